@@ -1,0 +1,93 @@
+# The commands of this repository. CI calls these same targets (see .ci/run), so what passes here passes there.
+# Nothing needs to be installed first but make, git and Python 3.11 or newer: each target fetches what it needs
+# into .venv. demo needs the small base lock only; everything else adds the development tools.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+# Tools are called by their path: nothing depends on an activated shell.
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+BASE := .venv/.base-installed
+DEV := .venv/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: demo demo-seeds test lint types generate verify bench lock clean help
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
+
+demo: $(BASE) ## run the first example from its start (about a minute, no cluster)
+	rm -rf runs/demo && .venv/bin/rloop run examples/01-kuhn-selfplay/loop.yaml --dir runs/demo
+
+demo-seeds: $(BASE) ## run the first example with several seeds and show how far the results scatter
+	$(PY) -m benchmarks.seeds
+
+test: $(DEV) ## run all tests (PYTEST_ARGS="-k word" for some of them)
+	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+lint: $(DEV) ## check style, format and the import law
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	.venv/bin/lint-imports
+
+types: $(DEV) ## check types, the tests' too
+	$(PY) -m mypy
+
+generate: $(DEV) ## write everything that is derived from the models: CRDs, API documents, their reference
+	$(PY) -m rloop_operator.generate
+
+# Generates again in a copy, so that a check never changes the checkout, and shows any difference. Hidden folders
+# (.git, .venv, caches) and runs/ are left out of the copy. PYTHONPATH comes before the editable install, so the
+# copy's own code is what runs.
+verify: $(DEV) ## fail if a generated file is out of date
+	@copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \
+	tar -cf - --exclude='./.*' --exclude=./runs --exclude=__pycache__ . | tar -xf - -C "$$copy" && \
+	python="$$PWD/$(PY)" && \
+	( cd "$$copy" && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=controllers:operator "$$python" -m rloop_operator.generate >/dev/null ) && \
+	if diff -ru --exclude='.?*' --exclude=runs --exclude=__pycache__ . "$$copy"; \
+	then echo "generated files are up to date"; \
+	else echo "generated files are out of date: run 'make generate' and look at the change" >&2; exit 1; fi
+
+bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rule, survival of crashes
+	$(PY) -m benchmarks.aa --json
+	$(PY) -m benchmarks.crash --json
+
+# One resolution for all: the other locks are constrained to the versions of the largest, so that each file may be
+# installed over another. Versions stay as they are unless asked: make lock LOCK_ARGS=--upgrade. The locks name no
+# index: where packages come from is the business of whoever installs them.
+LOCK_ARGS ?=
+COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--custom-compile-command 'make lock' $(LOCK_ARGS) pyproject.toml
+lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/*.txt
+	$(COMPILE) --extra dev --group build -o requirements/dev.txt
+	$(COMPILE) --group build -c requirements/dev.txt -o requirements/base.txt
+	$(subst pyproject.toml,,$(COMPILE)) --group agent -c requirements/dev.txt -o requirements/agent.txt
+	$(subst pyproject.toml,,$(COMPILE)) --group verifier -c requirements/dev.txt -o requirements/verifier.txt
+
+# Only lock needs uv, so it lives apart and is no development dependency.
+.tools/uv/bin/uv:
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.9'
+
+clean: ## remove the environment, caches and runs
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build runs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A half-made environment is removed, or the next make would take it for a whole one.
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+
+# --require-hashes and -e exclude each other, hence two steps. The second needs no network: the builder is in the lock.
+INSTALL_SELF := $(PIP) install --no-deps --no-build-isolation --no-index -e .
+
+$(BASE): requirements/base.txt pyproject.toml | $(PY)
+	$(PIP) install --require-hashes -r requirements/base.txt
+	$(INSTALL_SELF)
+	@touch $@
+
+$(DEV): requirements/dev.txt pyproject.toml | $(PY)
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(INSTALL_SELF)
+	@touch $@

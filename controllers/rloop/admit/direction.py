@@ -1,0 +1,82 @@
+"""The direction gate: is this a new direction, or an old one in other words?
+
+Called by the gateway before it records a direction. After a pivot was demanded a direction must change a structural
+field against every tried one; with a `space.yaml` that is its frame, which no wording can fake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rapidfuzz import fuzz
+
+from rloop.api.iteration import Direction, StructuralField
+from rloop.api.space import Space
+from rloop.api.wire import DirectionRequest
+from rloop.errors import Refused
+
+SAME_FIELD = 80.0
+"""Two texts of one structural field above this similarity (0..100, rapidfuzz' token_set_ratio) say the same."""
+SAME_WORDS = 85.0
+"""As SAME_FIELD, for title and fields together: above it a direction is a rewording."""
+
+
+def admit(
+    request: DirectionRequest, *, space: Space | None, tried: Sequence[Direction], pivot_demanded: bool
+) -> Direction | None:
+    """The tried direction that the request repeats, or None if it is a new one that passes.
+
+    Raises Refused: FrameInvalid, NotNew, Rewording or FieldsMissing, with the remedy.
+    """
+    _check_frame(request, space)
+    same = _same(request, space, tried)
+    if not pivot_demanded:
+        return same
+    if same is not None:
+        raise Refused("NotNew", f'a pivot is demanded, and "{same.title}" ({same.name}) was tried: change a structural field')
+    if space is None:
+        _check_wording(request, tried)
+    return None
+
+
+def _check_frame(request: DirectionRequest, space: Space | None) -> None:
+    if space is None:
+        if request.frame:
+            raise Refused("FrameInvalid", "this task has no space.yaml: leave frame out and fill in fields")
+        if not request.fields:
+            raise Refused("FieldsMissing", "fields is empty: say at least hypothesis and method")
+        return
+    structural = {dimension.name: dimension for dimension in space.structural}
+    if set(request.frame) != set(structural):
+        wanted = ", ".join(sorted(structural))
+        raise Refused("FrameInvalid", f"frame needs exactly one value for each structural dimension: {wanted}")
+    for name, value in request.frame.items():
+        allowed = [str(one) for one in structural[name].values or []]
+        if value not in allowed:
+            raise Refused("FrameInvalid", f'frame.{name} is "{value}"; it must be one of {", ".join(allowed)}')
+
+
+def _same(request: DirectionRequest, space: Space | None, tried: Sequence[Direction]) -> Direction | None:
+    if space is not None:
+        return next((one for one in reversed(tried) if one.frame == request.frame), None)
+    return next((one for one in reversed(tried) if (one.title, one.fields) == (request.title, request.fields)), None)
+
+
+def _check_wording(request: DirectionRequest, tried: Sequence[Direction]) -> None:
+    told = _words(request.title, request.fields)
+    for one in tried:
+        new_fields = [
+            name
+            for name, text in request.fields.items()
+            if fuzz.token_set_ratio(text.lower(), one.fields.get(name, "").lower()) < SAME_FIELD
+        ]
+        if not new_fields:
+            message = f'no structural field differs from "{one.title}" ({one.name}): change the hypothesis, method, data, representation or objective'
+            raise Refused("NotNew", message)
+        if fuzz.token_set_ratio(told, _words(one.title, one.fields)) >= SAME_WORDS:
+            message = f'it says what "{one.title}" ({one.name}) said in other words: take the opposite hypothesis, or an analogy from another field'
+            raise Refused("Rewording", message)
+
+
+def _words(title: str, fields: Mapping[StructuralField, str]) -> str:
+    return " ".join([title, *(fields[name] for name in sorted(fields))]).lower()

@@ -1,0 +1,200 @@
+"""What a ResearchLoop may ask of the shell that is to run it, beyond having the right form.
+
+Called by `rloop validate`, and by each shell before it accepts a loop. A field of the API that is not built yet
+must be refused by name: a campaign that ignored it would look like one that obeyed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from rloop.api.common import Resources
+from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop, ResearchLoopSpec
+from rloop.errors import InputProblem
+
+Shell = Literal["local", "cluster"]
+BUILT_POLICIES = ("random-search", "coordinate-search")
+
+
+def unsupported(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
+    """What the loop asks for and `shell` cannot do; each says what to use instead."""
+    sources = _sources_of_a_cluster if shell == "local" else _sources_of_a_laptop
+    found = [*sources(loop.spec), *_not_built(loop.spec), *_never_spent(loop.spec)]
+    return [InputProblem(field, message) for field, message in found]
+
+
+Found = Iterator[tuple[str, str]]
+
+
+def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
+    remedy = "not yet in the local shell: use path, a folder relative to the manifest"
+    for name, given in (
+        ("configMap", spec.task.config_map),
+        ("git", spec.task.git),
+        ("image", spec.task.image),
+    ):
+        if given is not None:
+            yield f"spec.task.{name}", remedy
+    if spec.evaluation.code.config_map is not None:
+        yield "spec.evaluation.code.configMap", remedy
+    for name, held_out in (
+        ("heldOut", spec.evaluation.held_out),
+        ("finalHeldOut", spec.evaluation.final_held_out),
+    ):
+        if held_out is not None and held_out.path is None:
+            yield f"spec.evaluation.{name}", remedy
+
+
+def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
+    where = "only the local shell can read a folder beside the manifest; in a cluster use"
+    if spec.task.path is not None:
+        yield "spec.task.path", f"{where} configMap, git or image"
+    if spec.evaluation.code.path is not None:
+        yield "spec.evaluation.code.path", f"{where} configMap"
+    for name, held_out in (
+        ("heldOut", spec.evaluation.held_out),
+        ("finalHeldOut", spec.evaluation.final_held_out),
+    ):
+        if held_out is not None and held_out.path is not None:
+            yield f"spec.evaluation.{name}.path", f"{where} secret, configMap or persistentVolumeClaim"
+    if spec.experiment.image is None:
+        yield "spec.experiment.image", "is missing: a cluster runs the command in an image"
+
+
+def _not_built(spec: ResearchLoopSpec) -> Found:
+    evaluation, experiment, agent = spec.evaluation, spec.experiment, spec.agent
+    policy = agent.policy.name if agent.policy is not None else BUILT_POLICIES[0]
+    built = " or ".join(BUILT_POLICIES)
+    instead = f"not yet: use policy: {{name: {BUILT_POLICIES[0]}}}"
+    asked = (
+        (spec.objective.mode == "Measure", "objective.mode", "Measure is not built yet: use Optimize"),
+        (
+            evaluation.comparison == "Paired",
+            "evaluation.comparison",
+            "Paired is not built yet: use Single, and more repeats against noise",
+        ),
+        (
+            evaluation.candidate is not None,
+            "evaluation.candidate",
+            "not yet: let evaluation.command score the artifact itself",
+        ),
+        (evaluation.volumes, "evaluation.volumes", "not yet: use heldOut"),
+        (
+            experiment.py_torch_job is not None,
+            "experiment.pyTorchJob",
+            "not yet: use job: {}; its command may start torchrun --standalone",
+        ),
+        (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
+        (experiment.volumes, "experiment.volumes", "not yet: keep the data in the task"),
+        (agent.llm is not None, "agent.llm", instead),
+        (agent.image is not None, "agent.image", instead),
+        (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
+        (
+            agent.explorers != ["Investigate"],
+            "agent.explorers",
+            "only one explorer is built yet: use [Investigate], or leave the field out",
+        ),
+        (
+            agent.references is not None,
+            "agent.references",
+            "not yet: a policy reads no papers; leave the field out",
+        ),
+        (
+            spec.history_limit is not None,
+            "historyLimit",
+            "not yet: every experiment is kept; leave the field out",
+        ),
+        (
+            spec.ttl_seconds_after_finished is not None,
+            "ttlSecondsAfterFinished",
+            "not yet: leave the field out, and delete yourself what you no longer need",
+        ),
+    )
+    yield from ((f"spec.{field}", message) for is_asked, field, message in asked if is_asked)
+
+
+def _never_spent(spec: ResearchLoopSpec) -> Found:
+    """A limit that nothing counts against would be taken for protection."""
+    if spec.agent.llm is None:
+        for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
+            if limit is not None:
+                yield f"spec.budget.{name}", "only an agent with an llm spends it: use runs or activeSeconds"
+
+
+def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
+    """What is accepted and probably not what the user means; shown as a warning, refused by nobody."""
+    spec = loop.spec
+    found: list[InputProblem] = []
+    if spec.objective.target is None and not spec.budget.model_fields_set:
+        message = (
+            "neither a target nor a budget: the campaign never ends by itself; set runs or activeSeconds"
+        )
+        found.append(InputProblem("spec.budget", message))
+    if shell == "cluster":
+        return found
+    if spec.budget.gpu_seconds is not None:
+        message = "the local shell does not measure GPU time: set activeSeconds as well"
+        found.append(InputProblem("spec.budget.gpuSeconds", message))
+    for name, part in (("experiment", spec.experiment), ("evaluation", spec.evaluation)):
+        if _asks_for_gpu(part.resources):
+            message = (
+                f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
+            )
+            found.append(InputProblem(f"spec.{name}.resources", message))
+        if part.image is not None:
+            message = "the local shell uses the programs of this machine, not the image"
+            found.append(InputProblem(f"spec.{name}.image", message))
+    return found
+
+
+def _asks_for_gpu(resources: Resources) -> bool:
+    return any("gpu" in name for name in {**resources.requests, **resources.limits})
+
+
+def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputProblem]:
+    """Where `new` differs from the Accepted `old` in what is frozen: the API server's rule, for the laptop."""
+    before = old.model_dump(mode="json", by_alias=True)["spec"]
+    after = new.model_dump(mode="json", by_alias=True)["spec"]
+    return [
+        InputProblem(
+            ".".join(place),
+            f"is frozen since the campaign was accepted ({was!r} there, {now!r} here); "
+            "put the old value back, or start a new campaign in another folder",
+        )
+        for field in FROZEN_FIELDS
+        for place, was, now in _differences(_at(before, field), _at(after, field), ("spec", *field))
+    ]
+
+
+def _at(document: Any, place: tuple[str, ...]) -> Any:
+    for part in place:
+        document = document[part]
+    return document
+
+
+def _differences(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Down to the fields that differ, so that "evaluation" is not all that the user is told."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for name in sorted({*old, *new}):
+            yield from _differences(old.get(name), new.get(name), (*place, name))
+    elif old != new:
+        yield place, old, new
+
+
+def glob_problem(glob: str) -> str | None:
+    """Why no file can match the glob as it was meant (`rloop.admit.files.matches` says what globs can do)."""
+    parts = glob.split("/")
+    if "\\" in glob:
+        return f'"{glob}": folders are separated by /'
+    if parts[0] == ".":
+        return f'"{glob}": write "{glob[2:]}", globs are relative to the task already'
+    if glob.endswith("/"):
+        return f'"{glob}": write "{glob}**" for everything in the folder'
+    if "" in parts or "." in parts:
+        return f'"{glob}" has an empty part or a "." between slashes; take it out'
+    if any(sign in glob for sign in "[]{}"):
+        return f'"{glob}": globs know *, ** and ? only; list the files one by one'
+    if any("**" in part and part != "**" for part in parts):
+        return f'"{glob}": ** stands alone between slashes; for one folder write *'
+    return None

@@ -1,0 +1,1 @@
+"""The typed models of the three kinds, from which the CRDs are generated."""

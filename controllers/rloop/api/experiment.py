@@ -1,0 +1,188 @@
+"""The kind ResearchExperiment: one candidate, its runs, their attempts and verifications.
+
+The spec is immutable and written by the gateway on an agent's behalf, or by the operator (the baseline). The
+status is the operator's: the intent and the reservation of every run stand here before anything is started.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rloop.api.common import (
+    API_VERSION,
+    IMMUTABLE,
+    Count,
+    DnsLabel,
+    FrameValues,
+    Line,
+    MetricName,
+    Model,
+    ObjectMeta,
+    Path,
+    Seed,
+    Sha256,
+    Time,
+    Word,
+    cel,
+)
+
+MAX_RUNS = 16
+ExperimentPhase = Literal[
+    "Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"
+]
+TERMINAL_PHASES: frozenset[ExperimentPhase] = frozenset(
+    {"Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"}
+)
+RunKind = Literal["baseline", "screen", "confirm", "audit", "reference", "final"]
+RunPhase = Literal["Queued", "Running", "Verifying", "Done", "Failed", "Withdrawn"]
+WorkPhase = Literal["Pending", "Running", "Succeeded", "Failed"]
+
+
+class ChangedFile(Model):
+    """One file that differs from the task. Files are self-contained: there is no chain of patches."""
+
+    path: Path
+    sha256: Sha256
+    size: Count
+    """Bytes."""
+
+
+class ResearchExperimentSpec(Model):
+    """What is tried; immutable."""
+
+    model_config = cel(IMMUTABLE)
+
+    loop_name: DnsLabel
+    iteration: Count
+    """0 for the baseline."""
+    session: DnsLabel | None = None
+    sequence: Count
+    """The agent's own number, so that a retried request is the same experiment."""
+    kind: Literal["Baseline", "Candidate", "Probe"]
+    title: Line
+    direction: DnsLabel | None = None
+    parent: DnsLabel | None = None
+    """The experiment its files started from; absent: the task."""
+    incumbent: DnsLabel | None = None
+    """The incumbent when it was proposed."""
+    frame: FrameValues = {}
+    """With a space.yaml: one value per structural dimension."""
+    files: Annotated[list[ChangedFile], Field(max_length=128)] = []
+    digest: Sha256
+    """Of the normalised difference from the task; equal digests are the same experiment in other words."""
+
+
+class Reservation(Model):
+    """What a run may spend, set aside before it starts."""
+
+    runs: Count = 1
+    cpu_seconds: Count = 0
+    gpu_seconds: Count = 0
+
+
+class Usage(Model):
+    """What the loop itself measured of one process tree."""
+
+    wall_seconds: float = 0
+    cpu_seconds: float = 0
+    gpu_seconds: float = 0
+    peak_memory_bytes: Count = 0
+
+
+class Attempt(Model):
+    """One try at a run."""
+
+    number: Annotated[int, Field(ge=1, le=1000)]
+    phase: WorkPhase = "Pending"
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    exit_code: int | None = None
+    reason: Word | None = None
+    infrastructure: bool = False
+    """It failed through no fault of the candidate, and is not counted against backoffLimit."""
+    log_tail: Annotated[str, Field(max_length=4096)] = ""
+    usage: Usage = Usage()
+
+
+class Check(Model):
+    """One check of the verdict; a failed one makes the experiment Invalid, whatever the metric."""
+
+    name: Line
+    passed: bool
+    detail: Line = ""
+
+
+class Verification(Model):
+    """One scoring of a run's artifact."""
+
+    number: Annotated[int, Field(ge=1, le=1000)]
+    repeat: Annotated[int, Field(ge=1, le=16)]
+    """Which of the evaluation's repeats it serves; a failed scoring is tried again under a new number."""
+    seed: Seed
+    phase: WorkPhase = "Pending"
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    reason: Word | None = None
+    infrastructure: bool = False
+    message: Line = ""
+    metrics: Annotated[dict[MetricName, float], Field(max_length=32)] = {}
+    checks: Annotated[list[Check], Field(max_length=32)] = []
+
+
+class Run(Model):
+    """One training of the candidate with a seed of the operator's choice."""
+
+    number: Annotated[int, Field(ge=1, le=MAX_RUNS)]
+    seed: Seed
+    kind: RunKind
+    phase: RunPhase = "Queued"
+    reservation: Reservation | None = None
+    """Written together with the first attempt."""
+    attempts: Annotated[list[Attempt], Field(max_length=64)] = []
+    verifications: Annotated[list[Verification], Field(max_length=64)] = []
+    artifact_sha256: Sha256 | None = None
+    value: float | None = None
+    """Mean of the objective's metric over the repeats."""
+    claimed: float | None = None
+    """What the run itself believed its metric to be."""
+    reason: Word | None = None
+
+
+class Verdict(Model):
+    """The decision about a candidate."""
+
+    reason: Word
+    message: Line = ""
+    compared_with: DnsLabel | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    gain: float | None = None
+    z: float | None = None
+    n: Count = 0
+    keep: Count | None = None
+    """The keep's number, 1 for the campaign's first; the incumbent is the experiment with the largest."""
+    unconfirmed: bool = False
+    at: Time
+
+
+class ResearchExperimentStatus(Model):
+    """Where the experiment stands."""
+
+    phase: ExperimentPhase = "Queued"
+    runs: Annotated[list[Run], Field(max_length=MAX_RUNS)] = []
+    verdict: Verdict | None = None
+    folded: bool = False
+    """It stands in the ledger."""
+
+
+class ResearchExperiment(Model):
+    """A candidate of a campaign."""
+
+    api_version: Literal["rloop.dev/v1alpha1"] = API_VERSION
+    kind: Literal["ResearchExperiment"] = "ResearchExperiment"
+    metadata: ObjectMeta
+    spec: ResearchExperimentSpec
+    status: ResearchExperimentStatus = ResearchExperimentStatus()

@@ -1,0 +1,140 @@
+"""The kind ResearchIteration: a session (or several in parallel) and all experiments it proposed.
+
+The operator writes the spec (the sessions' allowances) and the status, except `status.reported`, which the
+gateway writes on the sessions' behalf. Small, and never pruned while the loop lives: the tried
+directions stand here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rloop.api.common import (
+    API_VERSION,
+    IMMUTABLE,
+    Count,
+    DnsLabel,
+    FrameValues,
+    Line,
+    Model,
+    ObjectMeta,
+    Seconds,
+    Text,
+    Time,
+    Word,
+    cel,
+)
+
+StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
+SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
+Outcome = Literal["Keep", "Finding", "Stale", "Neutral", "Void"]
+
+
+class SessionSpec(Model):
+    """One fresh agent process and its allowances."""
+
+    name: DnsLabel
+    role: Literal["Investigate", "Refute", "Analogy"] = "Investigate"
+    max_rounds: Count
+    session_seconds: Seconds
+    max_experiments: Count
+    max_tokens: Count = 0
+
+
+class ResearchIterationSpec(Model):
+    """Written once, when the iteration opens."""
+
+    model_config = cel(IMMUTABLE)
+
+    loop_name: DnsLabel
+    number: Count
+    generation: Count
+    """Keeps plus pivots when it opened; a settled iteration of an older generation is neutral."""
+    pivots: Count
+    """Pivots when it opened."""
+    pivot_demanded: bool = False
+    sessions: Annotated[list[SessionSpec], Field(min_length=1, max_length=3)]
+
+
+class SessionStatus(Model):
+    """The life of one session."""
+
+    name: DnsLabel
+    phase: SessionPhase = "Pending"
+    attempt: Annotated[int, Field(ge=1, le=1000)] = 1
+    """2 after its first process died and was replaced."""
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    reason: Word | None = None
+    infrastructure: bool = False
+    """It ended through no fault of the agent."""
+    nudges: Count = 0
+    log_tail: Annotated[str, Field(max_length=4096)] = ""
+
+
+class Direction(Model):
+    """A direction that passed the gate."""
+
+    name: DnsLabel
+    title: Line
+    fields: Annotated[dict[StructuralField, Line], Field(max_length=5)]
+    """What is believed, done, fed, represented and optimised; absent: as before."""
+    frame: FrameValues = {}
+    """With a space.yaml: one value per structural dimension."""
+    pivot: Count
+    """Pivots demanded when it was admitted: a demand is met by a direction that carries its number."""
+    session: DnsLabel
+    at: Time
+
+
+class Finding(Model):
+    """A statement with experiments as evidence."""
+
+    name: DnsLabel
+    statement: Text
+    evidence: Annotated[list[DnsLabel], Field(min_length=1, max_length=32)]
+    session: DnsLabel
+    at: Time
+
+
+class Handoff(Model):
+    """What a session leaves to the next one."""
+
+    session: DnsLabel
+    text: Annotated[str, Field(max_length=2048)]
+
+
+class Reported(Model):
+    """What the gateway writes on the sessions' behalf."""
+
+    directions: Annotated[list[Direction], Field(max_length=32)] = []
+    findings: Annotated[list[Finding], Field(max_length=64)] = []
+    refusals: Count = 0
+    """Requests that the gateway's admission refused."""
+    finished: Annotated[list[DnsLabel], Field(max_length=3)] = []
+    """Sessions that said they were done."""
+    handoffs: Annotated[list[Handoff], Field(max_length=3)] = []
+
+
+class ResearchIterationStatus(Model):
+    """Where the iteration stands."""
+
+    phase: Literal["Open", "Settled"] = "Open"
+    sessions: Annotated[list[SessionStatus], Field(max_length=3)] = []
+    reported: Reported = Reported()
+    outcome: Outcome | None = None
+    keeps_at_settlement: Count = 0
+    """Keeps of the loop when it settled: staleCount counts the Stale iterations since the newest keep."""
+    settled_at: Time | None = None
+
+
+class ResearchIteration(Model):
+    """An iteration of a campaign."""
+
+    api_version: Literal["rloop.dev/v1alpha1"] = API_VERSION
+    kind: Literal["ResearchIteration"] = "ResearchIteration"
+    metadata: ObjectMeta
+    spec: ResearchIterationSpec
+    status: ResearchIterationStatus = ResearchIterationStatus()

@@ -1,0 +1,191 @@
+"""The status of a ResearchLoop: where the campaign stands, bounded to less than 64 KiB.
+
+Written by the operator only, one write a reconcile. Numbers here are plain JSON numbers: nobody edits them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, Sha256, Text, Time, Word
+
+LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Complete", "Failed"]
+RECENT_LIMIT = 20
+
+
+class Baseline(Model):
+    """The untouched task, measured."""
+
+    experiment: DnsLabel
+    value: float
+    stddev: float
+    """Between runs with different seeds, in the metric's unit."""
+    n: Count
+    """Runs."""
+    deterministic: bool = False
+    """All runs were equal: a second run is a reproduction and not a sample."""
+
+
+class Best(Model):
+    """The incumbent. Its value comes from runs made after the selecting run, never from that run itself."""
+
+    experiment: DnsLabel
+    value: float
+    low: float
+    high: float
+    """Bounds of the 95 % interval of `value`."""
+    gain: float
+    """Against the baseline, positive is better."""
+    claimed: float | None = None
+    """What the experiments' own claims said, mean over the same runs."""
+    n: Count
+    """Runs behind `value`."""
+    unconfirmed: bool = False
+    """Provisional acceptance: one run, shown, never a claim."""
+    verified_at: Time
+
+
+class Final(Model):
+    """The conclusion: fresh runs of the incumbent."""
+
+    experiment: DnsLabel
+    value: float
+    low: float
+    high: float
+    n: Count
+    gap: float
+    """`value` minus the incumbent's value before, in the metric's unit (the dev-final gap)."""
+    met: bool
+
+
+class ExperimentCounts(Model):
+    """Candidates by where they stand."""
+
+    queued: Count = 0
+    running: Count = 0
+    verifying: Count = 0
+    accepted: Count = 0
+    rejected: Count = 0
+    superseded: Count = 0
+    invalid: Count = 0
+    failed: Count = 0
+    withdrawn: Count = 0
+
+
+class Used(Model):
+    """What the campaign has spent. Reservations of running work are part of it."""
+
+    active_seconds: Annotated[float, Field(ge=0)] = 0
+    experiments: Count = 0
+    runs: Count = 0
+    gpu_seconds: Annotated[float, Field(ge=0)] = 0
+    cpu_seconds: Annotated[float, Field(ge=0)] = 0
+    tokens: Count = 0
+    cost: Annotated[float, Field(ge=0)] = 0
+
+
+class BudgetStatus(Model):
+    """Spent so far."""
+
+    used: Used = Used()
+
+
+class Clock(Model):
+    """How `budget.used.activeSeconds` is counted without a write a second."""
+
+    accumulated_seconds: Annotated[float, Field(ge=0)] = 0
+    """Of the stretches that are over."""
+    active_since: Time | None = None
+    """Start of the present stretch; absent while suspended or finished."""
+
+
+class SealedTask(Model):
+    """Hashes of what must not change once the loop is Accepted."""
+
+    task: Sha256
+    evaluation: Sha256
+    held_out: Sha256 | None = None
+    final_held_out: Sha256 | None = None
+
+
+class CurrentDirection(Model):
+    """The direction that experiments now belong to."""
+
+    name: DnsLabel
+    title: Line
+    frame: FrameValues = {}
+
+
+class RecentResult(Model):
+    """One finished experiment, for a glance."""
+
+    experiment: DnsLabel
+    phase: Word
+    value: float | None = None
+    gain: float | None = None
+    reason: Word = "Unknown"
+
+
+class LayerStatus(Model):
+    """One layer of the watchdog. Changes on transitions only; ages are metrics."""
+
+    state: Literal["Unknown", "Alive", "Silent", "Absent"] = "Unknown"
+
+
+class WatchdogStatus(Model):
+    """The layered watchdog: agent (L2), patrol (L1), guard (L0)."""
+
+    agent: LayerStatus = LayerStatus()
+    patrol: LayerStatus = LayerStatus()
+    guard: LayerStatus = LayerStatus(state="Absent")
+    restarts: Count = 0
+    nudges: Count = 0
+    evidence: Annotated[list[Line], Field(max_length=RECENT_LIMIT)] = []
+
+
+class LastHandled(Model):
+    """The newest annotation of each verb that was answered."""
+
+    pivot: Line = ""
+    approve: Line = ""
+    retry: Line = ""
+
+
+class ResearchLoopStatus(Model):
+    """Where the campaign stands."""
+
+    phase: LoopPhase = "Pending"
+    """Derived, for columns and people; programs match conditions."""
+    observed_generation: Count = 0
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = []
+    sealed: SealedTask | None = None
+    clock: Clock = Clock()
+    iteration: Count = 0
+    """Number of the newest iteration."""
+    generation: Count = 0
+    """Keeps plus pivots."""
+    stale_count: Count = 0
+    pivots: Count = 0
+    directional_inputs: Count = 0
+    """How often the director's words were changed."""
+    direction_seen: Text = ""
+    """The director's words as last handed to a session."""
+    baseline: Baseline | None = None
+    best: Best | None = None
+    final: Final | None = None
+    misses: Count = 0
+    """Conclusions that did not confirm the target."""
+    experiments: ExperimentCounts = ExperimentCounts()
+    budget: BudgetStatus = BudgetStatus()
+    current_direction: CurrentDirection | None = None
+    recent: Annotated[list[RecentResult], Field(max_length=RECENT_LIMIT)] = []
+    watchdog: WatchdogStatus = WatchdogStatus()
+    last_handled: LastHandled = LastHandled()

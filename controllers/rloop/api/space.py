@@ -1,0 +1,191 @@
+"""`space.yaml`: the declared search space of a task, for agents without an LLM and the frames of directions.
+
+Read by the gateway (does an experiment lie in its direction's frame?) and by the policy agents. Names and the
+order of values carry no meaning: an agent may use only what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from rloop.api.common import Model, Path, Word
+from rloop.api.iteration import StructuralField
+
+Scalar = str | int | float | bool
+Point = dict[str, Scalar]
+"""Dimension name -> value, for exactly those dimensions that exist in the point's frame."""
+Frame = dict[str, str]
+"""Structural dimension name -> value as text."""
+MAX_STRUCTURAL = 32
+"""As many as `rloop.api.common.FrameValues` holds."""
+
+
+class Dimension(Model):
+    """One dimension: a list of `values`, or a range from `low` to `high`."""
+
+    name: Word
+    key: Annotated[str, Field(min_length=1, max_length=256)]
+    """Where the value stands in the file; dots go into nested mappings."""
+    values: Annotated[list[Scalar], Field(min_length=2, max_length=64)] | None = None
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    """The range is searched on a logarithmic scale."""
+    integer: bool = False
+    """The range holds whole numbers only."""
+    default: Scalar
+    structural: bool = False
+    """Part of the frame: changed only when a pivot is demanded."""
+    field: StructuralField | None = None
+    """Which structural field of a direction it belongs to."""
+    when: dict[Word, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    """It exists only where each named structural dimension has one of these values."""
+
+    @model_validator(mode="after")
+    def _values_or_range(self) -> Self:
+        ranged = self.low is not None and self.high is not None
+        if (self.values is not None) == ranged or (self.low is None) != (self.high is None):
+            message = f'dimension "{self.name}": give either values, or low and high'
+            raise ValueError(message)
+        if self.values is not None and self.default not in self.values:
+            message = f'dimension "{self.name}": default {self.default!r} is not among its values'
+            raise ValueError(message)
+        if self.structural and (self.values is None or self.field is None or self.when):
+            message = f'dimension "{self.name}": a structural one needs values and a field, and has no when'
+            raise ValueError(message)
+        if self.low is not None and self.high is not None:
+            self._check_range(self.low, self.high)
+        return self
+
+    def _check_range(self, low: float, high: float) -> None:
+        if low >= high:
+            message = f'dimension "{self.name}": low ({low}) must lie below high ({high})'
+            raise ValueError(message)
+        if self.log and low <= 0:
+            message = f'dimension "{self.name}": a logarithmic range needs low above 0'
+            raise ValueError(message)
+        if isinstance(self.default, (str, bool)) or not low <= self.default <= high:
+            message = f'dimension "{self.name}": default {self.default!r} lies outside {low}..{high}'
+            raise ValueError(message)
+
+    def admits(self, value: object) -> bool:
+        """Whether `value` is one of the values, or a number in the range."""
+        if self.values is not None:
+            return any(type(value) is type(one) and value == one for one in self.values)
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return False
+        assert self.low is not None
+        assert self.high is not None
+        return self.low <= value <= self.high and (not self.integer or float(value).is_integer())
+
+
+class Space(Model):
+    """A task's search space."""
+
+    file: Annotated[Path, Field(pattern=r"\.(yaml|yml|json)$")]
+    """The file in the task that holds the values."""
+    dimensions: Annotated[list[Dimension], Field(min_length=1, max_length=128)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [dimension.name for dimension in self.dimensions]
+        keys = [dimension.key for dimension in self.dimensions]
+        for what, items in (("name", names), ("key", keys)):
+            twice = sorted({item for item in items if items.count(item) > 1})
+            if twice:
+                message = f"two dimensions have the {what} {', '.join(twice)}"
+                raise ValueError(message)
+        structural = {dimension.name: dimension for dimension in self.structural}
+        if len(structural) > MAX_STRUCTURAL:
+            message = f"{len(structural)} structural dimensions; a frame holds {MAX_STRUCTURAL} at most"
+            raise ValueError(message)
+        for dimension in self.dimensions:
+            for name, values in dimension.when.items():
+                if name not in structural:
+                    message = (
+                        f'dimension "{dimension.name}": when names "{name}", which is no structural dimension'
+                    )
+                    raise ValueError(message)
+                wrong = [value for value in values if not structural[name].admits(value)]
+                if wrong:
+                    message = f'dimension "{dimension.name}": when: {name} never has the value {wrong[0]!r}'
+                    raise ValueError(message)
+        return self
+
+    @property
+    def structural(self) -> list[Dimension]:
+        """The dimensions of the frame."""
+        return [dimension for dimension in self.dimensions if dimension.structural]
+
+    def existing(self, frame: Mapping[str, str]) -> Iterator[Dimension]:
+        """The dimensions that exist in `frame`, structural ones first."""
+        yield from self.structural
+        for dimension in self.dimensions:
+            here = all(
+                frame.get(name) in {str(one) for one in values} for name, values in dimension.when.items()
+            )
+            if here and not dimension.structural:
+                yield dimension
+
+    def frame_of(self, point: Mapping[str, Scalar]) -> Frame:
+        """The frame in which `point` lies."""
+        return {dimension.name: str(point[dimension.name]) for dimension in self.structural}
+
+    @property
+    def default_frame(self) -> Frame:
+        """The frame of the untouched task."""
+        return {dimension.name: str(dimension.default) for dimension in self.structural}
+
+    def read(self, document: object) -> Point:
+        """The point that a parsed `file` holds; a missing key means the default.
+
+        Raises ValueError, naming the key, if a value lies outside its dimension.
+        """
+        point: Point = {}
+        for dimension in self.structural:
+            point[dimension.name] = _value(document, dimension)
+        for dimension in self.existing(self.frame_of(point)):
+            point[dimension.name] = _value(document, dimension)
+        return point
+
+    def write(self, document: Mapping[str, Any], point: Mapping[str, Scalar]) -> dict[str, Any]:
+        """A copy of the parsed `document` with the point's values; keys that do not exist there are gone."""
+        result = _copy(document)
+        for dimension in self.dimensions:
+            *path, last = dimension.key.split(".")
+            holder = result
+            for part in path:
+                holder = holder.setdefault(part, {})
+            if dimension.name in point:
+                holder[last] = point[dimension.name]
+            else:
+                holder.pop(last, None)
+        return result
+
+
+def _copy(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in document.items()}
+
+
+def _value(document: object, dimension: Dimension) -> Scalar:
+    found: object = document
+    for part in dimension.key.split("."):
+        if not isinstance(found, Mapping):
+            message = f'"{dimension.key}": expected a mapping around "{part}"'
+            raise ValueError(message)  # noqa: TRY004 -- one error type for all that is wrong with a document
+        if part not in found:
+            return dimension.default
+        found = found[part]
+    if not dimension.admits(found):
+        wanted = (
+            f"one of {dimension.values}"
+            if dimension.values is not None
+            else f"a number in {dimension.low}..{dimension.high}"
+        )
+        message = f'"{dimension.key}" is {found!r}; space.yaml wants {wanted}'
+        raise ValueError(message)
+    assert isinstance(found, (str, int, float, bool))
+    return found

@@ -1,0 +1,125 @@
+"""What a fresh session sees: the recorded state, and only what it needs of it.
+
+Built by the gateway for every GET context. Verified values are rounded to half a noise unit (the Ladder rule, Blum &
+Hardt 2015), so that an agent cannot climb the noise of the held-out data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import stdev
+
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.space import Space
+from rloop.api.wire import Context, ExperimentDetail, ExperimentView, Incumbent, SessionAllowance
+from rloop.decide import runs
+from rloop.decide.acceptance import rounded
+
+RESULTS_MAX = 60
+FAILURES_MAX = 3
+
+
+def noise_unit(incumbent: ResearchExperiment | None) -> float:
+    """The noise between the incumbent's runs (standard deviation, in the metric's unit); 0 while it is unknown."""
+    found = runs.incumbent_values(incumbent) if incumbent is not None else ()
+    return stdev(found) if len(found) > 1 else 0.0
+
+
+def view(experiment: ResearchExperiment, unit: float) -> ExperimentView:
+    """An experiment as agents may see it."""
+    return ExperimentView(**_fields(experiment, unit))
+
+
+def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str], difference: str) -> ExperimentDetail:
+    """The same with files, difference from the task and the tail of the newest log."""
+    attempts = [attempt for run in experiment.status.runs for attempt in run.attempts]
+    tail = next((one.log_tail for one in reversed(attempts) if one.log_tail), "")
+    return ExperimentDetail(
+        **_fields(experiment, unit), files=dict(files), difference=difference[:65536], log_tail=tail
+    )
+
+
+def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, object]:
+    verdict = experiment.status.verdict
+    found = runs.incumbent_values(experiment)
+    claims = [run.claimed for run in experiment.status.runs if run.claimed is not None]
+    return {
+        "name": experiment.metadata.name,
+        "title": experiment.spec.title,
+        "phase": experiment.status.phase,
+        "reason": verdict.reason if verdict else None,
+        "message": verdict.message if verdict else "",
+        "direction": experiment.spec.direction,
+        "parent": experiment.spec.parent,
+        "frame": experiment.spec.frame,
+        "value": rounded(sum(found) / len(found), unit) if found else None,
+        "gain": rounded(verdict.gain, unit) if verdict and verdict.gain is not None else None,
+        "runs": sum(run.phase == "Done" for run in experiment.status.runs),
+        "claimed": sum(claims) / len(claims) if claims else None,
+    }
+
+
+def build(
+    *,
+    loop: ResearchLoop,
+    iterations: Mapping[str, ResearchIteration],
+    experiments: Mapping[str, ResearchExperiment],
+    session: SessionSpec,
+    space: Space | None,
+    incumbent: ResearchExperiment | None,
+    incumbent_files: Mapping[str, str],
+    directions: list[Direction],
+    pivot_demanded: bool,
+) -> Context:
+    """The context of one session."""
+    unit = noise_unit(incumbent)
+    candidates = sorted(
+        (one for one in experiments.values() if one.spec.kind == "Candidate"),
+        key=lambda one: (one.spec.iteration, one.spec.session or "", one.spec.sequence),
+    )
+    failed = [one for one in candidates if one.status.phase in ("Failed", "Invalid")]
+    handoffs = [one for it in iterations.values() for one in it.status.reported.handoffs]
+    baseline = loop.status.baseline
+    boundaries = loop.spec.boundaries
+    return Context(
+        loop=loop.metadata.name,
+        direction=loop.spec.direction,
+        rules=boundaries.rules,
+        objective=loop.spec.objective,
+        editable=boundaries.editable,
+        max_files=boundaries.max_files,
+        max_lines_per_file=boundaries.max_lines_per_file,
+        session=SessionAllowance(
+            name=session.name,
+            role=session.role,
+            max_rounds=session.max_rounds,
+            session_seconds=session.session_seconds,
+            max_experiments=session.max_experiments,
+            next_sequence=1 + max((one.spec.sequence for one in candidates if one.spec.session == session.name), default=0),
+            heartbeat_seconds=loop.spec.watchdog.heartbeat_seconds,
+        ),
+        demand="Pivot" if pivot_demanded else None,
+        baseline=baseline.value if baseline else None,
+        noise=unit,
+        incumbent=Incumbent(
+            name=incumbent.metadata.name if incumbent else loop.metadata.name,
+            value=view(incumbent, unit).value if incumbent else None,
+            frame=_frame(incumbent, space),
+            files=dict(incumbent_files),
+        ),
+        space=space,
+        directions=directions,
+        current_direction=directions[-1].name if directions else None,
+        findings=[one for it in iterations.values() for one in it.status.reported.findings],
+        results=[view(one, unit) for one in candidates[-RESULTS_MAX:]],
+        failures=[detail(one, unit, {}, "") for one in failed[-FAILURES_MAX:]],
+        handoff=handoffs[-1] if handoffs else None,
+    )
+
+
+def _frame(incumbent: ResearchExperiment | None, space: Space | None) -> dict[str, str]:
+    if incumbent is not None and incumbent.spec.frame:
+        return incumbent.spec.frame
+    return space.default_frame if space else {}

@@ -1,0 +1,270 @@
+"""From the models to the CustomResourceDefinitions.
+
+Called by `python -m rloop_operator.generate`, which writes crds/. Pydantic's JSON schema is close to what the
+API server wants; this brings it into structural form. What a field must be stands in the models, and only the
+columns of `kubectl get` stand here: so a new field needs no change in this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rloop.api.common import GROUP, VERSION, Model
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.researchloop import ResearchLoop
+
+Schema = dict[str, Any]
+
+COPIED = (
+    "type",
+    "format",
+    "pattern",
+    "enum",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "minProperties",
+    "maxProperties",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+)
+"""Keywords that mean the same on both sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of `kubectl get`."""
+
+    name: str
+    path: str
+    type: str = "string"
+    wide: bool = False
+    """Shown with `-o wide` only."""
+    description: str = ""
+
+
+AGE = Column("Age", ".metadata.creationTimestamp", "date")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of this project, as the API server is told of it."""
+
+    model: type[Model]
+    short_name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def name(self) -> str:
+        return self.model.__name__
+
+    @property
+    def plural(self) -> str:
+        return f"{self.name.lower()}s"
+
+
+KINDS = (
+    Kind(
+        ResearchLoop,
+        "rloop",
+        (
+            Column("Phase", ".status.phase"),
+            Column("Best", ".status.best.value", "number", description="Verified value of the incumbent"),
+            Column(
+                "Gain", ".status.best.gain", "number", description="Against the baseline; positive is better"
+            ),
+            Column("Iter", ".status.iteration", "integer", description="Number of the newest iteration"),
+            Column("Exp", ".status.budget.used.experiments", "integer", description="Proposals of agents"),
+            Column("Pivots", ".status.pivots", "integer", description="Forced changes of frame"),
+            Column("Budget", ".status.budget.used.runs", "integer", description="Runs used"),
+            AGE,
+            Column("Kept", ".status.experiments.accepted", "integer", wide=True),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status', wide=True),
+            Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
+            Column("Direction", ".status.currentDirection.title", wide=True),
+        ),
+    ),
+    Kind(
+        ResearchIteration,
+        "riter",
+        (
+            Column("Loop", ".spec.loopName"),
+            Column("Number", ".spec.number", "integer"),
+            Column("Phase", ".status.phase"),
+            Column("Outcome", ".status.outcome"),
+            Column("Pivot", ".spec.pivotDemanded", "boolean", description="A change of frame was demanded"),
+            AGE,
+            Column("Refusals", ".status.reported.refusals", "integer", wide=True),
+        ),
+    ),
+    Kind(
+        ResearchExperiment,
+        "rexp",
+        (
+            Column("Loop", ".spec.loopName"),
+            Column("Kind", ".spec.kind"),
+            Column("Phase", ".status.phase"),
+            Column("Value", ".status.verdict.value", "number", description="Verified value"),
+            Column("Gain", ".status.verdict.gain", "number", description="Against the incumbent of its time"),
+            Column("Reason", ".status.verdict.reason"),
+            AGE,
+            Column("Title", ".spec.title", wide=True),
+        ),
+    ),
+)
+
+
+def definition(kind: Kind) -> Schema:
+    """The CustomResourceDefinition of `kind`."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": kind.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [kind.short_name],
+                "categories": ["research"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(column) for column in kind.columns],
+                    "schema": {"openAPIV3Schema": _root(kind.model)},
+                }
+            ],
+        },
+    }
+
+
+def _column(column: Column) -> Schema:
+    shown: Schema = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    if column.description:
+        shown["description"] = column.description
+    if column.wide:
+        shown["priority"] = 1
+    return shown
+
+
+def _root(model: type[Model]) -> Schema:
+    source = model.model_json_schema(by_alias=True)
+    schema = structural(source, source["$defs"])
+    properties = schema["properties"]
+    # The API server answers for these itself, and refuses a schema that says more of metadata.
+    properties["apiVersion"] = {"type": "string", "description": f"{GROUP}/{VERSION}"}
+    properties["kind"] = {"type": "string", "description": model.__name__}
+    properties["metadata"] = {"type": "object"}
+    properties["status"] = _without_defaults(properties["status"])
+    schema["required"] = ["spec"]
+    return schema
+
+
+def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
+    """Pydantic's JSON schema `node` in the structural form of the API server.
+
+    References are written out, since there are none in a CRD. "X or null" becomes X, for the API server takes
+    a null for an absent field. additionalProperties: false falls away: the API server drops unknown fields
+    itself, and kubectl refuses them before.
+    """
+    if "$ref" in node:
+        target = definitions[node["$ref"].removeprefix("#/$defs/")]
+        # What is said where a model is used beats what the model says of itself.
+        return structural(
+            {**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions
+        )
+    if "anyOf" in node:
+        (only,) = (branch for branch in node["anyOf"] if branch != {"type": "null"})
+        return structural(only | {key: value for key, value in node.items() if key != "anyOf"}, definitions)
+    schema: Schema = {}
+    if "description" in node:
+        schema["description"] = " ".join(node["description"].split())
+    schema |= {key: node[key] for key in COPIED if key in node}
+    if "x-kubernetes-int-or-string" in node:
+        del schema["type"]
+        schema["anyOf"] = [{"type": "integer"}, {"type": "string"}]
+    if "const" in node:
+        schema["enum"] = [node["const"]]
+    default = _default(node.get("default"))
+    if default is not None:
+        schema["default"] = default
+    if "required" in node:
+        schema["required"] = node["required"]
+    if "items" in node:
+        schema["items"] = structural(node["items"], definitions)
+    if "properties" in node:
+        schema["properties"] = {
+            name: structural(child, definitions) for name, child in node["properties"].items()
+        }
+    child, names = _map_of(node)
+    if child is not None:
+        schema["additionalProperties"] = structural(child, definitions)
+    rules = [*node.get("x-kubernetes-validations", []), *_key_rules(names)]
+    if rules:
+        schema["x-kubernetes-validations"] = rules
+    return schema
+
+
+def _map_of(node: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
+    """What a map's values and its keys must be; no values if `node` is no map."""
+    names = node.get("propertyNames", {})
+    if "patternProperties" in node:
+        ((pattern, child),) = node["patternProperties"].items()
+        return child, names | {"pattern": pattern}
+    child = node.get("additionalProperties")
+    return (child, names) if isinstance(child, Mapping) else (None, {})
+
+
+def _default(value: object) -> object:
+    """The default without what is absent or empty anyway; None if nothing remains."""
+    if isinstance(value, Mapping):
+        kept = {key: _default(child) for key, child in value.items()}
+        return {key: child for key, child in kept.items() if child is not None} or None
+    return None if value in ([], "") else value
+
+
+def _key_rules(names: Mapping[str, Any]) -> list[Schema]:
+    """Bounds on the keys of a map: a structural schema knows none, so they become rules."""
+    if "enum" in names:
+        allowed = names["enum"]
+        return [{"rule": f"self.all(key, key in {allowed})", "message": f"keys are {', '.join(allowed)}"}]
+    rules = []
+    if "maxLength" in names:
+        low, high = names.get("minLength", 0), names["maxLength"]
+        rules.append(
+            {
+                "rule": f"self.all(key, size(key) >= {low} && size(key) <= {high})",
+                "message": f"a key has {low} to {high} characters",
+            }
+        )
+    if "pattern" in names:
+        pattern = names["pattern"]
+        rules.append(
+            {"rule": f"self.all(key, key.matches('{pattern}'))", "message": f"a key matches {pattern}"}
+        )
+    return rules
+
+
+def _without_defaults(schema: Mapping[str, Any]) -> Schema:
+    """A status is written whole by its owner; a default there would claim what nobody has observed."""
+    bare: Schema = {key: value for key, value in schema.items() if key != "default"}
+    for key in ("items", "additionalProperties"):
+        if key in bare:
+            bare[key] = _without_defaults(bare[key])
+    if "properties" in bare:
+        bare["properties"] = {name: _without_defaults(child) for name, child in bare["properties"].items()}
+    return bare

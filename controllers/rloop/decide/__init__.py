@@ -1,0 +1,1 @@
+"""The decisions: each file looks at observed facts and says what to do next, and why."""

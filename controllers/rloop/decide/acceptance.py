@@ -1,0 +1,271 @@
+"""Whether a gain is real: more runs, keep, or reject. Pure arithmetic on verified values.
+
+Called by judge for each challenger with news, by baseline (noise, interval) and by context (rounded).
+It exists because keep-if-better keeps noise: of 100 proposals without any effect it keeps about four, and
+the value it then reports is 2.5 standard deviations too good.
+
+A challenger is screened with one run, confirmed one run at a time, and audited with fresh runs. The screen
+and the confirmations can only give a challenger up, so they need no correction for looking often, and may use
+all its runs. What is kept is decided by Welch's test (Welch 1947, degrees of freedom after Satterthwaite
+1946) over the runs after the screen alone: the run that selected a challenger is never part of its value
+(winner's curse). A fresh incumbent was selected too, so its mean is a little too good; that is why
+challengers bring more runs of it. The screen hardens with the number of challengers an incumbent has beaten:
+where gains have become rare, runs are better spent on new proposals.
+
+Units: values and gains are in the metric's unit, z in normal standard deviations. A gain is positive when
+better. No function raises for any numbers; a value beyond 1e150 or not finite rejects with NotFinite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from math import sqrt
+from typing import Final, Literal
+
+from rloop.decide.estimates import (
+    LARGEST,
+    Z_LIMIT,
+    interval,
+    is_deterministic,
+    mean,
+    noise,
+    normal_quantile,
+    rounded,
+)
+from rloop.decide.procedures import Acceptance, Procedure, procedure
+
+__all__ = [
+    "Acceptance",
+    "Challenger",
+    "Incumbent",
+    "Keep",
+    "More",
+    "Phase",
+    "Procedure",
+    "Reject",
+    "SeedIgnored",
+    "Verdict",
+    "interval",
+    "is_deterministic",
+    "judge",
+    "noise",
+    "procedure",
+    "rounded",
+]
+
+TIE_CHANCE: Final = 0.05
+"""Equal runs count as an ignored seed only if the metric's coarseness makes that as improbable as this."""
+
+
+class Phase(StrEnum):
+    """Kinds of a challenger's runs."""
+
+    SCREEN = "screen"
+    CONFIRM = "confirm"
+    AUDIT = "audit"
+
+
+@dataclass(frozen=True, slots=True)
+class Challenger:
+    """Verified values of a candidate's finished runs, each the mean of its repeats, in order."""
+
+    screen: float | None
+    confirm: tuple[float, ...] = ()
+    audit: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """What the challenger is compared with."""
+
+    values: tuple[float, ...]
+    """Its runs after the screen, or the baseline's, and the reference runs added since."""
+    rejected: tuple[tuple[float, ...], ...] = ()
+    """Runs after the screen, one tuple for each challenger that had some and was beaten by this incumbent.
+    Their spread adds to the noise estimate, their number to the screen's patience; never their level."""
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """Start `count` runs of this kind, and `reference` further runs of the incumbent."""
+
+    kind: Phase
+    count: int
+    reference: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The challenger becomes the incumbent."""
+
+    value: float
+    """Mean of its runs after the screen (Provisional: the one run)."""
+    low: float
+    high: float
+    """95 % interval of the value; both equal to it where one run, or a deterministic task, has none."""
+    gain: float
+    z: float
+    n: int
+    """Runs in `value`."""
+    confirmed: bool = True
+    """False for Provisional: shown, never a claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The challenger is given up."""
+
+    gain: float
+    z: float
+    n: int
+    """Runs the gain was computed from."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeedIgnored:
+    """All `n` runs gave this value, though the incumbent's differ: the candidate fixes its seed."""
+
+    value: float
+    n: int
+
+
+Verdict = More | Keep | Reject | SeedIgnored
+
+
+def judge(
+    rules: Procedure,
+    *,
+    goal: Literal["Minimize", "Maximize"],
+    minimum_gain: float,
+    challenger: Challenger,
+    incumbent: Incumbent,
+) -> Verdict:
+    """What to do next with a challenger, given all its finished runs. The same facts give the same answer."""
+    if not incumbent.values:
+        return More(Phase.SCREEN, 1 if challenger.screen is None else 0, max(1, rules.baseline_runs))
+    if challenger.screen is None:
+        return More(Phase.SCREEN, 1)
+    fresh = challenger.confirm + challenger.audit
+    runs = (challenger.screen, *fresh)
+    if not all(abs(value) <= LARGEST for value in runs + incumbent.values):  # NaN fails every comparison
+        return Reject(0.0, 0.0, len(runs), "NotFinite")
+    sign = 1.0 if goal == "Maximize" else -1.0
+    reference = mean(incumbent.values)
+    first = sign * (challenger.screen - reference)
+    if rules.provisional:
+        if (reason := _too_little(first, minimum_gain)) is not None:
+            return Reject(first, 0.0, 1, reason)
+        return Keep(challenger.screen, challenger.screen, challenger.screen, first, 0.0, 1, confirmed=False)
+    constant = is_deterministic(incumbent.values)
+    if constant and all(is_deterministic(group) for group in incumbent.rejected):
+        again = None if not fresh else sign * (fresh[0] - reference)
+        verdict = _reproduce(challenger.screen, fresh, first, again, minimum_gain)
+        if verdict is not None:
+            return verdict
+    elif not constant and _seed_ignored(runs, incumbent):
+        return SeedIgnored(challenger.screen, len(runs))
+    if challenger.audit:
+        missing = rules.post_screen_runs - len(fresh)
+        if missing > 0:
+            return More(Phase.AUDIT, missing)
+        return _final(rules, sign, minimum_gain, fresh, incumbent)
+    return _gate(rules, sign, minimum_gain, challenger, incumbent)
+
+
+def _reproduce(
+    screen: float, fresh: tuple[float, ...], first: float, again: float | None, minimum_gain: float
+) -> Verdict | None:
+    """Deterministic so far: a gain counts once a second seed reproduces it.
+
+    None when the second run differs but is a gain too: then the task was constant only so far (a success rate
+    that was always 0), and the procedure for noise decides.
+    """
+    if (reason := _too_little(first, minimum_gain)) is not None:
+        return Reject(first, 0.0, 1 + len(fresh), reason)
+    if again is None:
+        return More(Phase.CONFIRM, 1)
+    if all(value == screen for value in fresh):
+        return Keep(screen, screen, screen, first, Z_LIMIT, len(fresh))
+    if _too_little(again, minimum_gain) is not None:
+        return Reject(again, 0.0, 1 + len(fresh), "NotReproduced")
+    return None
+
+
+def _gate(
+    rules: Procedure, sign: float, minimum_gain: float, challenger: Challenger, incumbent: Incumbent
+) -> Verdict:
+    """Screen and confirmations: give a challenger up early, never keep it."""
+    confirm = challenger.confirm
+    assert challenger.screen is not None
+    runs = (challenger.screen, *confirm)
+    # The challenger's own spread counts too: another frame may be ten times as noisy as the incumbent's.
+    s, df = noise(incumbent.values, (*incumbent.rejected, confirm))
+    error = s * sqrt(1 / len(runs) + 1 / len(incumbent.values))
+    gain = sign * (mean(runs) - mean(incumbent.values))
+    z = normal_quantile(gain, error, df)
+    steps = len(rules.confirm_zs)
+    if confirm:
+        limit = rules.confirm_zs[min(len(confirm), steps) - 1]
+        reason = "BelowConfirm"
+    else:
+        beaten = sum(1 for group in incumbent.rejected if group)
+        limit = rules.screen_z + min(rules.patience_limit_z, rules.patience_z * beaten)
+        reason = "BelowScreen"
+    if z < limit:
+        return Reject(gain, z, len(runs), reason)
+    if gain + 2 * error < minimum_gain:  # even a lucky rest would not reach it
+        return Reject(gain, z, len(runs), "BelowMinimumGain")
+    if len(confirm) < steps:
+        return More(Phase.CONFIRM, 1, int(len(incumbent.values) < rules.incumbent_runs))
+    if (missing := rules.post_screen_runs - len(confirm)) > 0:
+        return More(Phase.AUDIT, missing)
+    return _final(rules, sign, minimum_gain, confirm, incumbent)
+
+
+def _final(
+    rules: Procedure, sign: float, minimum_gain: float, fresh: tuple[float, ...], incumbent: Incumbent
+) -> Verdict:
+    """Welch's test over the runs after the screen; the value and its interval come from them alone."""
+    value = mean(fresh)
+    gain = sign * (value - mean(incumbent.values))
+    n, m = len(fresh), len(incumbent.values)
+    a = noise(fresh, ())[0] ** 2 / n
+    # One run has no spread of its own; what else is known about the incumbent's noise stands in.
+    s, df = noise(incumbent.values, ()) if m > 1 else noise((), (*incumbent.rejected, fresh))
+    b = s**2 / m
+    if a + b > 0:
+        share = a / (a + b)  # as shares, so that small variances do not underflow when squared
+        df_welch = 1 / (share**2 / (n - 1) + (1 - share) ** 2 / max(df, 1))
+    else:
+        df_welch = 1.0
+    z = normal_quantile(gain, sqrt(a + b), df_welch)
+    if (reason := _too_little(gain, minimum_gain)) is not None:
+        return Reject(gain, z, n, reason)
+    if z < rules.keep_z:
+        return Reject(gain, z, n, "NotBetter")
+    low, high = interval(fresh)
+    return Keep(value, low, high, gain, z, n)
+
+
+def _too_little(gain: float, minimum_gain: float) -> str | None:
+    """Reason why a gain does not count, whatever the noise; NaN counts as no gain."""
+    if not gain > 0:
+        return "NotBetter"
+    return "BelowMinimumGain" if gain < minimum_gain else None
+
+
+def _seed_ignored(runs: tuple[float, ...], incumbent: Incumbent) -> bool:
+    """Whether equal runs mean that the candidate fixes its seed, rather than that the metric is coarse.
+
+    Two runs of the incumbent are equal in (ties + 1/2) of (pairs + 1): the chance that n runs of the
+    challenger are equal by accident is that share to the power n - 1. With five different baseline values two
+    equal runs are enough; for a success rate out of ten episodes it takes more.
+    """
+    if len(runs) < 2 or any(value != runs[0] for value in runs):
+        return False
+    values = incumbent.values
+    pairs = len(values) * (len(values) - 1) / 2
+    ties = sum(a == b for i, a in enumerate(values) for b in values[:i])
+    return bool(((ties + 0.5) / (pairs + 1)) ** (len(runs) - 1) < TIE_CHANCE)

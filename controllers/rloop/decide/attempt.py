@@ -1,0 +1,118 @@
+"""What became of the attempts at runs, and whether a failed one is tried again.
+
+The intent of an attempt stands in the stored status before its workload is started, and its result before the workload
+is forgotten; so a Pending attempt without a workload was never started, and is started now.
+"""
+
+from __future__ import annotations
+
+from rloop import names
+from rloop.actions import Start, Stop, Workload
+from rloop.api.experiment import Attempt, ResearchExperiment, Run
+from rloop.decide.draft import Draft
+from rloop.decide.runs import counted_failures
+from rloop.observed import Exit, WorkloadState
+
+INFRASTRUCTURE_LIMIT = 20
+"""Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
+
+NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost"})
+"""Reasons of ends that we, or the machine, caused."""
+
+
+def record(draft: Draft) -> None:
+    """Bring every running run's newest attempt up to date with its workload."""
+    for experiment, run in draft.runs():
+        if run.phase == "Running":
+            _record_run(draft, experiment, run)
+
+
+def workload(draft: Draft, experiment: ResearchExperiment, run: Run, attempt: Attempt) -> Workload:
+    """The workload of an attempt."""
+    return Workload(
+        name=names.attempt(experiment.metadata.name, run.number, attempt.number),
+        role="run",
+        owner=experiment.metadata.name,
+        deadline_seconds=draft.spec.experiment.active_deadline_seconds,
+        run=run.number,
+        number=attempt.number,
+        seed=run.seed,
+        kind=run.kind,
+    )
+
+
+def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
+    attempt = run.attempts[-1]
+    wanted = workload(draft, experiment, run, attempt)
+    state = draft.observed.workloads.get(wanted.name)
+    if state is None:
+        if attempt.phase == "Pending":
+            if not draft.finished and not draft.holding:
+                draft.act(Start(wanted))
+            return
+        state = _vanished(draft, wanted)
+    if state.exit is None:
+        _still_running(draft, experiment, run, attempt, state)
+        return
+    ended = _ended(attempt, state, state.exit)
+    run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
+    if ended.phase == "Succeeded":
+        claimed = state.exit.claims.get(draft.spec.objective.metric)
+        run = run.model_copy(
+            update={"phase": "Verifying", "artifact_sha256": state.exit.artifact_sha256, "claimed": claimed}
+        )
+    else:
+        run = _retried_or_failed(draft, experiment, run, ended)
+    draft.write_run(experiment.metadata.name, run)
+
+
+def _still_running(
+    draft: Draft, experiment: ResearchExperiment, run: Run, attempt: Attempt, state: WorkloadState
+) -> None:
+    deadline = draft.spec.experiment.progress_deadline_seconds
+    if deadline is not None and state.step_age_seconds > deadline:
+        draft.act(Stop(state.name, "Hang"))
+        draft.evidence(f"{state.name}: no step for {state.step_age_seconds:.0f} s (limit {deadline} s), ended as hung")
+    if draft.suspended and draft.spec.suspend_policy == "Stop":
+        draft.act(Stop(state.name, "Suspended"))
+    if attempt.phase == "Pending":
+        begun = attempt.model_copy(update={"phase": "Running", "started_at": state.started_at})
+        draft.write_run(experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], begun]}))
+
+
+def _vanished(draft: Draft, wanted: Workload) -> WorkloadState:
+    """A running workload that the runtime does not know any more (somebody deleted it)."""
+    gone = Exit(code=None, reason="Lost", finished_at=draft.now, infrastructure=True)
+    return WorkloadState(wanted.name, started_at=draft.now, exit=gone)
+
+
+def _ended(attempt: Attempt, state: WorkloadState, exit_: Exit) -> Attempt:
+    success = exit_.code == 0 and exit_.reason == "Completed"
+    return attempt.model_copy(
+        update={
+            "phase": "Succeeded" if success else "Failed",
+            "started_at": attempt.started_at or state.started_at,
+            "finished_at": exit_.finished_at,
+            "exit_code": exit_.code,
+            "reason": exit_.reason,
+            "infrastructure": exit_.infrastructure or exit_.reason in NOT_ITS_FAULT,
+            "log_tail": exit_.log_tail[-4096:],
+            "usage": exit_.usage,
+        }
+    )
+
+
+def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
+    name = names.attempt(experiment.metadata.name, run.number, failed.number)
+    told = f"{name}: {failed.reason} (exit code {failed.exit_code})"
+    if draft.finished:
+        return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
+    lost = len(run.attempts) - counted_failures(run.attempts)
+    if lost > INFRASTRUCTURE_LIMIT:
+        return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
+    if counted_failures(run.attempts) > draft.spec.experiment.backoff_limit:
+        draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
+        return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
+    draft.tell("AttemptFailed", f"{told}; it is tried again", about=experiment.metadata.name, warning=True)
+    again = Attempt(number=failed.number + 1)
+    return run.model_copy(update={"attempts": [*run.attempts, again]})

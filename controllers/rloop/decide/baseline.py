@@ -1,0 +1,100 @@
+"""The untouched task, measured first: the value to beat, and the noise between runs (A/A).
+
+Without it no gain means anything. Its failure ends the campaign, because nothing else can work then.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from statistics import fmean, stdev
+
+from rloop import names
+from rloop.actions import Create
+from rloop.api.common import API_VERSION, ObjectMeta, OwnerReference
+from rloop.api.experiment import ResearchExperiment, ResearchExperimentSpec, Verdict
+from rloop.api.loop_status import Baseline, Best
+from rloop.api.researchloop import ResearchLoop
+from rloop.decide import runs
+from rloop.decide.acceptance import interval, is_deterministic
+from rloop.decide.draft import Draft
+from rloop.decide.plateau import fail
+
+
+def measure(draft: Draft) -> None:
+    """Create the baseline, give it its runs, and write its value and noise when they are done."""
+    if draft.status.baseline is not None:
+        return
+    experiment = draft.baseline
+    if experiment is None:
+        draft.act(Create(_baseline_experiment(draft.loop)))
+        return
+    name = experiment.metadata.name
+    wanted = draft.spec.evaluation.baseline_runs
+    have = len(runs.of_kind(experiment, "baseline"))
+    if have < wanted:
+        added = runs.add(experiment, "baseline", wanted - have, draft.loop.metadata.uid)
+        draft.write_experiment(name, runs=added, phase="Running")
+        return
+    broken = [run for run in experiment.status.runs if run.phase == "Failed"]
+    if broken:
+        told = _why(experiment)
+        draft.write_experiment(name, phase="Failed", verdict=Verdict(reason="BaselineFailed", message=told[:1024], at=draft.now))
+        fail(draft, "BaselineFailed", f"the untouched task cannot be measured: {told}")
+        return
+    if not runs.any_open(experiment):
+        _finish(draft, experiment)
+
+
+def children_metadata(loop: ResearchLoop, name: str) -> ObjectMeta:
+    """Metadata of an object that belongs to the loop."""
+    owner = OwnerReference(
+        api_version=API_VERSION, kind="ResearchLoop", name=loop.metadata.name, uid=loop.metadata.uid or "unknown"
+    )
+    return ObjectMeta(
+        name=name,
+        namespace=loop.metadata.namespace,
+        labels={names.LABEL_LOOP: loop.metadata.name},
+        owner_references=[owner],
+    )
+
+
+def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
+    spec = ResearchExperimentSpec(
+        loop_name=loop.metadata.name,
+        iteration=0,
+        sequence=1,
+        kind="Baseline",
+        title="the untouched task",
+        digest=sha256(b"").hexdigest(),
+    )
+    return ResearchExperiment(metadata=children_metadata(loop, names.baseline(loop.metadata.name)), spec=spec)
+
+
+def _why(experiment: ResearchExperiment) -> str:
+    run = next(run for run in experiment.status.runs if run.phase == "Failed")
+    told = f"run {run.number}: {run.reason}"
+    if run.verifications:
+        last = run.verifications[-1]
+        failed = [f"{check.name}: {check.detail}" for check in last.checks if not check.passed]
+        return f"{told}. {'; '.join(failed) or last.message}"
+    if run.attempts:
+        last_attempt = run.attempts[-1]
+        return f"{told}, exit code {last_attempt.exit_code}. Its last words: {last_attempt.log_tail[-600:].strip()}"
+    return told
+
+
+def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
+    name = experiment.metadata.name
+    found = runs.values(experiment, ("baseline",))
+    low, high = interval(found)
+    value = fmean(found)
+    deterministic = is_deterministic(found)
+    verdict = Verdict(reason="Baseline", value=value, low=low, high=high, gain=0.0, n=len(found), at=draft.now)
+    draft.write_experiment(name, phase="Accepted", verdict=verdict)
+    spread = 0.0 if deterministic else stdev(found)
+    draft.write(
+        baseline=Baseline(experiment=name, value=value, stddev=spread, n=len(found), deterministic=deterministic),
+        best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=draft.now),
+    )
+    noise = "the task is deterministic" if deterministic else f"noise between runs {spread:.4g}"
+    draft.tell("BaselineMeasured", f"{draft.spec.objective.metric} {value:.6g} over {len(found)} runs; {noise}", about=name)

@@ -1,0 +1,140 @@
+"""What the campaign has spent and set aside, and the end when nothing is left.
+
+A live attempt is counted with its reservation, a finished one with what it used; so the sum can pass a limit by no more
+than one reservation's rounding, whatever crashes in between.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rloop.api.common import Decimal
+from rloop.api.experiment import Reservation, Run
+from rloop.api.loop_status import BudgetStatus, Clock, Used
+from rloop.decide import runs
+from rloop.decide.draft import Draft
+from rloop.decide.plateau import withdraw_experiment
+
+SESSIONS_OVER = frozenset({"Finished", "Failed"})
+
+
+def account(draft: Draft) -> None:
+    """Write what is used. activeSeconds is brought up to date only together with something else: idle costs no write."""
+    _turn_clock(draft)
+    used = _used(draft)
+    old = draft.status.budget.used
+    same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
+    unchanged = same and draft.status == draft.loop.status and not exhausted_of(draft, used)
+    if not unchanged and used != old:
+        draft.write(budget=BudgetStatus(used=used))
+
+
+def active_seconds(clock: Clock, now: datetime) -> float:
+    """Wall time while the campaign was neither suspended nor without an operator, in seconds."""
+    present = (now - clock.active_since).total_seconds() if clock.active_since is not None else 0.0
+    return clock.accumulated_seconds + max(0.0, present)
+
+
+def exhausted(draft: Draft) -> str | None:
+    """The first limit under which no new session may start; None while all have room."""
+    return exhausted_of(draft, _used(draft))
+
+
+def exhausted_of(draft: Draft, used: Used) -> str | None:
+    """As `exhausted`, for this use."""
+    budget = draft.spec.budget
+    limits: tuple[tuple[str, float, float | Decimal | None], ...] = (
+        ("runs", used.runs, budget.runs),
+        ("experiments", used.experiments, budget.experiments),
+        ("activeSeconds", used.active_seconds, budget.active_seconds),
+        ("cpuSeconds", used.cpu_seconds, budget.cpu_seconds),
+        ("gpuSeconds", used.gpu_seconds, budget.gpu_seconds),
+        ("tokens", used.tokens, budget.tokens),
+        ("cost", used.cost, budget.cost),
+    )
+    return next((name for name, spent, limit in limits if limit is not None and spent >= float(limit)), None)
+
+
+def affordable(draft: Draft, reservation: Reservation) -> bool:
+    """Whether a run with this reservation still fits under every limit."""
+    budget, used = draft.spec.budget, _used(draft)
+    if budget.active_seconds is not None and used.active_seconds >= budget.active_seconds:
+        return False
+    if budget.runs is not None and used.runs + reservation.runs > budget.runs:
+        return False
+    if budget.cpu_seconds is not None and used.cpu_seconds + reservation.cpu_seconds > budget.cpu_seconds:
+        return False
+    return budget.gpu_seconds is None or used.gpu_seconds + reservation.gpu_seconds <= budget.gpu_seconds
+
+
+def reservation(draft: Draft) -> Reservation:
+    """What one run may spend. Without experiment.cpuSeconds one core for the whole deadline is set aside."""
+    template = draft.spec.experiment
+    cpu = 0
+    if draft.spec.budget.cpu_seconds is not None:
+        cpu = template.cpu_seconds or template.active_deadline_seconds
+    return Reservation(cpu_seconds=cpu)
+
+
+def end(draft: Draft) -> None:
+    """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
+    limit = exhausted(draft)
+    live = any(run.phase in runs.LIVE for _, run in draft.runs())
+    sessions = any(one.phase not in SESSIONS_OVER for it in draft.iterations.values() for one in it.status.sessions)
+    if live or sessions or draft.suspended:
+        return
+    queued = any(run.phase == "Queued" for _, run in draft.runs()) or bool(draft.open_candidates())
+    if queued and affordable(draft, reservation(draft)):
+        return
+    if limit is None and (not queued or draft.status.baseline is None):
+        return
+    limit = limit or "cpuSeconds"
+    for one in draft.open_candidates():
+        withdraw_experiment(draft, one.metadata.name, "BudgetExhausted", f"withdrawn: spec.budget.{limit} is used up")
+    told = f"spec.budget.{limit} is used up"
+    draft.condition("Complete", "True", "BudgetExhausted", told)
+    draft.tell("BudgetExhausted", told, warning=True)
+
+
+def _turn_clock(draft: Draft) -> None:
+    clock, now = draft.status.clock, draft.now
+    down = draft.observed.down_since
+    if clock.active_since is not None and down is not None and down < now:
+        before = max(0.0, (down - clock.active_since).total_seconds())
+        clock = Clock(accumulated_seconds=clock.accumulated_seconds + before, active_since=now)
+    running = draft.sealed and not draft.suspended and not draft.finished
+    if running and clock.active_since is None:
+        clock = clock.model_copy(update={"active_since": now})
+    if not running and clock.active_since is not None:
+        clock = Clock(accumulated_seconds=active_seconds(clock, now))
+    if clock != draft.status.clock:
+        draft.write(clock=clock)
+
+
+def _used(draft: Draft) -> Used:
+    total_runs, cpu, gpu = 0, 0.0, 0.0
+    for _, run in draft.runs():
+        if run.reservation is not None:
+            total_runs += run.reservation.runs
+            spent_cpu, spent_gpu = _spent(run, run.reservation)
+            cpu += spent_cpu
+            gpu += spent_gpu
+    return draft.status.budget.used.model_copy(
+        update={
+            "active_seconds": active_seconds(draft.status.clock, draft.now),
+            "experiments": len(draft.candidates()),
+            "runs": total_runs,
+            "cpu_seconds": cpu,
+            "gpu_seconds": gpu,
+        }
+    )
+
+
+def _spent(run: Run, reserved: Reservation) -> tuple[float, float]:
+    """CPU and GPU seconds of a run: measured for what ended, reserved for what is live."""
+    cpu = sum(one.usage.cpu_seconds for one in run.attempts)
+    gpu = sum(one.usage.gpu_seconds for one in run.attempts)
+    if run.phase == "Running":
+        cpu += reserved.cpu_seconds
+        gpu += reserved.gpu_seconds
+    return cpu, gpu

@@ -1,0 +1,71 @@
+"""The order of all decisions: one list that reads like a specification.
+
+Called by `rloop_operator.reconcile` with the facts; every step looks at the draft that the steps before it left. What a
+step wants done needs no memory: the next pass sees the world and asks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rloop.decide import (
+    accept,
+    attempt,
+    baseline,
+    budget,
+    cleanup,
+    conclusion,
+    conditions,
+    iteration,
+    judge,
+    ledger,
+    patrol,
+    plateau,
+    schedule,
+    verification,
+)
+from rloop.decide.draft import Decision, Draft
+from rloop.observed import Observed
+
+Step = Callable[[Draft], None]
+
+ALWAYS: tuple[Step, ...] = (
+    accept.seal,  # is the spec usable, and is the task frozen?
+    attempt.record,  # what became of the attempts at runs
+    verification.record,  # what became of the scorings of their artifacts
+    iteration.record,  # what became of the sessions
+)
+WHILE_RUNNING: tuple[Step, ...] = (
+    baseline.measure,  # the untouched task: value and noise
+    judge.judge,  # keep, reject, or ask for more runs
+    plateau.pivot,  # no gain for long enough: change the frame (before settling: a pivot makes open iterations neutral)
+    plateau.withdraw,  # what the pivot ended
+    iteration.settle,  # iterations whose work is done
+    plateau.count,  # staleCount, from the settled iterations
+    patrol.patrol,  # who is silent or stuck
+    conclusion.conclude,  # is the target met, by fresh runs?
+    budget.account,  # what was spent and reserved; is anything left?
+    schedule.schedule,  # which queued runs start now
+    iteration.open_next,  # does the agent's next session start?
+    budget.end,  # nothing runs and nothing can: the campaign is complete
+)
+LAST: tuple[Step, ...] = (
+    cleanup.clean,  # workloads that no record wants
+    ledger.append,  # what is final goes into the ledger, once
+    budget.account,  # with what this very decision reserved
+    conditions.fold,  # the story, in as few conditions as tell it
+)
+
+
+def decide(observed: Observed) -> Decision:
+    """Decide what is to be done in the observed world. Pure: the same facts give the same decision."""
+    draft = Draft(observed)
+    for step in ALWAYS:
+        step(draft)
+    for step in WHILE_RUNNING:
+        if draft.finished or not draft.sealed:
+            break
+        step(draft)
+    for step in LAST:
+        step(draft)
+    return draft.decision()

@@ -1,0 +1,78 @@
+"""The conclusion: the target counts as met only when fresh runs of the incumbent say so.
+
+When the incumbent's mean over its runs after the screen meets the target, it gets five fresh runs, scored on the final
+held-out data where there is some. A miss is recorded and the campaign goes on, twice at most.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from rloop.actions import Append
+from rloop.api.experiment import MAX_RUNS, ResearchExperiment
+from rloop.api.loop_status import Final
+from rloop.decide import runs
+from rloop.decide.acceptance import interval
+from rloop.decide.draft import Draft
+
+FINAL_RUNS = 5
+MISSES_MAX = 2
+
+
+def conclude(draft: Draft) -> None:
+    """Ask for the final runs of an incumbent that meets the target, and draw the conclusion when they are done."""
+    best, incumbent = draft.status.best, draft.incumbent
+    if best is None or incumbent is None or draft.spec.objective.target is None or best.unconfirmed:
+        return
+    final = runs.of_kind(incumbent, "final")
+    if final:
+        if not runs.any_open(incumbent, ("final",)) and not _recorded(draft, incumbent):
+            _draw(draft, incumbent)
+    elif _meets(draft, best.value):
+        name = incumbent.metadata.name
+        count = min(FINAL_RUNS, MAX_RUNS - len(incumbent.status.runs))
+        draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.loop.metadata.uid))
+        draft.tell("Concluding", f"{name} meets the target with {best.value:.6g}; {count} fresh runs decide", about=name)
+
+
+def _meets(draft: Draft, value: float) -> bool:
+    objective = draft.spec.objective
+    assert objective.target is not None
+    target = float(objective.target)
+    return value <= target if objective.goal == "Minimize" else value >= target
+
+
+def _recorded(draft: Draft, incumbent: ResearchExperiment) -> bool:
+    final = draft.status.final
+    return final is not None and final.experiment == incumbent.metadata.name
+
+
+def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
+    name = incumbent.metadata.name
+    best = draft.status.best
+    assert best is not None
+    found = runs.values(incumbent, ("final",))
+    asked = len(runs.of_kind(incumbent, "final"))
+    if not found:
+        draft.condition("Complete", "True", "TargetNotConfirmed", f"none of the {asked} final runs of {name} could be scored")
+        draft.tell("TargetNotConfirmed", f"none of the {asked} final runs of {name} could be scored", warning=True)
+        return
+    value = fmean(found)
+    low, high = interval(found)
+    met = len(found) == asked and _meets(draft, value)
+    draft.write(
+        final=Final(experiment=name, value=value, low=low, high=high, n=len(found), gap=value - best.value, met=met),
+        misses=draft.status.misses + (not met),
+    )
+    draft.act(Append(f"conclusion/{name}", "conclusion", {"experiment": name, "value": value, "n": len(found), "met": met}))
+    told = f"{draft.spec.objective.metric} {value:.6g} over {len(found)} fresh runs of {name}, target {draft.spec.objective.target}"
+    if met:
+        baseline = draft.status.baseline
+        reason = "TargetMetByBaseline" if baseline is not None and baseline.experiment == name else "TargetMet"
+        draft.condition("Complete", "True", reason, told)
+        draft.tell(reason, told)
+    elif draft.status.misses >= MISSES_MAX:
+        draft.condition("Complete", "True", "TargetNotConfirmed", f"{told}; missed {draft.status.misses} times")
+        draft.tell("TargetNotConfirmed", told, warning=True)
+    else:
+        draft.tell("TargetMissed", f"{told}; the campaign goes on", warning=True)

@@ -1,0 +1,127 @@
+"""The story in as few conditions as tell it, the phase for columns, the counts and the last results.
+
+Folds what the other steps left; decides nothing. Polarity and reasons after Kubernetes' conventions: Reconciling and
+Stalled have kstatus' meaning, so GitOps tools show Healthy for a running and a finished loop.
+"""
+
+from __future__ import annotations
+
+from rloop.api.experiment import TERMINAL_PHASES
+from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
+from rloop.decide import runs
+from rloop.decide.draft import Draft
+from rloop.decide.plateau import pivot_demanded
+
+
+def fold(draft: Draft) -> None:
+    """Write conditions, phase, counts, the current direction and the last results."""
+    _counts(draft)
+    _direction(draft)
+    draft.write(phase=_phase(draft), observed_generation=draft.loop.metadata.generation)
+    _terminal(draft)
+    _plateau(draft)
+    _progressing(draft)
+    _ready(draft)
+
+
+def _phase(draft: Draft) -> LoopPhase:
+    if draft.is_true("Failed"):
+        return "Failed"
+    if draft.is_true("Complete"):
+        return "Complete"
+    if not draft.sealed:
+        return "Pending"
+    if draft.status.baseline is None:
+        return "Baseline"
+    concluding = any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.runs())
+    return "Concluding" if concluding else "Iterating"
+
+
+def _terminal(draft: Draft) -> None:
+    for type_ in ("Complete", "Failed"):
+        if not draft.is_true(type_):
+            draft.condition(type_, "False", "InProgress")
+
+
+def _plateau(draft: Draft) -> None:
+    if draft.finished:
+        draft.condition("PlateauDetected", "False", "Finished")
+    elif pivot_demanded(draft):
+        told = "no experiment is admitted before a direction that changes the frame"
+        draft.condition("PlateauDetected", "True", "PivotRequired", told)
+    else:
+        draft.condition("PlateauDetected", "False", "None")
+    suspended = draft.suspended and not draft.finished
+    draft.condition("Suspended", "True" if suspended else "False", "SuspendedByUser" if suspended else "None")
+
+
+def _progressing(draft: Draft) -> None:
+    if draft.finished:
+        draft.condition("Progressing", "False", "Finished")
+    elif draft.suspended:
+        draft.condition("Progressing", "False", "Suspended")
+    elif any(run.phase in runs.LIVE for _, run in draft.runs()):
+        draft.condition("Progressing", "True", "ExperimentRunning")
+    elif draft.sealed:
+        draft.condition("Progressing", "True", "SessionRunning")
+    else:
+        draft.condition("Progressing", "False", "NotAccepted")
+
+
+def _ready(draft: Draft) -> None:
+    """Ready, Reconciling and Stalled: what kstatus and GitOps tools read."""
+    draft.condition("Reconciling", "False", "UpToDate")
+    accepted = next((one for one in draft.status.conditions if one.type == "Accepted"), None)
+    failed = next((one for one in draft.status.conditions if one.type == "Failed" and one.status == "True"), None)
+    if failed is not None:
+        draft.condition("Ready", "False", failed.reason, failed.message)
+        draft.condition("Stalled", "True", failed.reason, failed.message)
+        return
+    if accepted is not None and accepted.status == "False":
+        draft.condition("Ready", "False", accepted.reason, accepted.message)
+        draft.condition("Stalled", "True", accepted.reason, accepted.message)
+        return
+    draft.condition("Stalled", "False", "None")
+    if draft.finished:
+        draft.condition("Ready", "True", "Completed")
+    elif draft.suspended:
+        draft.condition("Ready", "True", "Suspended")
+    elif draft.sealed:
+        draft.condition("Ready", "True", "LoopOperating")
+    else:
+        draft.condition("Ready", "Unknown", "NotAccepted")
+
+
+def _counts(draft: Draft) -> None:
+    names = {"Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"}
+    counted = dict.fromkeys((name.lower() for name in names), 0)
+    finished = []
+    for one in draft.candidates():
+        counted[one.status.phase.lower()] += 1
+        if one.status.phase in TERMINAL_PHASES and one.status.verdict is not None:
+            finished.append(one)
+    finished.sort(key=lambda one: (one.status.verdict.at if one.status.verdict else draft.now, one.metadata.name))
+    recent = [
+        RecentResult(
+            experiment=one.metadata.name,
+            phase=one.status.phase,
+            value=one.status.verdict.value if one.status.verdict else None,
+            gain=one.status.verdict.gain if one.status.verdict else None,
+            reason=one.status.verdict.reason if one.status.verdict else "Unknown",
+        )
+        for one in finished[-RECENT_LIMIT:]
+    ]
+    draft.write(experiments=ExperimentCounts(**counted), recent=recent)
+
+
+def _direction(draft: Draft) -> None:
+    directions = [one for it in draft.iterations.values() for one in it.status.reported.directions]
+    if directions:
+        newest = max(directions, key=lambda one: (one.at, one.name))
+        current = CurrentDirection(name=newest.name, title=newest.title, frame=newest.frame)
+        if current != draft.status.current_direction:
+            draft.write(current_direction=current)
+    if draft.spec.direction != draft.status.direction_seen:
+        changed = bool(draft.status.direction_seen)
+        inputs = draft.status.directional_inputs + changed
+        draft.write(direction_seen=draft.spec.direction, directional_inputs=inputs)

@@ -1,0 +1,195 @@
+"""The working copy that the steps of one decision write to, and the decision that comes out of it.
+
+Made by `rloop.decide.chain`, handed from step to step. Steps change it through `write_*` only, so that a decision holds
+exactly the objects that differ from the stored ones. From outside, `decide` stays a pure function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rloop import names
+from rloop.actions import Action, Event
+from rloop.api.common import Condition, ConditionStatus
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
+from rloop.api.iteration import ResearchIteration, SessionStatus
+from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus
+from rloop.api.researchloop import ResearchLoopSpec
+from rloop.observed import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done, and the statuses to be written: actions first, then objects, the loop last, then events."""
+
+    actions: tuple[Action, ...]
+    experiments: tuple[ResearchExperiment, ...]
+    """Those whose status differs from the stored one."""
+    iterations: tuple[ResearchIteration, ...]
+    status: ResearchLoopStatus | None
+    """The loop's new status; None if it stays as it is."""
+    events: tuple[Event, ...]
+
+
+class Draft:
+    """See the module."""
+
+    def __init__(self, observed: Observed) -> None:
+        self.observed = observed
+        self.now = observed.now
+        self.loop = observed.loop
+        self.spec: ResearchLoopSpec = observed.loop.spec
+        self.name = observed.loop.metadata.name
+        self.status = observed.loop.status
+        self.experiments = dict(observed.experiments)
+        self.iterations = dict(observed.iterations)
+        self.actions: list[Action] = []
+        self.events: list[Event] = []
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def baseline(self) -> ResearchExperiment | None:
+        """The untouched task as an experiment, once it exists."""
+        return self.experiments.get(names.baseline(self.name))
+
+    @property
+    def keeps(self) -> int:
+        """Keeps so far, the baseline not counted."""
+        return max((kept_number(one) for one in self.experiments.values()), default=0)
+
+    @property
+    def incumbent(self) -> ResearchExperiment | None:
+        """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
+        best = self.baseline
+        for one in self.experiments.values():
+            if best is None or kept_number(one) > kept_number(best):
+                best = one
+        return best
+
+    @property
+    def generation(self) -> int:
+        """Keeps plus pivots."""
+        return self.keeps + self.status.pivots
+
+    @property
+    def finished(self) -> bool:
+        """Completion is final: Complete or Failed is True."""
+        return self.is_true("Complete") or self.is_true("Failed")
+
+    @property
+    def suspended(self) -> bool:
+        """The user asked to suspend."""
+        return self.spec.suspend
+
+    @property
+    def holding(self) -> bool:
+        """Nothing new starts now: suspended, or the operator is about to end in order."""
+        return self.suspended or self.observed.draining
+
+    @property
+    def sealed(self) -> bool:
+        """The loop is Accepted and its task frozen."""
+        return self.status.sealed is not None and self.is_true("Accepted")
+
+    def candidates(self) -> list[ResearchExperiment]:
+        """What agents proposed, in order of their proposal."""
+        found = [one for one in self.experiments.values() if one.spec.kind == "Candidate"]
+        return sorted(found, key=lambda one: (one.spec.iteration, one.spec.session or "", one.spec.sequence))
+
+    def open_candidates(self) -> list[ResearchExperiment]:
+        """Candidates without a verdict."""
+        return [one for one in self.candidates() if one.status.phase not in TERMINAL_PHASES]
+
+    def runs(self) -> Iterator[tuple[ResearchExperiment, Run]]:
+        """All runs of all experiments."""
+        for experiment in list(self.experiments.values()):
+            for run in experiment.status.runs:
+                yield experiment, run
+
+    def is_true(self, condition: str) -> bool:
+        """Whether the condition is there and True."""
+        return any(one.type == condition and one.status == "True" for one in self.status.conditions)
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def write_experiment(self, name: str, **changes: Any) -> None:  # noqa: ANN401 -- fields of a frozen status
+        """Change fields of an experiment's status."""
+        one = self.experiments[name]
+        self.experiments[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
+
+    def write_run(self, experiment: str, run: Run) -> None:
+        """Replace the run of that number, or add it."""
+        runs = [one for one in self.experiments[experiment].status.runs if one.number != run.number]
+        self.write_experiment(experiment, runs=sorted([*runs, run], key=lambda one: one.number))
+
+    def write_iteration(self, name: str, **changes: Any) -> None:  # noqa: ANN401 -- fields of a frozen status
+        """Change fields of an iteration's status."""
+        one = self.iterations[name]
+        self.iterations[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
+
+    def write_session(self, iteration: str, session: SessionStatus) -> None:
+        """Replace the session of that name."""
+        sessions = self.iterations[iteration].status.sessions
+        self.write_iteration(iteration, sessions=[session if one.name == session.name else one for one in sessions])
+
+    def write(self, **changes: Any) -> None:  # noqa: ANN401 -- fields of a frozen status
+        """Change fields of the loop's status."""
+        self.status = self.status.model_copy(update=changes)
+
+    def condition(self, type_: str, status: ConditionStatus, reason: str, message: str = "") -> None:
+        """Set a condition; its transition time moves only with its status."""
+        old = next((one for one in self.status.conditions if one.type == type_), None)
+        moved = old is None or old.status != status
+        new = Condition(
+            type=type_,
+            status=status,
+            reason=reason,
+            message=message,
+            last_transition_time=self.now if moved or old is None else old.last_transition_time,
+            observed_generation=self.loop.metadata.generation,
+        )
+        others = [one for one in self.status.conditions if one.type != type_]
+        self.write(conditions=sorted([*others, new], key=lambda one: one.type))
+
+    def act(self, action: Action) -> None:
+        """Add an action."""
+        self.actions.append(action)
+
+    def tell(self, reason: str, message: str, *, about: str | None = None, warning: bool = False) -> None:
+        """Add an event."""
+        kind = "Warning" if warning else "Normal"
+        self.events.append(Event(kind, reason, message[:1024], about or self.name))
+
+    def evidence(self, sentence: str) -> None:
+        """Note what the watchdog did and why, newest last."""
+        watchdog = self.status.watchdog
+        kept = [*watchdog.evidence, sentence[:1024]][-RECENT_LIMIT:]
+        self.write(watchdog=watchdog.model_copy(update={"evidence": kept}))
+
+    def decision(self) -> Decision:
+        """What came out: only what differs from the stored objects."""
+        stored = self.observed
+        return Decision(
+            actions=tuple(self.actions),
+            experiments=tuple(
+                one
+                for name, one in self.experiments.items()
+                if one is not stored.experiments.get(name) and one.status != stored.experiments[name].status
+            ),
+            iterations=tuple(
+                one
+                for name, one in self.iterations.items()
+                if one is not stored.iterations.get(name) and one.status != stored.iterations[name].status
+            ),
+            status=self.status if self.status != self.loop.status else None,
+            events=tuple(self.events),
+        )
+
+
+def kept_number(experiment: ResearchExperiment) -> int:
+    """The number of the experiment's keep; 0 if it was not kept (or is the baseline)."""
+    verdict = experiment.status.verdict
+    return verdict.keep or 0 if verdict is not None else 0

@@ -1,0 +1,186 @@
+"""Iterations: sessions that start, die and are replaced; when an iteration is settled; when the next one opens.
+
+An iteration opens when fewer screens are queued than slots exist: waiting for every experiment to end would leave most
+slots of a wide campaign empty.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rloop import names
+from rloop.actions import Create, Start, Workload
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
+from rloop.api.iteration import (
+    Outcome,
+    ResearchIteration,
+    ResearchIterationSpec,
+    ResearchIterationStatus,
+    SessionSpec,
+    SessionStatus,
+)
+from rloop.decide import plateau, runs
+from rloop.decide.baseline import children_metadata
+from rloop.decide.budget import exhausted
+from rloop.decide.draft import Draft
+
+OVER = frozenset({"Finished", "Failed"})
+GRACE_SECONDS = 30
+"""An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
+PAUSE_SECONDS_MAX = 300
+
+
+def record(draft: Draft) -> None:
+    """Bring every open session up to date with its process; a dead one is replaced within restartLimit."""
+    for iteration in list(draft.iterations.values()):
+        for index, session in enumerate(iteration.status.sessions):
+            if session.phase not in OVER:
+                _record_session(draft, iteration, session, iteration.spec.sessions[index])
+
+
+def _record_session(draft: Draft, iteration: ResearchIteration, session: SessionStatus, spec: SessionSpec) -> None:
+    name = iteration.metadata.name
+    wanted = Workload(
+        name=names.agent(session.name, session.attempt),
+        role="agent",
+        owner=name,
+        deadline_seconds=spec.session_seconds + GRACE_SECONDS,
+        session=session.name,
+        number=session.attempt,
+    )
+    state = draft.observed.workloads.get(wanted.name)
+    done = session.name in iteration.status.reported.finished
+    if state is None and session.phase == "Pending":
+        if not draft.finished and not draft.holding:
+            draft.act(Start(wanted))
+        return
+    if state is not None and state.exit is None:
+        if session.phase == "Pending":
+            begun = {"phase": "Running", "started_at": session.started_at or state.started_at}
+            draft.write_session(name, session.model_copy(update=begun))
+        return
+    exit_ = state.exit if state is not None else None
+    reason = exit_.reason if exit_ is not None else "Lost"
+    tail = exit_.log_tail[-4096:] if exit_ is not None else ""
+    ended = {"finished_at": draft.now, "log_tail": tail}
+    if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
+        why = "Completed" if done else reason
+        draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
+        return
+    _replace_or_fail(draft, name, session, reason, ended)
+
+
+def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: str, ended: dict[str, object]) -> None:
+    if session.attempt > draft.spec.watchdog.restart_limit:
+        draft.tell("AgentFailed", f"{session.name}: {reason}, and no restart is left", about=name, warning=True)
+        lost = reason in ("Lost", "HeartbeatMissed")
+        failed = {**ended, "phase": "Failed", "reason": reason, "infrastructure": lost}
+        draft.write_session(name, session.model_copy(update=failed))
+        return
+    again = {"phase": "Pending", "attempt": session.attempt + 1, "reason": reason, "log_tail": ended["log_tail"]}
+    draft.write_session(name, session.model_copy(update=again))
+    told = f"{session.name}: {reason}; replaced by {names.agent(session.name, session.attempt + 1)}"
+    draft.tell("AgentRestarted", told, about=name, warning=True)
+    draft.evidence(told)
+
+
+def settle(draft: Draft) -> None:
+    """Settle the iterations whose sessions ended and whose experiments are all terminal."""
+    for name, iteration in list(draft.iterations.items()):
+        if iteration.status.phase == "Settled" or any(one.phase not in OVER for one in iteration.status.sessions):
+            continue
+        own = experiments_of(draft, iteration)
+        if any(one.status.phase not in TERMINAL_PHASES for one in own):
+            continue
+        outcome = _outcome(draft, iteration, own)
+        draft.write_iteration(
+            name, phase="Settled", outcome=outcome, keeps_at_settlement=draft.keeps, settled_at=draft.now
+        )
+        draft.tell("IterationSettled", f"{name}: {outcome}, {len(own)} experiments", about=name)
+
+
+def experiments_of(draft: Draft, iteration: ResearchIteration) -> list[ResearchExperiment]:
+    """All experiments that the iteration's sessions proposed."""
+    return [one for one in draft.candidates() if one.spec.iteration == iteration.spec.number]
+
+
+def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
+    phases = {one.status.phase for one in own}
+    if "Accepted" in phases:
+        return "Keep"
+    if "Superseded" in phases:
+        return "Finding"
+    sessions_lost = all(one.phase == "Failed" and one.infrastructure for one in iteration.status.sessions)
+    verdicts = [one.status.verdict for one in own]
+    if (own and all(one is not None and one.reason == "InfrastructureFailing" for one in verdicts)) or (
+        not own and sessions_lost
+    ):
+        return "Void"
+    return "Stale" if iteration.spec.generation == draft.generation else "Neutral"
+
+
+def open_next(draft: Draft) -> None:
+    """Open the next iteration: fresh sessions that get only what they need."""
+    if draft.holding or draft.status.baseline is None or draft.status.phase == "Concluding" or exhausted(draft):
+        return
+    if any(one.phase not in OVER for it in draft.iterations.values() for one in it.status.sessions):
+        return
+    queued = sum(not runs.started(one) for one in draft.open_candidates())
+    if queued >= draft.spec.parallelism or not _paused_long_enough(draft):
+        return
+    number = max((one.spec.number for one in draft.iterations.values()), default=0) + 1
+    draft.act(Create(_iteration(draft, number)))
+    draft.write(iteration=number)
+    draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
+
+
+def _iteration(draft: Draft, number: int) -> ResearchIteration:
+    name = names.iteration(draft.name, number)
+    agent = draft.spec.agent
+    sessions = [
+        SessionSpec(
+            name=names.session(name, index),
+            role=role,
+            max_rounds=agent.max_rounds,
+            session_seconds=agent.session_seconds,
+            max_experiments=_allowance(draft),
+            max_tokens=agent.llm.max_tokens_per_session if agent.llm else 0,
+        )
+        for index, role in enumerate(agent.explorers, start=1)
+    ]
+    spec = ResearchIterationSpec(
+        loop_name=draft.name,
+        number=number,
+        generation=draft.generation,
+        pivots=draft.status.pivots,
+        pivot_demanded=plateau.pivot_demanded(draft),
+        sessions=sessions,
+    )
+    status = ResearchIterationStatus(sessions=[SessionStatus(name=one.name) for one in sessions])
+    return ResearchIteration(metadata=children_metadata(draft.loop, name), spec=spec, status=status)
+
+
+def _allowance(draft: Draft) -> int:
+    """Experiments of one session: its share of what the budget has left."""
+    limit = draft.spec.budget.experiments
+    wanted = draft.spec.agent.max_experiments
+    if limit is None:
+        return wanted
+    left = max(0, limit - len(draft.candidates()))
+    return min(wanted, -(-left // len(draft.spec.agent.explorers)))
+
+
+def _paused_long_enough(draft: Draft) -> bool:
+    """After sessions that proposed nothing we wait 1, 2, 4, … seconds: a broken agent must not start in a hot loop."""
+    settled = sorted(
+        (one for one in draft.iterations.values() if one.status.settled_at is not None), key=lambda one: one.spec.number
+    )
+    empty = 0
+    for one in reversed(settled):
+        if experiments_of(draft, one):
+            break
+        empty += 1
+    if not empty:
+        return True
+    ended = settled[-1].status.settled_at
+    return ended is None or draft.now >= ended + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (empty - 1)))

@@ -1,0 +1,264 @@
+"""Keep, reject, or ask for more runs: every open candidate whose present runs are done is judged.
+
+The statistics are `rloop.decide.acceptance`'s; here stands what they are asked about, and what follows from the answer.
+Challengers are compared with the incumbent of this moment, and at most one is kept in a pass: the next one meets the
+new incumbent.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import assert_never
+
+from rloop.api.experiment import ResearchExperiment, Run, Verdict
+from rloop.api.loop_status import Best
+from rloop.decide import runs
+from rloop.decide.acceptance import (
+    Challenger,
+    Incumbent,
+    Keep,
+    More,
+    Phase,
+    Procedure,
+    Reject,
+    SeedIgnored,
+    interval,
+    judge as judge_runs,
+    procedure,
+)
+from rloop.decide.acceptance import Verdict as Judgement
+from rloop.decide.draft import Draft
+from rloop.decide.plateau import withdraw_experiment
+
+PHASE_OF_REASON = {"CheckFailed": "Invalid", "VerdictMissing": "Invalid", "VerdictMalformed": "Invalid"}
+"""A run that ended so makes its experiment Invalid; any other failure makes it Failed."""
+
+
+def judge(draft: Draft) -> None:
+    """Judge every open candidate that has no live run, in order of proposal."""
+    if draft.status.baseline is None or draft.incumbent is None:
+        return
+    for experiment in draft.open_candidates():
+        name = experiment.metadata.name
+        if not experiment.status.runs:
+            draft.write_experiment(name, runs=runs.add(experiment, "screen", 1, draft.loop.metadata.uid))
+            continue
+        broken = next((run for run in experiment.status.runs if run.phase == "Failed"), None)
+        if broken is not None:
+            _give_up(draft, experiment, broken)
+        elif runs.any_open(experiment) or _concluding(draft):
+            _show_phase(draft, experiment)
+        else:
+            _judge_one(draft, experiment)
+    _refresh_best(draft)
+
+
+def _concluding(draft: Draft) -> bool:
+    """While fresh runs of the incumbent are made, it stays the incumbent."""
+    return draft.incumbent is not None and runs.any_open(draft.incumbent, ("final",))
+
+
+def rule(draft: Draft) -> Procedure:
+    """The acceptance procedure that the spec asks for."""
+    evaluation = draft.spec.evaluation
+    return procedure(evaluation.acceptance, float(evaluation.false_keep_rate))
+
+
+def challenger(experiment: ResearchExperiment) -> Challenger:
+    """What the runs of a candidate say."""
+    screen = runs.values(experiment, ("screen",))
+    return Challenger(
+        screen=screen[0] if screen else None,
+        confirm=runs.values(experiment, ("confirm",)),
+        audit=runs.values(experiment, ("audit",)),
+    )
+
+
+def incumbent_of(draft: Draft, experiment: ResearchExperiment) -> Incumbent:
+    """The incumbent's side of the comparison; its noise comes from its own runs and its rejected challengers'."""
+    rejected = (
+        runs.values(one, runs.POST_SCREEN)
+        for one in draft.experiments.values()
+        if one.status.phase == "Rejected"
+        and one.status.verdict is not None
+        and one.status.verdict.compared_with == experiment.metadata.name
+    )
+    return Incumbent(values=runs.incumbent_values(experiment), rejected=tuple(group for group in rejected if group))
+
+
+def _compare(draft: Draft, experiment: ResearchExperiment, against: ResearchExperiment) -> Judgement:
+    return judge_runs(
+        rule(draft),
+        goal=draft.spec.objective.goal,
+        minimum_gain=float(draft.spec.objective.minimum_gain),
+        challenger=challenger(experiment),
+        incumbent=incumbent_of(draft, against),
+    )
+
+
+def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
+    incumbent = draft.incumbent
+    assert incumbent is not None
+    name = experiment.metadata.name
+    match _compare(draft, experiment, incumbent):
+        case More() as more:
+            _ask_for_runs(draft, experiment, incumbent, more)
+        case Keep() as keep:
+            _keep(draft, experiment, incumbent, keep)
+        case Reject() as reject:
+            superseded = _would_have_been_kept(draft, experiment, incumbent)
+            phase = "Superseded" if superseded else "Rejected"
+            reason = "Superseded" if superseded else reject.reason
+            verdict = Verdict(
+                reason=reason, compared_with=incumbent.metadata.name, gain=reject.gain, z=_finite(reject.z), n=reject.n, at=draft.now
+            )
+            draft.write_experiment(name, phase=phase, verdict=verdict)
+            draft.tell(phase, f"{name}: {reason}, gain {reject.gain:.4g} over {incumbent.metadata.name}", about=name)
+        case SeedIgnored():
+            told = "its runs are identical whatever the seed, while the incumbent's are not: it must use RLOOP_SEED"
+            verdict = Verdict(reason="SeedIgnored", message=told, compared_with=incumbent.metadata.name, at=draft.now)
+            draft.write_experiment(name, phase="Invalid", verdict=verdict)
+            draft.tell("Invalid", f"{name}: {told}", about=name, warning=True)
+        case never:
+            assert_never(never)
+
+
+def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExperiment, more: More) -> None:
+    kinds = {Phase.SCREEN: "screen", Phase.CONFIRM: "confirm", Phase.AUDIT: "audit"}
+    uid = draft.loop.metadata.uid
+    name = experiment.metadata.name
+    asked = runs.add(experiment, kinds[more.kind], more.count, uid)  # type: ignore[arg-type]
+    if len(asked) == len(experiment.status.runs):
+        withdraw_experiment(draft, name, "NoRunLeft", "withdrawn: it has no run left to confirm it with")
+        return
+    draft.write_experiment(name, runs=asked, phase="Running")
+    coming = sum(run.phase in runs.OPEN for run in runs.of_kind(incumbent, "reference"))
+    if more.reference > coming:
+        with_reference = runs.add(incumbent, "reference", more.reference - coming, uid)
+        draft.write_experiment(incumbent.metadata.name, runs=with_reference)
+
+
+def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExperiment, keep: Keep) -> None:
+    name = experiment.metadata.name
+    broken = _broken_guardrail(draft, experiment)
+    if broken is not None:
+        verdict = Verdict(
+            reason="GuardrailBroken", message=broken, compared_with=incumbent.metadata.name, gain=keep.gain, n=keep.n, at=draft.now
+        )
+        draft.write_experiment(name, phase="Rejected", verdict=verdict)
+        draft.tell("Rejected", f"{name}: {broken}", about=name)
+        return
+    provisional = draft.spec.evaluation.acceptance == "Provisional"
+    verdict = Verdict(
+        reason="Kept",
+        compared_with=incumbent.metadata.name,
+        value=keep.value,
+        low=keep.low,
+        high=keep.high,
+        gain=keep.gain,
+        z=_finite(keep.z),
+        n=keep.n,
+        keep=draft.keeps + 1,
+        unconfirmed=provisional,
+        at=draft.now,
+    )
+    draft.write_experiment(name, phase="Accepted", verdict=verdict)
+    told = f"{name}: {draft.spec.objective.metric} {keep.value:.6g}, gain {keep.gain:.4g} over {incumbent.metadata.name}"
+    draft.tell("BestUpdated", told, about=name)
+
+
+def _would_have_been_kept(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExperiment) -> bool:
+    """Whether the incumbent of its proposal would have lost to it: then it is a finding, only no keep."""
+    older = draft.experiments.get(experiment.spec.incumbent or "")
+    if older is None or older.metadata.name == incumbent.metadata.name:
+        return False
+    return isinstance(_compare(draft, experiment, older), Keep)
+
+
+def _broken_guardrail(draft: Draft, experiment: ResearchExperiment) -> str | None:
+    """A sentence about the first guardrail that the runs behind the keep break."""
+    counted = [run for run in experiment.status.runs if run.phase == "Done" and run.kind in runs.POST_SCREEN]
+    counted = counted or [run for run in experiment.status.runs if run.phase == "Done"]
+    for guardrail in draft.spec.objective.guardrails:
+        found = [_measured(run, guardrail.metric) for run in counted]
+        present = [value for value in found if value is not None]
+        if len(present) < len(found):
+            return f"guardrail {guardrail.metric}: the verdict does not have this metric"
+        mean = fmean(present)
+        if guardrail.max is not None and mean > float(guardrail.max):
+            return f"guardrail {guardrail.metric}: {mean:.6g} is above max {guardrail.max}"
+        if guardrail.min is not None and mean < float(guardrail.min):
+            return f"guardrail {guardrail.metric}: {mean:.6g} is below min {guardrail.min}"
+    return None
+
+
+def _measured(run: Run, metric: str) -> float | None:
+    usage = run.attempts[-1].usage
+    ours = {
+        "run.wallSeconds": usage.wall_seconds,
+        "run.cpuSeconds": usage.cpu_seconds,
+        "run.gpuSeconds": usage.gpu_seconds,
+        "run.peakMemoryBytes": float(usage.peak_memory_bytes),
+    }
+    if metric in ours:
+        return ours[metric]
+    found = [one.metrics[metric] for one in run.verifications if one.phase == "Succeeded" and metric in one.metrics]
+    return fmean(found) if found else None
+
+
+def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
+    name = experiment.metadata.name
+    reason = broken.reason or "RunFailed"
+    message = f"run {broken.number}"
+    if broken.verifications:
+        last = broken.verifications[-1]
+        failed = [f"{check.name}: {check.detail}" for check in last.checks if not check.passed]
+        message = f"{message}: {'; '.join(failed) or last.message}"
+    ended = [
+        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
+        for run in experiment.status.runs
+    ]
+    phase = PHASE_OF_REASON.get(reason, "Failed")
+    draft.write_experiment(name, runs=ended, phase=phase, verdict=Verdict(reason=reason, message=message[:1024], at=draft.now))
+    draft.tell(phase, f"{name}: {reason}, {message}", about=name, warning=True)
+
+
+def _show_phase(draft: Draft, experiment: ResearchExperiment) -> None:
+    phases = {run.phase for run in experiment.status.runs}
+    shown = "Verifying" if "Verifying" in phases else "Running" if "Running" in phases or len(phases) > 1 else "Queued"
+    if shown != experiment.status.phase:
+        draft.write_experiment(experiment.metadata.name, phase=shown)
+
+
+def _refresh_best(draft: Draft) -> None:
+    """The incumbent's value over all its runs after the screen; reference runs made since sharpen it."""
+    incumbent, baseline = draft.incumbent, draft.status.baseline
+    if incumbent is None or baseline is None:
+        return
+    found = runs.incumbent_values(incumbent)
+    old = draft.status.best
+    if not found or (old is not None and old.experiment == incumbent.metadata.name and old.n == len(found)):
+        return
+    value = fmean(found)
+    low, high = interval(found)
+    sign = 1 if draft.spec.objective.goal == "Maximize" else -1
+    claims = [run.claimed for run in incumbent.status.runs if run.claimed is not None and run.phase == "Done"]
+    verdict = incumbent.status.verdict
+    draft.write(
+        best=Best(
+            experiment=incumbent.metadata.name,
+            value=value,
+            low=low,
+            high=high,
+            gain=sign * (value - baseline.value),
+            claimed=fmean(claims) if claims else None,
+            n=len(found),
+            unconfirmed=verdict is not None and verdict.unconfirmed,
+            verified_at=draft.now,
+        )
+    )
+
+
+def _finite(value: float) -> float | None:
+    """None for an infinite z (a comparison without noise): JSON has no infinity."""
+    return value if abs(value) < float("inf") else None

@@ -1,0 +1,41 @@
+"""What is final goes into the ledger, once and for ever: directions, experiments with their verdicts, findings.
+
+An entry is appended before its object is marked as folded; the key makes the second try after a crash do nothing.
+"""
+
+from __future__ import annotations
+
+from rloop.actions import Append
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
+from rloop.decide import runs
+from rloop.decide.draft import Draft
+
+
+def append(draft: Draft) -> None:
+    """Append stored terminal experiments, and the directions and findings of iterations as they settle."""
+    for name, experiment in draft.observed.experiments.items():
+        done = experiment.status.phase in TERMINAL_PHASES and not runs.any_open(experiment)
+        if done and not experiment.status.folded:
+            draft.act(Append(f"experiment/{name}", "experiment", _experiment(experiment)))
+            draft.write_experiment(name, folded=True)
+    for name, iteration in draft.iterations.items():
+        if iteration.status.phase != "Settled" or draft.observed.iterations[name].status.phase == "Settled":
+            continue
+        for direction in iteration.status.reported.directions:
+            draft.act(Append(f"direction/{direction.name}", "direction", direction.model_dump(mode="json", by_alias=True)))
+        for finding in iteration.status.reported.findings:
+            draft.act(Append(f"finding/{finding.name}", "finding", finding.model_dump(mode="json", by_alias=True)))
+
+
+def _experiment(experiment: ResearchExperiment) -> dict[str, object]:
+    verdict = experiment.status.verdict
+    return {
+        "name": experiment.metadata.name,
+        "spec": experiment.spec.model_dump(mode="json", by_alias=True),
+        "phase": experiment.status.phase,
+        "verdict": verdict.model_dump(mode="json", by_alias=True, exclude_none=True) if verdict else None,
+        "runs": [
+            {"number": run.number, "seed": run.seed, "kind": run.kind, "phase": run.phase, "value": run.value, "claimed": run.claimed}
+            for run in experiment.status.runs
+        ],
+    }

@@ -1,0 +1,71 @@
+"""The watchdog's patrol (layer 1): which sessions are silent, and which beat but get nowhere.
+
+Alive is not progress: both are judged, by the operator's own monotonic clock. The patrol restarts and nudges; it never
+does the worker's work.
+"""
+
+from __future__ import annotations
+
+from rloop import names
+from rloop.actions import Nudge, Stop
+from rloop.api.iteration import ResearchIteration, SessionStatus
+from rloop.api.loop_status import LayerStatus
+from rloop.decide.draft import Draft
+
+FINISH_SECONDS = 30
+"""A session that said it is done has so long to end its process."""
+
+
+def patrol(draft: Draft) -> None:
+    """Look at every running session."""
+    silent = False
+    for iteration in list(draft.iterations.values()):
+        for session in iteration.status.sessions:
+            if session.phase == "Running":
+                silent |= _look(draft, iteration, session)
+    sessions = [one for it in draft.iterations.values() for one in it.status.sessions]
+    restarts = sum(one.attempt - 1 for one in sessions)
+    nudges = sum(one.nudges for one in sessions)
+    running = any(one.phase == "Running" for one in sessions)
+    agent = "Silent" if silent else "Alive" if running else "Absent"
+    watchdog = draft.status.watchdog.model_copy(
+        update={
+            "agent": LayerStatus(state=agent),
+            "patrol": LayerStatus(state="Alive"),
+            "restarts": restarts,
+            "nudges": nudges,
+        }
+    )
+    if watchdog != draft.status.watchdog:
+        draft.write(watchdog=watchdog)
+
+
+def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) -> bool:
+    """Act on one session; whether it is silent."""
+    watchdog = draft.spec.watchdog
+    workload = names.agent(session.name, session.attempt)
+    beat = draft.observed.beats.get(session.name)
+    if beat is None:
+        return False
+    if session.name in iteration.status.reported.finished:
+        if beat.age_seconds > FINISH_SECONDS:
+            draft.act(Stop(workload, "Stopped"))
+        return False
+    limit = watchdog.heartbeat_seconds * watchdog.missed_heartbeats
+    if beat.age_seconds > limit:
+        draft.act(Stop(workload, "HeartbeatMissed"))
+        draft.evidence(f"{workload}: silent for {beat.age_seconds:.0f} s (limit {limit} s), ended and replaced")
+        return True
+    if beat.round_age_seconds > watchdog.progress_seconds * (session.nudges + 1):
+        _nudge(draft, iteration, session, workload, beat.round_age_seconds)
+    return False
+
+
+def _nudge(draft: Draft, iteration: ResearchIteration, session: SessionStatus, workload: str, age: float) -> None:
+    if session.nudges >= draft.spec.watchdog.max_nudges:
+        draft.act(Stop(workload, "NoProgress"))
+        draft.evidence(f"{workload}: no round for {age:.0f} s after {session.nudges} nudges, ended")
+        return
+    draft.act(Nudge(session.name, f"no round for {age:.0f} s: go on with the next proposal, or finish"))
+    draft.write_session(iteration.metadata.name, session.model_copy(update={"nudges": session.nudges + 1}))
+    draft.evidence(f"{workload}: no round for {age:.0f} s, nudged")

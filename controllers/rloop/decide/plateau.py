@@ -1,0 +1,111 @@
+"""Plateau and pivot: when no verified gain comes for long enough, the frame must change, not the parameters.
+
+Rules (design section 4.8). `generation` = keeps + pivots, stamped on an iteration when it opens. A keep sets staleCount
+to 0 at once. A settled iteration without a keep or a verified finding adds 1 if its generation is still the current
+one, else it is neutral. staleCount is derived from the settled iterations, so no crash can count one twice.
+"""
+
+from __future__ import annotations
+
+from rloop.actions import Append
+from rloop.api.experiment import Verdict
+from rloop.decide import runs
+from rloop.decide.draft import Draft
+
+VOID_LIMIT = 3
+"""Iterations in a row that only infrastructure failed, before a person is told."""
+
+
+def stale_count(draft: Draft) -> int:
+    """Stale iterations since the newest keep."""
+    keeps = draft.keeps
+    return sum(
+        one.status.outcome == "Stale" and one.status.keeps_at_settlement == keeps for one in draft.iterations.values()
+    )
+
+
+def count(draft: Draft) -> None:
+    """Write the counters that are derived, and say when a person should look."""
+    stale = stale_count(draft)
+    draft.write(stale_count=stale, generation=draft.generation)
+    if stale >= draft.spec.stall.attention_after:
+        told = f"{stale} stale iterations since the newest keep: a look at direction or boundaries may help"
+        if not draft.is_true("NeedsAttention"):
+            draft.tell("NeedsAttention", told, warning=True)
+        draft.condition("NeedsAttention", "True", "Plateau", told)
+        return
+    settled = sorted((one for one in draft.iterations.values() if one.status.outcome), key=lambda one: one.spec.number)
+    if len(settled) >= VOID_LIMIT and all(one.status.outcome == "Void" for one in settled[-VOID_LIMIT:]):
+        told = f"the last {VOID_LIMIT} iterations were lost to infrastructure failures: see the workloads' logs"
+        draft.condition("NeedsAttention", "True", "InfrastructureFailing", told)
+        return
+    draft.condition("NeedsAttention", "False", "None")
+
+
+def pivot_demanded(draft: Draft) -> bool:
+    """Whether a direction must pass the gate before any experiment is admitted."""
+    admitted = (one.pivot for it in draft.iterations.values() for one in it.status.reported.directions)
+    return draft.status.pivots > max(admitted, default=0)
+
+
+def pivot(draft: Draft) -> None:
+    """Demand a change of frame on a plateau, or when the director asks. One status write raises the generation."""
+    requested = draft.loop.metadata.annotations.get("rloop.dev/pivot-requested-at", "")
+    asked = bool(requested) and requested != draft.status.last_handled.pivot
+    if draft.status.baseline is None or draft.status.phase == "Concluding":
+        return
+    if not asked and not _plateau(draft):
+        return
+    number = draft.status.pivots + 1
+    why = "requested by the director" if asked else f"{stale_count(draft)} stale iterations"
+    draft.write(pivots=number, last_handled=draft.status.last_handled.model_copy(update={"pivot": requested}))
+    draft.write(generation=draft.generation)
+    draft.tell("PivotForced", f"pivot {number}: {why}; the next direction must change the frame", warning=not asked)
+    draft.act(Append(f"pivot/{number}", "pivot", {"number": number, "why": why}))
+
+
+def _plateau(draft: Draft) -> bool:
+    """Enough stale iterations, the newest of them in the present generation: a pivot is answered before the next."""
+    if stale_count(draft) < draft.spec.stall.pivot_after:
+        return False
+    generation = draft.generation
+    return any(one.status.outcome == "Stale" and one.spec.generation == generation for one in draft.iterations.values())
+
+
+def withdraw(draft: Draft) -> None:
+    """End what a pivot makes pointless: sessions and unstarted screens of iterations that opened before it.
+
+    Running jobs finish and may still be kept.
+    """
+    for name, iteration in list(draft.iterations.items()):
+        if iteration.status.phase == "Settled" or iteration.spec.pivots >= draft.status.pivots:
+            continue
+        for session in iteration.status.sessions:
+            if session.phase in ("Pending", "Running"):
+                ended = {"phase": "Finished", "reason": "PivotDemanded", "finished_at": draft.now}
+                draft.write_session(name, session.model_copy(update=ended))
+    for one in draft.open_candidates():
+        opened = _pivots_at_opening(draft, one.spec.iteration)
+        if opened < draft.status.pivots and not runs.started(one):
+            withdraw_experiment(draft, one.metadata.name, "PivotDemanded", "withdrawn unstarted: the frame must change")
+
+
+def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:
+    """Give an experiment up: its queued and live runs end, its verdict says why."""
+    experiment = draft.experiments[name]
+    ended = [
+        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
+        for run in experiment.status.runs
+    ]
+    verdict = Verdict(reason=reason, message=message, at=draft.now)
+    draft.write_experiment(name, runs=ended, phase="Withdrawn", verdict=verdict)
+
+
+def fail(draft: Draft, reason: str, message: str) -> None:
+    """End the campaign as Failed: it cannot go on, and a person must act."""
+    draft.condition("Failed", "True", reason, message[:4096])
+    draft.tell(reason, message, warning=True)
+
+
+def _pivots_at_opening(draft: Draft, number: int) -> int:
+    return next((one.spec.pivots for one in draft.iterations.values() if one.spec.number == number), 0)

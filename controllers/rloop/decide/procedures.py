@@ -1,0 +1,99 @@
+"""Thresholds of the acceptance procedures, and how falseKeepRate chooses among them.
+
+Called by judge (through acceptance.procedure). Apart from acceptance.py, because these numbers come from a
+simulation, benchmarks/acceptance_model.py: change them only together with its figures.
+
+Figures at falseKeepRate 0.01 are in benchmarks/acceptance_model.py, for nine families of noise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import log
+from typing import Final, Literal
+
+from scipy.special import ndtri
+
+Acceptance = Literal["Standard", "Economy", "Provisional"]
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """Thresholds of one way to judge. A z is a normal quantile: 1.9 leaves 2.9 % above it."""
+
+    screen_z: float
+    """A fresh incumbent's challenger goes on with this z or more after its one screening run."""
+    confirm_zs: tuple[float, ...]
+    """After each confirming run, screening run included: below it the challenger is given up."""
+    audit_runs: int
+    """Fresh runs, started together once all confirming runs are passed."""
+    keep_z: float
+    """Welch z over all runs after the screen."""
+    incumbent_runs: int
+    """Each confirming run brings one more run of the incumbent until it has this many."""
+    baseline_runs: int
+    """Runs of the untouched task that the simulation starts from."""
+    patience_z: float = 0.0
+    """Added to screen_z for each challenger that got past the screen and was beaten by this incumbent."""
+    patience_limit_z: float = 0.0
+    """The most that patience adds."""
+    provisional: bool = False
+    """One run decides; what is kept is marked unconfirmed."""
+
+    @property
+    def post_screen_runs(self) -> int:
+        """Runs after the screen that a kept challenger has: its value, interval and next reference."""
+        return len(self.confirm_zs) + self.audit_runs
+
+
+STANDARD_KEEP_Z: Final = ((0.002, 2.88), (0.005, 2.3), (0.01, 1.9), (0.02, 1.3), (0.05, 0.9))
+ECONOMY_KEEP_Z: Final = ((0.002, 2.6), (0.005, 1.9), (0.01, 1.5), (0.02, 1.1), (0.05, 0.7))
+"""Rows (falseKeepRate, keep z): in every family of noise the simulated rate stays below falseKeepRate."""
+
+
+def procedure(acceptance: Acceptance, false_keep_rate: float) -> Procedure:
+    """The procedure for a wished rate of false keeps, per proposal that has no effect.
+
+    Between two rows keep z is linear in log(rate). Above the last row (0.05) the last row holds: it is
+    stricter than asked. Below the first (0.002) nothing was simulated, and keep z is the larger of the
+    first row's and Phi^-1(1 - rate). The latter bounds the rate whatever the gates before it do, because they
+    only remove challengers, and a Welch test of the runs after the screen alone would keep at most `rate`
+    (exact for normal noise, up to Satterthwaite's approximation). A rate that is no number, or not
+    positive, is read as 1e-9: the strictest.
+    """
+    if acceptance == "Provisional":
+        return Procedure(0.0, (), 0, 0.0, incumbent_runs=0, baseline_runs=3, provisional=True)
+    if acceptance == "Economy":
+        return Procedure(
+            screen_z=0.6,
+            confirm_zs=(1.2, 1.5),
+            audit_runs=2,
+            keep_z=_keep_z(ECONOMY_KEEP_Z, false_keep_rate),
+            incumbent_runs=8,
+            baseline_runs=3,
+            patience_z=0.1,
+            patience_limit_z=0.5,
+        )
+    return Procedure(
+        screen_z=0.4,
+        confirm_zs=(0.9, 1.2, 1.4),
+        audit_runs=6,
+        keep_z=_keep_z(STANDARD_KEEP_Z, false_keep_rate),
+        incumbent_runs=12,
+        baseline_runs=5,
+        patience_z=0.1,
+        patience_limit_z=0.5,
+    )
+
+
+def _keep_z(rows: tuple[tuple[float, float], ...], rate: float) -> float:
+    """Threshold of the final test: see procedure()."""
+    rate = max(1e-9, rate)  # in this order NaN becomes 1e-9
+    first, strictest = rows[0]
+    if rate <= first:
+        return max(strictest, -float(ndtri(rate)))
+    for (low, z_low), (high, z_high) in pairwise(rows):
+        if rate <= high:
+            return z_low + (z_high - z_low) * log(rate / low) / log(high / low)
+    return rows[-1][1]

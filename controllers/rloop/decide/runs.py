@@ -1,0 +1,75 @@
+"""What the runs of an experiment say: small questions that several decisions ask.
+
+Used by attempt, verification, baseline, judge, conclusion, schedule and context. No decisions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rloop import names
+from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind
+from rloop.api.loop_status import SealedTask
+
+LIVE = frozenset({"Running", "Verifying"})
+OPEN = frozenset({"Queued", "Running", "Verifying"})
+POST_SCREEN: tuple[RunKind, ...] = ("confirm", "audit")
+REFERENCE: tuple[RunKind, ...] = ("baseline", "confirm", "audit", "reference")
+"""Kinds whose values an incumbent is compared by: never the run that selected it."""
+
+
+def values(experiment: ResearchExperiment, kinds: Iterable[RunKind]) -> tuple[float, ...]:
+    """Verified values of the finished runs of these kinds, in order of their number."""
+    wanted = frozenset(kinds)
+    return tuple(
+        run.value
+        for run in experiment.status.runs
+        if run.kind in wanted and run.phase == "Done" and run.value is not None
+    )
+
+
+def incumbent_values(experiment: ResearchExperiment) -> tuple[float, ...]:
+    """The values that challengers are compared with.
+
+    Runs after the screen; the screening run itself only where there is nothing else (Provisional acceptance).
+    """
+    return values(experiment, REFERENCE) or values(experiment, ("screen",))
+
+
+def of_kind(experiment: ResearchExperiment, kind: RunKind) -> list[Run]:
+    """The runs of one kind, whatever their phase."""
+    return [run for run in experiment.status.runs if run.kind == kind]
+
+
+def any_open(experiment: ResearchExperiment, kinds: Iterable[RunKind] | None = None) -> bool:
+    """Whether a run (of these kinds) is queued or live."""
+    wanted = None if kinds is None else frozenset(kinds)
+    return any(run.phase in OPEN and (wanted is None or run.kind in wanted) for run in experiment.status.runs)
+
+
+def add(experiment: ResearchExperiment, kind: RunKind, count: int, uid: str) -> list[Run]:
+    """The experiment's runs with up to `count` queued ones added; each with a fresh seed.
+
+    Bounded by MAX_RUNS: what does not fit is not added.
+    """
+    runs = list(experiment.status.runs)
+    for _ in range(min(count, MAX_RUNS - len(runs))):
+        number = len(runs) + 1
+        seed = names.seed(uid, experiment.metadata.name, number)
+        runs.append(Run(number=number, seed=seed, kind=kind))
+    return runs
+
+
+def counted_failures(attempts: Iterable[Attempt]) -> int:
+    """Failed attempts that count against backoffLimit."""
+    return sum(one.phase == "Failed" and not one.infrastructure for one in attempts)
+
+
+def started(experiment: ResearchExperiment) -> bool:
+    """Whether any run ever had an attempt."""
+    return any(run.attempts for run in experiment.status.runs)
+
+
+def hashes(sealed: SealedTask | None) -> str:
+    """A short text of the sealed hashes, for messages."""
+    return "" if sealed is None else f"task {sealed.task[:12]}, evaluation {sealed.evaluation[:12]}"

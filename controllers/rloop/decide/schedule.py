@@ -1,0 +1,41 @@
+"""Which queued runs start now: what confirms comes before what explores.
+
+A run starts by one write: its reservation and the intent of its first attempt. The workload follows in the next pass.
+"""
+
+from __future__ import annotations
+
+from rloop.api.experiment import Attempt, ResearchExperiment, Run, RunKind
+from rloop.decide import runs
+from rloop.decide.budget import affordable, reservation
+from rloop.decide.draft import Draft
+
+ORDER: dict[RunKind, int] = {"baseline": 0, "final": 0, "confirm": 1, "audit": 1, "reference": 1, "screen": 2}
+
+
+def schedule(draft: Draft) -> None:
+    """Fill the free slots, as far as the budget goes. A run holds its slot until its artifact is scored."""
+    if draft.holding:
+        return
+    free = draft.spec.parallelism - sum(run.phase in runs.LIVE for _, run in draft.runs())
+    for experiment, run in _queue(draft):
+        reserved = reservation(draft)
+        if free <= 0 or not affordable(draft, reserved):
+            return
+        started = {"phase": "Running", "reservation": reserved, "attempts": [Attempt(number=1)]}
+        name = experiment.metadata.name
+        draft.write_run(name, run.model_copy(update=started))
+        if experiment.status.phase == "Queued":
+            draft.write_experiment(name, phase="Running")
+        free -= 1
+
+
+def _queue(draft: Draft) -> list[tuple[ResearchExperiment, Run]]:
+    """Queued runs, first to start first. While the incumbent concludes, nothing else starts."""
+    queued = [(experiment, run) for experiment, run in draft.runs() if run.phase == "Queued"]
+    if any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.runs()):
+        queued = [(experiment, run) for experiment, run in queued if run.kind == "final"]
+    return sorted(
+        queued,
+        key=lambda pair: (ORDER[pair[1].kind], pair[0].spec.iteration, pair[0].spec.session or "", pair[0].spec.sequence, pair[1].number),
+    )

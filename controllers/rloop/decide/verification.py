@@ -1,0 +1,140 @@
+"""What became of the scorings of a run's artifact, and what value they give the run.
+
+Who did the work never judges it: a value comes only from the verifier's report, never from a claim or a printed number.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from rloop import names
+from rloop.actions import Start, Workload
+from rloop.api.experiment import ResearchExperiment, Run, Verification
+from rloop.api.wire import VerifierReport
+from rloop.decide.draft import Draft
+from rloop.observed import Exit, WorkloadState
+
+VERIFIER_RETRIES = 2
+"""Failed scorings of one repeat that are tried again; lost ones do not count."""
+INFRASTRUCTURE_LIMIT = 20
+RETRY_SECONDS_MAX = 60
+
+
+def record(draft: Draft) -> None:
+    """Start scorings, take their reports in, and give runs their values."""
+    for experiment, run in draft.runs():
+        if run.phase == "Verifying":
+            _record_run(draft, experiment, run)
+
+
+def workload(draft: Draft, experiment: ResearchExperiment, run: Run, verification: Verification) -> Workload:
+    """The workload of a scoring."""
+    return Workload(
+        name=names.verification(experiment.metadata.name, run.number, verification.number),
+        role="verification",
+        owner=experiment.metadata.name,
+        # The verifier's own process ends the scorer at timeoutSeconds and says so; this one is for the verifier itself.
+        deadline_seconds=draft.spec.evaluation.timeout_seconds + 30,
+        run=run.number,
+        number=verification.number,
+        seed=verification.seed,
+        kind=run.kind,
+    )
+
+
+def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
+    updated = []
+    for one in run.verifications:
+        verification = one
+        if one.phase in ("Pending", "Running"):
+            verification = _observe(draft, experiment, run, one)
+        updated.append(verification)
+    run = run.model_copy(update={"verifications": updated})
+    run = _complete(draft, run) if not draft.finished else run.model_copy(update={"phase": "Withdrawn"})
+    if run.phase == "Verifying":
+        run = run.model_copy(update={"verifications": [*run.verifications, *_missing(draft, experiment, run)]})
+    draft.write_run(experiment.metadata.name, run)
+
+
+def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verification: Verification) -> Verification:
+    wanted = workload(draft, experiment, run, verification)
+    state = draft.observed.workloads.get(wanted.name)
+    if state is None:
+        if verification.phase == "Pending":
+            if not draft.finished and not (draft.suspended and draft.spec.suspend_policy == "Stop"):
+                draft.act(Start(wanted))
+            return verification
+        gone = Exit(code=None, reason="Lost", finished_at=draft.now, infrastructure=True)
+        state = WorkloadState(wanted.name, started_at=draft.now, exit=gone)
+    if state.exit is None:
+        return verification.model_copy(update={"phase": "Running", "started_at": state.started_at})
+    ended = verification.model_copy(
+        update={"started_at": verification.started_at or state.started_at, "finished_at": state.exit.finished_at}
+    )
+    return ended.model_copy(update=_result(draft, state.exit))
+
+
+def _result(draft: Draft, exit_: Exit) -> dict[str, object]:
+    """The fields that a finished scoring's exit gives."""
+    metric = draft.spec.objective.metric
+    if not exit_.message:
+        return _failed(exit_.reason, exit_.log_tail[-500:], infrastructure=exit_.infrastructure)
+    try:
+        report = VerifierReport.model_validate_json(exit_.message)
+    except ValidationError:
+        return _failed("ReportMalformed", "the verifier's report is not what this version writes", infrastructure=False)
+    if report.verdict is None:
+        return _failed(report.reason or "VerdictMissing", report.message, infrastructure=report.infrastructure)
+    metrics = report.verdict.metrics
+    checks = report.verdict.checks
+    if any(not check.passed for check in checks):
+        return {"phase": "Succeeded", "metrics": metrics, "checks": checks}
+    if metric not in metrics:
+        has = ", ".join(sorted(metrics))
+        told = f'the verdict has no metric "{metric}" (spec.objective.metric); it has {has}'
+        return _failed("MetricMissing", told, infrastructure=False)
+    return {"phase": "Succeeded", "metrics": metrics, "checks": checks}
+
+
+def _failed(reason: str, message: str, *, infrastructure: bool) -> dict[str, object]:
+    return {"phase": "Failed", "reason": reason, "message": message[:1024], "infrastructure": infrastructure}
+
+
+def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Verification]:
+    """New scorings for the repeats that have neither a result nor a live one."""
+    wanted: list[Verification] = []
+    for repeat in range(1, draft.spec.evaluation.repeats + 1):
+        tries = [one for one in run.verifications if one.repeat == repeat]
+        if any(one.phase != "Failed" for one in tries) or (tries and not _waited(draft, tries)):
+            continue
+        number = len(run.verifications) + len(wanted) + 1
+        seed = names.seed(draft.loop.metadata.uid, experiment.metadata.name, run.number, "v", number)
+        wanted.append(Verification(number=number, repeat=repeat, seed=seed))
+    return wanted
+
+
+def _waited(draft: Draft, tries: list[Verification]) -> bool:
+    """Whether the pause after the last failure is over: 1, 2, 4, … seconds, so that nothing fails in a hot loop."""
+    ended = tries[-1].finished_at
+    pause = min(RETRY_SECONDS_MAX, 2 ** (len(tries) - 1))
+    return ended is None or draft.now >= ended + timedelta(seconds=pause)
+
+
+def _complete(draft: Draft, run: Run) -> Run:
+    """The run with its value once every repeat has one; Failed when a repeat is out of tries."""
+    repeats = draft.spec.evaluation.repeats
+    done = [one for one in run.verifications if one.phase == "Succeeded"]
+    for repeat in range(1, repeats + 1):
+        failures = [one for one in run.verifications if one.repeat == repeat and one.phase == "Failed"]
+        counted = sum(not one.infrastructure for one in failures)
+        if counted > VERIFIER_RETRIES or len(failures) - counted > INFRASTRUCTURE_LIMIT:
+            return run.model_copy(update={"phase": "Failed", "reason": failures[-1].reason})
+    if len(done) < repeats:
+        return run
+    if any(not check.passed for one in done for check in one.checks):
+        return run.model_copy(update={"phase": "Failed", "reason": "CheckFailed"})
+    metric = draft.spec.objective.metric
+    value = sum(one.metrics[metric] for one in done) / len(done)
+    return run.model_copy(update={"phase": "Done", "value": value})

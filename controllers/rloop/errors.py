@@ -1,0 +1,66 @@
+"""The exception tree of the whole project.
+
+```
+RloopError                 every message names the remedy
+|- BadInput                the user's manifest or files; exit 2
+|- Refused                 the gateway's admission said no; carries a reason
+|- NotFound                no object of that name
+|- Conflict                somebody wrote first: read again and decide again
+|- InUse                   another process owns the run folder
+`- Corrupt                 stored state that cannot be read
+```
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class RloopError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One thing that is wrong with the input."""
+
+    field: str
+    """Field path in the manifest (`spec.objective.target`), or a file."""
+    message: str
+    """What is wrong, and the remedy."""
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+class BadInput(RloopError):
+    """The user's manifest or files are wrong; every problem is told at once."""
+
+    def __init__(self, *problems: InputProblem) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(str, problems)))
+
+
+class Refused(RloopError):
+    """The gateway's admission refuses a request."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(f"{reason}: {message}")
+
+
+class NotFound(RloopError):
+    """There is no object of that name."""
+
+
+class Conflict(RloopError):
+    """Somebody else wrote first, or an object of that name exists; read again and decide again."""
+
+
+class InUse(RloopError):
+    """Another process owns the run folder."""
+
+
+class Corrupt(RloopError):
+    """Stored state cannot be read."""

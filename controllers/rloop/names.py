@@ -1,0 +1,67 @@
+"""Every name, label and annotation, made in one place.
+
+Called by the decisions, the gateway and the shells. Names are deterministic and each counter has one writer: that is
+what makes a retried create find its own first try instead of making a second child.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+LABEL_LOOP = "rloop.dev/loop"
+LABEL_ROLE = "rloop.dev/role"
+ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
+ANNOTATION_APPROVE = "rloop.dev/approve-requested-at"
+ANNOTATION_RETRY = "rloop.dev/retry-requested-at"
+
+
+def baseline(loop: str) -> str:
+    """`kuhn-b01`: the untouched task as an experiment."""
+    return f"{loop}-b01"
+
+
+def iteration(loop: str, number: int) -> str:
+    """`kuhn-i0007`."""
+    return f"{loop}-i{number:04d}"
+
+
+def session(iteration_name: str, index: int) -> str:
+    """`kuhn-i0007-s1`: the index counts the iteration's explorers from 1."""
+    return f"{iteration_name}-s{index}"
+
+
+def experiment(session_name: str, sequence: int) -> str:
+    """`kuhn-i0007-e2` for the first explorer, `kuhn-i0007-s2-e2` for another: the agent's own sequence number."""
+    prefix = session_name.removesuffix("-s1")
+    return f"{prefix}-e{sequence}"
+
+
+def direction(session_name: str, number: int) -> str:
+    """`kuhn-i0007-d1`."""
+    return f"{session_name.removesuffix('-s1')}-d{number}"
+
+
+def finding(session_name: str, number: int) -> str:
+    """`kuhn-i0007-f1`."""
+    return f"{session_name.removesuffix('-s1')}-f{number}"
+
+
+def agent(session_name: str, attempt: int) -> str:
+    """`kuhn-i0007-s1-a1`: one process of a session."""
+    return f"{session_name}-a{attempt}"
+
+
+def attempt(experiment_name: str, run: int, number: int) -> str:
+    """`kuhn-i0007-e2-r3-a1`: one try at a run."""
+    return f"{experiment_name}-r{run}-a{number}"
+
+
+def verification(experiment_name: str, run: int, number: int) -> str:
+    """`kuhn-i0007-e2-r3-v1`: one scoring of a run's artifact."""
+    return f"{experiment_name}-r{run}-v{number}"
+
+
+def seed(uid: str, *parts: str | int) -> int:
+    """A 31-bit seed that depends on the loop's uid, which no agent sees, and on what it is for."""
+    text = "/".join([uid, *map(str, parts)])
+    return int.from_bytes(sha256(text.encode()).digest()[:4]) & 0x7FFFFFFF

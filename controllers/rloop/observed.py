@@ -1,0 +1,80 @@
+"""The facts that a decision may look at, including the time.
+
+Gathered by `rloop_operator.reconcile` from the three ports, read by `rloop.decide`. A decision sees nothing else, so
+the same facts always give the same decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rloop.api.experiment import ResearchExperiment, Usage
+from rloop.api.iteration import ResearchIteration
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import InputProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a workload ended."""
+
+    code: int | None
+    """The process' exit code; None where there was none (lost, or never started)."""
+    reason: str
+    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, OutOfMemory, Hang, Stopped, Lost, StartFailed."""
+    finished_at: datetime
+    infrastructure: bool = False
+    usage: Usage = Usage()
+    log_tail: str = ""
+    message: str = ""
+    """Termination message: of a verification a VerifierReport as JSON."""
+    claims: Mapping[str, float] = field(default_factory=dict)
+    artifact_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """A workload as the runtime sees it."""
+
+    name: str
+    started_at: datetime
+    exit: Exit | None = None
+    step: int | None = None
+    """The newest step it reported."""
+    step_age_seconds: float = 0
+    """Since the step last moved (or the start), by the shell's own monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A session's signs of life, by the operator's own monotonic clock."""
+
+    age_seconds: float
+    """Since the newest beat, or since we began to wait for one."""
+    round: int
+    round_age_seconds: float
+    """Since the round counter last moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One snapshot of the world."""
+
+    now: datetime
+    loop: ResearchLoop
+    iterations: Mapping[str, ResearchIteration]
+    experiments: Mapping[str, ResearchExperiment]
+    workloads: Mapping[str, WorkloadState]
+    beats: Mapping[str, Beat] = field(default_factory=dict)
+    """By name of the session."""
+    sealed: SealedTask | None = None
+    """The frozen task; None while it could not be sealed."""
+    problems: tuple[InputProblem, ...] = ()
+    """Why it could not."""
+    down_since: datetime | None = None
+    """On the first pass of an operator: when its predecessor was last alive. That gap is not active time."""
+    draining: bool = False
+    """The operator is asked to end in order: what runs finishes, nothing new starts."""

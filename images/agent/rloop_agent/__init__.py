@@ -1,0 +1,1 @@
+"""The agent: one session of proposing experiments through the gateway."""

@@ -1,0 +1,162 @@
+"""The gateway over HTTP.
+
+Built by `__main__`, once for the session and once for its heartbeat. The gateway goes away whenever the
+operator is restarted or moved; a session that died of that would cost its whole iteration, so a request is
+repeated until the patience is over. Each repetition is safe: experiments are idempotent by their sequence,
+and a session looks whether a refused direction is its own.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from rloop.api.common import Model
+from rloop.api.iteration import Direction, Finding
+from rloop.api.wire import (
+    Context,
+    DirectionRequest,
+    ExperimentDetail,
+    ExperimentRequest,
+    ExperimentView,
+    FindingRequest,
+    FinishRequest,
+    HeartbeatReply,
+    HeartbeatRequest,
+    Problem,
+    TaskFiles,
+)
+from rloop_agent.gateway import AgentError, Unauthorized, Unreachable, refusal
+from rloop_agent.log import Log, silent
+
+T = TypeVar("T")
+PATIENCE_SECONDS = 300.0
+"""An operator is back within a minute or two; a cluster that moves nodes needs some more."""
+FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0
+TIMEOUT_SECONDS = 30.0
+
+
+class Client:
+    """Every verb of `rloop_agent.gateway.Gateway`. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        wait: Callable[[float], bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        log: Log = silent,
+    ) -> None:
+        """`wait` is Event.wait's signature: it returns True when the process was told to end meanwhile."""
+        # A plain address needs no certificates; loading them takes longer than the rest of the start.
+        verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._http = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,  # a proxy of the environment must never see the token
+            verify=verify,
+        )
+        self._patience = patience
+        self._wait = wait or threading.Event().wait
+        self._clock = clock
+        self._log = log
+        self._jitter = Random()
+
+    def context(self) -> Context:
+        return self._ask(Context.model_validate_json, "GET", "/v1/context")
+
+    def task(self) -> TaskFiles:
+        return self._ask(TaskFiles.model_validate_json, "GET", "/v1/task")
+
+    def post_direction(self, request: DirectionRequest) -> Direction:
+        return self._ask(Direction.model_validate_json, "POST", "/v1/directions", request)
+
+    def post_experiment(self, request: ExperimentRequest) -> ExperimentView:
+        return self._ask(ExperimentView.model_validate_json, "POST", "/v1/experiments", request)
+
+    def experiments(self) -> list[ExperimentView]:
+        return self._ask(TypeAdapter(list[ExperimentView]).validate_json, "GET", "/v1/experiments")
+
+    def experiment(self, name: str) -> ExperimentDetail:
+        path = f"/v1/experiments/{quote(name, safe='')}"
+        return self._ask(ExperimentDetail.model_validate_json, "GET", path)
+
+    def post_finding(self, request: FindingRequest) -> Finding:
+        return self._ask(Finding.model_validate_json, "POST", "/v1/findings", request)
+
+    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
+        return self._ask(HeartbeatReply.model_validate_json, "POST", "/v1/heartbeat", request)
+
+    def finish(self, request: FinishRequest) -> None:
+        self._ask(lambda _: None, "POST", "/v1/finish", request)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _ask(self, read: Callable[[bytes], T], verb: str, path: str, body: Model | None = None) -> T:
+        response = self._answer(verb, path, body)
+        if response.is_success:
+            try:
+                return read(response.content)
+            except ValidationError as error:
+                raise Unreachable(
+                    f"{verb} {path}: the gateway answers with something else than this agent was "
+                    f"built for, so the two are of different versions: {error}"
+                ) from error
+        raise _problem(response)
+
+    def _answer(self, verb: str, path: str, body: Model | None) -> httpx.Response:
+        """An answer of the gateway itself, however often it has to be asked."""
+        content = body.model_dump_json(by_alias=True, exclude_none=True) if body is not None else None
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        deadline = self._clock() + self._patience
+        delay = FIRST_DELAY
+        while True:
+            trouble, response = self._try(verb, path, content=content, headers=headers)
+            if response is not None:
+                return response
+            # Full jitter: a hundred sessions that lost the same gateway do not come back in step.
+            pause = self._jitter.uniform(0, delay)
+            if self._clock() + pause >= deadline:
+                raise Unreachable(
+                    f"{verb} {path}: no answer within {self._patience:g} s; the last try: {trouble}"
+                )
+            self._log(
+                "warning", "gateway away", request=f"{verb} {path}", error=trouble, pause=round(pause, 3)
+            )
+            if self._wait(pause):
+                raise Unreachable(f"{verb} {path}: told to end while waiting for the gateway: {trouble}")
+            delay = min(delay * 2, LONGEST_DELAY)
+
+    def _try(self, verb: str, path: str, **request: Any) -> tuple[str, httpx.Response | None]:
+        try:
+            response = self._http.request(verb, path, **request)
+        except httpx.TransportError as error:
+            return f"{type(error).__name__}: {error}", None
+        # 5xx: it is starting, stopping, or wrote in vain; 429: too many of us.
+        if response.status_code >= 500 or response.status_code == 429:
+            return f"HTTP {response.status_code}: {response.text[:200]}", None
+        return "", response
+
+
+def _problem(response: httpx.Response) -> AgentError:
+    try:
+        problem = Problem.model_validate_json(response.content)
+    except ValidationError:
+        problem = Problem(reason=f"Http{response.status_code}", message=response.text[:200])
+    if response.status_code == 401:
+        return Unauthorized(
+            f"The gateway does not take this session's token: {problem.message or problem.reason}"
+        )
+    return refusal(problem.reason, problem.message)

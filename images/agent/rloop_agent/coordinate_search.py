@@ -1,0 +1,69 @@
+"""The policy coordinate-search: one coordinate at a time around the incumbent, in steps that become shorter.
+
+Called by `rloop_agent.session`. It does not wait for the result of a proposal before it makes the next one: a
+training may last longer than a session, and a result moves the centre only when it becomes the incumbent,
+which takes several runs and so happens between sessions. The next session starts from the new incumbent.
+
+The step is half the range at first and is halved each time as many results are known in this frame as it has
+coordinates (one sweep), down to 1/64: shorter steps would drown in the noise and stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from rloop.api.space import Dimension, Point, Scalar
+from rloop_agent.ground import Ground, bounds, draw, inside, to_scale, to_value
+
+TRIES = 200
+SHORTEST = 6
+"""Halvings: 1/64 of the range."""
+
+
+def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:
+    """A point that differs from the centre in one coordinate: one of those varied least often so far."""
+    coordinates = ground.coordinates
+    if not coordinates:
+        return ground.centre if ground.centre not in known else None
+    share = share_of_range(ground.results, len(coordinates))
+    varied = {dimension.name: _variations(ground, known, dimension) for dimension in coordinates}
+    for tried in range(TRIES):
+        # Where the least varied ones have nothing new left (a list of two values), any coordinate will do.
+        fewest = min(varied.values()) if tried < TRIES // 2 else max(varied.values())
+        dimension = dice.choice([one for one in coordinates if varied[one.name] <= fewest])
+        point = {
+            **ground.centre,
+            dimension.name: _step(dimension, ground.centre[dimension.name], share, dice),
+        }
+        if point not in known and point != ground.centre:
+            return point
+    return None
+
+
+def share_of_range(results: int, coordinates: int) -> float:
+    """How much of a range the longest step crosses."""
+    return 0.5 ** min(SHORTEST, 1 + results // coordinates)
+
+
+def _variations(ground: Ground, known: Sequence[Point], dimension: Dimension) -> int:
+    return sum(_only_change(ground.centre, point) == dimension.name for point in known)
+
+
+def _only_change(centre: Point, point: Point) -> str | None:
+    if set(point) != set(centre):
+        return None
+    changed = [name for name in centre if point[name] != centre[name]]
+    return changed[0] if len(changed) == 1 else None
+
+
+def _step(dimension: Dimension, value: Scalar, share: float, dice: Random) -> Scalar:
+    """A neighbour; in a list of values each other one is, as their order carries no meaning."""
+    if dimension.values is not None or isinstance(value, (str, bool)):
+        return draw(dimension, dice)
+    low, high = bounds(dimension)
+    length = (high - low) * share * dice.uniform(0.5, 1.0)
+    here = to_scale(dimension, value)
+    there = [position for position in (here - length, here + length) if low <= position <= high]
+    # A step of at most half the range fits on one side at least, but for rounding.
+    return inside(dimension, to_value(dimension, dice.choice(there or [low, high])))

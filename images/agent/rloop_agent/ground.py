@@ -1,0 +1,109 @@
+"""What a policy looks at, and how one value is drawn.
+
+Called by the policies and built by `rloop_agent.session`. Draws use no name and no position: a task whose
+dimensions are renamed and whose values are shuffled is searched with the same success.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from rloop.api.space import Dimension, Frame, Point, Scalar, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The frame that is searched, and where in it."""
+
+    space: Space
+    frame: Frame
+    centre: Point
+    """The incumbent's coefficients where they exist in this frame, defaults elsewhere."""
+    results: int = 0
+    """Experiments of this frame whose value was known when the session started."""
+
+    @property
+    def coordinates(self) -> list[Dimension]:
+        """The dimensions that may vary: those that exist in the frame and are no part of it."""
+        return [dimension for dimension in self.space.existing(self.frame) if not dimension.structural]
+
+
+Policy = Callable[[Ground, Sequence[Point], Random], Point | None]
+"""(ground, the points known so far, chance) -> the next point, or None where nothing new was found. Pure."""
+
+
+def structural_values(space: Space, frame: Frame) -> Point | None:
+    """The frame with the values' own types, or None if it is no frame of this space."""
+    if set(frame) != {dimension.name for dimension in space.structural}:
+        return None
+    point: Point = {}
+    for dimension in space.structural:
+        found = [value for value in dimension.values or [] if str(value) == frame[dimension.name]]
+        if not found:
+            return None
+        point[dimension.name] = found[0]
+    return point
+
+
+def centre(space: Space, frame: Frame, incumbent: Point) -> Point:
+    """The point of `frame` that differs least from the incumbent."""
+    point = structural_values(space, frame)
+    assert point is not None, f"no frame of this space: {frame}"
+    for dimension in space.existing(frame):
+        if not dimension.structural:
+            value = incumbent.get(dimension.name)
+            point[dimension.name] = (
+                value if dimension.admits(value) and value is not None else default(dimension)
+            )
+    return point
+
+
+def default(dimension: Dimension) -> Scalar:
+    """The default in the type that `admits` wants: `values: [1.0, 2.0]` may come with `default: 1`."""
+    alike = [value for value in dimension.values or [] if value == dimension.default]
+    same = [value for value in alike if type(value) is type(dimension.default)]
+    return (same or alike or [dimension.default])[0]
+
+
+def draw(dimension: Dimension, dice: Random) -> Scalar:
+    """Any value: uniform among values, uniform in a range, uniform in the logarithm of a logarithmic one."""
+    if dimension.values is not None:
+        return dice.choice(dimension.values)
+    low, high = bounds(dimension)
+    return inside(dimension, to_value(dimension, dice.uniform(low, high)))
+
+
+def bounds(dimension: Dimension) -> tuple[float, float]:
+    """Both ends of a range on the scale on which it is searched."""
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if dimension.log:
+        return math.log(dimension.low), math.log(dimension.high)
+    return dimension.low, dimension.high
+
+
+def to_scale(dimension: Dimension, value: float) -> float:
+    """From a value to the scale on which it is searched."""
+    return math.log(value) if dimension.log else value
+
+
+def to_value(dimension: Dimension, position: float) -> float:
+    """The way back."""
+    return math.exp(position) if dimension.log else position
+
+
+def inside(dimension: Dimension, value: float) -> Scalar:
+    """The nearest value that a person can read and the space admits."""
+    assert dimension.low is not None
+    assert dimension.high is not None
+    if dimension.integer:
+        low, high = math.ceil(dimension.low), math.floor(dimension.high)
+        return min(max(round(value), low), high) if low <= high else dimension.default
+    # Four digits are finer than any noise, and 0.03162 is easier to compare than 0.03162277660168379.
+    span = dimension.high - dimension.low
+    scale = min(span, abs(value)) if dimension.log else span
+    rounded = round(value, 4 - math.floor(math.log10(scale)))
+    return float(min(max(rounded, dimension.low), dimension.high))

@@ -1,0 +1,52 @@
+"""The handoff: what a session tells the next one and the people who watch, in plain words.
+
+Called by `rloop_agent.session` at its end. Only verified values are named; an agent knows no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rloop.api.space import Frame
+from rloop.api.wire import Context, ExperimentView
+from rloop_agent.frames import as_text
+
+BYTES = 2048
+
+
+def text(
+    context: Context,
+    frame: Frame,
+    pivoted: bool,  # noqa: FBT001
+    proposed: Sequence[str],
+    why: str,
+    experiments: Sequence[ExperimentView],
+) -> str:
+    """The frame, how many, the best seen in it, and why it ended if that was early."""
+    sentences = [
+        why,
+        f"{'Pivoted to' if pivoted else 'Stayed in'} the frame {_short(as_text(frame))}.",
+        f"Proposed {len(proposed)}: {', '.join(proposed)}." if proposed else "Proposed nothing.",
+        _best(context, [view for view in experiments if view.frame == frame]),
+    ]
+    return cut(" ".join(sentence for sentence in sentences if sentence))
+
+
+def _best(context: Context, here: Sequence[ExperimentView]) -> str:
+    values = {view.name: view.value for view in here if view.value is not None}
+    if not values:
+        return "No result of this frame is known yet."
+    pick = min if context.objective.goal == "Minimize" else max
+    name = pick(values, key=lambda one: values[one])
+    incumbent = context.incumbent.value
+    beside = f" (the incumbent: {incumbent:g})" if incumbent is not None else ""
+    return f"Best of {len(values)} results in this frame: {name} with {values[name]:g}{beside}."
+
+
+def _short(sentence: str) -> str:
+    return sentence if len(sentence) <= 600 else f"{sentence[:600]} ..."
+
+
+def cut(sentence: str) -> str:
+    """At most as long as the gateway takes, in bytes, without half a character at the end."""
+    return sentence.encode()[:BYTES].decode(errors="ignore")

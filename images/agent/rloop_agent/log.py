@@ -1,0 +1,27 @@
+"""JSON lines on stdout: what the session did, for whoever reads the pod's log.
+
+Called by `__main__` and handed to everything else. Ten lines of our own, because the image holds httpx,
+pydantic and PyYAML only; keys and levels are those of the operator's structlog lines.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Log(Protocol):
+    """Writes one event."""
+
+    def __call__(self, level: str, event: str, **facts: object) -> None: ...
+
+
+def json_lines(level: str, event: str, **facts: object) -> None:
+    """Print one event as a line."""
+    line = {"ts": datetime.now(UTC).isoformat(), "level": level, "event": event, **facts}
+    print(json.dumps(line, default=str), flush=True)
+
+
+def silent(level: str, event: str, **facts: object) -> None:
+    """Print nothing."""

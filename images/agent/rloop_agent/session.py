@@ -1,0 +1,249 @@
+"""One session of a policy agent, from its context to its handoff.
+
+Called by `__main__` with the gateway over HTTP, and by simulations with one in memory. It holds the habit
+that the design asks of a policy agent: it stays in its frame until a pivot is demanded, then it changes the
+frame first. Nothing here reads a clock or chance that was not handed in.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from random import Random
+
+from rloop.api.iteration import Direction
+from rloop.api.space import Frame, Point, Space
+from rloop.api.wire import Context, ExperimentRequest, FinishRequest
+from rloop_agent import handoff, random_search
+from rloop_agent.frames import as_direction, as_text, untried
+from rloop_agent.gateway import Closed, Gateway, Refused
+from rloop_agent.ground import Ground, Policy
+from rloop_agent.log import Log, silent
+from rloop_agent.recipe import BadRecipe
+from rloop_agent.start import Start, current_direction, frame_to_stay_in, ground, look, tried_frames
+
+SHARE_OF_TIME = 0.8
+"""The rest is left for the last request and the handoff, before the watchdog ends the session."""
+REFUSALS = 20
+"""Refusals in a row after which a session gives up its frame, or its search for a new one."""
+LAST_REFUSALS = frozenset({"PivotRequired", "LimitReached"})
+"""Refusals that no other proposal of this session would escape."""
+TITLE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a session ended."""
+
+    handoff: str
+    proposed: tuple[str, ...] = ()
+    """Names of its experiments."""
+    rounds: int = 0
+    closed: bool = False
+    """The operator ended it; nothing was handed over."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What the session has done so far."""
+
+    rounds: int = 0
+    names: list[str] = field(default_factory=list)
+    why: str = ""
+    """Why it ended before its allowance was used up."""
+
+
+def _no_round(_: int) -> None:
+    """Nobody counts."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a process adds to a session, and a simulation leaves out."""
+
+    clock: Callable[[], float] = time.monotonic
+    on_round: Callable[[int], None] = _no_round
+    """Told each round's number before its proposal; may raise Closed."""
+    stop: Callable[[], bool] = _never
+    """Asked before each round: was the process told to end?"""
+    log: Log = silent
+
+
+def run(
+    gateway: Gateway,
+    policy: Policy,
+    seed: int,
+    session_name: str,
+    around: Surroundings = Surroundings(),
+) -> Outcome:
+    """Propose until an allowance is used up, then hand over.
+
+    Raises Unauthorized and Unreachable; all else that may happen to a session is an outcome.
+    """
+    session = _Session(gateway, policy, Random(f"{seed}/{session_name}"), session_name, around)
+    try:
+        text = session.work()
+        gateway.finish(FinishRequest(handoff=text))
+    except Closed as closed:
+        around.log("info", "closed", message=str(closed))
+        return Outcome("", tuple(session.done.names), session.done.rounds, closed=True)
+    except Refused as refused:
+        # Nothing was left to do but to say goodbye; a session that may not even do that has ended all the
+        # same.
+        text = f"Ended by a refusal: {refused}"
+        around.log("warning", "refused", reason=refused.reason, message=refused.message)
+    around.log("info", "finished", handoff=text, rounds=session.done.rounds, proposed=len(session.done.names))
+    return Outcome(text, tuple(session.done.names), session.done.rounds)
+
+
+class _Session:
+    """The steps of one session."""
+
+    def __init__(
+        self, gateway: Gateway, policy: Policy, dice: Random, name: str, around: Surroundings
+    ) -> None:
+        self._gateway = gateway
+        self._policy = policy
+        self._dice = dice
+        self._name = name
+        self._around = around
+        self._log = around.log
+        self._began = around.clock()
+        self.done = _Progress()
+
+    def work(self) -> str:
+        """Everything between the first request and the handoff, which it returns."""
+        context = self._gateway.context()
+        if context.space is None:
+            return self._nothing(
+                "The task declares no space.yaml, and a policy agent knows nothing else to vary."
+            )
+        try:
+            start = look(context.space, context, self._gateway.task())
+        except BadRecipe as error:
+            return self._nothing(f"The recipe cannot be read: {error}")
+        if start.warning:
+            self._log("warning", "incumbent unreadable", message=start.warning)
+        pivoting = context.demand == "Pivot"
+        direction = self._pivot(start, context) if pivoting else self._stay(context.space, context)
+        if direction is None:
+            return self._nothing(self.done.why)
+        frame = direction.frame if pivoting else frame_to_stay_in(context.space, context)
+        searched = ground(start, frame, self._gateway.experiments())
+        self._log("info", "frame", frame=frame, direction=direction.name, pivot=pivoting)
+        try:
+            self._propose(context, start, searched, direction, pivoting=pivoting)
+        except BadRecipe as error:
+            return self._nothing(str(error))
+        return handoff.text(
+            context, frame, pivoting, self.done.names, self.done.why, self._gateway.experiments()
+        )
+
+    def _nothing(self, sentence: str) -> str:
+        self._log("warning", "nothing proposed", message=sentence)
+        return handoff.cut(f"Nothing was proposed. {sentence}")
+
+    def _stay(self, space: Space, context: Context) -> Direction | None:
+        """The current direction; the first session of a campaign makes it."""
+        direction = current_direction(context)
+        if direction is not None:
+            return direction
+        return self._admitted(space, [frame_to_stay_in(space, context)])
+
+    def _pivot(self, start: Start, context: Context) -> Direction | None:
+        """A direction in the nearest frame that is untried and admitted."""
+        tried = tried_frames(start, context)
+        direction = self._admitted(start.space, untried(start.space, start.frame, tried, self._dice))
+        if direction is None and not self.done.why:
+            self.done.why = "A pivot is demanded, and every frame of the space has been tried."
+        return direction
+
+    def _admitted(self, space: Space, frames: Iterable[Frame]) -> Direction | None:
+        for refusals, frame in enumerate(frames, start=1):
+            try:
+                return self._gateway.post_direction(as_direction(space, frame))
+            except Refused as refused:
+                self._log(
+                    "info", "direction refused", frame=frame, reason=refused.reason, message=refused.message
+                )
+                # A request whose answer was lost is refused when it is tried again: look whether ours got
+                # through.
+                ours = self._own_direction(frame)
+                if ours is not None:
+                    return ours
+                self.done.why = f"No direction was admitted; the last refusal: {refused}"
+                if refusals >= REFUSALS or refused.reason in LAST_REFUSALS:
+                    return None
+        return None
+
+    def _own_direction(self, frame: Frame) -> Direction | None:
+        directions = self._gateway.context().directions
+        found = [one for one in directions if one.session == self._name and one.frame == frame]
+        return found[-1] if found else None
+
+    def _propose(
+        self, context: Context, start: Start, searched: Ground, direction: Direction, *, pivoting: bool
+    ) -> None:
+        known = list(start.known)
+        refusals = 0
+        while self._may_go_on(context):
+            point = self._next(searched, known, pivoting=pivoting)
+            if point is None:
+                self.done.why = "No point of this frame is left that was not tried."
+                return
+            known.append(point)
+            self.done.rounds += 1
+            self._around.on_round(self.done.rounds)
+            request = ExperimentRequest(
+                # Not the round: a refused proposal has used no number up.
+                sequence=len(self.done.names) + 1,
+                title=_title(searched, point),
+                parent=start.parent,
+                direction=direction.name,
+                files=start.changed_files(point),
+            )
+            try:
+                view = self._gateway.post_experiment(request)
+            except Refused as refused:
+                self._log(
+                    "info", "refused", title=request.title, reason=refused.reason, message=refused.message
+                )
+                refusals += 1
+                if refusals >= REFUSALS or refused.reason in LAST_REFUSALS:
+                    self.done.why = f"The last refusal: {refused}"
+                    return
+                continue
+            refusals = 0
+            self.done.names.append(view.name)
+            self._log("info", "proposed", experiment=view.name, title=view.title)
+
+    def _may_go_on(self, context: Context) -> bool:
+        allowance = context.session
+        if self._around.stop():
+            self.done.why = "The process was told to end."
+        elif self._around.clock() - self._began >= SHARE_OF_TIME * allowance.session_seconds:
+            self.done.why = "The session's time was used up."
+        else:
+            return (
+                len(self.done.names) < allowance.max_experiments and self.done.rounds < allowance.max_rounds
+            )
+        return False
+
+    def _next(self, searched: Ground, known: list[Point], *, pivoting: bool) -> Point | None:
+        if not pivoting:
+            return self._policy(searched, known, self._dice)
+        # Nothing is known of a new frame: first the coefficients that are believed in, then a wide look
+        # around.
+        if searched.centre not in known:
+            return searched.centre
+        return random_search.propose(searched, known, self._dice)
+
+
+def _title(searched: Ground, point: Point) -> str:
+    shown = ", ".join(f"{dimension.name}={point[dimension.name]}" for dimension in searched.coordinates)
+    return (shown or as_text(searched.frame))[:TITLE]

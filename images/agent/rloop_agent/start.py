@@ -1,0 +1,106 @@
+"""Where a session stands when it starts: the recipes it may build on, and the points known so far.
+
+Called by `rloop_agent.session` with what the gateway answered; pure. It stands apart because most of what can
+be wrong with a task shows here (no space, no readable recipe), before anything was proposed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rloop.api.iteration import Direction
+from rloop.api.space import Frame, Point, Space
+from rloop.api.wire import Context, ExperimentView, TaskFiles
+from rloop_agent import recipe
+from rloop_agent.ground import Ground, centre, structural_values
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the incumbent (or, if its recipe cannot be read, the task) gives to build on."""
+
+    space: Space
+    parent: str
+    """`incumbent`, or `task` where the incumbent's recipe lies outside the space."""
+    files: Mapping[str, str]
+    """The parent's changed files: an experiment's files are self-contained, so it repeats them."""
+    text: str
+    document: Mapping[str, Any]
+    point: Point
+    known: Sequence[Point]
+    """Points that an earlier experiment has tried, as far as the context shows them."""
+    warning: str = ""
+
+    @property
+    def frame(self) -> Frame:
+        """The incumbent's."""
+        return self.space.frame_of(self.point)
+
+    def changed_files(self, values: Point) -> dict[str, str]:
+        """The files of the experiment that tries `values`."""
+        return {**self.files, self.space.file: recipe.render(self.space, self.text, self.document, values)}
+
+
+def look(space: Space, context: Context, task: TaskFiles) -> Start:
+    """Read the incumbent's recipe, or else the task's. Raises BadRecipe if neither can be read."""
+    known = [_maybe_point(space, {**task.files, **failed.files}) for failed in context.failures]
+    known.append(_maybe_point(space, task.files))
+    changed = dict(context.incumbent.files)
+    try:
+        start = _start(space, "incumbent", changed, task, known)
+    except recipe.BadRecipe as error:
+        if not changed:
+            raise
+        return _start(space, "task", {}, task, known, f"the incumbent's recipe is left aside: {error}")
+    return start
+
+
+def _start(
+    space: Space,
+    parent: str,
+    changed: Mapping[str, str],
+    task: TaskFiles,
+    known: Sequence[Point | None],
+    warning: str = "",
+) -> Start:
+    files = {**task.files, **changed}
+    document = recipe.parse(space, files)
+    point = recipe.point(space, document)
+    seen = [one for one in (*known, point) if one is not None]
+    return Start(space, parent, changed, files[space.file], document, point, seen, warning)
+
+
+def _maybe_point(space: Space, files: Mapping[str, str]) -> Point | None:
+    try:
+        return recipe.point(space, recipe.parse(space, files))
+    except recipe.BadRecipe:
+        return None
+
+
+def current_direction(context: Context) -> Direction | None:
+    """The direction that experiments go to, if there is one."""
+    found = [one for one in context.directions if one.name == context.current_direction]
+    return found[0] if found else None
+
+
+def frame_to_stay_in(space: Space, context: Context) -> Frame:
+    """The current direction's frame, or the default one where no direction names a frame of this space."""
+    direction = current_direction(context)
+    if direction is not None and structural_values(space, direction.frame) is not None:
+        return direction.frame
+    return space.default_frame
+
+
+def tried_frames(start: Start, context: Context) -> list[Frame]:
+    """Frames that a pivot need not look at again. The default one was tried by the baseline."""
+    directions = [direction.frame for direction in context.directions]
+    results = [view.frame for view in context.results]
+    return [*directions, *results, start.space.default_frame, start.frame]
+
+
+def ground(start: Start, frame: Frame, experiments: Sequence[ExperimentView]) -> Ground:
+    """What the policy looks at."""
+    results = sum(view.frame == frame and view.value is not None for view in experiments)
+    return Ground(start.space, frame, centre(start.space, frame, start.point), results)

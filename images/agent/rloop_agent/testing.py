@@ -1,0 +1,198 @@
+"""A gateway in memory, and a space to search, for tests and for those who write another agent.
+
+Called by tests only; it ships with the package because test files cannot share helpers. It admits what the
+real gateway would as far as a policy agent can tell: sequences, duplicates, frames, the demand to pivot. What
+must go wrong goes wrong through `refuse`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from typing_extensions import override
+
+from rloop.api.iteration import Direction, Finding
+from rloop.api.researchloop import Objective
+from rloop.api.space import Space
+from rloop.api.wire import (
+    Context,
+    DirectionRequest,
+    ExperimentDetail,
+    ExperimentRequest,
+    ExperimentView,
+    FindingRequest,
+    FinishRequest,
+    HeartbeatReply,
+    HeartbeatRequest,
+    Incumbent,
+    SessionAllowance,
+    TaskFiles,
+)
+from rloop_agent.gateway import AgentError, Gateway, Refused
+
+SESSION = "demo-i0001-s1"
+SPACE = Space.model_validate(
+    {
+        "file": "recipe.json",
+        "dimensions": [
+            {
+                "name": "method",
+                "key": "method",
+                "values": ["plain", "smooth", "pool"],
+                "default": "plain",
+                "structural": True,
+                "field": "method",
+            },
+            {
+                "name": "loss",
+                "key": "model.loss",
+                "values": [1, 2],
+                "default": 1,
+                "structural": True,
+                "field": "objective",
+            },
+            {"name": "rate", "key": "rate", "low": 0.001, "high": 1.0, "log": True, "default": 0.1},
+            {"name": "depth", "key": "model.depth", "low": 1, "high": 9, "integer": True, "default": 3},
+            {
+                "name": "width",
+                "key": "width",
+                "values": [4, 8, 16],
+                "default": 8,
+                "when": {"method": ["smooth"]},
+            },
+        ],
+    }
+)
+RECIPE = json.dumps({"method": "plain", "rate": 0.1, "model": {"loss": 1, "depth": 3}}, indent=2) + "\n"
+
+
+def a_context(**changes: object) -> Context:
+    """The context of a campaign's first session, with some fields changed."""
+    context = Context(
+        loop="demo",
+        direction="Find a better recipe.",
+        rules=[],
+        objective=Objective(metric="loss", goal="Minimize"),
+        editable=["recipe.json"],
+        max_files=5,
+        max_lines_per_file=300,
+        session=SessionAllowance(
+            name=SESSION,
+            role="Investigate",
+            max_rounds=15,
+            session_seconds=300,
+            max_experiments=5,
+            heartbeat_seconds=30,
+        ),
+        incumbent=Incumbent(name="demo-b01", value=1.0),
+        space=SPACE,
+    )
+    return context.model_copy(update=changes)
+
+
+class FakeGateway(Gateway):
+    """Remembers what it was asked; `refuse` is called before each verb and may raise."""
+
+    def __init__(
+        self,
+        context: Context | None = None,
+        files: dict[str, str] | None = None,
+        refuse: Callable[[str, object], AgentError | None] = lambda _verb, _request: None,
+    ) -> None:
+        self.given = context or a_context()
+        self.files = {"recipe.json": RECIPE} if files is None else files
+        self.refuse = refuse
+        self.verbs: list[str] = []
+        self.directions: list[Direction] = list(self.given.directions)
+        self.current = self.given.current_direction
+        self.requests: dict[int, ExperimentRequest] = {}
+        self.views: list[ExperimentView] = list(self.given.results)
+        self.beats: list[int] = []
+        self.handoff: str | None = None
+
+    @override
+    def context(self) -> Context:
+        self._asked("context")
+        return self.given.model_copy(
+            update={"directions": list(self.directions), "current_direction": self.current}
+        )
+
+    @override
+    def task(self) -> TaskFiles:
+        self._asked("task")
+        return TaskFiles(files=self.files, editable=list(self.files))
+
+    @override
+    def post_direction(self, request: DirectionRequest) -> Direction:
+        self._asked("post_direction", request)
+        direction = Direction(
+            name=f"demo-i0001-d{len(self.directions) + 1}",
+            title=request.title,
+            fields=request.fields,
+            frame=request.frame,
+            pivot=0,
+            session=self.given.session.name,
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        self.directions.append(direction)
+        self.current = direction.name
+        return direction
+
+    @override
+    def post_experiment(self, request: ExperimentRequest) -> ExperimentView:
+        if request.sequence not in self.requests:
+            self._asked("post_experiment", request)
+            if any(request.files == other.files for other in self.requests.values()):
+                raise Refused("Duplicate", "the same files were proposed before")
+            self.requests[request.sequence] = request
+            self.views.append(
+                ExperimentView(
+                    name=f"demo-i0001-e{request.sequence}",
+                    title=request.title,
+                    phase="Queued",
+                    direction=request.direction,
+                    frame=next(one.frame for one in self.directions if one.name == request.direction),
+                )
+            )
+        return next(view for view in self.views if view.name == f"demo-i0001-e{request.sequence}")
+
+    @override
+    def experiments(self) -> list[ExperimentView]:
+        self._asked("experiments")
+        return list(self.views)
+
+    @override
+    def experiment(self, name: str) -> ExperimentDetail:
+        self._asked("experiment")
+        view = next(view for view in self.views if view.name == name)
+        return ExperimentDetail.model_validate(view.model_dump())
+
+    @override
+    def post_finding(self, request: FindingRequest) -> Finding:
+        self._asked("post_finding", request)
+        return Finding(
+            name="demo-i0001-f1",
+            statement=request.statement,
+            evidence=request.evidence,
+            session=self.given.session.name,
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+
+    @override
+    def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
+        self._asked("heartbeat", request)
+        self.beats.append(request.round)
+        return HeartbeatReply()
+
+    @override
+    def finish(self, request: FinishRequest) -> None:
+        self._asked("finish", request)
+        self.handoff = request.handoff
+
+    def _asked(self, verb: str, request: object = None) -> None:
+        self.verbs.append(verb)
+        error = self.refuse(verb, request)
+        if error is not None:
+            raise error

@@ -1,0 +1,70 @@
+"""Writes the report: at most as long as a termination message, and never half of one.
+
+Called by `rloop_verifier.__main__`. The report is all that leaves the verifier's pod, and Kubernetes cuts
+what is longer than 4096 bytes, which would make it unreadable as a whole.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from rloop.api.wire import VERDICT_BYTES, Verdict, VerifierReport
+
+MESSAGE_CHARACTERS = 1024
+
+
+def with_verdict(verdict: Verdict) -> VerifierReport:
+    """The report of a verdict. One that is too long inside a report loses the details of its checks."""
+    report = VerifierReport(verdict=verdict)
+    if len(encoded(report)) <= VERDICT_BYTES:
+        return report
+    checks = [check.model_copy(update={"detail": ""}) for check in verdict.checks]
+    report = VerifierReport(verdict=verdict.model_copy(update={"checks": checks}))
+    if len(encoded(report)) <= VERDICT_BYTES:
+        return report
+    return without_verdict("VerdictMalformed", f"the verdict does not fit into {VERDICT_BYTES} bytes")
+
+
+def without_verdict(reason: str, message: str, *, infrastructure: bool = False) -> VerifierReport:
+    """The report of a failure; the message is cut to fit."""
+    readable = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)[:MESSAGE_CHARACTERS]
+    while True:
+        report = VerifierReport(reason=reason, message=readable, infrastructure=infrastructure)
+        # 1024 characters may take more bytes than there are.
+        if len(encoded(report)) <= VERDICT_BYTES:
+            return report
+        readable = readable[: len(readable) * 3 // 4]
+
+
+def encoded(report: VerifierReport) -> bytes:
+    """The report as it is written."""
+    return report.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+
+
+def write(report: VerifierReport, path: Path) -> None:
+    """Put the report in its place, all at once. Raises OSError if that is impossible."""
+    content = encoded(report)
+    try:
+        _replace(path, content)
+    except OSError:
+        # A pod's termination log is a mount of its own, which nothing can be renamed onto; so short a file is
+        # written at once all the same.
+        path.write_bytes(content)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=".report-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+            os.fchmod(descriptor, 0o644)
+        Path(name).replace(path)
+    except OSError:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

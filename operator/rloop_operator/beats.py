@@ -1,0 +1,52 @@
+"""Signs of life of the sessions, judged by our own monotonic clock, and the nudges that wait to be told.
+
+Written by the gateway, read by reconcile. In memory only: after a restart of the operator every session gets a full
+interval before silence means anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rloop.observed import Beat
+
+
+@dataclass(slots=True)
+class _Seen:
+    beat_at: float
+    round: int
+    round_at: float
+
+
+class Beats:
+    """One board for all sessions. `monotonic` returns seconds and never goes back."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._seen: dict[str, _Seen] = {}
+        self._nudges: dict[str, str] = {}
+
+    def expect(self, sessions: Iterable[str]) -> None:
+        """Begin to wait for these sessions, and forget all others."""
+        now = self._monotonic()
+        self._seen = {name: self._seen.get(name) or _Seen(now, 0, now) for name in sessions}
+        self._nudges = {name: text for name, text in self._nudges.items() if name in self._seen}
+
+    def record(self, session: str, round_: int) -> str | None:
+        """A session is alive; the nudge that waits for it, told once."""
+        now = self._monotonic()
+        seen = self._seen.setdefault(session, _Seen(now, round_, now))
+        seen.beat_at = now
+        if round_ != seen.round:
+            seen.round, seen.round_at = round_, now
+        return self._nudges.pop(session, None)
+
+    def nudge(self, session: str, message: str) -> None:
+        """Tell the session at its next beat."""
+        self._nudges[session] = message
+
+    def read(self) -> dict[str, Beat]:
+        """Ages in seconds, by session."""
+        now = self._monotonic()
+        return {name: Beat(now - one.beat_at, one.round, now - one.round_at) for name, one in self._seen.items()}

@@ -1,0 +1,1 @@
+"""The rloop command: its verbs, its output formats and its exit codes."""

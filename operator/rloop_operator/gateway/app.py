@@ -1,0 +1,160 @@
+"""The gateway's HTTP: a thin shell of routes around `gateway.service`, with its OpenAPI document.
+
+Run by the local shell on loopback, and by the cluster's own gateway process. A handler only parses, calls and returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from rloop.api.iteration import Direction, Finding
+from rloop.api.wire import (
+    Context,
+    DirectionRequest,
+    ExperimentDetail,
+    ExperimentRequest,
+    ExperimentView,
+    FindingRequest,
+    FinishRequest,
+    HeartbeatReply,
+    HeartbeatRequest,
+    Problem,
+    TaskFiles,
+)
+from rloop.errors import Conflict, NotFound, Refused
+from rloop_operator.gateway.service import Gateway
+from rloop_operator.ports import Caller, Identity
+
+BODY_BYTES = 2 * 1024 * 1024
+Handler = Callable[[Gateway, Caller, Any, str], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb of the gateway."""
+
+    method: str
+    path: str
+    summary: str
+    request: type[BaseModel] | None
+    reply: object
+    """Type of the reply's body; None: 204."""
+    handler: Handler
+
+
+VERBS = (
+    Verb("GET", "/v1/context", "All that a fresh session needs", None, Context, lambda g, c, _b, _n: g.context(c)),
+    Verb("GET", "/v1/task", "The sealed task's files", None, TaskFiles, lambda g, c, _b, _n: g.task(c)),
+    Verb("POST", "/v1/directions", "Propose a direction", DirectionRequest, Direction, lambda g, c, b, _n: g.propose_direction(c, b)),
+    Verb("POST", "/v1/experiments", "Propose an experiment; idempotent by sequence", ExperimentRequest, ExperimentView, lambda g, c, b, _n: g.propose_experiment(c, b)),
+    Verb("GET", "/v1/experiments", "All experiments", None, list[ExperimentView], lambda g, c, _b, _n: g.experiments(c)),
+    Verb("GET", "/v1/experiments/{name}", "One experiment, discards too", None, ExperimentDetail, lambda g, c, _b, n: g.experiment(c, n)),
+    Verb("POST", "/v1/findings", "Record a finding with its evidence", FindingRequest, Finding, lambda g, c, b, _n: g.propose_finding(c, b)),
+    Verb("POST", "/v1/heartbeat", "Alive, and in which round", HeartbeatRequest, HeartbeatReply, lambda g, c, b, _n: g.heartbeat(c, b.round)),
+    Verb("POST", "/v1/finish", "The session is done", FinishRequest, None, lambda g, c, b, _n: g.finish(c, b)),
+)
+
+
+def app(gateway: Gateway, identity: Identity) -> Starlette:
+    """The ASGI application."""
+    routes = [Route(verb.path, _endpoint(verb, gateway, identity), methods=[verb.method]) for verb in VERBS]
+    routes.append(Route("/openapi.json", lambda _request: JSONResponse(openapi())))
+    return Starlette(routes=routes)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document of the verbs."""
+    schemas: dict[str, Any] = {}
+    paths: dict[str, Any] = {}
+    for verb in VERBS:
+        problem = _content(Problem, schemas)
+        operation: dict[str, Any] = {
+            "summary": verb.summary,
+            "operationId": f"{verb.method.lower()}{verb.path.removeprefix('/v1').replace('/', '_').replace('{', '').replace('}', '')}",
+            "security": [{"token": []}],
+            "responses": {
+                "401": {"description": "the token is not that of a live session", "content": problem},
+                "409": {"description": "refused, with reason and remedy", "content": problem},
+                "422": {"description": "the body is malformed", "content": problem},
+            },
+        }
+        if verb.reply is None:
+            operation["responses"]["204"] = {"description": "done"}
+        else:
+            operation["responses"]["200"] = {"description": "done", "content": _content(verb.reply, schemas)}
+        if verb.request is not None:
+            operation["requestBody"] = {"required": True, "content": _content(verb.request, schemas)}
+        if "{name}" in verb.path:
+            operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
+        paths.setdefault(verb.path, {})[verb.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ResearchLoop gateway", "version": "v1", "description": "The only thing that agents can reach."},
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _content(type_: object, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = TypeAdapter(type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
+    schemas.update(schema.pop("$defs", {}))
+    if isinstance(type_, type) and issubclass(type_, BaseModel):
+        schemas[type_.__name__] = schema
+        schema = {"$ref": f"#/components/schemas/{type_.__name__}"}
+    return {"application/json": {"schema": schema}}
+
+
+def _endpoint(verb: Verb, gateway: Gateway, identity: Identity) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        caller = await identity.caller(token)
+        if caller is None:
+            return _problem(401, "Unauthorized", "the token is not that of a live session of this loop")
+        try:
+            body = await _body(request, verb)
+            reply = await verb.handler(gateway, caller, body, request.path_params.get("name", ""))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "body"
+            return _problem(422, "Malformed", f"{where}: {first['msg']}")
+        except ValueError as error:
+            return _problem(422, "Malformed", str(error))
+        except Refused as error:
+            return _problem(409, error.reason, error.message)
+        except NotFound as error:
+            return _problem(404, "NotFound", str(error))
+        except Conflict as error:
+            return _problem(409, "Busy", f"{error}; try again")
+        if verb.reply is None:
+            return Response(status_code=204)
+        content = TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
+        return Response(content, media_type="application/json")
+
+    return endpoint
+
+
+async def _body(request: Request, verb: Verb) -> BaseModel | None:
+    if verb.request is None:
+        return None
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > BODY_BYTES:
+            message = f"the body is larger than {BODY_BYTES} bytes"
+            raise ValueError(message)
+    return verb.request.model_validate_json(content or b"{}")
+
+
+def _problem(code: int, reason: str, message: str) -> Response:
+    return Response(Problem(reason=reason, message=message[:1024]).model_dump_json(), code, media_type="application/json")

@@ -1,0 +1,185 @@
+"""`rloop run`: one campaign on this machine, with the operator, its gateway and the patrol in one event loop.
+
+Called by the CLI. Workloads are processes that outlive this one: after a crash the same command adopts them
+and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from rloop.actions import Event
+from rloop.admit.loop import changed_frozen_fields, unsupported
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import BadInput, InputProblem, NotFound
+from rloop.observed import Observed
+from rloop_operator.beats import Beats
+from rloop_operator.gateway.app import app
+from rloop_operator.gateway.service import Gateway
+from rloop_operator.local.folder import RunLock
+from rloop_operator.local.identity import LocalIdentity
+from rloop_operator.local.runtime import LocalRuntime
+from rloop_operator.local.server import listen, serving
+from rloop_operator.local.store import LocalStore
+from rloop_operator.manifest import check_folders
+from rloop_operator.reconcile import Shell, reconcile
+
+PATROL_SECONDS = 1.0
+"""How long a pass may be away when nothing happens."""
+ALIVE_SECONDS = 5.0
+KILL_SECONDS = 15.0
+
+
+class View(Protocol):
+    """Whoever shows the campaign to the user."""
+
+    def event(self, event: Event) -> None:
+        """A transition."""
+
+    def update(self, observed: Observed) -> None:
+        """A pass is over; called often."""
+
+
+@dataclass(slots=True)
+class _Signals:
+    """First Ctrl-C: end in order. Second: end now."""
+
+    drain: asyncio.Event
+    kill: asyncio.Event
+
+    def received(self) -> None:
+        (self.kill if self.drain.is_set() else self.drain).set()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed: int | None = None) ->
+ResearchLoop:
+    """Run the campaign to its end, or until it is interrupted; the loop as it then stands.
+
+    `base` is the manifest's folder. Raises BadInput, InUse, Corrupt.
+    """
+    with RunLock(folder):
+        store = LocalStore(folder, base, seed=seed)
+        with contextlib.closing(store):
+            stored = await _apply(store, loop, base)
+            if _finished(stored):
+                return stored
+            await _run(store, folder, stored.metadata.name, view)
+            return await store.get(ResearchLoop, stored.metadata.name)
+
+
+async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchLoop:
+    """Create the loop, or take the user's edit over."""
+    others = [one.metadata.name for one in await store.loops() if one.metadata.name != loop.metadata.name]
+    if others:
+        told = f'the run folder belongs to "{others[0]}"; give another folder with --dir'
+        raise BadInput(InputProblem("metadata.name", told))
+    try:
+        stored = await store.get(ResearchLoop, loop.metadata.name)
+    except NotFound:
+        problems = [*unsupported(loop, "local"), *check_folders(loop, base)]
+        if problems:
+            raise BadInput(*problems) from None
+        return await store.create(loop)
+    problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
+    if problems:
+        raise BadInput(*problems)
+    return await store.update_spec(stored.model_copy(update={"spec": loop.spec}))
+
+
+async def _run(store: LocalStore, folder: Path, name: str, view: View) -> None:
+    signals = _Signals(asyncio.Event(), asyncio.Event())
+    identity = LocalIdentity(store)
+    beats = Beats(time.monotonic)
+    gateway = Gateway(store, beats, now=_now, changed=lambda: None)
+    listener = listen(_kept_port(store))
+    store.database.set_meta("gateway_port", str(listener.getsockname()[1]))
+    async with serving(app(gateway, identity), listener) as url, _handling(signals):
+        runtime = LocalRuntime(store, folder, identity, url)
+
+        async def tell(event: Event) -> None:
+            view.event(event)
+
+        shell = Shell(store, runtime, beats, _now, tell)
+        down_since = store.last_alive()
+        alive_at = 0.0
+        while not signals.kill.is_set():
+            if time.monotonic() - alive_at > ALIVE_SECONDS:
+                store.beat(_now())
+                alive_at = time.monotonic()
+            revision = store.revision
+            gateway.closing = signals.drain.is_set()
+            done = await reconcile(shell, name, down_since=down_since, draining=signals.drain.is_set())
+            down_since = None
+            view.update(done.observed)
+            if not done.changed:
+                if _over(done.observed, draining=signals.drain.is_set()):
+                    break
+                await _wait(store, revision, runtime, signals)
+        if signals.kill.is_set():
+            await _kill(runtime, name)
+        store.beat(_now())
+
+
+def _over(observed: Observed, *, draining: bool) -> bool:
+    idle = not observed.workloads
+    return idle and (draining or _finished(observed.loop))
+
+
+async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals) -> None:
+    """Until something was written, a workload ended, a signal came, or the patrol is due."""
+    waits = [
+        asyncio.ensure_future(store.changed(revision)),
+        asyncio.ensure_future(runtime.wait()),
+        asyncio.ensure_future(signals.kill.wait()),
+    ]
+    if not signals.drain.is_set():
+        waits.append(asyncio.ensure_future(signals.drain.wait()))
+    _, pending = await asyncio.wait(waits, timeout=PATROL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    for wait in pending:
+        wait.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def _kill(runtime: LocalRuntime, name: str) -> None:
+    """End every workload now; the stored intents let the next start try them again."""
+    ends_at = time.monotonic() + KILL_SECONDS
+    while time.monotonic() < ends_at:
+        live = [one for one in (await runtime.observe(name)).values() if one.exit is None]
+        if not live:
+            return
+        for one in live:
+            await runtime.stop(one.name, "Interrupted")
+        await asyncio.sleep(0.1)
+
+
+@contextlib.asynccontextmanager
+async def _handling(signals: _Signals) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, signals.received)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _finished(loop: ResearchLoop) -> bool:
+    return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
+
+
+def _kept_port(store: LocalStore) -> int | None:
+    kept = store.database.meta("gateway_port")
+    return int(kept) if kept is not None else None

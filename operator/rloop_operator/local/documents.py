@@ -1,0 +1,39 @@
+# ruff: noqa: PTH104, PTH118, PTH123 - pathlib would double the start of the shim
+"""Small JSON files that are written in one piece: spec.json, shim.json, stop.json, exit.json.
+
+Called by the shim's modules and by the runtime: it is all they say to each other.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+
+def write_json(folder: str, name: str, document: object) -> None:
+    """Write a file in one piece: a reader sees nothing or all of it, also after a power cut."""
+    place = os.path.join(folder, name)
+    temporary = f"{place}.{os.getpid()}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(document, file, ensure_ascii=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, place)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(folder: str, name: str) -> dict[str, Any] | None:
+    """The document, or None if there is no such file; an unreadable one is empty."""
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8") as file:
+            document = json.load(file)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

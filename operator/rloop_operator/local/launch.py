@@ -1,0 +1,198 @@
+"""What a workload is told: the shim's spec.json, by role.
+
+Called by `runtime`, which writes it. The builders only compute, so that the environment of a workload can be
+read (and tested) in one place. Nothing of the operator's own environment passes, but for what `INHERITED`
+names.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from rloop.actions import Workload
+from rloop.api.common import Resources
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.wire import VerifierJob
+from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.processes import COOKIE
+
+INHERITED = (
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "HIP_VISIBLE_DEVICES",
+    "SSL_CERT_FILE",
+)
+"""What says how this machine is set up, and nothing about its user."""
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+GRACE_SECONDS = 5
+"""Of agents and verifiers, between SIGTERM and SIGKILL."""
+LONGEST_TMPDIR = 60
+"""A socket's path ends at 104 to 108 bytes, and torch's and multiprocessing's lie some way below TMPDIR."""
+
+Spec = dict[str, Any]
+
+
+def _base(folder: Path, workload: Workload, grace_seconds: int, threads: int) -> Spec:
+    """What all roles share."""
+    home = folder / "home"
+    temporary = folder / "tmp"
+    short = len(os.fsencode(temporary)) > LONGEST_TMPDIR
+    if short:
+        # The same for the same folder, so that `remove` finds it again if the shim could not.
+        temporary = short_tmpdir(folder)
+    # Ours last: a command like python3 means the user's own, and ours only where there is none.
+    path = os.pathsep.join(
+        filter(None, [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    )
+    env = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    env.setdefault("LANG", "C.UTF-8")
+    env |= {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    # Runs side by side on one machine must not fight for its cores, and their timings must compare.
+    env |= dict.fromkeys(THREADS, str(threads))
+    env[COOKIE] = uuid4().hex
+    return {
+        "name": workload.name,
+        "cwd": str(home),
+        "env": env,
+        "deadline_seconds": workload.deadline_seconds,
+        "grace_seconds": grace_seconds,
+        "folders": [str(home), *([] if short else [str(temporary)])],
+        "temporary": [str(temporary)] if short else [],
+    }
+
+
+def short_tmpdir(folder: Path) -> Path:
+    """A TMPDIR outside the run folder, for run folders with long paths."""
+    return Path("/tmp", f"rloop-{os.getuid()}-{sha256(os.fsencode(folder)).hexdigest()[:12]}")  # noqa: S108 - mode 0700
+
+
+def _threads(resources: Resources) -> int:
+    """CPUs that the spec asks for; 1 if it does not."""
+    asked = resources.limits.get("cpu") or resources.requests.get("cpu") or "1"
+    number = float(asked[:-1]) / 1000 if asked.endswith("m") else float(asked) if asked[-1].isdigit() else 1.0
+    return max(1, math.floor(number))
+
+
+def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_port: int) -> Spec:
+    """A run of an experiment, as the task contract has it."""
+    folder = layout.workload(workload.name)
+    template = loop.spec.experiment
+    artifacts = layout.artifacts(workload.owner, workload.run)
+    checkpoints = layout.checkpoints(workload.owner, workload.run)
+    spec = _base(folder, workload, template.grace_period_seconds, _threads(template.resources))
+    spec["env"] |= {variable.name: variable.value for variable in template.env} | {
+        "RLOOP_SEED": str(workload.seed),
+        "RLOOP_ARTIFACTS": str(artifacts),
+        "RLOOP_CHECKPOINTS": str(checkpoints),
+        "RLOOP_EXPERIMENT": workload.owner,
+        "RLOOP_ATTEMPT": str(workload.number),
+    }
+    if template.cpu_seconds is not None:
+        spec["env"]["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
+    return spec | {
+        "command": template.command,
+        "cwd": str(folder / "task"),
+        "cpu_seconds": template.cpu_seconds,
+        # Emptied: what an earlier attempt left must not be scored as this one's.
+        "fresh": [str(artifacts)],
+        "folders": [*spec["folders"], str(checkpoints)],
+        "artifacts": str(artifacts),
+        "max_artifact_bytes": template.max_artifact_bytes,
+        "ranks": _ranks(loop, master_port),
+    }
+
+
+def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
+    """torchrun's variables for each process of a PyTorchJob; one process without any for a plain job."""
+    job = loop.spec.experiment.py_torch_job
+    if job is None:
+        return [{}]
+    world = job.replicas * job.proc_per_node
+    return [
+        {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(master_port),
+            "WORLD_SIZE": str(world),
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank % job.proc_per_node),
+            "LOCAL_WORLD_SIZE": str(job.proc_per_node),
+            "GROUP_RANK": str(rank // job.proc_per_node),
+        }
+        for rank in range(world)
+    ]
+
+
+def agent_spec(
+    layout: RunFolder, loop: ResearchLoop, workload: Workload, gateway_url: str, token: str
+) -> Spec:
+    """A session's process. It knows the gateway and its token, and no path of the run folder."""
+    agent = loop.spec.agent
+    spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)
+    spec["env"] |= {
+        "RLOOP_GATEWAY": gateway_url,
+        "RLOOP_TOKEN": token,
+        "RLOOP_SESSION": workload.session,
+        "RLOOP_HEARTBEAT_SECONDS": str(loop.spec.watchdog.heartbeat_seconds),
+    }
+    if agent.policy is not None:
+        spec["env"] |= {"RLOOP_POLICY": agent.policy.name, "RLOOP_POLICY_SEED": str(agent.policy.seed)}
+    return spec | {"command": agent.command or [sys.executable, "-P", "-m", "rloop_agent"]}
+
+
+def verification_spec(
+    layout: RunFolder,
+    loop: ResearchLoop,
+    workload: Workload,
+    sealed: SealedTask,
+    base: Path,
+    artifact_sha256: str | None,
+) -> Spec:
+    """One scoring: the evaluation's own code, a copy of the artifacts, the held-out data."""
+    folder = layout.workload(workload.name)
+    evaluation = loop.spec.evaluation
+    held_out, held_out_sha256 = evaluation.held_out, sealed.held_out
+    if workload.kind == "final" and evaluation.final_held_out is not None:
+        held_out, held_out_sha256 = evaluation.final_held_out, sealed.final_held_out
+    report = folder / "report.json"
+    job = VerifierJob(
+        command=evaluation.command,
+        code=str(folder / "code"),
+        code_sha256=sealed.evaluation,
+        artifacts=str(folder / "artifacts"),
+        held_out=str(base / held_out.path) if held_out is not None and held_out.path is not None else None,
+        held_out_sha256=held_out_sha256,
+        seed=workload.seed,
+        timeout_seconds=evaluation.timeout_seconds,
+        report=str(report),
+    )
+    spec = _base(folder, workload, GRACE_SECONDS, _threads(evaluation.resources))
+    spec["env"]["RLOOP_VERIFIER_JOB"] = job.model_dump_json(by_alias=True)
+    return spec | {
+        "command": [sys.executable, "-P", "-m", "rloop_verifier"],
+        "copy": {
+            "source": str(layout.artifacts(workload.owner, workload.run)),
+            "target": str(folder / "artifacts"),
+            "max_bytes": loop.spec.experiment.max_artifact_bytes,
+            "sha256": artifact_sha256,
+        },
+        "message_file": str(report),
+    }

@@ -1,0 +1,99 @@
+# ruff: noqa: PTH118, PTH123 - pathlib would double the start of the shim
+"""What a workload leaves when it ends: termination message, claims and artifacts. None of it is trusted.
+
+Called by `supervisor`. Each reading is bounded, follows no link and takes nothing but a regular file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from typing import Any, NamedTuple
+
+from rloop_operator.local.output import Output
+from rloop_operator.tree import TreeProblem, digest_tree
+
+MESSAGE_BYTES = 4096
+"""Kubernetes cuts a termination message there."""
+CLAIMS_BYTES = 65536
+MAX_CLAIMS = 32
+MAX_NAME = 63
+
+
+class Leavings(NamedTuple):
+    """What was found."""
+
+    message: str
+    claims: dict[str, float]
+    artifact_sha256: str | None
+    problem: str | None
+    """Why the artifacts cannot be used, as a reason; None if they can."""
+
+
+def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leavings:
+    """Read what the spec says may have been left."""
+    message_file, artifacts = spec.get("message_file"), spec.get("artifacts")
+    message = read_bounded(message_file, MESSAGE_BYTES) if message_file else None
+    text = message.decode(errors="replace") if message is not None else ""
+    if artifacts is None:
+        return Leavings(text, {}, None, None)
+    claims = _claims(os.path.join(artifacts, "claims.json"), output)
+    if not succeeded:
+        # Nobody scores what a failed run left.
+        return Leavings(text, claims, None, None)
+    try:
+        return Leavings(text, claims, digest_tree(artifacts, spec["max_artifact_bytes"]), None)
+    except TreeProblem as problem:
+        output.note(str(problem))
+        return Leavings(text, claims, None, problem.reason)
+    except OSError as error:
+        output.note(f"the artifacts could not be read: {error}")
+        return Leavings(text, claims, None, "ArtifactUnreadable")
+
+
+def read_bounded(path: str, limit: int) -> bytes | None:
+    """The first `limit` bytes of a regular file; None if there is none."""
+    try:
+        # O_NONBLOCK: the open of a pipe must not wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        try:
+            return file.read(limit)
+        except OSError:
+            return None
+
+
+def _claims(path: str, output: Output) -> dict[str, float]:
+    content = read_bounded(path, CLAIMS_BYTES + 1)
+    if content is None:
+        return {}
+    try:
+        document = json.loads(content) if len(content) <= CLAIMS_BYTES else None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        output.note('claims.json is ignored: it must be {"metric": number} in at most 64 KiB')
+        return {}
+    claims = {
+        name: float(value) for name, value in list(document.items())[:MAX_CLAIMS] if _is_claim(name, value)
+    }
+    if len(claims) < len(document):
+        output.note(
+            f"{len(document) - len(claims)} claims are ignored: at most {MAX_CLAIMS} finite numbers are taken"
+        )
+    return claims
+
+
+def _is_claim(name: str, value: object) -> bool:
+    if not 0 < len(name) <= MAX_NAME or isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

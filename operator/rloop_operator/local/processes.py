@@ -1,0 +1,169 @@
+# ruff: noqa: PTH123, PTH208 - pathlib would double the start of the shim
+"""Processes by pid and start time, their trees and what they used.
+
+Called by the shim (its own tree) and by the runtime (whether a shim is still the one it started). A bare pid
+is never trusted: it may belong to somebody else by now. Linux is read from /proc directly, because a sample
+must cost microseconds and the shim must start in milliseconds; elsewhere psutil answers, and is imported only
+then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+LINUX = sys.platform == "linux"
+COOKIE = "RLOOP_WORKLOAD_COOKIE"
+"""In the environment of every process of a workload: so its orphans are found, wherever they hid."""
+
+
+class Process(NamedTuple):
+    """What a look at a process tells."""
+
+    start: str
+    """With the pid it names the process, across reboots too."""
+    parent: int
+    zombie: bool
+    cpu_seconds: float
+    """Its own and of the children it has reaped."""
+    rss_bytes: int
+
+
+def _linux_constants() -> tuple[int, int, str]:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE"), file.read().strip()[:8]
+
+
+_TICKS, _PAGE, _BOOT = _linux_constants() if LINUX else (100, 4096, "")
+
+
+def look(pid: int) -> Process | None:
+    """The process, or None if there is none."""
+    if not LINUX:
+        return _look_elsewhere(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name of the program may hold blanks and brackets: only what follows the last bracket is regular.
+    fields = text[text.rindex(b")") + 2 :].split()
+    cpu = sum(map(int, fields[11:15])) / _TICKS
+    start = f"{_BOOT}:{fields[19].decode()}"
+    return Process(start, int(fields[1]), fields[0] in b"ZX", cpu, int(fields[21]) * _PAGE)
+
+
+def _look_elsewhere(pid: int) -> Process | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            zombie = process.status() == psutil.STATUS_ZOMBIE
+            times = None if zombie else process.cpu_times()
+            cpu = sum((times.user, times.system)) if times else 0.0
+            rss = 0 if zombie else process.memory_info().rss
+            return Process(str(process.create_time()), process.ppid(), zombie, cpu, rss)
+    except psutil.Error:
+        return None
+
+
+def is_alive(pid: int, start: str) -> bool:
+    """Whether the very process that had this pid at that start time still runs."""
+    found = look(pid)
+    return found is not None and found.start == start and not found.zombie
+
+
+def send(pid: int, start: str, number: signal.Signals) -> bool:
+    """Signal the process, if it is still the one that is meant."""
+    if not LINUX:
+        if not is_alive(pid, start):
+            return False
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+        return True
+    try:
+        # The descriptor pins the process: between the check and the signal the pid cannot change hands.
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        if not is_alive(pid, start):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def descendants(pid: int) -> list[int]:
+    """The living and the zombie descendants of a process, parents first."""
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        children = list(_children(pending.pop()))
+        found += children
+        pending += children
+    return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    if not LINUX:
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            yield from (child.pid for child in psutil.Process(pid).children())
+        return
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", "rb") as file:
+                yield from map(int, file.read().split())
+
+
+def carriers(cookie: str) -> dict[int, str]:
+    """All processes of ours that carry the cookie, and their descendants: pid -> start time."""
+    marked = [pid for pid in _pids() if pid != os.getpid() and _carries(pid, cookie)]
+    found: dict[int, str] = {}
+    for pid in {*marked, *(child for parent in marked for child in descendants(parent))}:
+        process = look(pid)
+        if process is not None and not process.zombie:
+            found[pid] = process.start
+    return found
+
+
+def _pids() -> Iterable[int]:
+    if LINUX:
+        return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    import psutil
+
+    return psutil.pids()
+
+
+def _carries(pid: int, cookie: str) -> bool:
+    if not LINUX:
+        import psutil
+
+        try:
+            return psutil.Process(pid).environ().get(COOKIE) == cookie
+        except (psutil.Error, OSError):
+            return False
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"{COOKIE}={cookie}".encode() in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
+def kill_carriers(cookie: str) -> bool:
+    """SIGKILL to every process that carries the cookie; whether none was left to kill."""
+    found = carriers(cookie)
+    for pid, start in found.items():
+        send(pid, start, signal.SIGKILL)
+    return not found

@@ -1,0 +1,61 @@
+"""Which workloads were ever started, and the hashes of their tokens.
+
+Called by the runtime and by the identity. The rows outlive the workloads' folders: a row is why a name that
+was removed is never started again, and why a folder that somebody deleted is a loss and not a fresh start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rloop.actions import Role
+from rloop_operator.local.database import Database
+
+_COLUMNS = "name, loop, role, owner, session, removed"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """One workload that was started."""
+
+    name: str
+    loop: str
+    role: Role
+    owner: str
+    session: str
+    removed: bool = False
+
+
+def _record(row: tuple[Any, ...]) -> WorkloadRecord:
+    return WorkloadRecord(row[0], row[1], row[2], row[3], row[4], bool(row[5]))
+
+
+def add(database: Database, record: WorkloadRecord, token_sha256: str | None) -> None:
+    """Record a start; the folder stands already, the process does not. A second one is left out."""
+    with database.write() as connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO workloads VALUES (?, ?, ?, ?, ?, ?, 0)",
+            (record.name, record.loop, record.role, record.owner, record.session, token_sha256),
+        )
+
+
+def find(database: Database, name: str) -> WorkloadRecord | None:
+    row = database.row(f"SELECT {_COLUMNS} FROM workloads WHERE name = ?", name)
+    return None if row is None else _record(row)
+
+
+def find_by_token(database: Database, token_sha256: str) -> WorkloadRecord | None:
+    row = database.row(f"SELECT {_COLUMNS} FROM workloads WHERE token_sha256 = ?", token_sha256)
+    return None if row is None else _record(row)
+
+
+def present(database: Database) -> list[WorkloadRecord]:
+    """All that were started and not removed."""
+    return [_record(row) for row in database.rows(f"SELECT {_COLUMNS} FROM workloads WHERE removed = 0")]
+
+
+def mark_removed(database: Database, name: str) -> None:
+    """Forget a workload, for good; its token with it."""
+    with database.write() as connection:
+        connection.execute("UPDATE workloads SET removed = 1, token_sha256 = NULL WHERE name = ?", (name,))

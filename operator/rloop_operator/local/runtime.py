@@ -1,0 +1,258 @@
+# ruff: noqa: PTH105 - pathlib would double the start of the shim
+"""Workloads as process trees on this machine, each under a shim of its own.
+
+Called by reconcile through `rloop_operator.ports.Runtime`, and by the runner, which waits for exits.
+Everything it knows stands in the run folder, so a new one sees what an old one started. It is no security
+boundary: workloads run as the user who started the campaign, and can read and change whatever that user can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+from typing_extensions import override
+
+from rloop.actions import Workload
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import Corrupt, NotFound
+from rloop.observed import WorkloadState
+from rloop_operator.local import launch, records
+from rloop_operator.local.documents import write_json
+from rloop_operator.local.failures import told
+from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.identity import LocalIdentity, token_hash
+from rloop_operator.local.store import LocalStore
+from rloop_operator.local.watched import Watched
+from rloop_operator.ports import Files, Runtime
+from rloop_operator.task_files import overlay, write_files
+
+MAX_SPAWNS = 3
+"""Shims that end before they begin, in a row; then the start has failed."""
+QUICK_POLL_SECONDS = 0.005
+SLOW_POLL_SECONDS = 0.03
+YOUNG_SECONDS = 5.0
+LIVENESS_SECONDS = 0.5
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
+
+class LocalRuntime(Runtime):
+    """The runtime of one run folder."""
+
+    def __init__(self, store: LocalStore, identity: LocalIdentity, gateway_url: str) -> None:
+        self._store = store
+        self._layout: RunFolder = store.folder
+        self._identity = identity
+        self.gateway_url = gateway_url
+        self._spawns: dict[str, int] = {}
+        self._starting: set[str] = set()
+        self._watched = {
+            record.name: Watched(record, self._layout.workload(record.name))
+            for record in records.present(store.database)
+        }
+        identity.bind(self.is_live)
+
+    def is_live(self, name: str) -> bool:
+        """Whether a workload runs, or is about to."""
+        watched = self._watched.get(name)
+        return watched is not None and watched.exit is None and not watched.exit_written
+
+    @override
+    async def start(self, loop: ResearchLoop, workload: Workload) -> None:
+        name = workload.name
+        if name in self._starting:
+            return
+        watched = self._watched.get(name)
+        if watched is None:
+            if records.find(self._store.database, name) is not None:
+                return
+            self._starting.add(name)
+            try:
+                watched = await self._prepare(loop, workload)
+            finally:
+                self._starting.discard(name)
+        if watched.ran or watched.starting or not watched.folder.exists():
+            return
+        self._spawn(watched)
+
+    async def _prepare(self, loop: ResearchLoop, workload: Workload) -> Watched:
+        """Lay out the folder in one piece, then record it: a record means that the folder stood there."""
+        record = records.WorkloadRecord(
+            workload.name, loop.metadata.name, workload.role, workload.owner, workload.session
+        )
+        folder = self._layout.workload(workload.name)
+        token = self._identity.new_token() if workload.role == "agent" else None
+        spec, files = await self._spec(loop, workload, token or "")
+        # Whatever an operator left that died between the folder and the record: no shim has seen it.
+        await asyncio.to_thread(self._lay_out, folder, spec, files)
+        records.add(self._store.database, record, token_hash(token) if token else None)
+        watched = Watched(record, folder)
+        self._watched[workload.name] = watched
+        return watched
+
+    async def _spec(
+        self, loop: ResearchLoop, workload: Workload, token: str
+    ) -> tuple[launch.Spec, Mapping[str, Files]]:
+        """The shim's spec, and the files of the workload's folder by sub-folder."""
+        name = loop.metadata.name
+        if workload.role == "agent":
+            return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token), {}
+        if workload.role == "run":
+            task = await self._store.files(f"{name}-task")
+            with suppress(NotFound):  # the baseline has no files of its own
+                task = overlay(task, await self._store.files(workload.owner))
+            return launch.run_spec(self._layout, loop, workload, _free_port()), {"task": task}
+        sealed = await self._store.seal(loop)
+        base = self._store.base or Path.cwd()
+        known = await self._artifact_sha256(workload)
+        spec = launch.verification_spec(self._layout, loop, workload, sealed, base, known)
+        return spec, {"code": await self._store.files(f"{name}-evaluation")}
+
+    async def _artifact_sha256(self, workload: Workload) -> str | None:
+        """What the run left, as its status has it: the verifier's copy must be just that."""
+        with suppress(NotFound):
+            experiment = await self._store.get(ResearchExperiment, workload.owner)
+            for run in experiment.status.runs:
+                if run.number == workload.run:
+                    return run.artifact_sha256
+        return None
+
+    @staticmethod
+    def _lay_out(folder: Path, spec: launch.Spec, files: Mapping[str, Files]) -> None:
+        draft = folder.with_name(f".{folder.name}.new")
+        with told(folder):
+            if (folder / "shim.json").exists():
+                raise Corrupt(
+                    f'"{folder}" was run for another database; move the run folder away, or restore its loop.db'
+                )
+            for leftover in (draft, folder):
+                if leftover.exists():
+                    shutil.rmtree(leftover)
+            draft.mkdir(mode=0o700)
+            for sub_folder, content in files.items():
+                write_files(draft / sub_folder, content)
+            write_json(str(draft), "spec.json", spec)
+            draft.rename(folder)
+
+    def _spawn(self, watched: Watched) -> None:
+        name = watched.record.name
+        count = self._spawns[name] = self._spawns.get(name, 0) + 1
+        if count > MAX_SPAWNS:
+            self._fail_start(watched)
+            return
+        with told(watched.folder), (watched.folder / "shim.log").open("ab") as output:
+            watched.spawned = subprocess.Popen(
+                # -P: the folder of the workload is no place to import from.
+                [sys.executable, "-P", "-m", "rloop_operator.local.shim", str(watched.folder)],
+                cwd=watched.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        log.info("workload.started", workload=name, role=watched.record.role, pid=watched.spawned.pid)
+
+    def _fail_start(self, watched: Watched) -> None:
+        said = b""
+        with suppress(OSError):
+            said = (watched.folder / "shim.log").read_bytes()[-2048:]
+        tail = f"[rloop] its shim ended {MAX_SPAWNS} times before it began\n{said.decode(errors='replace')}"
+        document = {"code": None, "reason": "StartFailed", "infrastructure": True, "finished_at": time.time()}
+        with told(watched.folder):
+            write_json(str(watched.folder), "exit.json", document | {"log_tail": tail})
+        log.error("workload.start_failed", workload=watched.record.name)
+
+    @override
+    async def stop(self, name: str, reason: str) -> None:
+        watched = self._watched.get(name)
+        if watched is None or watched.exit is not None or not watched.folder.exists():
+            return
+        # The first reason stands. The shim looks for the file by itself: the signal only saves the wait.
+        if not (watched.folder / "stop.json").exists():
+            with told(watched.folder):
+                write_json(str(watched.folder), "stop.json", {"reason": reason})
+            log.info("workload.stopping", workload=name, reason=reason)
+        watched.signal_shim()
+
+    @override
+    async def remove(self, name: str) -> None:
+        watched = self._watched.get(name)
+        if watched is None:
+            return
+        state = watched.state()
+        if state is not None and state.exit is None:
+            log.warning("workload.not_removed", workload=name, why="it has not ended")
+            return
+        # The record first: should we die here, the folder is rubbish, and never a workload that may start again.
+        records.mark_removed(self._store.database, name)
+        del self._watched[name]
+        watched.let_go()
+        self._spawns.pop(name, None)
+        with suppress(OSError):
+            os.replace(watched.folder / "output.log", self._layout.workload_log(name))
+        await asyncio.to_thread(_delete, watched.folder)
+
+    @override
+    async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
+        found: dict[str, WorkloadState] = {}
+        for name, watched in self._watched.items():
+            if watched.record.loop == loop:
+                state = watched.state()
+                if state is not None:
+                    found[name] = state
+        return found
+
+    async def wait(self) -> None:
+        """Return as soon as a live workload has left an exit that `observe` has not told yet."""
+        next_liveness = time.monotonic() + LIVENESS_SECONDS
+        while True:
+            now = time.monotonic()
+            live = [watched for watched in self._watched.values() if watched.exit is None]
+            if any(watched.exit_written for watched in live):
+                return
+            if now >= next_liveness:
+                next_liveness = now + LIVENESS_SECONDS
+                if any(not watched.shim_alive for watched in live):
+                    return
+            young = any(now - watched.since < YOUNG_SECONDS for watched in live)
+            await asyncio.sleep(QUICK_POLL_SECONDS if young else SLOW_POLL_SECONDS)
+
+    def live(self) -> list[str]:
+        """Names of all workloads that run or are about to, of every loop."""
+        return [name for name, watched in self._watched.items() if watched.live and not watched.exit_written]
+
+    def close(self) -> None:
+        """Leave the workloads to themselves: their shims live on, and the next runtime adopts them."""
+        for watched in self._watched.values():
+            watched.let_go()
+
+    async def sweep(self) -> None:
+        """Delete folders that a dead operator had given up: called once, when the run folder is taken over."""
+        for folder in self._layout.workloads.iterdir():
+            name = folder.name
+            record = records.find(self._store.database, name)
+            if name.startswith(".") or (record is not None and record.removed):
+                await asyncio.to_thread(_delete, folder)
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(launch.short_tmpdir(folder), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    """A port that nobody listens on now, for the processes of one PyTorchJob to meet."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -1,0 +1,61 @@
+"""The gateway's HTTP server inside the operator's own event loop, on loopback only.
+
+Started by `local.campaign`. The port is kept in the run folder, because agents outlive the operator and come
+back to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+from typing_extensions import override
+
+HOST = "127.0.0.1"
+STOP_SECONDS = 2
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to the campaign, not to the server."""
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(port: int | None) -> socket.socket:
+    """A listening socket on `port`, or on a free one if that is taken."""
+    for wanted in (port or 0, 0):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((HOST, wanted))
+        except OSError:
+            listener.close()
+            continue
+        listener.listen(128)
+        return listener
+    message = f"no free port on {HOST}"
+    raise OSError(message)
+
+
+@contextlib.asynccontextmanager
+async def serving(application: Starlette, listener: socket.socket) -> AsyncIterator[str]:
+    """Serve while the context lasts; gives the base URL."""
+    config = uvicorn.Config(
+        application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_SECONDS
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started and not task.done():
+            await asyncio.sleep(0.005)
+        yield f"http://{HOST}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task

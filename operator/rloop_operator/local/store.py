@@ -1,0 +1,291 @@
+"""The local store: typed objects, frozen files and the ledger in one SQLite file.
+
+Called by reconcile and the gateway through `rloop_operator.ports.Store`, by the local runtime, and, read
+only, by the CLI beside a running campaign. One process owns the file, so parsed objects are kept in memory
+and a list costs no parsing; the models are frozen, so the kept ones can be handed out as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from pydantic import ValidationError
+from typing_extensions import override
+
+from rloop.actions import Append
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import BadInput, Conflict, Corrupt, InputProblem, NotFound
+from rloop_operator.local import frozen_files, ledger
+from rloop_operator.local.database import Database, put_meta
+from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.ledger import LedgerEntry
+from rloop_operator.local.sealing import read_sealed
+from rloop_operator.ports import Files, Object, Store
+
+AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment
+KINDS: dict[str, type[AnyObject]] = {
+    kind.__name__: kind for kind in (ResearchLoop, ResearchIteration, ResearchExperiment)
+}
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _loop_of(obj: AnyObject) -> str:
+    return obj.metadata.name if isinstance(obj, ResearchLoop) else obj.spec.loop_name
+
+
+class LocalStore(Store):
+    """The store of one run folder. All methods run in the event loop's thread; a write is on the disk when
+    it returns.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        base: Path | None = None,
+        *,
+        seed: int | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """Open or create it. `base` is the manifest's folder, kept from the first run; `seed` makes uids
+        reproducible.
+        """
+        self.folder = RunFolder.at(folder)
+        self.folder.create()
+        self._seed = seed
+        self._clock = clock
+        self._adopt(Database(self.folder.database))
+        if base is not None and self.database.meta("base") is None:
+            self.database.set_meta("base", str(base.absolute()))
+
+    @classmethod
+    def read_only(cls, folder: Path) -> Self:
+        """For a reader beside the owner: sees each of its writes at once, and can write nothing."""
+        store = cls.__new__(cls)
+        store.folder = RunFolder.at(folder)
+        store._seed = None  # noqa: SLF001 - the other constructor of this class
+        store._clock = _utc_now  # noqa: SLF001
+        store._adopt(Database(store.folder.database, read_only=True))  # noqa: SLF001
+        return store
+
+    def _adopt(self, database: Database) -> None:
+        self.database = database
+        self._objects: dict[tuple[str, str], AnyObject] = {}
+        self._revision = 0
+        self._data_version = -1
+        self._announced = 0
+        self._changed = asyncio.Event()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Parse what was written since the last look: everything at first, and for the owner nothing
+        afterwards.
+        """
+        version = self.database.data_version()
+        if version == self._data_version:
+            return
+        rows = self.database.rows(
+            "SELECT kind, name, json, resource_version FROM objects WHERE resource_version > ?",
+            self._revision,
+        )
+        for kind, name, text, revision in rows:
+            try:
+                self._objects[kind, name] = KINDS[kind].model_validate_json(text)
+            except (ValidationError, KeyError) as error:
+                raise Corrupt(
+                    f'{kind} "{name}" in "{self.database.path}" cannot be read: {error};'
+                    " it was written by another version of rloop, or the file is damaged"
+                ) from error
+            self._revision = max(self._revision, revision)
+        self._data_version = version
+
+    # Objects.
+
+    @override
+    async def get(self, kind: type[Object], name: str) -> Object:
+        self._refresh()
+        found = self._objects.get((kind.__name__, name))
+        if not isinstance(found, kind):
+            raise NotFound(f'there is no {kind.__name__} "{name}"')
+        return found
+
+    @override
+    async def list(self, kind: type[Object], loop: str) -> list[Object]:
+        self._refresh()
+        found = [obj for obj in self._objects.values() if isinstance(obj, kind) and _loop_of(obj) == loop]
+        return sorted(found, key=lambda obj: obj.metadata.name)
+
+    async def loops(self) -> Sequence[ResearchLoop]:
+        """All loops of the folder: usually one."""
+        self._refresh()
+        return [obj for obj in self._objects.values() if isinstance(obj, ResearchLoop)]
+
+    @override
+    async def create(self, obj: Object) -> Object:
+        name = obj.metadata.name
+        if (obj.kind, name) in self._objects:
+            raise Conflict(f'{obj.kind} "{name}" exists; read it and decide again')
+        uid = str(uuid4())
+        if self._seed is not None and isinstance(obj, ResearchLoop):
+            # Every run's seed is derived from the loop's uid, so this makes a whole campaign reproducible.
+            uid = sha256(f"rloop/{self._seed}/{name}".encode()).hexdigest()[:32]
+        metadata = obj.metadata.model_copy(
+            update={
+                "uid": uid,
+                "creation_timestamp": self._clock(),
+                "generation": 1,
+                "deletion_timestamp": None,
+            }
+        )
+        return self._put(obj.model_copy(update={"metadata": metadata}), new=True)
+
+    @override
+    async def apply_status(self, obj: Object) -> Object:
+        stored = await self.get(type(obj), obj.metadata.name)
+        self._same_version(stored, obj)
+        if stored.status == obj.status:
+            return stored
+        return self._put(stored.model_copy(update={"status": obj.status}))
+
+    async def update_spec(self, loop: ResearchLoop) -> ResearchLoop:
+        """The user's edit: spec, labels and annotations. A changed spec is a new generation.
+
+        A resourceVersion, where one is given, must be the stored one: an edit of something older is a
+        Conflict.
+        """
+        stored = await self.get(ResearchLoop, loop.metadata.name)
+        if loop.metadata.resource_version:
+            self._same_version(stored, loop)
+        metadata = stored.metadata.model_copy(
+            update={
+                "labels": loop.metadata.labels,
+                "annotations": loop.metadata.annotations,
+                "generation": stored.metadata.generation + (stored.spec != loop.spec),
+            }
+        )
+        if metadata == stored.metadata and stored.spec == loop.spec:
+            return stored
+        return self._put(stored.model_copy(update={"spec": loop.spec, "metadata": metadata}))
+
+    @staticmethod
+    def _same_version(stored: AnyObject, given: AnyObject) -> None:
+        if stored.metadata.resource_version != given.metadata.resource_version:
+            raise Conflict(
+                f'{stored.kind} "{stored.metadata.name}" is at version {stored.metadata.resource_version},'
+                f" not {given.metadata.resource_version or 'none'}; read it and decide again"
+            )
+
+    def _put(self, obj: Object, *, new: bool = False) -> Object:
+        revision = self._revision + 1
+        metadata = obj.metadata.model_copy(update={"resource_version": str(revision)})
+        stored = obj.model_copy(update={"metadata": metadata})
+        values = (
+            stored.kind,
+            metadata.name,
+            _loop_of(stored),
+            metadata.uid,
+            revision,
+            stored.model_dump_json(by_alias=True),
+        )
+        verb = "INSERT" if new else "INSERT OR REPLACE"
+        with self.database.write() as connection:
+            connection.execute(f"{verb} INTO objects VALUES (?, ?, ?, ?, ?, ?)", values)  # noqa: S608 - two constants
+        # Only now: what could not be written must not be seen either.
+        self._revision = revision
+        self._objects[stored.kind, metadata.name] = stored
+        self._announce()
+        return stored
+
+    # Files.
+
+    @override
+    async def seal(self, loop: ResearchLoop) -> SealedTask:
+        name = loop.metadata.name
+        kept = self.database.meta(f"sealed/{name}")
+        if kept is not None:
+            return SealedTask.model_validate_json(kept)
+        base = self.database.meta("base")
+        if base is None:
+            raise BadInput(
+                InputProblem("spec.task.path", "the manifest's folder is not known; start it with rloop run")
+            )
+        # In a thread: held-out data may be large, and the agents' heart beats must still be heard.
+        sealed = await asyncio.to_thread(read_sealed, loop, Path(base), self.folder.root)
+        with self.database.write() as connection:
+            for suffix, files in (("task", sealed.task), ("evaluation", sealed.evaluation)):
+                frozen_files.insert(connection, f"{name}-{suffix}", files)
+            put_meta(connection, f"sealed/{name}", sealed.hashes.model_dump_json(by_alias=True))
+        self._announce()
+        return sealed.hashes
+
+    @property
+    def base(self) -> Path | None:
+        """The manifest's folder, to which its paths are relative."""
+        kept = self.database.meta("base")
+        return None if kept is None else Path(kept)
+
+    @override
+    async def put_files(self, name: str, files: Files) -> None:
+        frozen_files.put(self.database, name, files)
+
+    @override
+    async def files(self, name: str) -> Files:
+        return frozen_files.read(self.database, name)
+
+    # Ledger.
+
+    @override
+    async def append(self, loop: str, entry: Append) -> None:
+        if ledger.append(self.database, loop, entry):
+            self._announce()
+
+    def ledger(self, loop: str) -> Sequence[LedgerEntry]:
+        """The ledger of a loop, oldest first."""
+        return ledger.entries(self.database, loop)
+
+    def verify_ledger(self) -> int:
+        """Recompute the chain; the number of entries. Raises Corrupt."""
+        return ledger.verify(self.database)
+
+    # Signs of life and of change.
+
+    @property
+    def revision(self) -> int:
+        """Grows with every write of an object, of files that are sealed and of the ledger, in this process."""
+        return self._announced
+
+    async def changed(self, since: int) -> int:
+        """Wait until `revision` is above `since`; the new revision."""
+        while self._announced <= since:
+            await self._changed.wait()
+        return self._announced
+
+    def _announce(self) -> None:
+        self._announced += 1
+        # Those who wait hold the old event: it wakes all of them, and nobody has to clear it.
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def beat(self, moment: datetime) -> None:
+        """Note that the operator is alive."""
+        self.database.set_meta("last_alive", moment.isoformat())
+
+    def last_alive(self) -> datetime | None:
+        """The newest beat, of this process or of the one before it."""
+        kept = self.database.meta("last_alive")
+        return None if kept is None else datetime.fromisoformat(kept)
+
+    def close(self) -> None:
+        """Close the file; everything is on the disk already."""
+        self.database.close()

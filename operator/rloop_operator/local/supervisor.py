@@ -1,0 +1,290 @@
+# ruff: noqa: PTH102, PTH103, PTH118, PTH123 - pathlib would double the start of the shim
+"""Watch over one process tree from its first fork to its last: deadlines, CPU time, memory, output, end.
+
+Called by `shim` once it owns the folder. Everything that may end a workload is in `_verdict`, in order;
+everything that is written about its end is put together in `leavings`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from typing import Any
+
+from rloop_operator.local import leavings, processes
+from rloop_operator.local.documents import read_json
+from rloop_operator.local.meter import Meter
+from rloop_operator.local.output import Output
+from rloop_operator.tree import TreeProblem, copy_tree
+
+SAMPLE_SECONDS = 0.05
+"""Between two looks at the tree while it is young or close to a limit."""
+SLOW_SAMPLE_SECONDS = 0.25
+YOUNG_SECONDS = 1.0
+KILL_SECONDS = 30
+"""How long SIGKILL is repeated; only a process that hangs in the kernel survives it."""
+OOM_SCORE = 500
+"""So that the kernel, when memory ends, ends the workload and not the operator or the user's editor."""
+
+
+class Supervisor:
+    """One execution. `spec` is what `runtime` wrote; `wakeup` becomes readable with every signal."""
+
+    def __init__(self, folder: str, spec: dict[str, Any], wakeup: int) -> None:
+        self.folder = folder
+        self.spec = spec
+        self.wakeup = wakeup
+        self.output = Output(os.path.join(folder, "output.log"))
+        self.artifact_sha256: str | None = None
+        self.running: dict[int, int] = {}
+        """Pid of each main process -> its rank."""
+        self.codes: list[int] = []
+        self.reason: str | None = None
+        """Why we ended it; None while we did not."""
+        self.started = time.monotonic()
+        self.kill_at: float | None = None
+        self.terminated = False
+        self.infrastructure = False
+        self.meter = Meter()
+
+    def run(self) -> dict[str, Any]:
+        """From the layout of the folder to the document for exit.json."""
+        failure = self._stop_request() or self._prepare() or self._start()
+        if failure is None:
+            self._watch()
+        else:
+            self._end_tree()
+        if self.output.source is not None:
+            # All writers are dead: what is left fits into the pipe.
+            self.output.pump()
+        return self._document(failure)
+
+    # Before.
+
+    def _stop_request(self) -> str | None:
+        request = read_json(self.folder, "stop.json")
+        return None if request is None else str(request.get("reason") or "Stopped")
+
+    def _prepare(self) -> str | None:
+        """What takes long, or may fail, and so is not done by the operator; a reason if it failed."""
+        try:
+            for path in self.spec.get("fresh", ()):
+                # What an earlier attempt left must not be taken for this one's.
+                shutil.rmtree(path, ignore_errors=True)
+                os.makedirs(path)
+            for path in self.spec.get("folders", ()):
+                os.makedirs(path, exist_ok=True)
+            for path in self.spec.get("temporary", ()):
+                # Outside our folder, where others write as well: it must be new, or nobody's but ours.
+                shutil.rmtree(path, ignore_errors=True)
+                os.mkdir(path, 0o700)
+            copy = self.spec.get("copy")
+            if copy:
+                self.artifact_sha256 = copy_tree(copy["source"], copy["target"], copy["max_bytes"])
+                if copy["sha256"] and copy["sha256"] != self.artifact_sha256:
+                    self.output.note(
+                        "the artifacts are not those that the run left: their sha256 has changed"
+                    )
+                    return "ArtifactChanged"
+        except TreeProblem as problem:
+            self.output.note(str(problem))
+            return problem.reason
+        except OSError as error:
+            self.output.note(f"the workload's folder could not be laid out: {error}; check the disk")
+            return "StartFailed"
+        return None
+
+    def _start(self) -> str | None:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        self.output.source = read_end
+        self.started = time.monotonic()
+        try:
+            for rank, extra in enumerate(self.spec.get("ranks") or [{}]):
+                process = subprocess.Popen(
+                    self.spec["command"],
+                    cwd=self.spec["cwd"],
+                    env={**self.spec["env"], **extra},
+                    stdin=subprocess.DEVNULL,
+                    stdout=write_end,
+                    stderr=write_end,
+                    process_group=0,
+                )
+                self.running[process.pid] = rank
+                # We reap whatever ends in our tree ourselves; the object must neither wait nor warn.
+                process.returncode = 0
+                with contextlib.suppress(OSError), open(f"/proc/{process.pid}/oom_score_adj", "w") as file:
+                    file.write(str(OOM_SCORE))
+        except (OSError, ValueError) as error:
+            program = self.spec["command"][0]
+            why = getattr(error, "strerror", None) or str(error)
+            self.output.note(
+                f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'
+            )
+            return "StartFailed"
+        finally:
+            os.close(write_end)
+        return None
+
+    # Meanwhile.
+
+    def _watch(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.wakeup, selectors.EVENT_READ)
+            assert self.output.source is not None
+            selector.register(self.output.source, selectors.EVENT_READ)
+            # Not after each line of output: a talkative workload would have us look all the time.
+            next_look = self.started
+            while self.running:
+                for key, _ in selector.select(max(0.0, next_look - time.monotonic())):
+                    if key.fd == self.wakeup:
+                        self._take_signals()
+                        next_look = 0.0
+                    elif not self.output.pump():
+                        selector.unregister(key.fd)
+                self._reap()
+                if self.running and time.monotonic() >= next_look:
+                    next_look = time.monotonic() + self._look_around()
+        self._end_tree()
+
+    def _take_signals(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.terminated |= signal.SIGTERM in os.read(self.wakeup, 4096)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    return
+                if self.running.pop(pid, None) is not None:
+                    self.codes.append(os.waitstatus_to_exitcode(status))
+                    if self.codes[-1] != 0 and self.running:
+                        # One rank failed: the others would wait for it until their deadline.
+                        self._ask(self.reason)
+
+    def _look_around(self) -> float:
+        """Sample the tree and keep the limits; seconds until the next look."""
+        now = time.monotonic()
+        self.meter.sample()
+        if self.kill_at is None:
+            verdict = self._verdict(now)
+            if verdict is not None:
+                self._ask(verdict)
+        elif now >= self.kill_at:
+            self._signal(signal.SIGKILL)
+            return SAMPLE_SECONDS
+        return self._pause(now)
+
+    def _verdict(self, now: float) -> str | None:
+        """Why it must end now, if it must."""
+        stop = self._stop_request()
+        if stop is not None:
+            return stop
+        if self.terminated:
+            self.output.note("ended by a SIGTERM that did not come from the campaign, such as a shutdown's")
+            self.infrastructure = True
+            return "Stopped"
+        if now - self.started >= self.spec["deadline_seconds"]:
+            self.output.note(f"ended after its deadline of {self.spec['deadline_seconds']} s")
+            return "DeadlineExceeded"
+        limit = self.spec.get("cpu_seconds")
+        if limit is not None and self.meter.cpu_seconds >= limit:
+            self.output.note(
+                f"ended after {self.meter.cpu_seconds:.1f} s of CPU time; the limit is {limit} s"
+            )
+            return "CpuExceeded"
+        return None
+
+    def _pause(self, now: float) -> float:
+        """Look often while it is young (its peak memory) and near a limit, else seldom: a look costs CPU
+        time.
+        """
+        age = now - self.started
+        pause = SAMPLE_SECONDS if age < YOUNG_SECONDS else SLOW_SAMPLE_SECONDS
+        until = [self.spec["deadline_seconds"] - age]
+        if self.kill_at is not None:
+            until.append(self.kill_at - now)
+        if self.spec.get("cpu_seconds") is not None:
+            until.append((self.spec["cpu_seconds"] - self.meter.cpu_seconds) / (os.cpu_count() or 1))
+        return float(max(0.01, min(pause, *until)))
+
+    # After.
+
+    def _ask(self, reason: str | None) -> None:
+        """SIGTERM now, SIGKILL after the grace period."""
+        self.reason = reason
+        self.kill_at = time.monotonic() + self.spec["grace_seconds"]
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> int:
+        """Signal the whole tree; how many there were. Zombies are not counted: we reap those that are ours."""
+        found = 0
+        for pid in self._tree():
+            process = processes.look(pid)
+            if process is not None and not process.zombie:
+                found += 1
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, number)
+        return found
+
+    def _tree(self) -> set[int]:
+        tree = set(processes.descendants(os.getpid()))
+        if not processes.LINUX:
+            # No subreaper there: orphans are found by their cookie.
+            tree |= processes.carriers(self.spec["env"][processes.COOKIE]).keys()
+        return tree
+
+    def _end_tree(self) -> None:
+        """What is left when the main process has ended is killed at once, as in a container."""
+        limit = time.monotonic() + KILL_SECONDS
+        while self._signal(signal.SIGKILL) and time.monotonic() < limit:
+            time.sleep(0.005)
+            self._reap()
+        self._reap()
+        self.meter.sample()
+
+    def _document(self, failure: str | None) -> dict[str, Any]:
+        wall = time.monotonic() - self.started
+        code = next((code for code in self.codes if code != 0), 0) if self.codes else None
+        reason = failure or self.reason or self._reason(code)
+        found = leavings.collect(self.spec, self.output, succeeded=reason == "Completed")
+        if reason == "Completed" and found.problem is not None:
+            reason = found.problem
+        self.output.close()
+        for path in self.spec.get("temporary", ()):
+            shutil.rmtree(path, ignore_errors=True)
+        return {
+            # As a shell and a container report it: 128 + the signal's number.
+            "code": code if code is None or code >= 0 else 128 - code,
+            "reason": reason,
+            "infrastructure": self.infrastructure,
+            "finished_at": time.time(),
+            "usage": {
+                "wall_seconds": wall,
+                "cpu_seconds": self.meter.cpu_seconds,
+                "peak_memory_bytes": self.meter.peak_bytes,
+            },
+            "log_tail": self.output.tail(),
+            "message": found.message,
+            "claims": found.claims,
+            "artifact_sha256": self.artifact_sha256 or found.artifact_sha256,
+        }
+
+    def _reason(self, code: int | None) -> str:
+        if code == 0:
+            return "Completed"
+        if code == -signal.SIGKILL:
+            if self.meter.out_of_memory():
+                self.output.note("killed by the kernel: the machine is out of memory")
+                return "OutOfMemory"
+            self.output.note("killed by somebody else with SIGKILL")
+            return "Killed"
+        if code is not None and code < 0:
+            self.output.note(f"ended by the signal {signal.Signals(-code).name}")
+        return "Error"

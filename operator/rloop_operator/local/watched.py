@@ -1,0 +1,205 @@
+"""One workload as the operator sees it: its folder read, and only what has changed.
+
+Called by `runtime`. What is known of an ended workload is kept; of a live one, a look costs a few system
+calls.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from typing import Any
+
+from rloop.api.experiment import Usage
+from rloop.observed import Exit, WorkloadState
+from rloop_operator.local import processes
+from rloop_operator.local.documents import read_json, write_json
+from rloop_operator.local.records import WorkloadRecord
+
+PROGRESS_BYTES = 8192
+"""Read from the end of progress.jsonl: the newest step stands in the last lines."""
+
+
+def _moment(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)
+
+
+class Watched:
+    """A workload that was started and not removed."""
+
+    def __init__(self, record: WorkloadRecord, folder: Path) -> None:
+        self.record = record
+        self.folder = folder
+        self.spawned: Popen[bytes] | None = None
+        """Its shim, while this very process is the shim's parent."""
+        self.exit: Exit | None = None
+        self.since = time.monotonic()
+        self._shim: dict[str, Any] | None = None
+        self._started_at = datetime.now(UTC)
+        self._progress: Path | None = None
+        self._progress_seen: tuple[int, int] | None = None
+        self._step: int | None = None
+        self._step_since = time.monotonic()
+
+    @property
+    def live(self) -> bool:
+        """It may still end: it has no exit, and a shim or one that is about to begin."""
+        return self.exit is None and (self.ran or self.starting)
+
+    @property
+    def ran(self) -> bool:
+        """Its shim has begun, or has left its exit: it is never started again."""
+        if self._shim is None:
+            self._shim = read_json(str(self.folder), "shim.json")
+            if self._shim is not None and "started_at" in self._shim:
+                self._started_at = _moment(self._shim["started_at"])
+        return self._shim is not None or self.exit is not None or self.exit_written
+
+    @property
+    def starting(self) -> bool:
+        """A shim of ours was spawned and has not ended."""
+        return self.spawned is not None and self.spawned.poll() is None
+
+    @property
+    def exit_written(self) -> bool:
+        return (self.folder / "exit.json").exists()
+
+    @property
+    def shim_alive(self) -> bool:
+        if self.spawned is not None and self.spawned.poll() is None:
+            return True
+        return bool(self.ran and self._shim and processes.is_alive(self._shim["pid"], self._shim["start"]))
+
+    def signal_shim(self) -> None:
+        """Wake the shim, so that it looks for a stop request."""
+        if self.ran and self._shim:
+            processes.send(self._shim["pid"], self._shim["start"], signal.SIGTERM)
+
+    def let_go(self) -> None:
+        """Be its parent no longer; a shim that has ended is reaped."""
+        if self.spawned is None:
+            return
+        if self.exit is not None:
+            # It ends with its next breath: exit.json is the last thing it writes.
+            with suppress(TimeoutExpired):
+                self.spawned.wait(1)
+        if self.spawned.poll() is None:
+            # Else Popen would warn of a process that is still running; that is what it is for.
+            self.spawned.returncode = 0
+        self.spawned = None
+
+    def state(self) -> WorkloadState | None:
+        """What `observe` tells; None while there is neither a shim nor one that is about to begin."""
+        self._look()
+        if self.exit is None and not self.ran and not self.starting:
+            return None
+        age = time.monotonic() - self._step_since
+        return WorkloadState(self.record.name, self._started_at, self.exit, self._step, age)
+
+    def _look(self) -> None:
+        if self.exit is not None:
+            return
+        if not self.folder.exists():
+            self.exit = self._lost("its folder was deleted", self._started_at)
+            return
+        # First the shim, then its exit: the other way round a shim that ends in between would count as lost.
+        alive = self.shim_alive
+        document = read_json(str(self.folder), "exit.json")
+        if document is None and self.ran and not alive:
+            document = self._bury()
+        if document is not None:
+            self._read_step()
+            self.exit = _exit(document)
+            if self.spawned is not None:
+                self.spawned.poll()
+        elif alive:
+            self._read_step()
+
+    def _bury(self) -> dict[str, Any] | None:
+        """The shim died without a word. Its workload may live on: first end that, then say so, once and for
+        all.
+        """
+        spec = read_json(str(self.folder), "spec.json") or {}
+        cookie = spec.get("env", {}).get(processes.COOKIE)
+        if cookie and not processes.kill_carriers(cookie):
+            return None
+        document = {
+            "code": None,
+            "reason": "Lost",
+            "infrastructure": True,
+            "finished_at": time.time(),
+            "log_tail": "[rloop] the process that watched over it was killed, or the machine went down\n",
+        }
+        with suppress(OSError):
+            write_json(str(self.folder), "exit.json", document)
+        return document
+
+    @staticmethod
+    def _lost(why: str, moment: datetime) -> Exit:
+        return Exit(None, "Lost", moment, infrastructure=True, log_tail=f"[rloop] {why}\n")
+
+    def _read_step(self) -> None:
+        if self._progress is None:
+            spec = read_json(str(self.folder), "spec.json") or {}
+            self._progress = Path(spec.get("artifacts") or self.folder / "none", "progress.jsonl")
+        try:
+            status = self._progress.lstat()
+        except OSError:
+            return
+        seen = (status.st_size, status.st_mtime_ns)
+        if seen == self._progress_seen or not stat.S_ISREG(status.st_mode):
+            return
+        self._progress_seen = seen
+        step = newest_step(self._progress)
+        if step is not None and step != self._step:
+            self._step, self._step_since = step, time.monotonic()
+
+
+def newest_step(path: Path) -> int | None:
+    """The step of the last whole line that has one."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        tail = os.pread(descriptor, PROGRESS_BYTES, max(0, status.st_size - PROGRESS_BYTES))
+        del file
+    for line in reversed(tail[: tail.rfind(b"\n") + 1].splitlines()):
+        with suppress(ValueError, RecursionError):
+            document = json.loads(line)
+            step = document.get("step") if isinstance(document, dict) else None
+            if isinstance(step, int) and not isinstance(step, bool):
+                return step
+    return None
+
+
+def _exit(document: dict[str, Any]) -> Exit:
+    """The exit, from what the shim wrote; written by us, but on a disk where anything may have changed it."""
+    usage = document.get("usage") or {}
+    finished_at = document.get("finished_at")
+    return Exit(
+        code=document.get("code"),
+        reason=str(document.get("reason") or "Lost"),
+        finished_at=_moment(finished_at) if isinstance(finished_at, int | float) else datetime.now(UTC),
+        # Without a reason the file was damaged.
+        infrastructure=bool(document.get("infrastructure", "reason" not in document)),
+        usage=Usage(
+            wall_seconds=float(usage.get("wall_seconds", 0)),
+            cpu_seconds=float(usage.get("cpu_seconds", 0)),
+            peak_memory_bytes=int(usage.get("peak_memory_bytes", 0)),
+        ),
+        log_tail=str(document.get("log_tail") or ""),
+        message=str(document.get("message") or ""),
+        claims=document.get("claims") or {},
+        artifact_sha256=document.get("artifact_sha256"),
+    )

@@ -1,0 +1,98 @@
+"""The three ports: all that differs between the cluster, the local and the simulated shell.
+
+`rloop_operator.reconcile` and the gateway are written against these protocols; one contract suite
+(tests/contract) runs against every implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from rloop.actions import Append, Role, Workload
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.observed import WorkloadState
+
+Object = TypeVar("Object", ResearchLoop, ResearchIteration, ResearchExperiment)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One regular file."""
+
+    content: bytes
+    executable: bool = False
+
+
+Files = Mapping[str, File]
+"""Relative path with `/` -> file."""
+
+
+class Store(Protocol):
+    """Typed objects, frozen files and the ledger: the only truth."""
+
+    async def get(self, kind: type[Object], name: str) -> Object:
+        """The object. Raises NotFound."""
+
+    async def list(self, kind: type[Object], loop: str) -> list[Object]:
+        """All objects of the kind that belong to the loop, by name. Never writes."""
+
+    async def create(self, obj: Object) -> Object:
+        """Store a new object, with uid and resourceVersion. Raises Conflict if the name is taken."""
+
+    async def apply_status(self, obj: Object) -> Object:
+        """Replace the stored status by `obj.status`, if the stored resourceVersion is `obj`'s. Raises Conflict, NotFound."""
+
+    async def seal(self, loop: ResearchLoop) -> SealedTask:
+        """Freeze the files of task and evaluation, once: later calls return the first result.
+
+        Raises BadInput with every problem of the folders. After it, `files(f"{loop}-task")` and
+        `files(f"{loop}-evaluation")` answer.
+        """
+
+    async def put_files(self, name: str, files: Files) -> None:
+        """Freeze files under a name. Idempotent; raises Conflict if other files stand there."""
+
+    async def files(self, name: str) -> Files:
+        """The frozen files. Raises NotFound."""
+
+    async def append(self, loop: str, entry: Append) -> None:
+        """Append to the hash-chained ledger; an entry whose key stands there is left as it is."""
+
+
+class Runtime(Protocol):
+    """Workloads: processes, pods, or a simulation of them."""
+
+    async def start(self, loop: ResearchLoop, workload: Workload) -> None:
+        """Start it. Does not wait. Idempotent: what exists or has existed under this name is never started again."""
+
+    async def stop(self, name: str, reason: str) -> None:
+        """Ask it to end; its exit then carries the reason. Idempotent; unknown names are no error."""
+
+    async def remove(self, name: str) -> None:
+        """Forget a finished workload, so that observe does not list it any more. Keeps artifacts and logs. Idempotent."""
+
+    async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
+        """All workloads that were started and not removed. A vanished one has an Exit with reason Lost. Never writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls the gateway: the very process or pod."""
+
+    workload: str
+    role: Role
+    loop: str
+    owner: str
+    session: str
+
+
+class Identity(Protocol):
+    """Who holds a token."""
+
+    async def caller(self, token: str) -> Caller | None:
+        """The live workload that the token was given to; None for any other token."""

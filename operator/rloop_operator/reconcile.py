@@ -1,0 +1,130 @@
+"""The one path for all shells: gather the facts, decide, act, write status, then tell events.
+
+Called for one loop at a time, whenever something changed and once in a while; it remembers nothing between calls. A
+conflict or a crash anywhere in it is answered by calling it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import assert_never
+
+import structlog
+
+from rloop.actions import Action, Append, Create, Event, Nudge, Remove, Start, Stop
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.decide.chain import decide
+from rloop.decide.draft import Decision
+from rloop.errors import BadInput, Conflict, InputProblem
+from rloop.observed import Observed
+from rloop_operator.beats import Beats
+from rloop_operator.ports import Runtime, Store
+
+log = structlog.get_logger("rloop.reconcile")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What a reconcile works with."""
+
+    store: Store
+    runtime: Runtime
+    beats: Beats
+    now: Callable[[], datetime]
+    tell: Callable[[Event], Awaitable[None]]
+    """Takes an event; called after the status that it belongs to was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one call did."""
+
+    observed: Observed
+    changed: bool
+    """Something was written or done: a further pass may find more to do."""
+
+
+async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
+    """Bring the loop one step on. Raises NotFound if it is gone."""
+    observed = await _gather(shell, loop, down_since, draining=draining)
+    decision = decide(observed)
+    try:
+        for action in decision.actions:
+            await _act(shell, observed, action)
+        await _write(shell, observed, decision)
+    except Conflict as conflict:
+        log.info("conflict", loop=loop, detail=str(conflict))
+        return Pass(observed, changed=True)
+    for event in decision.events:
+        await shell.tell(event)
+    changed = bool(decision.actions or decision.experiments or decision.iterations or decision.status)
+    return Pass(observed, changed)
+
+
+async def _gather(shell: Shell, name: str, down_since: datetime | None, *, draining: bool) -> Observed:
+    loop = await shell.store.get(ResearchLoop, name)
+    sealed, problems = await _sealed(shell.store, loop)
+    iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
+    running = (s.name for it in iterations.values() for s in it.status.sessions if s.phase == "Running")
+    shell.beats.expect(running)
+    # Workloads last: what they show is then never older than the statuses that want them.
+    experiments = {one.metadata.name: one for one in await shell.store.list(ResearchExperiment, name)}
+    return Observed(
+        now=shell.now(),
+        loop=loop,
+        iterations=iterations,
+        experiments=experiments,
+        workloads=await shell.runtime.observe(name),
+        beats=shell.beats.read(),
+        sealed=sealed,
+        problems=problems,
+        down_since=down_since,
+        draining=draining,
+    )
+
+
+async def _sealed(store: Store, loop: ResearchLoop) -> tuple[SealedTask | None, tuple[InputProblem, ...]]:
+    if loop.status.sealed is not None:
+        return loop.status.sealed, ()
+    try:
+        return await store.seal(loop), ()
+    except BadInput as error:
+        return None, error.problems
+
+
+async def _act(shell: Shell, observed: Observed, action: Action) -> None:
+    match action:
+        case Create(obj):
+            try:
+                await shell.store.create(obj)
+            except Conflict:
+                log.info("exists", name=obj.metadata.name)
+        case Start(workload):
+            log.info("start", workload=workload.name, role=workload.role)
+            await shell.runtime.start(observed.loop, workload)
+        case Stop(name, reason):
+            log.info("stop", workload=name, reason=reason)
+            await shell.runtime.stop(name, reason)
+        case Remove(name):
+            await shell.runtime.remove(name)
+        case Append():
+            await shell.store.append(observed.loop.metadata.name, action)
+        case Nudge(session, message):
+            shell.beats.nudge(session, message)
+        case never:
+            assert_never(never)
+
+
+async def _write(shell: Shell, observed: Observed, decision: Decision) -> None:
+    """Children first, the loop last: what the loop tells has then happened."""
+    for experiment in decision.experiments:
+        await shell.store.apply_status(experiment)
+    for iteration in decision.iterations:
+        await shell.store.apply_status(iteration)
+    if decision.status is not None:
+        await shell.store.apply_status(observed.loop.model_copy(update={"status": decision.status}))

@@ -1,0 +1,82 @@
+"""A whole campaign on the simulated shell: the shipped decisions, gateway and store rules, in virtual time.
+
+Used by property tests and benchmarks, never by a user's campaign: nothing here measures anything real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rloop.actions import Event
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.wire import VerifierReport
+from rloop_operator.beats import Beats
+from rloop_operator.gateway.service import Gateway
+from rloop_operator.ports import Files
+from rloop_operator.reconcile import Shell, reconcile
+from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock, World
+from rloop_operator.sim.store import MemoryStore
+
+PASSES_MAX = 1000
+IDLE_SECONDS = 1.0
+
+MakeWorld = Callable[[Gateway, MemoryStore], World]
+
+
+class Campaign:
+    """One simulated campaign."""
+
+    def __init__(self, loop: ResearchLoop, task: Files, make_world: MakeWorld) -> None:
+        self.clock = VirtualClock()
+        self.store = MemoryStore(task)
+        self.beats = Beats(self.clock.monotonic)
+        self.gateway = Gateway(self.store, self.beats, now=self.clock.now, changed=lambda: None)
+        self.runtime = SimRuntime(self.clock, make_world(self.gateway, self.store))
+        self.events: list[Event] = []
+        self.shell = Shell(self.store, self.runtime, self.beats, self.clock.now, self._tell)
+        self._loop = loop
+        self.name = loop.metadata.name
+
+    async def run(self, until_seconds: float = 1e9) -> ResearchLoop:
+        """Run to the end (or to a virtual time); the loop as it then stands."""
+        await self.begin()
+        while self.clock.seconds < until_seconds:
+            await self.settle()
+            if await self.finished() and not self.runtime.live():
+                break
+            await self.advance()
+        return await self.store.get(ResearchLoop, self.name)
+
+    async def begin(self) -> None:
+        """Apply the manifest."""
+        await self.store.create(self._loop)
+
+    async def settle(self) -> None:
+        """Reconcile until nothing changes. Raises RuntimeError if that never comes: a hot loop is a defect."""
+        for _ in range(PASSES_MAX):
+            if not (await reconcile(self.shell, self.name)).changed:
+                return
+        message = f"{self.name}: still changing after {PASSES_MAX} passes at {self.clock.seconds} s"
+        raise RuntimeError(message)
+
+    async def advance(self) -> None:
+        """Move the clock to the next end of a workload (or a second on), and end what is due."""
+        end = self.runtime.next_end()
+        self.clock.seconds = max(self.clock.seconds, end) if end is not None else self.clock.seconds + IDLE_SECONDS
+        for name in list(self.beats.read()):
+            self.beats.record(name, 0)
+        await self.runtime.end_due()
+
+    async def finished(self) -> bool:
+        """Whether the loop is Complete or Failed."""
+        loop = await self.store.get(ResearchLoop, self.name)
+        return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
+
+    async def _tell(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def verdict(metric: str, value: float, seconds: float = 1.0) -> Outcome:
+    """The outcome of a scoring that finds this value."""
+    message = VerifierReport.model_validate({"verdict": {"metrics": {metric: value}}}).model_dump_json(by_alias=True)
+    return Outcome(seconds, message=message)

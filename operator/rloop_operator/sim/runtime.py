@@ -1,0 +1,131 @@
+"""The simulated shell's runtime and clock: workloads that take virtual time and end as a world says.
+
+The clock moves only when `sim.campaign` moves it, so days of campaign take seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from rloop.actions import Workload
+from rloop.api.researchloop import ResearchLoop
+from rloop.observed import Exit, WorkloadState
+from rloop_operator.ports import Caller
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class VirtualClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        """The virtual time."""
+        return START + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        """The same in seconds."""
+        return self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a workload will have done when its time is over."""
+
+    seconds: float
+    code: int | None = 0
+    reason: str = "Completed"
+    infrastructure: bool = False
+    message: str = ""
+    claims: Mapping[str, float] | None = None
+    act: Callable[[Caller], Awaitable[None]] | None = None
+    """Of an agent: what it does through the gateway, all at the end of its time."""
+
+
+World = Callable[[ResearchLoop, Workload], Outcome]
+"""Says how a workload goes."""
+
+
+@dataclass(slots=True)
+class _Live:
+    loop: str
+    workload: Workload
+    outcome: Outcome
+    started: datetime
+    ends_at: float
+    exit: Exit | None = None
+
+
+class SimRuntime:
+    """A Runtime whose workloads are values."""
+
+    def __init__(self, clock: VirtualClock, world: World) -> None:
+        self._clock = clock
+        self._world = world
+        self._live: dict[str, _Live] = {}
+        self._ever: set[str] = set()
+        self.starts: list[str] = []
+        """Names of all workloads that were really started, in order."""
+
+    async def start(self, loop: ResearchLoop, workload: Workload) -> None:
+        """See ports.Runtime."""
+        if workload.name in self._ever:
+            return
+        self._ever.add(workload.name)
+        self.starts.append(workload.name)
+        outcome = self._world(loop, workload)
+        ends_at = self._clock.seconds + outcome.seconds
+        self._live[workload.name] = _Live(loop.metadata.name, workload, outcome, self._clock.now(), ends_at)
+
+    async def stop(self, name: str, reason: str) -> None:
+        """See ports.Runtime."""
+        live = self._live.get(name)
+        if live is not None and live.exit is None:
+            live.exit = Exit(code=None, reason=reason, finished_at=self._clock.now())
+
+    async def remove(self, name: str) -> None:
+        """See ports.Runtime."""
+        live = self._live.get(name)
+        if live is not None and live.exit is not None:
+            del self._live[name]
+
+    async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
+        """See ports.Runtime."""
+        return {
+            name: WorkloadState(name, live.started, live.exit) for name, live in self._live.items() if live.loop == loop
+        }
+
+    def lose(self, name: str) -> None:
+        """Kill a workload as a dying node would."""
+        live = self._live[name]
+        if live.exit is None:
+            live.exit = Exit(code=None, reason="Lost", finished_at=self._clock.now(), infrastructure=True)
+
+    def live(self) -> list[str]:
+        """Names of the workloads that run now."""
+        return [name for name, live in self._live.items() if live.exit is None]
+
+    def next_end(self) -> float | None:
+        """When the next running workload ends, in virtual seconds."""
+        return min((live.ends_at for live in self._live.values() if live.exit is None), default=None)
+
+    async def end_due(self) -> None:
+        """End what is due; agents act now."""
+        for live in list(self._live.values()):
+            if live.exit is not None or live.ends_at > self._clock.seconds:
+                continue
+            work, outcome = live.workload, live.outcome
+            if outcome.act is not None:
+                await outcome.act(Caller(work.name, work.role, live.loop, work.owner, work.session))
+            live.exit = Exit(
+                code=outcome.code,
+                reason=outcome.reason,
+                finished_at=self._clock.now(),
+                infrastructure=outcome.infrastructure,
+                message=outcome.message,
+                claims=outcome.claims or {},
+            )

@@ -1,0 +1,102 @@
+"""The simulated shell's store: objects in memory, with the preconditions of a real one.
+
+Used by property tests and by the statistical benchmarks; the contract suite holds it to the same promises as the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+
+from rloop.actions import Append
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import Conflict, NotFound
+from rloop_operator.ports import Files, Object
+from rloop_operator.task_files import files_digest
+
+
+class MemoryStore:
+    """A Store in memory."""
+
+    def __init__(self, task: Files, evaluation: Files | None = None) -> None:
+        self._task = dict(task)
+        self._evaluation = dict(evaluation or {})
+        self._objects: dict[tuple[str, str], ResearchLoop] = {}
+        self._files: dict[str, Files] = {}
+        self._version = 0
+        self.ledger: dict[str, Mapping[str, object]] = {}
+        """Key -> body, with the hash of the entry before it."""
+
+    async def get(self, kind: type[Object], name: str) -> Object:
+        """See ports.Store."""
+        found = self._objects.get((kind.__name__, name))
+        if found is None:
+            message = f"there is no {kind.__name__} {name}"
+            raise NotFound(message)
+        assert isinstance(found, kind)
+        return found
+
+    async def list(self, kind: type[Object], loop: str) -> list[Object]:
+        """See ports.Store."""
+        return [
+            obj
+            for (kind_name, name), obj in sorted(self._objects.items())
+            if kind_name == kind.__name__ and isinstance(obj, kind) and _belongs(name, loop)
+        ]
+
+    async def create(self, obj: Object) -> Object:
+        """See ports.Store."""
+        key = (type(obj).__name__, obj.metadata.name)
+        if key in self._objects:
+            message = f"{key[0]} {key[1]} exists"
+            raise Conflict(message)
+        uid = obj.metadata.uid or sha256("/".join(key).encode()).hexdigest()[:32]
+        return self._put(obj, uid)
+
+    async def apply_status(self, obj: Object) -> Object:
+        """See ports.Store."""
+        stored = await self.get(type(obj), obj.metadata.name)
+        if stored.metadata.resource_version != obj.metadata.resource_version:
+            message = f"{obj.metadata.name} was changed since it was read"
+            raise Conflict(message)
+        return self._put(stored.model_copy(update={"status": obj.status}), stored.metadata.uid)
+
+    async def seal(self, loop: ResearchLoop) -> SealedTask:
+        """See ports.Store."""
+        self._files.setdefault(f"{loop.metadata.name}-task", self._task)
+        self._files.setdefault(f"{loop.metadata.name}-evaluation", self._evaluation)
+        return SealedTask(task=files_digest(self._task), evaluation=files_digest(self._evaluation))
+
+    async def put_files(self, name: str, files: Files) -> None:
+        """See ports.Store."""
+        if self._files.setdefault(name, dict(files)) != dict(files):
+            message = f"other files stand under {name}"
+            raise Conflict(message)
+
+    async def files(self, name: str) -> Files:
+        """See ports.Store."""
+        if name not in self._files:
+            message = f"there are no files under {name}"
+            raise NotFound(message)
+        return self._files[name]
+
+    async def append(self, loop: str, entry: Append) -> None:
+        """See ports.Store."""
+        key = f"{loop}/{entry.key}"
+        if key in self.ledger:
+            return
+        before = json.dumps(list(self.ledger.values())[-1], sort_keys=True) if self.ledger else ""
+        self.ledger[key] = {"kind": entry.kind, "body": entry.body, "previous": sha256(before.encode()).hexdigest()}
+
+    def _put(self, obj: Object, uid: str) -> Object:
+        self._version += 1
+        metadata = obj.metadata.model_copy(update={"uid": uid, "resource_version": str(self._version)})
+        stored = obj.model_copy(update={"metadata": metadata})
+        self._objects[type(obj).__name__, metadata.name] = stored  # type: ignore[assignment]
+        return stored
+
+
+def _belongs(name: str, loop: str) -> bool:
+    return name == loop or name.startswith(f"{loop}-")

@@ -1,0 +1,149 @@
+# ruff: noqa: PTH103, PTH118, PTH120, PTH123, PTH208 - works relative to descriptors, as pathlib cannot
+"""Trees of regular files on disk: walk, digest, copy, within limits and without following a link.
+
+Called by the local shim (digest of what a run left, the verifier's copy of it) and by
+`rloop_operator.task_files`. It stands apart, with nothing but the standard library, because the shim must
+start in milliseconds.
+
+The digest of a tree is the sha256 of what `sha256sum` prints for its files, in the order of their paths as
+bytes: `<sha256 of the content><space><space><path>\\n`. The executable bit is no part of it: a ConfigMap does
+not keep it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+MAX_FILES = 100_000
+"""A tree with more files is refused: its listing alone would cost more than any artifact is worth."""
+MAX_DEPTH = 64
+CHUNK = 1 << 20
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Write = Callable[[bytes], object]
+
+
+class TreeProblem(Exception):  # noqa: N818 - it says what happened
+    """A tree that is missing or beyond the limits. `reason` is one CamelCase word, as an exit carries it."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+def manifest_digest(hashes: dict[bytes, str]) -> str:
+    """The digest of a tree from path -> sha256 of the content in hex."""
+    manifest = b"".join(hashes[path].encode() + b"  " + path + b"\n" for path in sorted(hashes))
+    return sha256(manifest).hexdigest()
+
+
+def digest_tree(folder: str, max_bytes: int) -> str:
+    """The digest of the regular files under `folder`; links, pipes, sockets and devices are left out."""
+    hashes: dict[bytes, str] = {}
+    budget = max_bytes
+    for path, descriptor in _regular_files(folder):
+        hashes[path], size = _consume(descriptor, budget, max_bytes)
+        budget -= size
+    return manifest_digest(hashes)
+
+
+def copy_tree(source: str, target: str, max_bytes: int) -> str:
+    """Copy the regular files under `source` into the new folder `target`; the digest of what was copied.
+
+    The digest is taken from the very bytes that are written, so a file that changes meanwhile cannot make
+    them differ. Nobody but the copy's owner may write it, and it is left read-only.
+    """
+    os.makedirs(target)
+    hashes: dict[bytes, str] = {}
+    budget = max_bytes
+    for path, descriptor in _regular_files(source):
+        place = os.path.join(os.fsencode(target), path)
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        executable = bool(os.fstat(descriptor).st_mode & stat.S_IXUSR)
+        with open(place, "xb") as copy:
+            hashes[path], size = _consume(descriptor, budget, max_bytes, copy.write)
+            os.fchmod(copy.fileno(), 0o555 if executable else 0o444)
+        budget -= size
+    return manifest_digest(hashes)
+
+
+def _consume(descriptor: int, budget: int, max_bytes: int, write: Write | None = None) -> tuple[str, int]:
+    """Hash (and write) one file; its sha256 and size. Never reads more than `budget` bytes of it."""
+    digest = sha256()
+    size = 0
+    while chunk := os.read(descriptor, CHUNK):
+        size += len(chunk)
+        if size > budget:
+            raise TreeProblem(
+                "ArtifactTooLarge",
+                f"the artifacts are larger than {max_bytes} bytes; leave less in $RLOOP_ARTIFACTS,"
+                " or raise spec.experiment.maxArtifactBytes",
+            )
+        digest.update(chunk)
+        if write is not None:
+            write(chunk)
+    return digest.hexdigest(), size
+
+
+def _regular_files(folder: str) -> Iterator[tuple[bytes, int]]:
+    """Every regular file under `folder`: its relative path and a descriptor that is open until the next one.
+
+    Each step opens relative to the folder's own descriptor and refuses links, so that nobody can swap a
+    folder for a link between the look and the open.
+    """
+    try:
+        root = os.open(folder, _FLAGS | os.O_DIRECTORY)
+    except OSError as error:
+        raise TreeProblem(
+            "ArtifactMissing", f"the artifacts' folder cannot be read: {error.strerror}"
+        ) from None
+    seen = 0
+    pending: list[tuple[bytes, int]] = [(b"", root)]
+    try:
+        while pending:
+            prefix, parent = pending.pop()
+            try:
+                for name in os.listdir(parent):
+                    seen += 1
+                    path = prefix + os.fsencode(name)
+                    if seen > MAX_FILES or path.count(b"/") > MAX_DEPTH:
+                        limit = f"more than {MAX_FILES} files, or folders more than {MAX_DEPTH} deep"
+                        raise TreeProblem("ArtifactTooLarge", f"the artifacts are {limit}; leave fewer")
+                    descriptor = _open_entry(parent, name, path)
+                    if descriptor is None:
+                        continue
+                    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                        pending.append((path + b"/", descriptor))
+                        continue
+                    try:
+                        yield path, descriptor
+                    finally:
+                        os.close(descriptor)
+            finally:
+                os.close(parent)
+    finally:
+        for _, descriptor in pending:
+            os.close(descriptor)
+
+
+def _open_entry(parent: int, name: str, path: bytes) -> int | None:
+    """Open a regular file or a folder; None for anything else, and for what has vanished meanwhile."""
+    try:
+        before = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if not (stat.S_ISREG(before.st_mode) or stat.S_ISDIR(before.st_mode)):
+            return None
+        # O_NONBLOCK: should it have become a pipe by now, the open must not wait for its other end.
+        descriptor = os.open(name, _FLAGS | os.O_NONBLOCK, dir_fd=parent)
+    except PermissionError:
+        raise TreeProblem(
+            "ArtifactUnreadable", f"{os.fsdecode(path)!r} in the artifacts cannot be read"
+        ) from None
+    except OSError:
+        return None
+    if stat.S_IFMT(os.fstat(descriptor).st_mode) == stat.S_IFMT(before.st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None

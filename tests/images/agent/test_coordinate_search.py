@@ -1,0 +1,112 @@
+"""The policy coordinate-search."""
+
+import math
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rloop.api.space import Point, Space
+from rloop_agent.coordinate_search import propose, share_of_range
+from rloop_agent.ground import Ground, centre
+from rloop_agent.testing import SPACE
+
+SMOOTH = {"method": "smooth", "loss": "1"}
+
+
+def changed(ground: Ground, point: Point) -> list[str]:
+    return [name for name in point if point[name] != ground.centre[name]]
+
+
+@given(
+    seed=st.integers(),
+    rate=st.floats(0.001, 1.0),
+    depth=st.integers(1, 9),
+    results=st.integers(0, 100),
+    frame=st.sampled_from([SMOOTH, {"method": "plain", "loss": "2"}]),
+)
+def test_one_coordinate_changes_and_the_point_is_admitted(
+    seed: int, rate: float, depth: int, results: int, frame: dict[str, str]
+) -> None:
+    ground = Ground(SPACE, frame, centre(SPACE, frame, {"rate": rate, "depth": depth}), results)
+    assert (ground.centre["rate"], ground.centre["depth"]) == (rate, depth)
+    point = propose(ground, [], Random(seed))
+    assert point is not None
+    assert len(changed(ground, point)) == 1
+    assert SPACE.frame_of(point) == frame
+    existing = {dimension.name: dimension for dimension in SPACE.existing(frame)}
+    assert set(point) == set(existing)
+    assert all(existing[name].admits(value) for name, value in point.items())
+    assert point == propose(ground, [], Random(seed))
+
+
+def test_every_coordinate_gets_its_turn() -> None:
+    ground = Ground(SPACE, SMOOTH, centre(SPACE, SMOOTH, {}))
+    known: list[Point] = []
+    dice = Random(3)
+    for _ in range(6):
+        point = propose(ground, known, dice)
+        assert point is not None
+        known.append(point)
+    assert Counter(changed(ground, point)[0] for point in known) == {"rate": 2, "depth": 2, "width": 2}
+
+
+@pytest.mark.parametrize(
+    ("results", "share", "why"),
+    [
+        (0, 1 / 2, "nothing is known: wide steps"),
+        (2, 1 / 2, "the first sweep is not over"),
+        (3, 1 / 4, "one sweep of three coordinates"),
+        (6, 1 / 8, "two sweeps"),
+        (1000, 1 / 64, "shorter steps would drown in the noise"),
+    ],
+)
+def test_steps_become_shorter_with_each_sweep(results: int, share: float, why: str) -> None:
+    assert share_of_range(results, 3) == share, why
+    frame = {"method": "plain", "loss": "1"}
+    ground = Ground(SPACE, frame, centre(SPACE, frame, {"rate": 0.03}), results)
+    share = share_of_range(results, 2)
+    longest = share * math.log(1.0 / 0.001)
+    for seed in range(100):
+        point = propose(ground, [], Random(seed))
+        assert point is not None
+        if "rate" in changed(ground, point):
+            length = abs(math.log(float(point["rate"]) / 0.03))
+            assert longest / 2 - 0.01 <= length <= longest + 0.01, why
+
+
+def test_a_frame_without_coordinates_has_one_point() -> None:
+    space = Space.model_validate(
+        {
+            "file": "r.json",
+            "dimensions": [
+                {"name": "a", "key": "a", "values": [1, 2], "default": 1, "structural": True}
+                | {"field": "data"}
+            ],
+        }
+    )
+    ground = Ground(space, {"a": "1"}, {"a": 1})
+    assert propose(ground, [], Random(1)) == {"a": 1}
+    assert propose(ground, [{"a": 1}], Random(1)) is None
+
+
+def test_where_a_list_is_used_up_another_coordinate_is_varied() -> None:
+    space = Space.model_validate(
+        {
+            "file": "r.json",
+            "dimensions": [
+                {"name": "a", "key": "a", "values": [1, 2], "default": 1},
+                {"name": "b", "key": "b", "low": 0, "high": 1, "default": 0.5},
+            ],
+        }
+    )
+    ground = Ground(space, {}, {"a": 1, "b": 0.5})
+    known: list[Point] = []
+    dice = Random(2)
+    for _ in range(8):
+        point = propose(ground, known, dice)
+        assert point is not None
+        known.append(point)
+    assert sum(point["a"] == 2 for point in known) == 1

@@ -1,0 +1,100 @@
+"""Folders and files: the traps of several source roots, and the promises a reader relies on."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE_ROOTS = ["controllers", "operator", *sorted(f"images/{p.name}" for p in (ROOT / "images").iterdir())]
+MAX_LINES = 300
+
+
+def repository_files(*suffixes: str) -> list[Path]:
+    """Tracked files and those about to be: a mistake is found before it is committed."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    paths = [ROOT / name for name in listed.split("\0") if name]
+    return [p for p in paths if p.is_file() and (not suffixes or p.suffix in suffixes)]
+
+
+def under(*folders: str) -> list[Path]:
+    return [p for p in repository_files(".py") if p.relative_to(ROOT).as_posix().startswith(folders)]
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [p.relative_to(ROOT).as_posix() for p in paths]
+
+
+@pytest.mark.parametrize("root", [*SOURCE_ROOTS, "images"])
+def test_a_source_root_holds_packages_but_is_none(root: str) -> None:
+    # operator/__init__.py would shadow the standard library's operator for each python -m from the root;
+    # operator/foo.py would be importable as foo, and no tool would complain.
+    assert names(sorted((ROOT / root).glob("*.py*"))) == []
+
+
+def test_there_are_no_packages_under_tests() -> None:
+    # tests/operator/__init__.py alone puts a false operator into pytest's sys.modules.
+    assert names(sorted((ROOT / "tests").rglob("__init__.py"))) == []
+
+
+def test_operator_is_the_standard_librarys_when_started_from_the_root() -> None:
+    code = "import operator, rloop_operator, pathlib; print(pathlib.Path(operator.__file__).parent)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert not Path(shown).is_relative_to(ROOT / "operator")
+    assert Path(shown) == Path(ast.__file__).parent
+
+
+def test_no_module_is_imported_by_the_path_of_its_folder() -> None:
+    # `import controllers.rloop` works from the root and loads a second copy, with classes equal to none.
+    wrong = re.compile(r"^\s*(?:from|import)\s+(?:controllers|operator|images)\.", re.MULTILINE)
+    assert names([p for p in repository_files(".py") if wrong.search(p.read_text())]) == []
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    silent = [
+        p
+        for p in repository_files(".py")
+        if not p.is_relative_to(ROOT / "tests") and not ast.get_docstring(ast.parse(p.read_text()))
+    ]
+    assert names(silent) == []
+
+
+def test_files_stay_short() -> None:
+    sizes = {
+        p: len(p.read_text().splitlines())
+        for p in under("controllers/", "operator/", "images/", "benchmarks/")
+    }
+    assert {p.relative_to(ROOT).as_posix(): n for p, n in sizes.items() if n >= MAX_LINES} == {}
+
+
+# Written in pieces, or this file would find itself.
+MACHINE_PATH = re.compile(r"(?<![\w.$}{~-])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/")
+INDEX_HOST = re.compile(
+    "|".join([r"py" + r"pi\.org", r"python" + r"hosted\.org", r"--(?:extra-)?index-" + "url"])
+)
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [("a path of one machine", MACHINE_PATH), ("the host of a package index", INDEX_HOST)],
+)
+def test_nothing_names_one_machine_or_one_index(what: str, pattern: re.Pattern[str]) -> None:
+    found = []
+    for path in repository_files():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue  # an image or an archive
+        found += [f"{names([path])[0]}: {what}: {hit.group()}" for hit in pattern.finditer(text)]
+    assert found == []
