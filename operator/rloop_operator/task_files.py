@@ -93,8 +93,9 @@ class _Reader:
                 size += status.st_size
                 if size > self.max_bytes or len(self.files) >= MAX_FOLDER_FILES:
                     self._problem(
-                        f'"{self.folder}" is larger than {self.max_bytes // 2**20} MiB or {MAX_FOLDER_FILES} files,'
-                        " and every run gets its own copy; take data, environments and old runs out of it, and mount"
+                        f'"{self.folder}" is larger than {self.max_bytes // 2**20} MiB or'
+                        f" {MAX_FOLDER_FILES} files, and every run gets its own copy;"
+                        " take data, environments and old runs out of it, and mount"
                         " large data with experiment.volumes"
                     )
                     return

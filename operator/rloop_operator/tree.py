@@ -5,9 +5,9 @@ Called by the local shim (digest of what a run left, the verifier's copy of it) 
 `rloop_operator.task_files`. It stands apart, with nothing but the standard library, because the shim must
 start in milliseconds.
 
-The digest of a tree is the sha256 of what `sha256sum` prints for its files, in the order of their paths as
-bytes: `<sha256 of the content><space><space><path>\\n`. The executable bit is no part of it: a ConfigMap does
-not keep it.
+The digest of a tree is the sha256 of what `sha256sum` prints for its files, in the order of their paths as bytes:
+`<sha256 of the content><space><space><path><newline>`. The executable bit is no part of it, because a ConfigMap
+does not keep it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+
+from rloop.api.digest import manifest_digest
 
 MAX_FILES = 100_000
 """A tree with more files is refused: its listing alone would cost more than any artifact is worth."""
@@ -26,18 +28,12 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 Write = Callable[[bytes], object]
 
 
-class TreeProblem(Exception):  # noqa: N818 - it says what happened
+class TreeProblem(Exception):
     """A tree that is missing or beyond the limits. `reason` is one CamelCase word, as an exit carries it."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
-
-
-def manifest_digest(hashes: dict[bytes, str]) -> str:
-    """The digest of a tree from path -> sha256 of the content in hex."""
-    manifest = b"".join(hashes[path].encode() + b"  " + path + b"\n" for path in sorted(hashes))
-    return sha256(manifest).hexdigest()
 
 
 def digest_tree(folder: str, max_bytes: int) -> str:

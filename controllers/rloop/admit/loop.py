@@ -1,7 +1,7 @@
 """What a ResearchLoop may ask of the shell that is to run it, beyond having the right form.
 
-Called by `rloop validate`, and by each shell before it accepts a loop. A field of the API that is not built yet
-must be refused by name: a campaign that ignored it would look like one that obeyed.
+Called by `rloop validate`, and by each shell before it accepts a loop. A field of the API that is not built
+yet must be refused by name: a campaign that ignored it would look like one that obeyed.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _asks_for_gpu(resources: Resources) -> bool:
 
 
 def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputProblem]:
-    """Where `new` differs from the Accepted `old` in what is frozen: the API server's rule, for the laptop."""
+    """Where `new` differs from the Accepted `old` in what is frozen, as the API server has it."""
     before = old.model_dump(mode="json", by_alias=True)["spec"]
     after = new.model_dump(mode="json", by_alias=True)["spec"]
     return [

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rloop.api.common import Count, DnsLabel, Line, MetricName, Model, Path, Sha256, Text, Word
+from rloop.api.common import Count, DnsLabel, Line, MetricName, Model, Path, Seed, Sha256, Text, Word
 from rloop.api.experiment import Check
 from rloop.api.iteration import Direction, Finding, Handoff, StructuralField
 from rloop.api.researchloop import Objective
@@ -49,7 +49,7 @@ class VerifierJob(Model):
     held_out: Path | None = None
     held_out_sha256: Sha256 | None = None
     incumbent_artifacts: Path | None = None
-    seed: Count
+    seed: Seed
     timeout_seconds: Count
     report: Path
     """File that gets the VerifierReport."""

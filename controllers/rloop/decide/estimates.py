@@ -1,8 +1,8 @@
 """Estimates from a few values: mean, noise, interval, and how improbable a gain is.
 
-Called by acceptance, and through it by baseline, conclusion and context. Apart from acceptance.py because these
-are textbook formulas that take no decision. scipy.special alone: its scalar functions take a microsecond,
-and scipy.stats a second to import.
+Called by acceptance, and through it by baseline, conclusion and context. Apart from acceptance.py because
+these are textbook formulas that take no decision. scipy.special alone: its scalar functions take a
+microsecond, while scipy.stats takes a second to import.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ LARGEST: Final = 1e150
 def noise(values: Sequence[float], groups: Iterable[Sequence[float]]) -> tuple[float, int]:
     """Standard deviation between runs, pooled within groups, and its degrees of freedom; (0, 0) if unknown.
 
-    A group with a value that is not finite is left out. Only differences inside a group count, never those between challengers, which differ in level.
+    Only differences inside a group count, never those between challengers, which differ in level. A group
+    with a value that is not finite is left out.
     """
     square, freedom = 0.0, 0
     for group in (values, *groups):

@@ -42,7 +42,7 @@ def folder_digest(folder: Path) -> str:
     root = real_root(folder)
     return manifest_digest(
         {
-            path.relative_to(root).as_posix(): (_sha256(path), _executable(path))
+            os.fsencode(path.relative_to(root)): _sha256(path)
             for path in regular_files(folder)
         }
     )

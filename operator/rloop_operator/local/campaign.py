@@ -1,7 +1,6 @@
 """`rloop run`: one campaign on this machine, with the operator, its gateway and the patrol in one event loop.
 
-Called by the CLI. Workloads are processes that outlive this one: after a crash the same command adopts them
-and goes on.
+Called by the CLI. Workloads are processes that outlive this one: after a crash the same command adopts them and goes on.
 """
 
 from __future__ import annotations
@@ -63,8 +62,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed: int | None = None) ->
-ResearchLoop:
+async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed: int | None = None) -> ResearchLoop:
     """Run the campaign to its end, or until it is interrupted; the loop as it then stands.
 
     `base` is the manifest's folder. Raises BadInput, InUse, Corrupt.
@@ -75,7 +73,7 @@ ResearchLoop:
             stored = await _apply(store, loop, base)
             if _finished(stored):
                 return stored
-            await _run(store, folder, stored.metadata.name, view)
+            await _run(store, stored.metadata.name, view)
             return await store.get(ResearchLoop, stored.metadata.name)
 
 
@@ -98,7 +96,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     return await store.update_spec(stored.model_copy(update={"spec": loop.spec}))
 
 
-async def _run(store: LocalStore, folder: Path, name: str, view: View) -> None:
+async def _run(store: LocalStore, name: str, view: View) -> None:
     signals = _Signals(asyncio.Event(), asyncio.Event())
     identity = LocalIdentity(store)
     beats = Beats(time.monotonic)
@@ -106,7 +104,7 @@ async def _run(store: LocalStore, folder: Path, name: str, view: View) -> None:
     listener = listen(_kept_port(store))
     store.database.set_meta("gateway_port", str(listener.getsockname()[1]))
     async with serving(app(gateway, identity), listener) as url, _handling(signals):
-        runtime = LocalRuntime(store, folder, identity, url)
+        runtime = LocalRuntime(store, identity, url)
 
         async def tell(event: Event) -> None:
             view.event(event)

@@ -31,17 +31,25 @@ CREATE TABLE objects (
 CREATE INDEX objects_by_version ON objects (resource_version);
 CREATE TABLE file_sets (name TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
-  name TEXT NOT NULL, path TEXT NOT NULL, executable INTEGER NOT NULL, sha256 TEXT NOT NULL, content BLOB NOT
-  NULL, PRIMARY KEY (name, path) ); CREATE TABLE ledger ( seq INTEGER PRIMARY KEY, loop TEXT NOT NULL, key
-  TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, prev_sha256 TEXT NOT NULL, sha256 TEXT NOT NULL,
-  UNIQUE (loop, key) ); CREATE TABLE workloads ( name TEXT PRIMARY KEY, loop TEXT NOT NULL, role TEXT NOT
-  NULL, owner TEXT NOT NULL, session TEXT NOT NULL, token_sha256 TEXT, removed INTEGER NOT NULL DEFAULT 0 )
-  WITHOUT ROWID; CREATE INDEX workloads_by_token ON workloads (token_sha256);
+  name TEXT NOT NULL, path TEXT NOT NULL, executable INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, content BLOB NOT NULL,
+  PRIMARY KEY (name, path)
+);
+CREATE TABLE ledger (
+  seq INTEGER PRIMARY KEY, loop TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
+  prev_sha256 TEXT NOT NULL, sha256 TEXT NOT NULL,
+  UNIQUE (loop, key)
+);
+CREATE TABLE workloads (
+  name TEXT PRIMARY KEY, loop TEXT NOT NULL, role TEXT NOT NULL, owner TEXT NOT NULL, session TEXT NOT NULL,
+  token_sha256 TEXT, removed INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX workloads_by_token ON workloads (token_sha256);
 """
 
 
 def chain_hash(previous: str, loop: str, key: str, kind: str, body: str) -> str:
-    """The hash of a ledger entry, which covers the one before it: no entry can be changed or dropped unseen."""
+    """The hash of an entry, which covers the one before it: none can be changed or dropped unseen."""
     return sha256(json.dumps([previous, loop, key, kind, body], ensure_ascii=False).encode()).hexdigest()
 
 
@@ -62,8 +70,8 @@ class Database:
         # isolation_level=None: transactions begin and end where `write` says so, and nowhere else.
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            # NORMAL would lose the newest commits with the power, and with them the intent of a workload that was
-            # started already: "exactly once" needs the intent to be older than the process.
+            # NORMAL would lose the newest commits with the power, and with them the intent of a workload that
+            # was started already: "exactly once" needs the intent to be older than the process.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             self._check_version(connection)
@@ -101,8 +109,8 @@ class Database:
         empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
         if version > SCHEMA_VERSION and owner == APPLICATION_ID:
             raise TooNew(
-                f'"{self.path}" was written by a newer rloop (schema {version}, this one knows {SCHEMA_VERSION});'
-                " install that version, or start in a new folder"
+                f'"{self.path}" was written by a newer rloop (schema {version}; this one knows'
+                f" {SCHEMA_VERSION}); install that version, or start in a new folder"
             )
         if owner != APPLICATION_ID and not (empty and not self.read_only):
             raise Corrupt(f'"{self.path}" is not a run\'s database; give another folder with --dir')

@@ -6,8 +6,9 @@ run.lock                                 held by the one process that owns the f
 state/ logs/                             rendered from loop.db by others; logs/workloads/NAME.log is ours
 experiments/NAME/runs/rN/artifacts       what a run's newest attempt left
 experiments/NAME/runs/rN/checkpoints     survives the attempts of one run
-workloads/NAME/                          one process tree: spec.json, shim.json, exit.json, output.log,
-scratch ``` Used by the store, the runtime and the CLI, so that a path is spelled in one place.
+workloads/NAME/                          one process tree: spec, shim, exit, output.log, scratch
+```
+Used by the store, the runtime and the CLI, so that a path is spelled in one place.
 """
 
 from __future__ import annotations

@@ -122,7 +122,7 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
 
 
 def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
-    """torchrun's variables for each process of a PyTorchJob; one process without any for a plain job."""
+    """The variables of torchrun for each process of a PyTorchJob; one process without any for a plain job."""
     job = loop.spec.experiment.py_torch_job
     if job is None:
         return [{}]

@@ -39,7 +39,7 @@ class Meter:
                 memory += process.rss_bytes
         self.cpu_seconds = max(self.cpu_seconds, cpu)
         self.peak_bytes = max(self.peak_bytes, memory)
-        # A forked child starts with our own peak on its account, so a smaller one says nothing about the child.
+        # A forked child starts with our own peak on its account: a smaller one says nothing about the child.
         if usage.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
             self.peak_bytes = max(self.peak_bytes, usage.ru_maxrss * _MAXRSS_UNIT)
 
@@ -51,7 +51,7 @@ class Meter:
 
 
 def _oom_kills() -> int:
-    with contextlib.suppress(OSError), open("/proc/vmstat", encoding="ascii") as file:  # noqa: PTH - see processes
+    with contextlib.suppress(OSError), open("/proc/vmstat", encoding="ascii") as file:
         for line in file:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])

@@ -1,4 +1,3 @@
-# ruff: noqa: PTH - the standard library's small modules only: pathlib would double the shim's start
 """The output of a workload: kept up to a limit, its end always.
 
 Called by `supervisor`. The workload writes into a pipe and never waits: what is beyond the limit is read and
@@ -78,7 +77,7 @@ class Output:
 
 
 def clean(content: bytes) -> str:
-    """Valid text without control characters, so that a log can neither break a terminal nor a JSON document."""
+    """Valid text without control characters, so that a log breaks neither a terminal nor a document."""
     import re  # a third of the start of the shim, and needed at its end only
 
     text = content.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")

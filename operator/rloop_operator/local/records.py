@@ -12,7 +12,7 @@ from typing import Any
 from rloop.actions import Role
 from rloop_operator.local.database import Database
 
-_COLUMNS = "name, loop, role, owner, session, removed"
+_SELECT = "SELECT name, loop, role, owner, session, removed FROM workloads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,20 @@ def add(database: Database, record: WorkloadRecord, token_sha256: str | None) ->
 
 
 def find(database: Database, name: str) -> WorkloadRecord | None:
-    row = database.row(f"SELECT {_COLUMNS} FROM workloads WHERE name = ?", name)
+    """The workload, also a removed one; None if that name was never started."""
+    row = database.row(_SELECT + " WHERE name = ?", name)
     return None if row is None else _record(row)
 
 
 def find_by_token(database: Database, token_sha256: str) -> WorkloadRecord | None:
-    row = database.row(f"SELECT {_COLUMNS} FROM workloads WHERE token_sha256 = ?", token_sha256)
+    """Whose token has this hash."""
+    row = database.row(_SELECT + " WHERE token_sha256 = ?", token_sha256)
     return None if row is None else _record(row)
 
 
 def present(database: Database) -> list[WorkloadRecord]:
     """All that were started and not removed."""
-    return [_record(row) for row in database.rows(f"SELECT {_COLUMNS} FROM workloads WHERE removed = 0")]
+    return [_record(row) for row in database.rows(_SELECT + " WHERE removed = 0")]
 
 
 def mark_removed(database: Database, name: str) -> None:

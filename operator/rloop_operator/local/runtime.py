@@ -52,7 +52,7 @@ class LocalRuntime(Runtime):
 
     def __init__(self, store: LocalStore, identity: LocalIdentity, gateway_url: str) -> None:
         self._store = store
-        self._layout: RunFolder = store.folder
+        self._layout = store.folder
         self._identity = identity
         self.gateway_url = gateway_url
         self._spawns: dict[str, int] = {}
@@ -134,7 +134,7 @@ class LocalRuntime(Runtime):
         with told(folder):
             if (folder / "shim.json").exists():
                 raise Corrupt(
-                    f'"{folder}" was run for another database; move the run folder away, or restore its loop.db'
+                    f'"{folder}" was run for another database; move the run folder away, or restore loop.db'
                 )
             for leftover in (draft, folder):
                 if leftover.exists():
@@ -194,7 +194,7 @@ class LocalRuntime(Runtime):
         if state is not None and state.exit is None:
             log.warning("workload.not_removed", workload=name, why="it has not ended")
             return
-        # The record first: should we die here, the folder is rubbish, and never a workload that may start again.
+        # The record first: should we die here, the folder is rubbish, and nothing that may start again.
         records.mark_removed(self._store.database, name)
         del self._watched[name]
         watched.let_go()
@@ -238,7 +238,7 @@ class LocalRuntime(Runtime):
             watched.let_go()
 
     async def sweep(self) -> None:
-        """Delete folders that a dead operator had given up: called once, when the run folder is taken over."""
+        """Delete folders that a dead operator had given up. Called once, when a run is taken over."""
         for folder in self._layout.workloads.iterdir():
             name = folder.name
             record = records.find(self._store.database, name)

@@ -1,7 +1,6 @@
 """The gateway's HTTP server inside the operator's own event loop, on loopback only.
 
-Started by `local.campaign`. The port is kept in the run folder, because agents outlive the operator and come
-back to it.
+Started by `local.campaign`. The port is kept in the run folder, because agents outlive the operator and come back to it.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _adopt_orphans() -> None:
 def main(folder: str) -> int:
     """Run the workload of a folder, unless it was run before."""
     wakeup, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if processes.LINUX else _pipe()
-    # Before anything else: a stop that comes now must find a handler, or it would end the shim without an exit.json.
+    # First: a stop that comes now must find a handler, or it would end the shim without an exit.json.
     # Handlers and not SIG_IGN, because an ignored signal would stay ignored in the workload.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
@@ -73,7 +73,7 @@ def _pipe() -> tuple[int, int]:
 
 if __name__ == "__main__":
     status = main(sys.argv[1])
-    # Nothing is left to be done, and the interpreter's own end would take longer than all of main for a short run.
+    # Nothing is left to be done, and the interpreter's own end takes longer than all of main for a short run.
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     os._exit(status)

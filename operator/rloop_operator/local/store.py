@@ -200,7 +200,7 @@ class LocalStore(Store):
         )
         verb = "INSERT" if new else "INSERT OR REPLACE"
         with self.database.write() as connection:
-            connection.execute(f"{verb} INTO objects VALUES (?, ?, ?, ?, ?, ?)", values)  # noqa: S608 - two constants
+            connection.execute(f"{verb} INTO objects VALUES (?, ?, ?, ?, ?, ?)", values)
         # Only now: what could not be written must not be seen either.
         self._revision = revision
         self._objects[stored.kind, metadata.name] = stored
@@ -262,7 +262,7 @@ class LocalStore(Store):
 
     @property
     def revision(self) -> int:
-        """Grows with every write of an object, of files that are sealed and of the ledger, in this process."""
+        """Grows with every write of an object, of sealed files and of the ledger, in this process."""
         return self._announced
 
     async def changed(self, since: int) -> int:

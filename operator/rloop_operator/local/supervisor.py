@@ -223,7 +223,7 @@ class Supervisor:
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> int:
-        """Signal the whole tree; how many there were. Zombies are not counted: we reap those that are ours."""
+        """Signal the whole tree; how many there were. Zombies do not count: we reap those that are ours."""
         found = 0
         for pid in self._tree():
             process = processes.look(pid)

@@ -56,9 +56,9 @@ def test_the_choice_among_the_nearest_is_uniform() -> None:
 
 
 def test_a_space_of_more_frames_than_fit_in_memory_is_no_trouble() -> None:
-    space = a_space([64] * 40)
-    near = list(islice(untried(space, space.default_frame, [], Random(1)), 40 * 63 + 10))
-    assert [distance(space.default_frame, frame) for frame in near] == [1] * (40 * 63) + [2] * 10
+    space = a_space([64] * 32)
+    near = list(islice(untried(space, space.default_frame, [], Random(1)), 32 * 63 + 10))
+    assert [distance(space.default_frame, frame) for frame in near] == [1] * (32 * 63) + [2] * 10
     assert len({str(frame) for frame in near}) == len(near)
 
 
@@ -77,7 +77,7 @@ def test_a_frame_is_written_down_field_by_field() -> None:
 
 
 def test_a_long_frame_still_makes_a_direction() -> None:
-    space = a_space([2] * 64)
+    space = a_space([2] * 32)
     wide = space.model_copy(
         update={
             "dimensions": [

@@ -55,7 +55,11 @@ def test_a_frame_without_untried_points_has_no_proposal() -> None:
         ({"low": 0.001, "high": 10.0, "log": True, "default": 1.0}, 0.5, "half the decades lie below 0.1"),
         ({"low": 0.0, "high": 0.2, "default": 0.1}, 0.5, "half of the range lies below 0.1"),
         ({"low": -1.0, "high": 0.2, "default": 0.1}, 11 / 12, "a range may be negative"),
-        ({"low": 0, "high": 3, "integer": True, "default": 1}, 0.25, "one of four whole numbers is below 0.1"),
+        (
+            {"low": 0, "high": 3, "integer": True, "default": 1},
+            0.25,
+            "one of four whole numbers is below 0.1",
+        ),
         ({"low": 1e-9, "high": 1e9, "log": True, "default": 1}, 8 / 18, "a range may be very wide"),
     ],
 )

@@ -165,7 +165,9 @@ def test_endless_refusals_end_with_the_rounds() -> None:
     assert (outcome.rounds, outcome.proposed) == (15, ())
 
 
-@pytest.mark.parametrize("verb", ["context", "task", "post_direction", "experiments", "post_experiment", "finish"])
+@pytest.mark.parametrize(
+    "verb", ["context", "task", "post_direction", "experiments", "post_experiment", "finish"]
+)
 def test_a_closed_session_ends_quietly(verb: str) -> None:
     gateway = FakeGateway(refuse=lambda asked, _request: Closed("enough") if asked == verb else None)
     outcome = go(gateway)
@@ -186,7 +188,12 @@ def allowance(**changes: int) -> SessionAllowance:
 
 @pytest.mark.parametrize(
     ("changes", "proposed"),
-    [({"max_experiments": 2}, 2), ({"max_rounds": 3}, 3), ({"max_experiments": 0}, 0), ({"max_rounds": 0}, 0)],
+    [
+        ({"max_experiments": 2}, 2),
+        ({"max_rounds": 3}, 3),
+        ({"max_experiments": 0}, 0),
+        ({"max_rounds": 0}, 0),
+    ],
 )
 def test_allowances_are_kept(changes: dict[str, int], proposed: int) -> None:
     outcome = go(FakeGateway(a_context(session=allowance(**changes))))

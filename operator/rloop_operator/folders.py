@@ -1,0 +1,208 @@
+"""Whether the folders that a manifest names hold what a campaign needs, before anything is started.
+
+Called by `rloop validate` and at Accept, through `rloop_operator.manifest`. It reads and never writes or runs; what a
+folder must be to be sealed is `rloop_operator.task_files`' business.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rloop.admit.files import matches
+from rloop.admit.loop import glob_problem
+from rloop.api.problems import problems
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.space import Space
+from rloop.api.workload import HeldOut
+from rloop.errors import BadInput, InputProblem
+from rloop_operator.ports import Files
+from rloop_operator.task_files import read_folder
+from rloop_operator.yaml_file import parse, parse_mapping
+
+SPACE = "space.yaml"
+
+
+def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
+    """Everything that is wrong with the folders beside the manifest, which lies in `base_dir`."""
+    spec = loop.spec
+    found: list[InputProblem] = []
+    task = _files(base_dir, spec.task.path, "spec.task.path", found)
+    code = _files(base_dir, spec.evaluation.code.path, "spec.evaluation.code.path", found)
+    for name, held_out in (
+        ("heldOut", spec.evaluation.held_out),
+        ("finalHeldOut", spec.evaluation.final_held_out),
+    ):
+        found += _held_out(base_dir, held_out, f"spec.evaluation.{name}.path")
+    found += _hidden_from_agents(loop, base_dir)
+    if task is not None:
+        found += _editable(spec.boundaries.editable, task)
+        found += _space(loop, task)
+        search = next((one.value for one in spec.experiment.env if one.name == "PATH"), None)
+        found += _program(spec.experiment.command[0], task, "spec.experiment.command[0]", search)
+    if code is not None:
+        found += _program(spec.evaluation.command[0], code, "spec.evaluation.command[0]", None)
+    return found
+
+
+def _files(base_dir: Path, path: str | None, field: str, found: list[InputProblem]) -> Files | None:
+    if path is None:
+        return None
+    try:
+        return read_folder(base_dir / path, field)
+    except BadInput as error:
+        found += error.problems
+        return None
+
+
+def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[InputProblem]:
+    """Held-out data may be large: it is looked at and not read."""
+    if held_out is None or held_out.path is None:
+        return []
+    folder = base_dir / held_out.path
+    if not folder.is_dir():
+        said = "is a file" if folder.exists() else "does not exist"
+        return [InputProblem(field, f'the folder "{folder}" {said}; give a folder relative to the manifest')]
+    found: list[InputProblem] = []
+    empty = True
+
+    def unreadable(error: OSError) -> None:
+        message = f'"{error.filename}" cannot be read ({error.strerror}); make it readable'
+        found.append(InputProblem(field, message))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+                found.append(
+                    InputProblem(field, f'"{path}" is a link that points outside; copy what it shows')
+                )
+            elif path.is_file() and not os.access(path, os.R_OK):
+                found.append(InputProblem(field, f'"{path}" cannot be read; make it readable'))
+        empty = empty and not names
+    if empty and not found:
+        found.append(InputProblem(field, f'the folder "{folder}" has no files'))
+    return found
+
+
+def _hidden_from_agents(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
+    evaluation = loop.spec.evaluation
+    if loop.spec.task.path is None:
+        return []
+    task = (base_dir / loop.spec.task.path).resolve()
+    hidden = {
+        "code": evaluation.code,
+        "heldOut": evaluation.held_out,
+        "finalHeldOut": evaluation.final_held_out,
+    }
+    return [
+        InputProblem(
+            f"spec.evaluation.{name}.path",
+            f'"{source.path}" lies inside the task, which agents can read; move it beside the task',
+        )
+        for name, source in hidden.items()
+        if source is not None
+        and source.path is not None
+        and (base_dir / source.path).resolve().is_relative_to(task)
+    ]
+
+
+def _editable(globs: list[str], task: Files) -> list[InputProblem]:
+    found = []
+    for index, glob in enumerate(globs):
+        said = glob_problem(glob)
+        if glob in task:
+            continue
+        if said is None and any(path.startswith(f"{glob}/") for path in task):
+            said = f'"{glob}" is a folder; write "{glob}/**" for everything in it'
+        if said is not None:
+            found.append(InputProblem(f"spec.boundaries.editable[{index}]", said))
+    return found
+
+
+def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
+    if SPACE not in task:
+        if loop.spec.agent.policy is None:
+            return []
+        message = (
+            f"a policy proposes from {SPACE}, and the task has none; add one, or let another agent propose"
+        )
+        return [InputProblem("spec.agent.policy", message)]
+    try:
+        document = parse_mapping(task[SPACE].content, SPACE)
+        space = Space.model_validate(document, by_alias=True, by_name=False)
+    except BadInput as error:
+        return list(error.problems)
+    except ValidationError as error:
+        return [_of_dimension(one, document) for one in problems(error, document, Space)]
+    return _values(space, task, loop.spec.boundaries.editable)
+
+
+def _of_dimension(problem: InputProblem, document: Mapping[str, object]) -> InputProblem:
+    """Names the dimension, for nobody counts to dimensions[7]."""
+    head, bracket, _ = problem.field.removeprefix("dimensions[").partition("]")
+    dimensions = document.get("dimensions")
+    message = problem.message
+    if bracket and head.isdigit() and isinstance(dimensions, list) and message.find('dimension "') != 0:
+        one = dimensions[int(head)]
+        name = one.get("name") if isinstance(one, Mapping) else None
+        message = f'dimension "{name}": {message}' if name else message
+    return InputProblem(f"{SPACE}: {problem.field}", message)
+
+
+def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem]:
+    """The file that the space is about: there, editable, readable, and a point of the space."""
+    if space.file not in task:
+        message = f'"{space.file}" is not in the task; give the file that holds the values'
+        return [InputProblem(f"{SPACE}: file", message)]
+    found = []
+    if not matches(space.file, editable):
+        message = (
+            f'does not cover "{space.file}", which {SPACE} varies; every experiment would be refused: add it'
+        )
+        found.append(InputProblem("spec.boundaries.editable", message))
+    try:
+        space.read(parse(task[space.file].content, space.file))
+    except BadInput as error:
+        found += error.problems
+    except ValueError as error:
+        found.append(InputProblem(space.file, str(error)))
+    return found
+
+
+def _program(program: str, files: Files, field: str, search: str | None) -> list[InputProblem]:
+    """Whether the command's program can be started in a copy of the folder."""
+    if not program.strip():
+        return [InputProblem(field, "is empty; the first word of a command is the program")]
+    if program.startswith("/"):
+        if os.access(program, os.X_OK) and Path(program).is_file():
+            return []
+        return [InputProblem(field, f'there is no executable program "{program}" on this machine')]
+    if "/" in program:
+        name = os.path.normpath(program)
+        if name not in files:
+            return [InputProblem(field, f'"{name}" is not in the folder in which the command runs')]
+        if not files[name].executable:
+            return [
+                InputProblem(field, f'"{name}" is not executable: chmod +x, or start it with its interpreter')
+            ]
+        return []
+    # The folder of our own Python comes last, as it does for the runs themselves.
+    place = os.environ.get("PATH", os.defpath) if search is None else search
+    if shutil.which(program, path=os.pathsep.join([place, str(Path(sys.executable).parent)])):
+        return []
+    if program in files:
+        return [
+            InputProblem(
+                field, f'"{program}" is no program in PATH; for the file beside it write "./{program}"'
+            )
+        ]
+    remedy = "install it, or give a path in the folder such as ./run.sh"
+    if " " in program:
+        remedy = f"write each word as its own item: {program.split()}"
+    return [InputProblem(field, f'there is no program "{program}" in PATH; {remedy}')]

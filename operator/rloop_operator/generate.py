@@ -1,0 +1,61 @@
+"""`python -m rloop_operator.generate [--out DIR]`: write every file that is derived from the models.
+
+Called by `make generate`, and by `make verify`, which generates into a copy and shows the difference. The API server,
+`kubectl explain` and the documents all read what is written here, so none of them can drift from the code.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rloop.api.common import GROUP
+from rloop.crd_reference import reference
+from rloop.crds import KINDS, definition
+
+MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
+
+
+def dump(document: Any) -> str:
+    """A document as YAML, in its own order and with its reason for not being edited."""
+    return MARK + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+
+
+def documents() -> dict[str, Callable[[], str]]:
+    """Path in the repository -> what makes the file. A new derived file is one line here."""
+    made: dict[str, Callable[[], str]] = {
+        f"crds/{GROUP}_{kind.plural}.yaml": lambda kind=kind: dump(definition(kind))  # type: ignore[misc]
+        for kind in KINDS
+    }
+    made["docs/crd-reference.md"] = reference
+    # The gateway's OpenAPI document comes here: made["docs/openapi.yaml"] = lambda: dump(...)
+    return made
+
+
+def generate(out: Path) -> list[str]:
+    """Write all documents under `out`, and remove CRDs of kinds that are no more; the paths."""
+    made = documents()
+    for stale in out.glob("crds/*.yaml"):
+        if stale.relative_to(out).as_posix() not in made:
+            stale.unlink()
+    for name, make in made.items():
+        path = out / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(make(), encoding="utf-8")
+    return list(made)
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m rloop_operator.generate", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(), help="the root of the repository (default: here)")
+    for name in generate(parser.parse_args().out):
+        print(name)
+
+
+if __name__ == "__main__":
+    main()

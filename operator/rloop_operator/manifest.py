@@ -1,0 +1,108 @@
+"""From a file on disk to a typed ResearchLoop, with every problem at once.
+
+Called by `rloop run`, `rloop validate` and `rloop plan`. What the API server would do to a manifest is done here too:
+nulls fall away, unknown fields are refused, names are camelCase only. So a manifest that runs here is accepted there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from rloop.api.common import API_VERSION, GROUP
+from rloop.api.problems import nearest, problems
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import BadInput, InputProblem
+from rloop_operator.folders import check_folders
+from rloop_operator.yaml_file import NESTED_TOO_DEEP, read_mapping
+
+__all__ = ["check_folders", "load", "parse"]
+
+METADATA = (
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "generateName",
+    "finalizers",
+    "ownerReferences",
+    "managedFields",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "selfLink",
+)
+"""What Kubernetes knows in metadata; only the first four are a user's to say, the rest comes with an exported object."""
+
+
+def load(path: Path | str) -> ResearchLoop:
+    """The ResearchLoop in the file. Raises BadInput with every problem."""
+    return parse(read_mapping(Path(path)), str(path))
+
+
+def parse(document: Mapping[str, Any], file: str) -> ResearchLoop:
+    """The ResearchLoop that a parsed manifest describes. Raises BadInput with every problem."""
+    wrong_kind = _kind(document, file)
+    if wrong_kind:
+        raise BadInput(*wrong_kind)
+    metadata = document.get("metadata")
+    found = _metadata(metadata)
+    kept = {key: value for key, value in document.items() if key != "status"}
+    if isinstance(metadata, Mapping):
+        kept["metadata"] = {key: metadata[key] for key in METADATA[:4] if key in metadata}
+    try:
+        loop = ResearchLoop.model_validate(_without_nulls(kept), by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise BadInput(*found, *problems(error, document)) from None
+    except RecursionError:
+        raise BadInput(InputProblem(file, NESTED_TOO_DEEP)) from None
+    if found:
+        raise BadInput(*found)
+    return loop
+
+
+def _kind(document: Mapping[str, Any], file: str) -> list[InputProblem]:
+    """Asked first: a hundred complaints about the fields of a Deployment would help nobody."""
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if version == API_VERSION and kind == "ResearchLoop":
+        return []
+    wanted = f"apiVersion: {API_VERSION} and kind: ResearchLoop"
+    if version is None and kind is None:
+        return [InputProblem(file, f"is no manifest of a ResearchLoop: it has to begin with {wanted}")]
+    found = []
+    if kind != "ResearchLoop":
+        said = "is missing" if kind is None else f"{kind} cannot be run"
+        found.append(InputProblem("kind", f"{said}; write kind: ResearchLoop"))
+    if version != API_VERSION:
+        known = f"; of {GROUP} this rloop knows {API_VERSION} only" if str(version).startswith(GROUP) else ""
+        said = "is missing" if version is None else f"{version} is wrong{known}"
+        found.append(InputProblem("apiVersion", f"{said}; write apiVersion: {API_VERSION}"))
+    return found
+
+
+def _metadata(metadata: object) -> list[InputProblem]:
+    """The model ignores what it does not know in metadata, for it also reads what an API server adds there."""
+    if not isinstance(metadata, Mapping):
+        return []
+    found = []
+    for name in metadata:
+        if name not in METADATA:
+            meant = nearest(str(name), METADATA)
+            remedy = f"did you mean {meant}?" if meant else "remove it"
+            found.append(InputProblem(f"metadata.{name}", f"unknown field; {remedy}"))
+    return found
+
+
+def _without_nulls(document: Any) -> Any:
+    """`budget:` with nothing behind it, or with its lines commented out, is as good as absent."""
+    if isinstance(document, Mapping):
+        return {key: _without_nulls(value) for key, value in document.items() if value is not None}
+    if isinstance(document, list):
+        return [_without_nulls(value) for value in document]
+    return document

@@ -1,0 +1,135 @@
+"""Read one YAML or JSON file that a person wrote, and say plainly why it cannot be read.
+
+Called by `rloop_operator.manifest` and `rloop_operator.folders`. YAML is more forgiving than anybody wants: of two
+equal keys it silently takes the last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rloop.errors import BadInput, InputProblem
+
+MAX_BYTES = 2**20
+"""etcd takes no larger object either."""
+NESTED_TOO_DEEP = "is nested too deep; no manifest is like that"
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """The one mapping that the file holds. Raises BadInput."""
+    return parse_mapping(_read(path), str(path))
+
+
+def parse_mapping(content: bytes, file: str) -> dict[str, Any]:
+    """The one mapping in `content`; `file` is named in what is said about it. Raises BadInput."""
+    document = parse(content, file)
+    if not isinstance(document, dict):
+        what = "a list" if isinstance(document, list) else "a single value"
+        raise BadInput(InputProblem(file, f"holds {what}; a mapping (name: value) is expected"))
+    return document
+
+
+def parse(content: bytes, file: str) -> Any:
+    """The one document in `content`, whatever it is. Raises BadInput."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        remedy = f"is not UTF-8 (byte {error.start + 1} is no text); save it as UTF-8"
+        raise BadInput(InputProblem(file, remedy)) from None
+    try:
+        documents = [_json(text)] if file.endswith(".json") and text.strip() else _yaml(text)
+    except _Twice as error:
+        raise BadInput(InputProblem(file, str(error))) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise BadInput(InputProblem(file, f"is no valid JSON: {where}: {error.msg.lower()}")) from None
+    except yaml.YAMLError as error:
+        raise BadInput(InputProblem(file, _complaint(error, text))) from None
+    except (RecursionError, OverflowError):
+        raise BadInput(InputProblem(file, NESTED_TOO_DEEP)) from None
+    except ValueError as error:  # a date such as 2024-02-31, which YAML reads as one
+        raise BadInput(InputProblem(file, f"holds a value that cannot be read ({error}); quote it")) from None
+    if not documents or documents == [None]:
+        raise BadInput(InputProblem(file, "is empty; `rloop init` writes one to start from"))
+    if len(documents) > 1:
+        message = f"holds {len(documents)} documents (divided by ---); leave one in this file"
+        raise BadInput(InputProblem(file, message))
+    return documents[0]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            message = "is a folder; give the file in it, for example loop.yaml"
+            raise BadInput(InputProblem(str(path), message))
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise BadInput(InputProblem(str(path), "there is no such file")) from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        why = error.strerror if isinstance(error, OSError) else "no valid path"
+        raise BadInput(InputProblem(str(path), f"cannot be read ({why})")) from None
+    if len(content) > MAX_BYTES:
+        message = f"is larger than {MAX_BYTES // 1024} KiB; data belongs into the task's folder"
+        raise BadInput(InputProblem(str(path), message))
+    return content
+
+
+class _Twice(Exception):
+    """A key that stands twice in one mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                message = (
+                    f'line {line}: "{key.value}" stands twice, first in line {seen[key.value]}; remove one'
+                )
+                raise _Twice(message)
+            seen[key.value] = line
+        return super().construct_mapping(node, deep)
+
+
+def _yaml(text: str) -> list[Any]:
+    documents: Sequence[Any] = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
+    # A file may end with --- and nothing behind it.
+    return [document for document in documents if document is not None]
+
+
+def _json(text: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for index, (key, _) in enumerate(pairs):
+            if any(key == earlier for earlier, _ in pairs[:index]):
+                raise _Twice(f'"{key}" stands twice in one mapping; remove one')
+        return dict(pairs)
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def _complaint(error: yaml.YAMLError, text: str) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        # What the reader itself refuses: a control character.
+        return "holds a character that YAML forbids; save it as plain text in UTF-8"
+    lines = text.splitlines()
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    where = f"line {mark.line + 1}, column {mark.column + 1}"
+    if "\t" in line[: mark.column + 1]:
+        return f"{where}: a tab; YAML wants spaces"
+    if "{{" in line:
+        return f"{where}: a template that was not filled in; render it first"
+    said = str(getattr(error, "problem", None) or getattr(error, "context", None) or "cannot be understood")
+    hint = "; put a text that holds a colon, or starts with a sign, in quotes" if ":" in line else ""
+    return f"is no valid YAML: {where}: {said}{hint}"
