@@ -23,17 +23,20 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv
+
 from rloop.decide.acceptance import (
+    Acceptance,
     Challenger,
     Incumbent,
     Keep,
     More,
     Phase,
     Procedure,
+    Verdict,
     judge,
     procedure,
 )
-from scipy.special import betaincinv
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -177,7 +180,7 @@ def campaign(rules: Procedure, scenario: Scenario, noise: Iterator[float], rng: 
     return tally
 
 
-def _verdict(rules: Procedure, challenger: Challenger, incumbent: Incumbent) -> Any:
+def _verdict(rules: Procedure, challenger: Challenger, incumbent: Incumbent) -> Verdict:
     return judge(rules, goal="Maximize", minimum_gain=0.0, challenger=challenger, incumbent=incumbent)
 
 
@@ -202,15 +205,14 @@ def report(campaigns: int, seed: int) -> list[dict[str, Any]]:
         ("Standard", standard, GAINS, tuple(NOISE)),
         ("Standard", standard, NO_OPS, tuple(NOISE)),
     ]
-    plan += [
-        ("power", standard, Scenario(0.1, size), ("normal", "exponential")) for size in (1.0, 2.0, 3.0, 4.0)
-    ]
+    plan += [("power", standard, Scenario(0.1, size), ("normal", "exponential")) for size in (1.0, 2.0, 3.0, 4.0)]
     plan += [("rare gains", standard, Scenario(0.02), ("normal", "exponential"))]
     plan += [("noisier no-ops", standard, Scenario(0.1, challenger_noise=3.0), ("normal", "bimodal"))]
     rates = (0.002, 0.005, 0.01, 0.02, 0.05)
-    for name in ("Standard", "Economy"):
+    names: tuple[Acceptance, ...] = ("Standard", "Economy")
+    for name in names:
         for rate in rates:
-            rules = procedure(name, rate)  # type: ignore[arg-type]
+            rules = procedure(name, rate)
             plan += [(f"{name} {rate:g}", rules, one, ("normal", "bimodal")) for one in (GAINS, NO_OPS)]
     plan += [("greedy", GREEDY, one, ("normal",)) for one in (GAINS, NO_OPS)]
     rows = []
@@ -236,14 +238,12 @@ def main() -> None:
     if chosen.json:
         print(json.dumps({"campaigns": chosen.campaigns, "seed": chosen.seed, "rows": rows}, indent=1))
         return
-    print(
-        "procedure       noise             share gain  false/100 (upper)   kept   fake  per keep  per proposal"
-    )
+    print("procedure       noise             share gain  false/100 (upper)   kept   fake  per keep per proposal")
     for row in rows:
         text = [("  -  " if row[key] is None else f"{row[key]:.2f}") for key in Tally().figures()]
         print(
             f"{row['procedure']:15} {row['noise']:17} {row['share']:5.2f} {row['gain']:4.1f}"
-            f"  {text[0]:>9} {text[1]:>7} {text[2]:>6} {text[3]:>6} {text[4]:>9} {text[5]:>13}"
+            f"  {text[0]:>9} {text[1]:>7} {text[2]:>6} {text[3]:>6} {text[4]:>9} {text[5]:>12}"
             f"  {'MISSED ' + '; '.join(row['missed']) if row.get('missed') else ''}"
         )
 

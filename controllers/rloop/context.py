@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import stdev
+from typing import Any
 
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
-from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.api.wire import Context, ExperimentDetail, ExperimentView, Incumbent, SessionAllowance
 from rloop.decide import runs
 from rloop.decide.acceptance import rounded
+from rloop.standing import Situation
 
 RESULTS_MAX = 60
 FAILURES_MAX = 3
@@ -41,7 +41,7 @@ def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str]
     )
 
 
-def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, object]:
+def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
     verdict = experiment.status.verdict
     found = runs.incumbent_values(experiment)
     claims = [run.claimed for run in experiment.status.runs if run.claimed is not None]
@@ -61,19 +61,10 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, object]:
     }
 
 
-def build(
-    *,
-    loop: ResearchLoop,
-    iterations: Mapping[str, ResearchIteration],
-    experiments: Mapping[str, ResearchExperiment],
-    session: SessionSpec,
-    space: Space | None,
-    incumbent: ResearchExperiment | None,
-    incumbent_files: Mapping[str, str],
-    directions: list[Direction],
-    pivot_demanded: bool,
-) -> Context:
-    """The context of one session."""
+def build(situation: Situation, *, space: Space | None, incumbent_files: Mapping[str, str]) -> Context:
+    """The context of the situation's session."""
+    loop, session, incumbent, directions = situation.loop, situation.session, situation.incumbent, situation.directions
+    iterations, experiments = situation.iterations, situation.experiments
     unit = noise_unit(incumbent)
     candidates = sorted(
         (one for one in experiments.values() if one.spec.kind == "Candidate"),
@@ -97,10 +88,11 @@ def build(
             max_rounds=session.max_rounds,
             session_seconds=session.session_seconds,
             max_experiments=session.max_experiments,
-            next_sequence=1 + max((one.spec.sequence for one in candidates if one.spec.session == session.name), default=0),
+            next_sequence=1
+            + max((one.spec.sequence for one in candidates if one.spec.session == session.name), default=0),
             heartbeat_seconds=loop.spec.watchdog.heartbeat_seconds,
         ),
-        demand="Pivot" if pivot_demanded else None,
+        demand="Pivot" if situation.pivot_demanded else None,
         baseline=baseline.value if baseline else None,
         noise=unit,
         incumbent=Incumbent(

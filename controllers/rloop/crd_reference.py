@@ -9,15 +9,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rloop.api.common import GROUP, VERSION
+from rloop.api.common import AMOUNT_PATTERN, DECIMAL_PATTERN, GROUP, VERSION
 from rloop.crds import KINDS, Kind, Schema, definition
 
 HEAD = f"""<!-- Generated from controllers/rloop/api by `make generate`. Do not edit. -->
 
 # Reference of the kinds in {GROUP}/{VERSION}
 
-What `kubectl explain` says, on one page. Numbers in a spec that need not be whole are decimals in quotes. A field
-without a default that is not required may be left out.
+What `kubectl explain` says, on one page. A decimal is a number in quotes, such as "0.05". A field that is
+neither required nor has a default may be left out.
 """
 
 
@@ -72,9 +72,11 @@ def _type(schema: Schema) -> str:
     if "anyOf" in schema:
         return "quantity"
     if "items" in schema:
-        return f"list of {_type(schema['items'])}{_range(schema, 'Items')}"
+        return f"list{_range(schema, 'Items')} of {_type(schema['items'])}"
     if "additionalProperties" in schema:
-        return f"map to {_type(schema['additionalProperties'])}{_range(schema, 'Properties')}"
+        return f"map{_range(schema, 'Properties')} to {_type(schema['additionalProperties'])}"
+    if schema.get("pattern") in (DECIMAL_PATTERN, AMOUNT_PATTERN):
+        return "decimal" if schema["pattern"] == DECIMAL_PATTERN else "decimal, not negative"
     kind = "time" if schema.get("format") == "date-time" else schema["type"]
     if kind == "string":
         return f"string{_range(schema, 'Length')}"
@@ -91,7 +93,8 @@ def _range(schema: Schema, what: str) -> str:
 
 def _rules(schema: Schema, path: str) -> Iterator[str]:
     for rule in schema.get("x-kubernetes-validations", []):
-        yield f"- `{(path + rule.get('fieldPath', '')).lstrip('.') or schema.get('description')}`: {rule['message']}"
+        place = (path + rule.get("fieldPath", "")).lstrip(".")
+        yield f"- `{place}`: {rule['message']}" if place else f"- {rule['message']}"
     for name, child in schema.get("properties", {}).items():
         inner, mark = _inner(child)
         if inner is not child:

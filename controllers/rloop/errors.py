@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 
 class RloopError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -29,6 +31,7 @@ class InputProblem:
     message: str
     """What is wrong, and the remedy."""
 
+    @override
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
 

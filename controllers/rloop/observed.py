@@ -24,10 +24,10 @@ class Exit:
     code: int | None
     """The process' exit code; None where there was none (lost, or never started)."""
     reason: str
-    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, OutOfMemory, Hang, Stopped, Lost, StartFailed."""
+    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed, …"""
     finished_at: datetime
     infrastructure: bool = False
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     log_tail: str = ""
     message: str = ""
     """Termination message: of a verification a VerifierReport as JSON."""

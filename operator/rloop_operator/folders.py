@@ -1,7 +1,7 @@
 """Whether the folders that a manifest names hold what a campaign needs, before anything is started.
 
-Called by `rloop validate` and at Accept, through `rloop_operator.manifest`. It reads and never writes or runs; what a
-folder must be to be sealed is `rloop_operator.task_files`' business.
+Called by `rloop validate` and at Accept, through `rloop_operator.manifest`. It reads, and never writes or
+runs; what a folder must be to be sealed is `rloop_operator.task_files`' business.
 """
 
 from __future__ import annotations

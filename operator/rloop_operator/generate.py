@@ -1,7 +1,7 @@
 """`python -m rloop_operator.generate [--out DIR]`: write every file that is derived from the models.
 
-Called by `make generate`, and by `make verify`, which generates into a copy and shows the difference. The API server,
-`kubectl explain` and the documents all read what is written here, so none of them can drift from the code.
+Called by `make generate`, and by `make verify`, which generates into a copy and shows the difference. The API
+server, `kubectl explain` and the documents all read what is written here, so none drifts from the code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From a file on disk to a typed ResearchLoop, with every problem at once.
 
-Called by `rloop run`, `rloop validate` and `rloop plan`. What the API server would do to a manifest is done here too:
-nulls fall away, unknown fields are refused, names are camelCase only. So a manifest that runs here is accepted there.
+Called by `rloop run`, `rloop validate` and `rloop plan`. What the API server would do to a manifest is done
+here too (nulls fall away, unknown fields are refused, names are camelCase): what runs here is accepted there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METADATA = (
     "deletionGracePeriodSeconds",
     "selfLink",
 )
-"""What Kubernetes knows in metadata; only the first four are a user's to say, the rest comes with an exported object."""
+"""What Kubernetes knows in metadata. The first four are a user's, the rest comes with an exported object."""
 
 
 def load(path: Path | str) -> ResearchLoop:
@@ -87,7 +87,7 @@ def _kind(document: Mapping[str, Any], file: str) -> list[InputProblem]:
 
 
 def _metadata(metadata: object) -> list[InputProblem]:
-    """The model ignores what it does not know in metadata, for it also reads what an API server adds there."""
+    """The model ignores what it does not know in metadata, for it also reads what an API server adds."""
     if not isinstance(metadata, Mapping):
         return []
     found = []

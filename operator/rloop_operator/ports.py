@@ -17,7 +17,8 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import WorkloadState
 
-Object = TypeVar("Object", ResearchLoop, ResearchIteration, ResearchExperiment)
+AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment
+Object = TypeVar("Object", bound=AnyObject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Store(Protocol):
         """Store a new object, with uid and resourceVersion. Raises Conflict if the name is taken."""
 
     async def apply_status(self, obj: Object) -> Object:
-        """Replace the stored status by `obj.status`, if the stored resourceVersion is `obj`'s. Raises Conflict, NotFound."""
+        """Replace the stored status by `obj.status` if the resourceVersions are equal. Raises Conflict, NotFound."""
 
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         """Freeze the files of task and evaluation, once: later calls return the first result.
@@ -74,10 +75,10 @@ class Runtime(Protocol):
         """Ask it to end; its exit then carries the reason. Idempotent; unknown names are no error."""
 
     async def remove(self, name: str) -> None:
-        """Forget a finished workload, so that observe does not list it any more. Keeps artifacts and logs. Idempotent."""
+        """Forget a finished workload: observe lists it no more. Keeps artifacts and logs. Idempotent."""
 
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
-        """All workloads that were started and not removed. A vanished one has an Exit with reason Lost. Never writes."""
+        """All workloads that were started and not removed; a vanished one has an Exit with reason Lost."""
 
 
 @dataclass(frozen=True, slots=True)

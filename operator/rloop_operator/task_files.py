@@ -12,9 +12,10 @@ import stat
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+from rloop.api.digest import manifest_digest
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.ports import File, Files
-from rloop_operator.tree import TreeProblem, copy_tree, digest_tree, manifest_digest
+from rloop_operator.tree import TreeProblem, copy_tree, digest_tree
 
 __all__ = [
     "MAX_FOLDER_BYTES",

@@ -5,9 +5,9 @@ Called by the local shim (digest of what a run left, the verifier's copy of it) 
 `rloop_operator.task_files`. It stands apart, with nothing but the standard library, because the shim must
 start in milliseconds.
 
-The digest of a tree is the sha256 of what `sha256sum` prints for its files, in the order of their paths as bytes:
-`<sha256 of the content><space><space><path><newline>`. The executable bit is no part of it, because a ConfigMap
-does not keep it.
+The digest of a tree is the sha256 of what `sha256sum` prints for its files, in the order of their paths as
+bytes: `<sha256 of the content><space><space><path><newline>`. The executable bit is no part of it, because a
+ConfigMap does not keep it.
 """
 
 from __future__ import annotations

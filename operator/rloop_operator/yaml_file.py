@@ -1,7 +1,7 @@
 """Read one YAML or JSON file that a person wrote, and say plainly why it cannot be read.
 
-Called by `rloop_operator.manifest` and `rloop_operator.folders`. YAML is more forgiving than anybody wants: of two
-equal keys it silently takes the last.
+Called by `rloop_operator.manifest` and `rloop_operator.folders`. YAML is more forgiving than anybody wants:
+of two equal keys it silently takes the last.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from typing_extensions import override
 
 from rloop.errors import BadInput, InputProblem
 
@@ -87,6 +88,7 @@ class _Twice(Exception):
 class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice."""
 
+    @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         seen: dict[str, int] = {}
         for key, _ in node.value:
@@ -103,7 +105,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _yaml(text: str) -> list[Any]:
-    documents: Sequence[Any] = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
+    documents: Sequence[Any] = list(yaml.load_all(text, Loader=_Loader))
     # A file may end with --- and nothing behind it.
     return [document for document in documents if document is not None]
 

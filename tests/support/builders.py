@@ -16,7 +16,12 @@ GOOD: dict[str, Any] = {
         "boundaries": {"editable": ["recipe.json"]},
         "task": {"path": "./task"},
         "objective": {"metric": "loss", "goal": "Minimize", "target": "-100", "minimumGain": "0"},
-        "evaluation": {"code": {"path": "./evaluation"}, "command": ["./score"], "repeats": 1, "baselineRuns": 5},
+        "evaluation": {
+            "code": {"path": "./evaluation"},
+            "command": ["./score"],
+            "repeats": 1,
+            "baselineRuns": 5,
+        },
         "experiment": {"job": {}, "command": ["./train"], "activeDeadlineSeconds": 60},
         "agent": {"policy": {"name": "random-search", "seed": 1}},
         "parallelism": 1,
@@ -24,7 +29,7 @@ GOOD: dict[str, Any] = {
 }
 
 
-def manifest(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 -- any JSON
+def manifest(**changes: Any) -> dict[str, Any]:
     """The good manifest with changes by dotted path of the spec, `__` for a dot: `budget__runs=3`."""
     document = copy.deepcopy(GOOD)
     for path, value in changes.items():
@@ -36,6 +41,6 @@ def manifest(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 -- any JSON
     return document
 
 
-def loop(**changes: Any) -> ResearchLoop:  # noqa: ANN401 -- any JSON
+def loop(**changes: Any) -> ResearchLoop:
     """The good manifest's model, changed as `manifest` does."""
     return ResearchLoop.model_validate(manifest(**changes))

@@ -7,6 +7,7 @@ field against every tried one; with a `space.yaml` that is its frame, which no w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from rapidfuzz import fuzz
 
@@ -15,6 +16,7 @@ from rloop.api.space import Space
 from rloop.api.wire import DirectionRequest
 from rloop.errors import Refused
 
+FIELDS = get_args(StructuralField)
 SAME_FIELD = 80.0
 """Two texts of one structural field above this similarity (0..100, rapidfuzz' token_set_ratio) say the same."""
 SAME_WORDS = 85.0
@@ -33,7 +35,10 @@ def admit(
     if not pivot_demanded:
         return same
     if same is not None:
-        raise Refused("NotNew", f'a pivot is demanded, and "{same.title}" ({same.name}) was tried: change a structural field')
+        raise Refused(
+            "NotNew",
+            f'a pivot is demanded, and "{same.title}" ({same.name}) was tried: change a structural field',
+        )
     if space is None:
         _check_wording(request, tried)
     return None
@@ -63,7 +68,7 @@ def _same(request: DirectionRequest, space: Space | None, tried: Sequence[Direct
 
 
 def _check_wording(request: DirectionRequest, tried: Sequence[Direction]) -> None:
-    told = _words(request.title, request.fields)
+    words = _words(request.title, request.fields)
     for one in tried:
         new_fields = [
             name
@@ -71,11 +76,11 @@ def _check_wording(request: DirectionRequest, tried: Sequence[Direction]) -> Non
             if fuzz.token_set_ratio(text.lower(), one.fields.get(name, "").lower()) < SAME_FIELD
         ]
         if not new_fields:
-            message = f'no structural field differs from "{one.title}" ({one.name}): change the hypothesis, method, data, representation or objective'
+            message = f'no structural field differs from "{one.title}" ({one.name}): change one of {", ".join(FIELDS)}'
             raise Refused("NotNew", message)
-        if fuzz.token_set_ratio(told, _words(one.title, one.fields)) >= SAME_WORDS:
-            message = f'it says what "{one.title}" ({one.name}) said in other words: take the opposite hypothesis, or an analogy from another field'
-            raise Refused("Rewording", message)
+        if fuzz.token_set_ratio(words, _words(one.title, one.fields)) >= SAME_WORDS:
+            told = f'it says what "{one.title}" ({one.name}) said in other words'
+            raise Refused("Rewording", f"{told}: take the opposite hypothesis, or an analogy from another field")
 
 
 def _words(title: str, fields: Mapping[StructuralField, str]) -> str:

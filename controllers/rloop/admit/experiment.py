@@ -94,7 +94,10 @@ def _direction(request: ExperimentRequest, facts: Facts) -> Direction:
     if found is None:
         raise Refused("DirectionUnknown", f'there is no direction "{request.direction}"; GET context lists them')
     if found.pivot < facts.directions[-1].pivot:
-        raise Refused("PivotRequired", f"{found.name} was left by a pivot; the present direction is {facts.directions[-1].name}")
+        raise Refused(
+            "PivotRequired",
+            f"{found.name} was left by a pivot; the present direction is {facts.directions[-1].name}",
+        )
     return found
 
 
@@ -105,7 +108,10 @@ def _check_limits(request: ExperimentRequest, facts: Facts) -> None:
     prefix = facts.session.name
     own = [one for one in facts.experiments.values() if one.spec.session == prefix]
     if len(own) >= facts.session.max_experiments:
-        raise Refused("LimitReached", f"this session has proposed its {facts.session.max_experiments} experiments: POST finish")
+        raise Refused(
+            "LimitReached",
+            f"this session has proposed its {facts.session.max_experiments} experiments: POST finish",
+        )
     limit = facts.loop.spec.budget.experiments
     if limit is not None and sum(one.spec.kind == "Candidate" for one in facts.experiments.values()) >= limit:
         raise Refused("LimitReached", f"spec.budget.experiments ({limit}) is used up: POST finish")
@@ -127,7 +133,10 @@ def _whole_difference(request: ExperimentRequest, facts: Facts) -> dict[str, str
     if not different or not against_parent:
         raise Refused("NothingChanged", "the files are the same as the parent's (or the task's): change something")
     if len(against_parent) > boundaries.max_files:
-        raise Refused("TooManyFiles", f"{len(against_parent)} files differ from the parent; at most {boundaries.max_files} may")
+        raise Refused(
+            "TooManyFiles",
+            f"{len(against_parent)} files differ from the parent; at most {boundaries.max_files} may",
+        )
     for path in against_parent:
         count = rules.changed_lines(before.get(path, ""), after[path])
         if count > boundaries.max_lines_per_file:
@@ -135,7 +144,10 @@ def _whole_difference(request: ExperimentRequest, facts: Facts) -> dict[str, str
             raise Refused("TooManyLines", told)
     size = sum(len(after[path].encode()) for path in different)
     if size > FILE_BYTES:
-        raise Refused("TooLarge", f"the changed files hold {size} bytes; at most {FILE_BYTES} may: generate data at run time")
+        raise Refused(
+            "TooLarge",
+            f"the changed files hold {size} bytes; at most {FILE_BYTES} may: generate data at run time",
+        )
     return {path: after[path] for path in different}
 
 
@@ -150,11 +162,14 @@ def _check_frame(files: Mapping[str, str], facts: Facts, direction: Direction) -
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
     if frame != direction.frame:
         moved = sorted(name for name in frame if frame[name] != direction.frame.get(name))
-        raise Refused("OutsideFrame", f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or POST a new one")
+        raise Refused(
+            "OutsideFrame",
+            f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or POST a new one",
+        )
     return frame
 
 
-def parse(path: str, text: str) -> Any:  # noqa: ANN401 -- any document
+def parse(path: str, text: str) -> Any:
     """The document in a .json or .yaml text. Raises ValueError with a sentence."""
     try:
         return json.loads(text) if path.endswith(".json") else yaml.safe_load(text)

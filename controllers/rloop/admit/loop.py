@@ -127,9 +127,7 @@ def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
     spec = loop.spec
     found: list[InputProblem] = []
     if spec.objective.target is None and not spec.budget.model_fields_set:
-        message = (
-            "neither a target nor a budget: the campaign never ends by itself; set runs or activeSeconds"
-        )
+        message = "neither a target nor a budget: the campaign never ends by itself; set runs or activeSeconds"
         found.append(InputProblem("spec.budget", message))
     if shell == "cluster":
         return found
@@ -138,9 +136,7 @@ def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
         found.append(InputProblem("spec.budget.gpuSeconds", message))
     for name, part in (("experiment", spec.experiment), ("evaluation", spec.evaluation)):
         if _asks_for_gpu(part.resources):
-            message = (
-                f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
-            )
+            message = f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
             found.append(InputProblem(f"spec.{name}.resources", message))
         if part.image is not None:
             message = "the local shell uses the programs of this machine, not the image"

@@ -88,12 +88,12 @@ def _bad_key(detail: ErrorDetails, place: Place) -> InputProblem:
 def _unknown(name: str, holder: type[BaseModel] | None, root: type[BaseModel]) -> str:
     if holder is None:
         return "unknown field; remove it"
+    elsewhere = [path for path in _paths(root) if path.rpartition(".")[2] == to_camel(name)]
+    if len(elsewhere) == 1 and to_camel(name) not in _fields(holder):
+        return f"unknown field here; did you mean {elsewhere[0]}?"
     meant = nearest(name, list(_fields(holder)))
     if meant:
         return f"unknown field; did you mean {meant}?"
-    elsewhere = [path for path in _paths(root) if path.rpartition(".")[2] == to_camel(name)]
-    if len(elsewhere) == 1:
-        return f"unknown field here; did you mean {elsewhere[0]}?"
     return f"unknown field; the fields here are {', '.join(_fields(holder))}"
 
 

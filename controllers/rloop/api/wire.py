@@ -157,7 +157,9 @@ class ExperimentRequest(Model):
     """`incumbent`, `task` or an experiment's name."""
     direction: DnsLabel | None = None
     """Absent: the current one."""
-    files: Annotated[dict[Path, Annotated[str, Field(max_length=FILE_BYTES)]], Field(min_length=1, max_length=100)]
+    files: Annotated[
+        dict[Path, Annotated[str, Field(max_length=FILE_BYTES)]], Field(min_length=1, max_length=100)
+    ]
 
 
 class FindingRequest(Model):

@@ -193,9 +193,7 @@ def _reproduce(
     return None
 
 
-def _gate(
-    rules: Procedure, sign: float, minimum_gain: float, challenger: Challenger, incumbent: Incumbent
-) -> Verdict:
+def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challenger, incumbent: Incumbent) -> Verdict:
     """Screen and confirmations: give a challenger up early, never keep it."""
     confirm = challenger.confirm
     assert challenger.screen is not None

@@ -38,7 +38,9 @@ def measure(draft: Draft) -> None:
     broken = [run for run in experiment.status.runs if run.phase == "Failed"]
     if broken:
         told = _why(experiment)
-        draft.write_experiment(name, phase="Failed", verdict=Verdict(reason="BaselineFailed", message=told[:1024], at=draft.now))
+        draft.write_experiment(
+            name, phase="Failed", verdict=Verdict(reason="BaselineFailed", message=told[:1024], at=draft.now)
+        )
         fail(draft, "BaselineFailed", f"the untouched task cannot be measured: {told}")
         return
     if not runs.any_open(experiment):
@@ -48,7 +50,10 @@ def measure(draft: Draft) -> None:
 def children_metadata(loop: ResearchLoop, name: str) -> ObjectMeta:
     """Metadata of an object that belongs to the loop."""
     owner = OwnerReference(
-        api_version=API_VERSION, kind="ResearchLoop", name=loop.metadata.name, uid=loop.metadata.uid or "unknown"
+        api_version=API_VERSION,
+        kind="ResearchLoop",
+        name=loop.metadata.name,
+        uid=loop.metadata.uid or "unknown",
     )
     return ObjectMeta(
         name=name,
@@ -97,4 +102,8 @@ def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
         best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=draft.now),
     )
     noise = "the task is deterministic" if deterministic else f"noise between runs {spread:.4g}"
-    draft.tell("BaselineMeasured", f"{draft.spec.objective.metric} {value:.6g} over {len(found)} runs; {noise}", about=name)
+    draft.tell(
+        "BaselineMeasured",
+        f"{draft.spec.objective.metric} {value:.6g} over {len(found)} runs; {noise}",
+        about=name,
+    )

@@ -19,7 +19,7 @@ SESSIONS_OVER = frozenset({"Finished", "Failed"})
 
 
 def account(draft: Draft) -> None:
-    """Write what is used. activeSeconds is brought up to date only together with something else: idle costs no write."""
+    """Write what is used; activeSeconds only together with something else, because an idle loop costs no write."""
     _turn_clock(draft)
     used = _used(draft)
     old = draft.status.budget.used

@@ -32,7 +32,11 @@ def conclude(draft: Draft) -> None:
         name = incumbent.metadata.name
         count = min(FINAL_RUNS, MAX_RUNS - len(incumbent.status.runs))
         draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.loop.metadata.uid))
-        draft.tell("Concluding", f"{name} meets the target with {best.value:.6g}; {count} fresh runs decide", about=name)
+        draft.tell(
+            "Concluding",
+            f"{name} meets the target with {best.value:.6g}; {count} fresh runs decide",
+            about=name,
+        )
 
 
 def _meets(draft: Draft, value: float) -> bool:
@@ -54,7 +58,12 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
     found = runs.values(incumbent, ("final",))
     asked = len(runs.of_kind(incumbent, "final"))
     if not found:
-        draft.condition("Complete", "True", "TargetNotConfirmed", f"none of the {asked} final runs of {name} could be scored")
+        draft.condition(
+            "Complete",
+            "True",
+            "TargetNotConfirmed",
+            f"none of the {asked} final runs of {name} could be scored",
+        )
         draft.tell("TargetNotConfirmed", f"none of the {asked} final runs of {name} could be scored", warning=True)
         return
     value = fmean(found)
@@ -64,8 +73,15 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
         final=Final(experiment=name, value=value, low=low, high=high, n=len(found), gap=value - best.value, met=met),
         misses=draft.status.misses + (not met),
     )
-    draft.act(Append(f"conclusion/{name}", "conclusion", {"experiment": name, "value": value, "n": len(found), "met": met}))
-    told = f"{draft.spec.objective.metric} {value:.6g} over {len(found)} fresh runs of {name}, target {draft.spec.objective.target}"
+    draft.act(
+        Append(
+            f"conclusion/{name}",
+            "conclusion",
+            {"experiment": name, "value": value, "n": len(found), "met": met},
+        )
+    )
+    objective = draft.spec.objective
+    told = f"{objective.metric} {value:.6g} over {len(found)} fresh runs of {name}, target {objective.target}"
     if met:
         baseline = draft.status.baseline
         reason = "TargetMetByBaseline" if baseline is not None and baseline.experiment == name else "TargetMet"

@@ -6,11 +6,11 @@ Stalled have kstatus' meaning, so GitOps tools show Healthy for a running and a 
 
 from __future__ import annotations
 
+from rloop import standing
 from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
 from rloop.decide import runs
 from rloop.decide.draft import Draft
-from rloop.decide.plateau import pivot_demanded
 
 
 def fold(draft: Draft) -> None:
@@ -46,7 +46,7 @@ def _terminal(draft: Draft) -> None:
 def _plateau(draft: Draft) -> None:
     if draft.finished:
         draft.condition("PlateauDetected", "False", "Finished")
-    elif pivot_demanded(draft):
+    elif draft.pivot_demanded:
         told = "no experiment is admitted before a direction that changes the frame"
         draft.condition("PlateauDetected", "True", "PivotRequired", told)
     else:
@@ -93,7 +93,17 @@ def _ready(draft: Draft) -> None:
 
 
 def _counts(draft: Draft) -> None:
-    names = {"Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"}
+    names = {
+        "Queued",
+        "Running",
+        "Verifying",
+        "Accepted",
+        "Rejected",
+        "Superseded",
+        "Invalid",
+        "Failed",
+        "Withdrawn",
+    }
     counted = dict.fromkeys((name.lower() for name in names), 0)
     finished = []
     for one in draft.candidates():
@@ -115,9 +125,9 @@ def _counts(draft: Draft) -> None:
 
 
 def _direction(draft: Draft) -> None:
-    directions = [one for it in draft.iterations.values() for one in it.status.reported.directions]
+    directions = standing.directions(draft.iterations)
     if directions:
-        newest = max(directions, key=lambda one: (one.at, one.name))
+        newest = directions[-1]
         current = CurrentDirection(name=newest.name, title=newest.title, frame=newest.frame)
         if current != draft.status.current_direction:
             draft.write(current_direction=current)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rloop import names
+from rloop import names, standing
 from rloop.actions import Action, Event
 from rloop.api.common import Condition, ConditionStatus
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
@@ -58,21 +58,22 @@ class Draft:
     @property
     def keeps(self) -> int:
         """Keeps so far, the baseline not counted."""
-        return max((kept_number(one) for one in self.experiments.values()), default=0)
+        return max((standing.kept_number(one) for one in self.experiments.values()), default=0)
 
     @property
     def incumbent(self) -> ResearchExperiment | None:
         """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
-        best = self.baseline
-        for one in self.experiments.values():
-            if best is None or kept_number(one) > kept_number(best):
-                best = one
-        return best
+        return standing.incumbent(self.name, self.experiments)
 
     @property
     def generation(self) -> int:
         """Keeps plus pivots."""
         return self.keeps + self.status.pivots
+
+    @property
+    def pivot_demanded(self) -> bool:
+        """Whether a direction must pass the gate before any experiment is admitted."""
+        return standing.pivot_demanded(self.status.pivots, self.iterations)
 
     @property
     def finished(self) -> bool:
@@ -115,7 +116,7 @@ class Draft:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def write_experiment(self, name: str, **changes: Any) -> None:  # noqa: ANN401 -- fields of a frozen status
+    def write_experiment(self, name: str, **changes: Any) -> None:
         """Change fields of an experiment's status."""
         one = self.experiments[name]
         self.experiments[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
@@ -125,7 +126,7 @@ class Draft:
         runs = [one for one in self.experiments[experiment].status.runs if one.number != run.number]
         self.write_experiment(experiment, runs=sorted([*runs, run], key=lambda one: one.number))
 
-    def write_iteration(self, name: str, **changes: Any) -> None:  # noqa: ANN401 -- fields of a frozen status
+    def write_iteration(self, name: str, **changes: Any) -> None:
         """Change fields of an iteration's status."""
         one = self.iterations[name]
         self.iterations[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
@@ -135,7 +136,7 @@ class Draft:
         sessions = self.iterations[iteration].status.sessions
         self.write_iteration(iteration, sessions=[session if one.name == session.name else one for one in sessions])
 
-    def write(self, **changes: Any) -> None:  # noqa: ANN401 -- fields of a frozen status
+    def write(self, **changes: Any) -> None:
         """Change fields of the loop's status."""
         self.status = self.status.model_copy(update=changes)
 
@@ -160,8 +161,7 @@ class Draft:
 
     def tell(self, reason: str, message: str, *, about: str | None = None, warning: bool = False) -> None:
         """Add an event."""
-        kind = "Warning" if warning else "Normal"
-        self.events.append(Event(kind, reason, message[:1024], about or self.name))
+        self.events.append(Event("Warning" if warning else "Normal", reason, message[:1024], about or self.name))
 
     def evidence(self, sentence: str) -> None:
         """Note what the watchdog did and why, newest last."""
@@ -188,8 +188,3 @@ class Draft:
             events=tuple(self.events),
         )
 
-
-def kept_number(experiment: ResearchExperiment) -> int:
-    """The number of the experiment's keep; 0 if it was not kept (or is the baseline)."""
-    verdict = experiment.status.verdict
-    return verdict.keep or 0 if verdict is not None else 0

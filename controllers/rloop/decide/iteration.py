@@ -19,7 +19,7 @@ from rloop.api.iteration import (
     SessionSpec,
     SessionStatus,
 )
-from rloop.decide import plateau, runs
+from rloop.decide import runs
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted
 from rloop.decide.draft import Draft
@@ -77,7 +77,12 @@ def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: st
         failed = {**ended, "phase": "Failed", "reason": reason, "infrastructure": lost}
         draft.write_session(name, session.model_copy(update=failed))
         return
-    again = {"phase": "Pending", "attempt": session.attempt + 1, "reason": reason, "log_tail": ended["log_tail"]}
+    again = {
+        "phase": "Pending",
+        "attempt": session.attempt + 1,
+        "reason": reason,
+        "log_tail": ended["log_tail"],
+    }
     draft.write_session(name, session.model_copy(update=again))
     told = f"{session.name}: {reason}; replaced by {names.agent(session.name, session.attempt + 1)}"
     draft.tell("AgentRestarted", told, about=name, warning=True)
@@ -153,7 +158,7 @@ def _iteration(draft: Draft, number: int) -> ResearchIteration:
         number=number,
         generation=draft.generation,
         pivots=draft.status.pivots,
-        pivot_demanded=plateau.pivot_demanded(draft),
+        pivot_demanded=draft.pivot_demanded,
         sessions=sessions,
     )
     status = ResearchIterationStatus(sessions=[SessionStatus(name=one.name) for one in sessions])
@@ -173,7 +178,8 @@ def _allowance(draft: Draft) -> int:
 def _paused_long_enough(draft: Draft) -> bool:
     """After sessions that proposed nothing we wait 1, 2, 4, … seconds: a broken agent must not start in a hot loop."""
     settled = sorted(
-        (one for one in draft.iterations.values() if one.status.settled_at is not None), key=lambda one: one.spec.number
+        (one for one in draft.iterations.values() if one.status.settled_at is not None),
+        key=lambda one: one.spec.number,
     )
     empty = 0
     for one in reversed(settled):

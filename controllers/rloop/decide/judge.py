@@ -23,10 +23,12 @@ from rloop.decide.acceptance import (
     Reject,
     SeedIgnored,
     interval,
-    judge as judge_runs,
     procedure,
 )
 from rloop.decide.acceptance import Verdict as Judgement
+from rloop.decide.acceptance import (
+    judge as judge_runs,
+)
 from rloop.decide.draft import Draft
 from rloop.decide.plateau import withdraw_experiment
 
@@ -110,7 +112,12 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
             phase = "Superseded" if superseded else "Rejected"
             reason = "Superseded" if superseded else reject.reason
             verdict = Verdict(
-                reason=reason, compared_with=incumbent.metadata.name, gain=reject.gain, z=_finite(reject.z), n=reject.n, at=draft.now
+                reason=reason,
+                compared_with=incumbent.metadata.name,
+                gain=reject.gain,
+                z=_finite(reject.z),
+                n=reject.n,
+                at=draft.now,
             )
             draft.write_experiment(name, phase=phase, verdict=verdict)
             draft.tell(phase, f"{name}: {reason}, gain {reject.gain:.4g} over {incumbent.metadata.name}", about=name)
@@ -143,7 +150,12 @@ def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExper
     broken = _broken_guardrail(draft, experiment)
     if broken is not None:
         verdict = Verdict(
-            reason="GuardrailBroken", message=broken, compared_with=incumbent.metadata.name, gain=keep.gain, n=keep.n, at=draft.now
+            reason="GuardrailBroken",
+            message=broken,
+            compared_with=incumbent.metadata.name,
+            gain=keep.gain,
+            n=keep.n,
+            at=draft.now,
         )
         draft.write_experiment(name, phase="Rejected", verdict=verdict)
         draft.tell("Rejected", f"{name}: {broken}", about=name)
@@ -163,7 +175,9 @@ def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExper
         at=draft.now,
     )
     draft.write_experiment(name, phase="Accepted", verdict=verdict)
-    told = f"{name}: {draft.spec.objective.metric} {keep.value:.6g}, gain {keep.gain:.4g} over {incumbent.metadata.name}"
+    told = (
+        f"{name}: {draft.spec.objective.metric} {keep.value:.6g}, gain {keep.gain:.4g} over {incumbent.metadata.name}"
+    )
     draft.tell("BestUpdated", told, about=name)
 
 
@@ -219,7 +233,9 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
         for run in experiment.status.runs
     ]
     phase = PHASE_OF_REASON.get(reason, "Failed")
-    draft.write_experiment(name, runs=ended, phase=phase, verdict=Verdict(reason=reason, message=message[:1024], at=draft.now))
+    draft.write_experiment(
+        name, runs=ended, phase=phase, verdict=Verdict(reason=reason, message=message[:1024], at=draft.now)
+    )
     draft.tell(phase, f"{name}: {reason}, {message}", about=name, warning=True)
 
 

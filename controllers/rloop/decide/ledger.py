@@ -22,7 +22,13 @@ def append(draft: Draft) -> None:
         if iteration.status.phase != "Settled" or draft.observed.iterations[name].status.phase == "Settled":
             continue
         for direction in iteration.status.reported.directions:
-            draft.act(Append(f"direction/{direction.name}", "direction", direction.model_dump(mode="json", by_alias=True)))
+            draft.act(
+                Append(
+                    f"direction/{direction.name}",
+                    "direction",
+                    direction.model_dump(mode="json", by_alias=True),
+                )
+            )
         for finding in iteration.status.reported.findings:
             draft.act(Append(f"finding/{finding.name}", "finding", finding.model_dump(mode="json", by_alias=True)))
 
@@ -35,7 +41,14 @@ def _experiment(experiment: ResearchExperiment) -> dict[str, object]:
         "phase": experiment.status.phase,
         "verdict": verdict.model_dump(mode="json", by_alias=True, exclude_none=True) if verdict else None,
         "runs": [
-            {"number": run.number, "seed": run.seed, "kind": run.kind, "phase": run.phase, "value": run.value, "claimed": run.claimed}
+            {
+                "number": run.number,
+                "seed": run.seed,
+                "kind": run.kind,
+                "phase": run.phase,
+                "value": run.value,
+                "claimed": run.claimed,
+            }
             for run in experiment.status.runs
         ],
     }

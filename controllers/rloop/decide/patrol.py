@@ -27,10 +27,9 @@ def patrol(draft: Draft) -> None:
     restarts = sum(one.attempt - 1 for one in sessions)
     nudges = sum(one.nudges for one in sessions)
     running = any(one.phase == "Running" for one in sessions)
-    agent = "Silent" if silent else "Alive" if running else "Absent"
     watchdog = draft.status.watchdog.model_copy(
         update={
-            "agent": LayerStatus(state=agent),
+            "agent": LayerStatus(state="Silent" if silent else "Alive" if running else "Absent"),
             "patrol": LayerStatus(state="Alive"),
             "restarts": restarts,
             "nudges": nudges,

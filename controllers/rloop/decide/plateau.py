@@ -42,12 +42,6 @@ def count(draft: Draft) -> None:
     draft.condition("NeedsAttention", "False", "None")
 
 
-def pivot_demanded(draft: Draft) -> bool:
-    """Whether a direction must pass the gate before any experiment is admitted."""
-    admitted = (one.pivot for it in draft.iterations.values() for one in it.status.reported.directions)
-    return draft.status.pivots > max(admitted, default=0)
-
-
 def pivot(draft: Draft) -> None:
     """Demand a change of frame on a plateau, or when the director asks. One status write raises the generation."""
     requested = draft.loop.metadata.annotations.get("rloop.dev/pivot-requested-at", "")

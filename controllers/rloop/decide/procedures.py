@@ -83,7 +83,7 @@ def procedure(acceptance: Acceptance, false_keep_rate: float) -> Procedure:
         incumbent_runs=12,
         baseline_runs=5,
         patience_z=0.1,
-        patience_limit_z=0.5,
+        patience_limit_z=0.6,
     )
 
 

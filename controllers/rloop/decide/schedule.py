@@ -37,5 +37,11 @@ def _queue(draft: Draft) -> list[tuple[ResearchExperiment, Run]]:
         queued = [(experiment, run) for experiment, run in queued if run.kind == "final"]
     return sorted(
         queued,
-        key=lambda pair: (ORDER[pair[1].kind], pair[0].spec.iteration, pair[0].spec.session or "", pair[0].spec.sequence, pair[1].number),
+        key=lambda pair: (
+            ORDER[pair[1].kind],
+            pair[0].spec.iteration,
+            pair[0].spec.session or "",
+            pair[0].spec.sequence,
+            pair[1].number,
+        ),
     )

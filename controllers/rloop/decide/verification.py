@@ -71,7 +71,10 @@ def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
     if state.exit is None:
         return verification.model_copy(update={"phase": "Running", "started_at": state.started_at})
     ended = verification.model_copy(
-        update={"started_at": verification.started_at or state.started_at, "finished_at": state.exit.finished_at}
+        update={
+            "started_at": verification.started_at or state.started_at,
+            "finished_at": state.exit.finished_at,
+        }
     )
     return ended.model_copy(update=_result(draft, state.exit))
 

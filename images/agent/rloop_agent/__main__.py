@@ -48,9 +48,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     def text(name: str) -> str:
         value = environment.get(name, "")
         if not value:
-            raise BadEnvironment(
-                f"{name} is not set: this program is started by the operator or by `rloop run`"
-            )
+            raise BadEnvironment(f"{name} is not set: this program is started by the operator or by `rloop run`")
         return value
 
     def number(name: str) -> float:
@@ -88,9 +86,7 @@ def main() -> int:
     # finished.
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = Client(told.url, told.token, wait=stop.wait, log=json_lines)
-    heart = Heart(
-        Client(told.url, told.token, patience=0, log=json_lines), told.heartbeat_seconds, json_lines
-    )
+    heart = Heart(Client(told.url, told.token, patience=0, log=json_lines), told.heartbeat_seconds, json_lines)
     json_lines("info", "started", session=told.session, policy=told.policy, seed=told.seed)
     try:
         client.heartbeat(HeartbeatRequest())

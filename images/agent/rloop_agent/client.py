@@ -129,12 +129,8 @@ class Client:
             # Full jitter: a hundred sessions that lost the same gateway do not come back in step.
             pause = self._jitter.uniform(0, delay)
             if self._clock() + pause >= deadline:
-                raise Unreachable(
-                    f"{verb} {path}: no answer within {self._patience:g} s; the last try: {trouble}"
-                )
-            self._log(
-                "warning", "gateway away", request=f"{verb} {path}", error=trouble, pause=round(pause, 3)
-            )
+                raise Unreachable(f"{verb} {path}: no answer within {self._patience:g} s; the last try: {trouble}")
+            self._log("warning", "gateway away", request=f"{verb} {path}", error=trouble, pause=round(pause, 3))
             if self._wait(pause):
                 raise Unreachable(f"{verb} {path}: told to end while waiting for the gateway: {trouble}")
             delay = min(delay * 2, LONGEST_DELAY)
@@ -144,19 +140,22 @@ class Client:
             response = self._http.request(verb, path, **request)
         except httpx.TransportError as error:
             return f"{type(error).__name__}: {error}", None
-        # 5xx: it is starting, stopping, or wrote in vain; 429: too many of us.
-        if response.status_code >= 500 or response.status_code == 429:
+        # 5xx: it is starting, stopping, or wrote in vain; 429 and Busy: too many of us at once.
+        busy = response.status_code == 409 and _read_problem(response).reason == "Busy"
+        if response.status_code >= 500 or response.status_code == 429 or busy:
             return f"HTTP {response.status_code}: {response.text[:200]}", None
         return "", response
 
 
-def _problem(response: httpx.Response) -> AgentError:
+def _read_problem(response: httpx.Response) -> Problem:
     try:
-        problem = Problem.model_validate_json(response.content)
+        return Problem.model_validate_json(response.content)
     except ValidationError:
-        problem = Problem(reason=f"Http{response.status_code}", message=response.text[:200])
+        return Problem(reason=f"Http{response.status_code}", message=response.text[:200])
+
+
+def _problem(response: httpx.Response) -> AgentError:
+    problem = _read_problem(response)
     if response.status_code == 401:
-        return Unauthorized(
-            f"The gateway does not take this session's token: {problem.message or problem.reason}"
-        )
+        return Unauthorized(f"The gateway does not take this session's token: {problem.message or problem.reason}")
     return refusal(problem.reason, problem.message)

@@ -40,9 +40,7 @@ class _Frames:
     def __init__(self, space: Space, start: Frame) -> None:
         self._start = start
         self._others = {
-            dimension.name: [
-                text for text in map(str, dimension.values or []) if text != start[dimension.name]
-            ]
+            dimension.name: [text for text in map(str, dimension.values or []) if text != start[dimension.name]]
             for dimension in space.structural
         }
         self._names = list(self._others)

@@ -55,9 +55,7 @@ def centre(space: Space, frame: Frame, incumbent: Point) -> Point:
     for dimension in space.existing(frame):
         if not dimension.structural:
             value = incumbent.get(dimension.name)
-            point[dimension.name] = (
-                value if dimension.admits(value) and value is not None else default(dimension)
-            )
+            point[dimension.name] = value if dimension.admits(value) and value is not None else default(dimension)
     return point
 
 

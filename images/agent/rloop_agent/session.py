@@ -49,6 +49,8 @@ class _Progress:
     """What the session has done so far."""
 
     rounds: int = 0
+    sequence: int = 1
+    """The next proposal's. Not the round: a refused proposal has used no number up."""
     names: list[str] = field(default_factory=list)
     why: str = ""
     """Why it ended before its allowance was used up."""
@@ -104,9 +106,7 @@ def run(
 class _Session:
     """The steps of one session."""
 
-    def __init__(
-        self, gateway: Gateway, policy: Policy, dice: Random, name: str, around: Surroundings
-    ) -> None:
+    def __init__(self, gateway: Gateway, policy: Policy, dice: Random, name: str, around: Surroundings) -> None:
         self._gateway = gateway
         self._policy = policy
         self._dice = dice
@@ -120,9 +120,7 @@ class _Session:
         """Everything between the first request and the handoff, which it returns."""
         context = self._gateway.context()
         if context.space is None:
-            return self._nothing(
-                "The task declares no space.yaml, and a policy agent knows nothing else to vary."
-            )
+            return self._nothing("The task declares no space.yaml, and a policy agent knows nothing else to vary.")
         try:
             start = look(context.space, context, self._gateway.task())
         except BadRecipe as error:
@@ -140,9 +138,7 @@ class _Session:
             self._propose(context, start, searched, direction, pivoting=pivoting)
         except BadRecipe as error:
             return self._nothing(str(error))
-        return handoff.text(
-            context, frame, pivoting, self.done.names, self.done.why, self._gateway.experiments()
-        )
+        return handoff.text(context, frame, pivoting, self.done.names, self.done.why, self._gateway.experiments())
 
     def _nothing(self, sentence: str) -> str:
         self._log("warning", "nothing proposed", message=sentence)
@@ -168,9 +164,7 @@ class _Session:
             try:
                 return self._gateway.post_direction(as_direction(space, frame))
             except Refused as refused:
-                self._log(
-                    "info", "direction refused", frame=frame, reason=refused.reason, message=refused.message
-                )
+                self._log("info", "direction refused", frame=frame, reason=refused.reason, message=refused.message)
                 # A request whose answer was lost is refused when it is tried again: look whether ours got
                 # through.
                 ours = self._own_direction(frame)
@@ -191,6 +185,7 @@ class _Session:
     ) -> None:
         known = list(start.known)
         refusals = 0
+        self.done.sequence = context.session.next_sequence
         while self._may_go_on(context):
             point = self._next(searched, known, pivoting=pivoting)
             if point is None:
@@ -200,8 +195,7 @@ class _Session:
             self.done.rounds += 1
             self._around.on_round(self.done.rounds)
             request = ExperimentRequest(
-                # Not the round: a refused proposal has used no number up.
-                sequence=len(self.done.names) + 1,
+                sequence=self.done.sequence,
                 title=_title(searched, point),
                 parent=start.parent,
                 direction=direction.name,
@@ -210,15 +204,17 @@ class _Session:
             try:
                 view = self._gateway.post_experiment(request)
             except Refused as refused:
-                self._log(
-                    "info", "refused", title=request.title, reason=refused.reason, message=refused.message
-                )
+                self._log("info", "refused", title=request.title, reason=refused.reason, message=refused.message)
+                if refused.reason == "SequenceTaken":
+                    # By an earlier process of this session, which died before it was told so.
+                    self.done.sequence += 1
                 refusals += 1
                 if refusals >= REFUSALS or refused.reason in LAST_REFUSALS:
                     self.done.why = f"The last refusal: {refused}"
                     return
                 continue
             refusals = 0
+            self.done.sequence += 1
             self.done.names.append(view.name)
             self._log("info", "proposed", experiment=view.name, title=view.title)
 
@@ -229,9 +225,9 @@ class _Session:
         elif self._around.clock() - self._began >= SHARE_OF_TIME * allowance.session_seconds:
             self.done.why = "The session's time was used up."
         else:
-            return (
-                len(self.done.names) < allowance.max_experiments and self.done.rounds < allowance.max_rounds
-            )
+            # What an earlier process of this session has proposed counts as well.
+            left = allowance.max_experiments + 1 - allowance.next_sequence
+            return len(self.done.names) < left and self.done.rounds < allowance.max_rounds
         return False
 
     def _next(self, searched: Ground, known: list[Point], *, pivoting: bool) -> Point | None:

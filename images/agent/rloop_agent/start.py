@@ -30,7 +30,7 @@ class Start:
     document: Mapping[str, Any]
     point: Point
     known: Sequence[Point]
-    """Points that an earlier experiment has tried, as far as the context shows them."""
+    """The task's and the incumbent's points: to propose them again would be a refusal for nothing."""
     warning: str = ""
 
     @property
@@ -45,8 +45,7 @@ class Start:
 
 def look(space: Space, context: Context, task: TaskFiles) -> Start:
     """Read the incumbent's recipe, or else the task's. Raises BadRecipe if neither can be read."""
-    known = [_maybe_point(space, {**task.files, **failed.files}) for failed in context.failures]
-    known.append(_maybe_point(space, task.files))
+    known = _task_point(space, task)
     changed = dict(context.incumbent.files)
     try:
         start = _start(space, "incumbent", changed, task, known)
@@ -62,21 +61,20 @@ def _start(
     parent: str,
     changed: Mapping[str, str],
     task: TaskFiles,
-    known: Sequence[Point | None],
+    known: Sequence[Point],
     warning: str = "",
 ) -> Start:
     files = {**task.files, **changed}
     document = recipe.parse(space, files)
     point = recipe.point(space, document)
-    seen = [one for one in (*known, point) if one is not None]
-    return Start(space, parent, changed, files[space.file], document, point, seen, warning)
+    return Start(space, parent, changed, files[space.file], document, point, [*known, point], warning)
 
 
-def _maybe_point(space: Space, files: Mapping[str, str]) -> Point | None:
+def _task_point(space: Space, task: TaskFiles) -> list[Point]:
     try:
-        return recipe.point(space, recipe.parse(space, files))
+        return [recipe.point(space, recipe.parse(space, task.files))]
     except recipe.BadRecipe:
-        return None
+        return []
 
 
 def current_direction(context: Context) -> Direction | None:

@@ -115,9 +115,7 @@ class FakeGateway(Gateway):
     @override
     def context(self) -> Context:
         self._asked("context")
-        return self.given.model_copy(
-            update={"directions": list(self.directions), "current_direction": self.current}
-        )
+        return self.given.model_copy(update={"directions": list(self.directions), "current_direction": self.current})
 
     @override
     def task(self) -> TaskFiles:

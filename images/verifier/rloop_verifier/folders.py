@@ -40,12 +40,7 @@ def regular_files(folder: Path) -> Iterator[Path]:
 def folder_digest(folder: Path) -> str:
     """The digest of the folder's regular files, as `rloop.api.digest` defines it."""
     root = real_root(folder)
-    return manifest_digest(
-        {
-            os.fsencode(path.relative_to(root)): _sha256(path)
-            for path in regular_files(folder)
-        }
-    )
+    return manifest_digest({os.fsencode(path.relative_to(root)): _sha256(path) for path in regular_files(folder)})
 
 
 def copy_folder(source: Path, target: Path) -> None:

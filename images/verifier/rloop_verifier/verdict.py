@@ -37,9 +37,12 @@ def read_verdict(path: Path) -> Verdict:
     except (ValueError, RecursionError) as error:
         raise NoVerdict("VerdictMalformed", f"the verdict is no JSON: {error}") from error
     try:
-        return Verdict.model_validate(document)
+        verdict = Verdict.model_validate(document)
     except (ValidationError, OverflowError) as error:
         raise NoVerdict("VerdictMalformed", _sentence(error)) from error
+    if not verdict.metrics and all(check.passed for check in verdict.checks):
+        raise NoVerdict("VerdictMalformed", "metrics: empty, though no check failed")
+    return verdict
 
 
 def _no_number(constant: str) -> NoReturn:

@@ -51,14 +51,63 @@ class Verb:
 
 
 VERBS = (
-    Verb("GET", "/v1/context", "All that a fresh session needs", None, Context, lambda g, c, _b, _n: g.context(c)),
+    Verb(
+        "GET",
+        "/v1/context",
+        "All that a fresh session needs",
+        None,
+        Context,
+        lambda g, c, _b, _n: g.context(c),
+    ),
     Verb("GET", "/v1/task", "The sealed task's files", None, TaskFiles, lambda g, c, _b, _n: g.task(c)),
-    Verb("POST", "/v1/directions", "Propose a direction", DirectionRequest, Direction, lambda g, c, b, _n: g.propose_direction(c, b)),
-    Verb("POST", "/v1/experiments", "Propose an experiment; idempotent by sequence", ExperimentRequest, ExperimentView, lambda g, c, b, _n: g.propose_experiment(c, b)),
-    Verb("GET", "/v1/experiments", "All experiments", None, list[ExperimentView], lambda g, c, _b, _n: g.experiments(c)),
-    Verb("GET", "/v1/experiments/{name}", "One experiment, discards too", None, ExperimentDetail, lambda g, c, _b, n: g.experiment(c, n)),
-    Verb("POST", "/v1/findings", "Record a finding with its evidence", FindingRequest, Finding, lambda g, c, b, _n: g.propose_finding(c, b)),
-    Verb("POST", "/v1/heartbeat", "Alive, and in which round", HeartbeatRequest, HeartbeatReply, lambda g, c, b, _n: g.heartbeat(c, b.round)),
+    Verb(
+        "POST",
+        "/v1/directions",
+        "Propose a direction",
+        DirectionRequest,
+        Direction,
+        lambda g, c, b, _n: g.propose_direction(c, b),
+    ),
+    Verb(
+        "POST",
+        "/v1/experiments",
+        "Propose an experiment; idempotent by sequence",
+        ExperimentRequest,
+        ExperimentView,
+        lambda g, c, b, _n: g.propose_experiment(c, b),
+    ),
+    Verb(
+        "GET",
+        "/v1/experiments",
+        "All experiments",
+        None,
+        list[ExperimentView],
+        lambda g, c, _b, _n: g.experiments(c),
+    ),
+    Verb(
+        "GET",
+        "/v1/experiments/{name}",
+        "One experiment, discards too",
+        None,
+        ExperimentDetail,
+        lambda g, c, _b, n: g.experiment(c, n),
+    ),
+    Verb(
+        "POST",
+        "/v1/findings",
+        "Record a finding with its evidence",
+        FindingRequest,
+        Finding,
+        lambda g, c, b, _n: g.propose_finding(c, b),
+    ),
+    Verb(
+        "POST",
+        "/v1/heartbeat",
+        "Alive, and in which round",
+        HeartbeatRequest,
+        HeartbeatReply,
+        lambda g, c, b, _n: g.heartbeat(c, b.round),
+    ),
     Verb("POST", "/v1/finish", "The session is done", FinishRequest, None, lambda g, c, b, _n: g.finish(c, b)),
 )
 
@@ -97,7 +146,11 @@ def openapi() -> dict[str, Any]:
         paths.setdefault(verb.path, {})[verb.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "ResearchLoop gateway", "version": "v1", "description": "The only thing that agents can reach."},
+        "info": {
+            "title": "ResearchLoop gateway",
+            "version": "v1",
+            "description": "The only thing that agents can reach.",
+        },
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
@@ -107,7 +160,7 @@ def openapi() -> dict[str, Any]:
 
 
 def _content(type_: object, schemas: dict[str, Any]) -> dict[str, Any]:
-    schema = TypeAdapter(type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
+    schema = TypeAdapter[Any](type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
     schemas.update(schema.pop("$defs", {}))
     if isinstance(type_, type) and issubclass(type_, BaseModel):
         schemas[type_.__name__] = schema
@@ -138,7 +191,7 @@ def _endpoint(verb: Verb, gateway: Gateway, identity: Identity) -> Callable[[Req
             return _problem(409, "Busy", f"{error}; try again")
         if verb.reply is None:
             return Response(status_code=204)
-        content = TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
+        content = TypeAdapter[Any](verb.reply).dump_json(cast("Any", reply), by_alias=True)
         return Response(content, media_type="application/json")
 
     return endpoint
@@ -157,4 +210,6 @@ async def _body(request: Request, verb: Verb) -> BaseModel | None:
 
 
 def _problem(code: int, reason: str, message: str) -> Response:
-    return Response(Problem(reason=reason, message=message[:1024]).model_dump_json(), code, media_type="application/json")
+    return Response(
+        Problem(reason=reason, message=message[:1024]).model_dump_json(), code, media_type="application/json"
+    )

@@ -7,8 +7,7 @@ iterations, and nothing else; what it lets in is decided by the pure `rloop.admi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 
 import structlog
@@ -20,8 +19,9 @@ from rloop import names
 from rloop.admit import direction as direction_gate
 from rloop.admit import experiment as experiment_gate
 from rloop.admit import finding as finding_gate
+from rloop.admit.files import matches
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import Direction, Finding, Handoff, Reported, ResearchIteration, SessionSpec
+from rloop.api.iteration import Direction, Finding, Handoff, Reported, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.api.wire import (
@@ -36,43 +36,14 @@ from rloop.api.wire import (
     TaskFiles,
 )
 from rloop.decide.baseline import children_metadata
-from rloop.decide.draft import kept_number
 from rloop.errors import Conflict, NotFound, Refused
+from rloop.standing import Situation, finished
 from rloop_operator.beats import Beats
 from rloop_operator.ports import Caller, File, Files, Store
 
 log = structlog.get_logger("rloop.gateway")
 WRITE_TRIES = 20
 SPACE_FILE = "space.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class _Situation:
-    """All stored facts of one loop that an agent's request is judged by."""
-
-    loop: ResearchLoop
-    iteration: ResearchIteration
-    session: SessionSpec
-    iterations: dict[str, ResearchIteration]
-    experiments: dict[str, ResearchExperiment]
-
-    @property
-    def directions(self) -> list[Direction]:
-        found = [one for it in self.iterations.values() for one in it.status.reported.directions]
-        return sorted(found, key=lambda one: (one.at, one.name))
-
-    @property
-    def pivot_demanded(self) -> bool:
-        return self.loop.status.pivots > max((one.pivot for one in self.directions), default=0)
-
-    @property
-    def incumbent(self) -> ResearchExperiment | None:
-        baseline = self.experiments.get(names.baseline(self.loop.metadata.name))
-        return max(self.experiments.values(), key=kept_number, default=baseline) if self._kept else baseline
-
-    @property
-    def _kept(self) -> bool:
-        return any(kept_number(one) for one in self.experiments.values())
 
 
 class Gateway:
@@ -91,15 +62,9 @@ class Gateway:
         situation = await self._situation(caller)
         incumbent = situation.incumbent
         return contexts.build(
-            loop=situation.loop,
-            iterations=situation.iterations,
-            experiments=situation.experiments,
-            session=situation.session,
+            situation,
             space=await self._space(caller.loop),
-            incumbent=incumbent,
             incumbent_files=await self._changed_files(incumbent) if incumbent else {},
-            directions=situation.directions,
-            pivot_demanded=situation.pivot_demanded,
         )
 
     async def task(self, caller: Caller) -> TaskFiles:
@@ -111,7 +76,7 @@ class Gateway:
         return TaskFiles(
             files=text,
             binary=sorted(path for path in files if path not in text),
-            editable=sorted(path for path in files if experiment_gate.rules.matches(path, editable)),
+            editable=sorted(path for path in files if matches(path, editable)),
         )
 
     async def propose_direction(self, caller: Caller, request: DirectionRequest) -> Direction:
@@ -120,9 +85,7 @@ class Gateway:
         for _ in range(WRITE_TRIES):
             situation = await self._open(caller)
             tried = situation.directions
-            admitted = direction_gate.admit(
-                request, space=space, tried=tried, pivot_demanded=situation.pivot_demanded
-            )
+            admitted = direction_gate.admit(request, space=space, tried=tried, pivot_demanded=situation.pivot_demanded)
             if admitted is not None:
                 return admitted
             reported = situation.iteration.status.reported
@@ -138,12 +101,18 @@ class Gateway:
             )
             changed = reported.model_copy(update={"directions": [*reported.directions, new]})
             if await self._report(situation.iteration, changed):
-                log.info("direction_admitted", loop=caller.loop, direction=new.name, frame=new.frame, pivot=new.pivot)
+                log.info(
+                    "direction_admitted",
+                    loop=caller.loop,
+                    direction=new.name,
+                    frame=new.frame,
+                    pivot=new.pivot,
+                )
                 return new
         raise Refused("Busy", "too many writers at once: try again")
 
     async def propose_experiment(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        """POST experiments: the recorded experiment; the same sequence with the same files is the same one. Raises Refused."""
+        """POST experiments; the same sequence with the same files is the same experiment. Raises Refused."""
         situation = await self._open(caller)
         parent = self._parent(situation, request.parent)
         facts = experiment_gate.Facts(
@@ -190,7 +159,10 @@ class Gateway:
             line
             for path, text in files.items()
             for line in difflib.unified_diff(
-                task.get(path, "").splitlines(keepends=True), text.splitlines(keepends=True), f"a/{path}", f"b/{path}"
+                task.get(path, "").splitlines(keepends=True),
+                text.splitlines(keepends=True),
+                f"a/{path}",
+                f"b/{path}",
             )
         )
         return contexts.detail(found, contexts.noise_unit(situation.incumbent), files, difference)
@@ -209,7 +181,9 @@ class Gateway:
                 session=caller.session,
                 at=self._now(),
             )
-            if await self._report(situation.iteration, reported.model_copy(update={"findings": [*reported.findings, new]})):
+            if await self._report(
+                situation.iteration, reported.model_copy(update={"findings": [*reported.findings, new]})
+            ):
                 return new
         raise Refused("Busy", "too many writers at once: try again")
 
@@ -226,7 +200,10 @@ class Gateway:
                 return
             handoff = [Handoff(session=caller.session, text=request.handoff)] if request.handoff else []
             changed = reported.model_copy(
-                update={"finished": [*reported.finished, caller.session], "handoffs": [*reported.handoffs, *handoff]}
+                update={
+                    "finished": [*reported.finished, caller.session],
+                    "handoffs": [*reported.handoffs, *handoff],
+                }
             )
             if await self._report(situation.iteration, changed):
                 return
@@ -234,12 +211,12 @@ class Gateway:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    async def _situation(self, caller: Caller) -> _Situation:
+    async def _situation(self, caller: Caller) -> Situation:
         if caller.role != "agent":
             raise Refused("Forbidden", f"a {caller.role} has no agent's rights")
         iteration = await self._store.get(ResearchIteration, caller.owner)
         session = next(one for one in iteration.spec.sessions if one.name == caller.session)
-        return _Situation(
+        return Situation(
             loop=await self._store.get(ResearchLoop, caller.loop),
             iteration=iteration,
             session=session,
@@ -247,11 +224,11 @@ class Gateway:
             experiments={one.metadata.name: one for one in await self._store.list(ResearchExperiment, caller.loop)},
         )
 
-    async def _open(self, caller: Caller) -> _Situation:
+    async def _open(self, caller: Caller) -> Situation:
         """The situation, if the session may still propose something. Raises Refused(Closed)."""
         situation = await self._situation(caller)
         status = next(one for one in situation.iteration.status.sessions if one.name == caller.session)
-        done = any(one.type in ("Complete", "Failed") and one.status == "True" for one in situation.loop.status.conditions)
+        done = finished(situation.loop)
         if done or self.closing or situation.loop.spec.suspend or status.phase in ("Finished", "Failed"):
             raise Refused("Closed", "this session is over: POST finish and end")
         if caller.session in situation.iteration.status.reported.finished:
@@ -268,7 +245,7 @@ class Gateway:
         self._changed()
         return True
 
-    def _parent(self, situation: _Situation, wanted: str) -> ResearchExperiment | None:
+    def _parent(self, situation: Situation, wanted: str) -> ResearchExperiment | None:
         if wanted == "task":
             return None
         if wanted == "incumbent":
@@ -306,5 +283,3 @@ def _texts(files: Files) -> dict[str, str]:
             continue
     return found
 
-
-__all__: Sequence[str] = ("Gateway", "space_of")

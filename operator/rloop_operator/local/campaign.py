@@ -1,6 +1,6 @@
 """`rloop run`: one campaign on this machine, with the operator, its gateway and the patrol in one event loop.
 
-Called by the CLI. Workloads are processes that outlive this one: after a crash the same command adopts them and goes on.
+Called by the CLI. Workloads are processes that outlive this one: after a crash the same command adopts them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
+from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app
 from rloop_operator.gateway.service import Gateway
@@ -71,7 +72,7 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
         store = LocalStore(folder, base, seed=seed)
         with contextlib.closing(store):
             stored = await _apply(store, loop, base)
-            if _finished(stored):
+            if finished(stored):
                 return stored
             await _run(store, stored.metadata.name, view)
             return await store.get(ResearchLoop, stored.metadata.name)
@@ -132,7 +133,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
 
 def _over(observed: Observed, *, draining: bool) -> bool:
     idle = not observed.workloads
-    return idle and (draining or _finished(observed.loop))
+    return idle and (draining or finished(observed.loop))
 
 
 async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals) -> None:
@@ -172,10 +173,6 @@ async def _handling(signals: _Signals) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def _finished(loop: ResearchLoop) -> bool:
-    return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
 
 
 def _kept_port(store: LocalStore) -> int | None:

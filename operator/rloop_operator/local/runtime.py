@@ -30,7 +30,6 @@ from rloop.observed import WorkloadState
 from rloop_operator.local import launch, records
 from rloop_operator.local.documents import write_json
 from rloop_operator.local.failures import told
-from rloop_operator.local.folder import RunFolder
 from rloop_operator.local.identity import LocalIdentity, token_hash
 from rloop_operator.local.store import LocalStore
 from rloop_operator.local.watched import Watched

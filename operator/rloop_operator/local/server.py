@@ -1,6 +1,6 @@
 """The gateway's HTTP server inside the operator's own event loop, on loopback only.
 
-Started by `local.campaign`. The port is kept in the run folder, because agents outlive the operator and come back to it.
+Started by `local.campaign`. The port is kept in the run folder: agents outlive the operator and come back to it.
 """
 
 from __future__ import annotations
@@ -52,8 +52,6 @@ async def serving(application: Starlette, listener: socket.socket) -> AsyncItera
     server = _Server(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        while not server.started and not task.done():
-            await asyncio.sleep(0.005)
         yield f"http://{HOST}:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from rloop.actions import Event
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import VerifierReport
+from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Files
@@ -69,8 +70,7 @@ class Campaign:
 
     async def finished(self) -> bool:
         """Whether the loop is Complete or Failed."""
-        loop = await self.store.get(ResearchLoop, self.name)
-        return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
+        return finished(await self.store.get(ResearchLoop, self.name))
 
     async def _tell(self, event: Event) -> None:
         self.events.append(event)

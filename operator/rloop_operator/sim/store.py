@@ -1,6 +1,6 @@
 """The simulated shell's store: objects in memory, with the preconditions of a real one.
 
-Used by property tests and by the statistical benchmarks; the contract suite holds it to the same promises as the others.
+Used by property tests and statistical benchmarks; the contract suite holds it to the same promises as the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rloop.actions import Append
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound
-from rloop_operator.ports import Files, Object
+from rloop_operator.ports import AnyObject, Files, Object
 from rloop_operator.task_files import files_digest
 
 
@@ -23,7 +23,7 @@ class MemoryStore:
     def __init__(self, task: Files, evaluation: Files | None = None) -> None:
         self._task = dict(task)
         self._evaluation = dict(evaluation or {})
-        self._objects: dict[tuple[str, str], ResearchLoop] = {}
+        self._objects: dict[tuple[str, str], AnyObject] = {}
         self._files: dict[str, Files] = {}
         self._version = 0
         self.ledger: dict[str, Mapping[str, object]] = {}
@@ -42,8 +42,8 @@ class MemoryStore:
         """See ports.Store."""
         return [
             obj
-            for (kind_name, name), obj in sorted(self._objects.items())
-            if kind_name == kind.__name__ and isinstance(obj, kind) and _belongs(name, loop)
+            for (_, name), obj in sorted(self._objects.items())
+            if isinstance(obj, kind) and _belongs(name, loop)
         ]
 
     async def create(self, obj: Object) -> Object:
@@ -88,13 +88,17 @@ class MemoryStore:
         if key in self.ledger:
             return
         before = json.dumps(list(self.ledger.values())[-1], sort_keys=True) if self.ledger else ""
-        self.ledger[key] = {"kind": entry.kind, "body": entry.body, "previous": sha256(before.encode()).hexdigest()}
+        self.ledger[key] = {
+            "kind": entry.kind,
+            "body": entry.body,
+            "previous": sha256(before.encode()).hexdigest(),
+        }
 
     def _put(self, obj: Object, uid: str) -> Object:
         self._version += 1
         metadata = obj.metadata.model_copy(update={"uid": uid, "resource_version": str(self._version)})
         stored = obj.model_copy(update={"metadata": metadata})
-        self._objects[type(obj).__name__, metadata.name] = stored  # type: ignore[assignment]
+        self._objects[type(obj).__name__, metadata.name] = stored
         return stored
 
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from rloop.api.wire import (
     DirectionRequest,
@@ -30,7 +31,7 @@ Interception = Callable[[str, str], Answer | None]
 
 
 class Server:
-    """A FakeGateway behind HTTP. `intercept` may answer instead of it, with status 0 for a dropped connection."""
+    """A FakeGateway behind HTTP. `intercept` may answer instead; status 0 drops the connection."""
 
     def __init__(self) -> None:
         self.gateway = FakeGateway()
@@ -48,6 +49,7 @@ class Server:
             def do_POST(self) -> None:
                 self._reply()
 
+            @override
             def log_message(self, *_: Any) -> None:
                 pass
 
@@ -81,12 +83,8 @@ class Server:
             ("GET", "/v1/task"): gateway.task,
             ("GET", "/v1/experiments"): gateway.experiments,
             ("GET", "/v1/experiments/demo-i0001-e1"): lambda: gateway.experiment("demo-i0001-e1"),
-            ("POST", "/v1/directions"): lambda: gateway.post_direction(
-                DirectionRequest.model_validate_json(body)
-            ),
-            ("POST", "/v1/experiments"): lambda: gateway.post_experiment(
-                ExperimentRequest.model_validate_json(body)
-            ),
+            ("POST", "/v1/directions"): lambda: gateway.post_direction(DirectionRequest.model_validate_json(body)),
+            ("POST", "/v1/experiments"): lambda: gateway.post_experiment(ExperimentRequest.model_validate_json(body)),
             ("POST", "/v1/findings"): lambda: gateway.post_finding(FindingRequest.model_validate_json(body)),
             ("POST", "/v1/heartbeat"): lambda: gateway.heartbeat(HeartbeatRequest.model_validate_json(body)),
             ("POST", "/v1/finish"): lambda: gateway.finish(FinishRequest.model_validate_json(body)),
@@ -180,10 +178,10 @@ def test_an_answer_that_is_no_success_says_what_it_is(
     assert clock.waits == []
 
 
-@pytest.mark.parametrize("trouble", [(503, b"starting"), (500, b""), (429, b""), (0, b"")])
-def test_a_gateway_that_comes_back_is_waited_for(
-    server: Server, client: Client, clock: Clock, trouble: Answer
-) -> None:
+@pytest.mark.parametrize(
+    "trouble", [(503, b"starting"), (500, b""), (429, b""), (0, b""), problem(409, "Busy", "try again")]
+)
+def test_a_gateway_that_comes_back_is_waited_for(server: Server, client: Client, clock: Clock, trouble: Answer) -> None:
     left = [4]
 
     def away(_verb: str, _path: str) -> Answer | None:
@@ -215,9 +213,7 @@ def test_a_lost_answer_makes_no_second_experiment(server: Server, client: Client
 
 def test_a_gateway_that_stays_away_is_given_up_in_order(server: Server, client: Client, clock: Clock) -> None:
     server.close()
-    with pytest.raises(
-        Unreachable, match=r"GET /v1/context: no answer within 300 s; the last try: ConnectError"
-    ):
+    with pytest.raises(Unreachable, match=r"GET /v1/context: no answer within 300 s; the last try: ConnectError"):
         client.context()
     assert clock.now <= 300
     assert max(clock.waits) <= 15

@@ -82,8 +82,7 @@ def test_a_frame_without_coordinates_has_one_point() -> None:
         {
             "file": "r.json",
             "dimensions": [
-                {"name": "a", "key": "a", "values": [1, 2], "default": 1, "structural": True}
-                | {"field": "data"}
+                {"name": "a", "key": "a", "values": [1, 2], "default": 1, "structural": True} | {"field": "data"}
             ],
         }
     )

@@ -32,13 +32,9 @@ def a_space(sizes: list[int]) -> Space:
 
 
 @given(sizes=st.lists(st.integers(2, 4), min_size=1, max_size=4), seed=st.integers(), data=st.data())
-def test_every_untried_frame_comes_once_and_the_nearest_first(
-    sizes: list[int], seed: int, data: st.DataObject
-) -> None:
+def test_every_untried_frame_comes_once_and_the_nearest_first(sizes: list[int], seed: int, data: st.DataObject) -> None:
     space = a_space(sizes)
-    everything = [
-        {f"d{i}": f"v{j}" for i, j in enumerate(one)} for one in product(*(range(size) for size in sizes))
-    ]
+    everything = [{f"d{i}": f"v{j}" for i, j in enumerate(one)} for one in product(*(range(size) for size in sizes))]
     start = data.draw(st.sampled_from(everything))
     tried = data.draw(st.lists(st.sampled_from(everything)))
     frames = list(untried(space, start, tried, Random(seed)))
@@ -80,9 +76,7 @@ def test_a_long_frame_still_makes_a_direction() -> None:
     space = a_space([2] * 32)
     wide = space.model_copy(
         update={
-            "dimensions": [
-                one.model_copy(update={"name": f"{one.name}-{'x' * 50}"[:63]}) for one in space.dimensions
-            ]
+            "dimensions": [one.model_copy(update={"name": f"{one.name}-{'x' * 50}"[:63]}) for one in space.dimensions]
         }
     )
     assert len(as_direction(wide, wide.default_frame).title) == 1024

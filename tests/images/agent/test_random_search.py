@@ -78,17 +78,14 @@ ENDS = st.floats(1e-6, 1e6)
 
 
 @given(low=ENDS, high=ENDS, log=st.booleans(), integer=st.booleans(), seed=st.integers())
-def test_a_draw_is_admitted_whatever_the_range(
-    low: float, high: float, log: bool, integer: bool, seed: int
-) -> None:
+def test_a_draw_is_admitted_whatever_the_range(low: float, high: float, log: bool, integer: bool, seed: int) -> None:
     if not low < high:
         low, high = high, low + high
     dimension = Space.model_validate(
         {
             "file": "r.json",
             "dimensions": [
-                {"name": "a", "key": "a", "low": low, "high": high, "default": low, "log": log}
-                | {"integer": integer}
+                {"name": "a", "key": "a", "low": low, "high": high, "default": low, "log": log} | {"integer": integer}
             ],
         }
     ).dimensions[0]

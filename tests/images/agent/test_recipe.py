@@ -5,13 +5,13 @@ import json
 import pytest
 import yaml
 
-from rloop.api.space import Space
+from rloop.api.space import Point, Space
 from rloop_agent import recipe
 from rloop_agent.recipe import BadRecipe
 from rloop_agent.testing import RECIPE, SPACE
 
 YAML = SPACE.model_copy(update={"file": "recipe.yaml"})
-POINT = {"method": "smooth", "loss": 2, "rate": 0.01, "depth": 4, "width": 16}
+POINT: Point = {"method": "smooth", "loss": 2, "rate": 0.01, "depth": 4, "width": 16}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """A whole session against a gateway in memory."""
 
 import json
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -153,6 +154,12 @@ def test_a_duplicate_is_drawn_again_under_the_same_sequence(policy: str) -> None
     assert outcome.rounds == 8
 
 
+def test_a_taken_sequence_is_stepped_over() -> None:
+    gateway = refusing("post_experiment", "SequenceTaken", times=2)
+    assert len(go(gateway).proposed) == 5
+    assert sorted(gateway.requests) == [3, 4, 5, 6, 7]
+
+
 @pytest.mark.parametrize("reason", ["PivotRequired", "LimitReached"])
 def test_some_refusals_end_the_session(reason: str) -> None:
     outcome = go(refusing("post_experiment", reason))
@@ -165,9 +172,7 @@ def test_endless_refusals_end_with_the_rounds() -> None:
     assert (outcome.rounds, outcome.proposed) == (15, ())
 
 
-@pytest.mark.parametrize(
-    "verb", ["context", "task", "post_direction", "experiments", "post_experiment", "finish"]
-)
+@pytest.mark.parametrize("verb", ["context", "task", "post_direction", "experiments", "post_experiment", "finish"])
 def test_a_closed_session_ends_quietly(verb: str) -> None:
     gateway = FakeGateway(refuse=lambda asked, _request: Closed("enough") if asked == verb else None)
     outcome = go(gateway)
@@ -241,7 +246,8 @@ def test_a_replacement_of_a_dead_session_goes_on_with_its_sequence() -> None:
     gateway = FakeGateway()
     go(gateway, stop=lambda: len(gateway.requests) == 2)
     before = dict(gateway.requests)
-    go(gateway)
+    gateway.given = a_context(session=allowance(next_sequence=3))
+    assert go(gateway).proposed == ("demo-i0001-e3", "demo-i0001-e4", "demo-i0001-e5")
     assert sorted(gateway.requests) == [1, 2, 3, 4, 5]
     assert {number: gateway.requests[number] for number in before} == before
     assert len(gateway.directions) == 1
@@ -295,8 +301,9 @@ def test_the_handoff_names_the_best_of_the_frame() -> None:
     ]
     outcome = go(FakeGateway(a_context(results=results)))
     assert outcome.handoff == (
-        "Stayed in the frame method=plain, loss=1. Proposed 5: demo-i0001-e1, demo-i0001-e2, demo-i0001-e3, "
-        "demo-i0001-e4, demo-i0001-e5. Best of 2 results in this frame: demo-i0000-e2 with 0.6 (the incumbent: 1)."
+        "Stayed in the frame method=plain, loss=1. "
+        "Proposed 5: demo-i0001-e1, demo-i0001-e2, demo-i0001-e3, demo-i0001-e4, demo-i0001-e5. "
+        "Best of 2 results in this frame: demo-i0000-e2 with 0.6 (the incumbent: 1)."
     )
 
 
@@ -309,7 +316,6 @@ def test_renaming_and_shuffling_do_not_change_which_frames_can_be_reached() -> N
         for one in reversed(SPACE.structural)
     ]
     other = SPACE.model_copy(update={"dimensions": shuffled})
-    from random import Random
 
     def reached(space: Space) -> set[frozenset[str]]:
         firsts = (next(untried(space, space.default_frame, [], Random(seed))) for seed in range(100))

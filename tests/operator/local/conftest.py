@@ -82,9 +82,7 @@ class Campaign:
 
     async def begin(self, loop: ResearchLoop, name: str = "kuhn-b01-r1-a1", deadline: int = PATIENCE) -> None:
         await self.store.seal(loop)
-        await self.runtime.start(
-            loop, Workload(name, "run", "kuhn-b01", deadline, run=1, seed=42, kind="baseline")
-        )
+        await self.runtime.start(loop, Workload(name, "run", "kuhn-b01", deadline, run=1, seed=42, kind="baseline"))
 
     async def ended(self, name: str = "kuhn-b01-r1-a1") -> Exit:
         async def look() -> Exit | None:

@@ -1,0 +1,70 @@
+"""Where a campaign stands, as questions about its stored objects that more than one part asks.
+
+Used by the decisions, the gateway and the context of sessions, so that all of them mean the same incumbent and the same
+demand to pivot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rloop import names
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
+from rloop.api.researchloop import ResearchLoop
+
+
+def kept_number(experiment: ResearchExperiment) -> int:
+    """The number of the experiment's keep; 0 if it was not kept (or is the baseline)."""
+    verdict = experiment.status.verdict
+    return verdict.keep or 0 if verdict is not None else 0
+
+
+def incumbent(loop: str, experiments: Mapping[str, ResearchExperiment]) -> ResearchExperiment | None:
+    """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
+    best = max(experiments.values(), key=kept_number, default=None)
+    return best if best is not None and kept_number(best) else experiments.get(names.baseline(loop))
+
+
+def directions(iterations: Mapping[str, ResearchIteration]) -> list[Direction]:
+    """All admitted directions, oldest first."""
+    found = [one for iteration in iterations.values() for one in iteration.status.reported.directions]
+    return sorted(found, key=lambda one: (one.at, one.name))
+
+
+def pivot_demanded(pivots: int, iterations: Mapping[str, ResearchIteration]) -> bool:
+    """Whether a direction must pass the gate before any experiment is admitted, `pivots` having been demanded."""
+    answered = (one.pivot for it in iterations.values() for one in it.status.reported.directions)
+    return pivots > max(answered, default=0)
+
+
+def finished(loop: ResearchLoop) -> bool:
+    """Completion is final: Complete or Failed is True."""
+    return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """The stored facts of one loop, and the session that asks."""
+
+    loop: ResearchLoop
+    iteration: ResearchIteration
+    session: SessionSpec
+    iterations: Mapping[str, ResearchIteration]
+    experiments: Mapping[str, ResearchExperiment]
+
+    @property
+    def incumbent(self) -> ResearchExperiment | None:
+        """See the function."""
+        return incumbent(self.loop.metadata.name, self.experiments)
+
+    @property
+    def directions(self) -> list[Direction]:
+        """See the function."""
+        return directions(self.iterations)
+
+    @property
+    def pivot_demanded(self) -> bool:
+        """See the function."""
+        return pivot_demanded(self.loop.status.pivots, self.iterations)

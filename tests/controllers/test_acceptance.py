@@ -1,0 +1,413 @@
+"""Whether a gain is real: each verdict once, the promises for any numbers, and the rates in simulation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from benchmarks.acceptance_model import GAINS, NO_OPS, simulate, upper_bound
+from rloop.decide.acceptance import (
+    Challenger,
+    Incumbent,
+    Keep,
+    More,
+    Phase,
+    Procedure,
+    Reject,
+    SeedIgnored,
+    Verdict,
+    interval,
+    is_deterministic,
+    judge,
+    noise,
+    procedure,
+    rounded,
+)
+
+STANDARD = procedure("Standard", 0.01)
+ECONOMY = procedure("Economy", 0.01)
+PROVISIONAL = procedure("Provisional", 0.01)
+NOISY = Incumbent((1.0, 1.2, 0.9, 1.1, 0.8))  # mean 1, SD 0.158
+CONSTANT = Incumbent((1.0,) * 5)
+GOOD = (0.5, 0.6, 0.55)
+AUDITS = (0.5, 0.6, 0.4, 0.55, 0.45, 0.5)
+
+
+def minimize(
+    challenger: Challenger,
+    incumbent: Incumbent = NOISY,
+    minimum_gain: float = 0.0,
+    rules: Procedure = STANDARD,
+) -> Verdict:
+    return judge(rules, goal="Minimize", minimum_gain=minimum_gain, challenger=challenger, incumbent=incumbent)
+
+
+# fmt: off
+@pytest.mark.parametrize(
+    ("challenger", "incumbent", "rules", "expected"),
+    [
+        pytest.param(Challenger(None), NOISY, STANDARD, More(Phase.SCREEN, 1), id="no run yet: one screen"),
+        pytest.param(
+            Challenger(None), Incumbent(()), STANDARD, More(Phase.SCREEN, 1, 5),
+            id="without any run of the incumbent there is nothing to compare with: it gets some",
+        ),
+        pytest.param(
+            Challenger(0.5), NOISY, STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="a good screen is confirmed with one run, and the incumbent gets one too",
+        ),
+        pytest.param(
+            Challenger(0.5), Incumbent((*NOISY.values, *NOISY.values, 1.0, 1.05)), STANDARD,
+            More(Phase.CONFIRM, 1, 0), id="an incumbent with twelve runs gets no more",
+        ),
+        pytest.param(
+            Challenger(0.5, GOOD[:2]), NOISY, STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="confirmations come one at a time",
+        ),
+        pytest.param(
+            Challenger(0.5, GOOD), NOISY, STANDARD, More(Phase.AUDIT, 6),
+            id="after three confirmations all audits start at once",
+        ),
+        pytest.param(
+            Challenger(0.5, GOOD, AUDITS[:4]), NOISY, STANDARD, More(Phase.AUDIT, 2),
+            id="audits that are missing are asked for again",
+        ),
+        pytest.param(
+            Challenger(0.5, GOOD[:2]), NOISY, ECONOMY, More(Phase.AUDIT, 2),
+            id="Economy audits with two runs after two confirmations",
+        ),
+        pytest.param(
+            Challenger(0.5), CONSTANT, STANDARD, More(Phase.CONFIRM, 1),
+            id="in a deterministic task a gain gets one more seed",
+        ),
+        pytest.param(
+            Challenger(0.5, (0.5,)), CONSTANT, STANDARD, Keep(0.5, 0.5, 0.5, 0.5, 38.0, 1),
+            id="in a deterministic task a reproduced gain is kept after two runs",
+        ),
+        pytest.param(
+            Challenger(0.5, (0.5,)), Incumbent((1.0,)), STANDARD, Keep(0.5, 0.5, 0.5, 0.5, 38.0, 1),
+            id="the incumbent of a deterministic task has one run after its screen",
+        ),
+        pytest.param(
+            Challenger(0.5, (0.6,)), CONSTANT, STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="a task that was constant only so far is judged with noise once two gains differ",
+        ),
+        pytest.param(
+            Challenger(0.5, (0.5,)), NOISY, STANDARD, SeedIgnored(0.5, 2),
+            id="two equal runs where the incumbent's differ: the seed is ignored",
+        ),
+        pytest.param(
+            Challenger(0.5, (0.5,)), Incumbent((1.0, 0.9, 1.0, 0.8, 0.9)), STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="two equal runs of a coarse metric say nothing about the seed",
+        ),
+        pytest.param(
+            Challenger(0.75), NOISY, PROVISIONAL, Keep(0.75, 0.75, 0.75, 0.25, 0.0, 1, confirmed=False),
+            id="Provisional keeps any gain after one run and says that it is unconfirmed",
+        ),
+    ],
+)
+def test_verdict(challenger: Challenger, incumbent: Incumbent, rules: Procedure, expected: Verdict) -> None:
+    assert minimize(challenger, incumbent, rules=rules) == expected
+
+
+@pytest.mark.parametrize(
+    ("challenger", "incumbent", "minimum_gain", "reason"),
+    [
+        pytest.param(Challenger(1.1), NOISY, 0, "BelowScreen", id="a worse screen ends it"),
+        pytest.param(
+            Challenger(0.85), Incumbent(NOISY.values, ((1.0,),) * 6), 0, "BelowScreen",
+            id="an incumbent that has beaten many is screened against more strictly",
+        ),
+        pytest.param(Challenger(0.9, (1.1,)), NOISY, 0, "BelowConfirm", id="a confirmation that disagrees"),
+        pytest.param(
+            Challenger(0.5, GOOD, (1.2, 1.3, 1.1, 1.2, 1.3, 1.4)), NOISY, 0, "NotBetter",
+            id="audits that disagree outweigh the confirmations",
+        ),
+        pytest.param(
+            Challenger(0.5, GOOD, (1.3, 0.2, 1.6, 0.1, 1.5, 0.6)), NOISY, 0, "NotBetter",
+            id="a gain within the challenger's own noise is none",
+        ),
+        pytest.param(
+            Challenger(0.5, GOOD, AUDITS), NOISY, 0.6, "BelowMinimumGain", id="a real gain that is too small",
+        ),
+        pytest.param(
+            Challenger(0.8), NOISY, 3.0, "BelowMinimumGain",
+            id="a screen that even luck will not carry to the minimum gain costs no further run",
+        ),
+        pytest.param(Challenger(1.0), CONSTANT, 0, "NotBetter", id="deterministic: an equal value is no gain"),
+        pytest.param(
+            Challenger(0.9), CONSTANT, 0.2, "BelowMinimumGain", id="deterministic: a gain that is too small",
+        ),
+        pytest.param(
+            Challenger(0.5, (1.0,)), CONSTANT, 0, "NotReproduced",
+            id="deterministic: the second seed shows no gain",
+        ),
+        pytest.param(Challenger(math.inf), NOISY, 0, "NotFinite", id="an infinite value"),
+        pytest.param(Challenger(math.nan), NOISY, 0, "NotFinite", id="a value that is no number"),
+        pytest.param(Challenger(-1e300), NOISY, 0, "NotFinite", id="a value whose square overflows"),
+        pytest.param(
+            Challenger(0.5), Incumbent((1.0, math.inf)), 0, "NotFinite", id="an incumbent that diverged",
+        ),
+    ],
+)
+# fmt: on
+def test_rejected(challenger: Challenger, incumbent: Incumbent, minimum_gain: float, reason: str) -> None:
+    verdict = minimize(challenger, incumbent, minimum_gain)
+    assert isinstance(verdict, Reject)
+    assert verdict.reason == reason
+
+
+def test_the_same_screen_passes_against_a_fresh_incumbent() -> None:
+    assert isinstance(minimize(Challenger(0.85)), More)
+
+
+def test_a_kept_value_comes_from_the_nine_runs_after_the_screen() -> None:
+    lucky = minimize(Challenger(-5.0, GOOD, AUDITS))
+    modest = minimize(Challenger(0.65, GOOD, AUDITS))
+    assert lucky == modest
+    assert isinstance(lucky, Keep)
+    assert lucky.value == pytest.approx(np.mean(GOOD + AUDITS))
+    assert lucky.low < lucky.value < lucky.high
+    assert (lucky.n, lucky.confirmed) == (9, True)
+    assert lucky.gain == pytest.approx(1 - lucky.value)
+
+
+def test_provisional_wants_the_minimum_gain() -> None:
+    verdict = minimize(Challenger(0.9), NOISY, 0.2, PROVISIONAL)
+    assert isinstance(verdict, Reject)
+    assert verdict.reason == "BelowMinimumGain"
+
+
+def test_z_is_welchs_and_the_interval_students() -> None:
+    fresh = (0.2, 0.9, 0.4, 0.7, 0.5, 0.3, 0.6, 0.8, 0.1)
+    verdict = minimize(Challenger(0.55, fresh[:3], fresh[3:]))
+    assert isinstance(verdict, Keep)
+    tested = stats.ttest_ind(NOISY.values, fresh, equal_var=False, alternative="greater")
+    assert verdict.z == pytest.approx(stats.norm.isf(tested.pvalue), rel=1e-9)
+    expected = stats.t.interval(0.95, 8, np.mean(fresh), stats.sem(fresh))
+    assert (verdict.low, verdict.high) == pytest.approx(expected)
+
+
+def test_noise_is_pooled_within_groups_and_blind_to_their_level() -> None:
+    s, freedom = noise((1.0, 3.0), ((11.0, 13.0), (100.0,), (math.inf, 1.0)))
+    assert (s, freedom) == (pytest.approx(math.sqrt(2)), 2)
+    assert noise((1.0,), ()) == (0.0, 0)
+
+
+def test_interval_of_few_values() -> None:
+    assert interval(()) == (0.0, 0.0)
+    assert interval((2.0,)) == (2.0, 2.0)
+    assert interval((0.1, 0.1, 0.1)) == (0.1, 0.1)
+
+
+def test_deterministic_means_all_equal() -> None:
+    assert is_deterministic((0.1, 0.1, 0.1))
+    assert not is_deterministic((0.1, 0.1, 0.1 + 1e-15))
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "seen"),
+    [
+        pytest.param(1.26, 0.2, 1.3, id="to half a unit"),
+        pytest.param(1.26, 0.0, 1.26, id="deterministic: as it is"),
+        pytest.param(math.inf, 0.2, math.inf, id="infinite: as it is"),
+        pytest.param(1.26, math.nan, 1.26, id="no unit: as it is"),
+    ],
+)
+def test_agents_see_rounded_values(value: float, unit: float, seen: float) -> None:
+    assert rounded(value, unit) == pytest.approx(seen)
+
+
+@pytest.mark.parametrize("name", ["Standard", "Economy"])
+def test_a_stricter_rate_never_keeps_more(name: Literal["Standard", "Economy"]) -> None:
+    rates = (math.nan, 0.0, 1e-12, 1e-4, 0.001, 0.002, 0.003, 0.005, 0.01, 0.015, 0.02, 0.05, 0.5, math.inf)
+    limits = [procedure(name, rate).keep_z for rate in rates]
+    assert limits == sorted(limits, reverse=True)
+    assert procedure(name, 0.9) == procedure(name, 0.05)
+
+
+values = st.integers(-64, 64).map(lambda whole: whole / 16)  # exact when shifted or doubled
+challengers = st.builds(
+    Challenger,
+    screen=st.none() | values,
+    confirm=st.lists(values, max_size=3).map(tuple),
+    audit=st.just(()),
+) | st.builds(
+    Challenger,
+    screen=values,
+    confirm=st.lists(values, min_size=3, max_size=3).map(tuple),
+    audit=st.lists(values, max_size=6).map(tuple),
+)
+incumbents = st.builds(
+    Incumbent,
+    values=st.lists(values, min_size=1, max_size=12).map(tuple),
+    rejected=st.lists(st.lists(values, max_size=9).map(tuple), max_size=4).map(tuple),
+)
+procedures = st.sampled_from([STANDARD, ECONOMY, PROVISIONAL, procedure("Standard", 0.002)])
+gains = st.integers(0, 32).map(lambda whole: whole / 16)
+
+
+def moved(
+    challenger: Challenger, incumbent: Incumbent, scale: float, shift: float
+) -> tuple[Challenger, Incumbent]:
+    def all_of(group: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(scale * value + shift for value in group)
+
+    screen = None if challenger.screen is None else scale * challenger.screen + shift
+    return (
+        Challenger(screen, all_of(challenger.confirm), all_of(challenger.audit)),
+        Incumbent(all_of(incumbent.values), tuple(all_of(group) for group in incumbent.rejected)),
+    )
+
+
+def outline(verdict: Verdict) -> tuple[object, ...]:
+    """What does not depend on the metric's unit."""
+    match verdict:
+        case More():
+            return ("More", verdict.kind, verdict.count, verdict.reference)
+        case Keep():
+            return ("Keep", verdict.n, verdict.confirmed, pytest.approx(verdict.z, abs=1e-6))
+        case Reject():
+            return ("Reject", verdict.n, verdict.reason, pytest.approx(verdict.z, abs=1e-6))
+        case SeedIgnored():
+            return ("SeedIgnored", verdict.n)
+
+
+@given(procedures, challengers, incumbents, gains)
+def test_minimize_mirrors_maximize(
+    rules: Procedure, challenger: Challenger, incumbent: Incumbent, minimum_gain: float
+) -> None:
+    down = minimize(challenger, incumbent, minimum_gain, rules)
+    other, against = moved(challenger, incumbent, -1.0, 0.0)
+    up = judge(rules, goal="Maximize", minimum_gain=minimum_gain, challenger=other, incumbent=against)
+    assert outline(down) == outline(up)
+
+
+@given(
+    rules=procedures,
+    challenger=challengers,
+    incumbent=incumbents,
+    minimum_gain=gains,
+    scale=st.sampled_from([0.25, 1.0, 1024.0]),
+    shift=st.integers(-1000, 1000),
+)
+def test_unit_and_origin_of_the_metric_do_not_matter(
+    rules: Procedure,
+    challenger: Challenger,
+    incumbent: Incumbent,
+    minimum_gain: float,
+    scale: float,
+    shift: int,
+) -> None:
+    other, against = moved(challenger, incumbent, scale, shift)
+    assert outline(minimize(challenger, incumbent, minimum_gain, rules)) == outline(
+        minimize(other, against, minimum_gain * scale, rules)
+    )
+
+
+@given(data=st.data(), rules=procedures, challenger=challengers, incumbent=incumbents)
+def test_the_order_within_a_phase_does_not_matter(
+    data: st.DataObject, rules: Procedure, challenger: Challenger, incumbent: Incumbent
+) -> None:
+    other = Challenger(
+        challenger.screen,
+        tuple(data.draw(st.permutations(challenger.confirm))),
+        tuple(data.draw(st.permutations(challenger.audit))),
+    )
+    against = replace(incumbent, values=tuple(data.draw(st.permutations(incumbent.values))))
+    assert outline(minimize(challenger, incumbent, rules=rules)) == outline(
+        minimize(other, against, rules=rules)
+    )
+
+
+any_float = st.floats(allow_nan=True, allow_infinity=True)
+
+
+@given(
+    rules=procedures,
+    goal=st.sampled_from(["Minimize", "Maximize"]),
+    minimum_gain=any_float,
+    challenger=st.builds(
+        Challenger,
+        screen=st.none() | any_float,
+        confirm=st.lists(any_float, max_size=4).map(tuple),
+        audit=st.lists(any_float, max_size=8).map(tuple),
+    ),
+    incumbent=st.builds(
+        Incumbent,
+        values=st.lists(any_float, max_size=4).map(tuple),
+        rejected=st.lists(st.lists(any_float, max_size=3).map(tuple), max_size=3).map(tuple),
+    ),
+)
+def test_no_number_raises_and_no_answer_is_infinite(
+    rules: Procedure,
+    goal: Literal["Minimize", "Maximize"],
+    minimum_gain: float,
+    challenger: Challenger,
+    incumbent: Incumbent,
+) -> None:
+    verdict = judge(
+        rules, goal=goal, minimum_gain=minimum_gain, challenger=challenger, incumbent=incumbent
+    )
+    if isinstance(verdict, Keep):
+        told = (verdict.value, verdict.low, verdict.high, verdict.gain, verdict.z)
+        assert all(map(math.isfinite, told))
+    elif isinstance(verdict, Reject):
+        assert math.isfinite(verdict.gain)
+        assert math.isfinite(verdict.z)
+    together = (*challenger.confirm, *incumbent.values)
+    noise(together, incumbent.rejected)
+    interval(together)
+    rounded(minimum_gain, challenger.screen or 0.0)
+
+
+@settings(deadline=None)
+@given(
+    data=st.data(), rules=procedures, first=st.lists(values, min_size=1, max_size=5), minimum_gain=gains
+)
+def test_judging_makes_progress_and_ends(
+    data: st.DataObject, rules: Procedure, first: list[float], minimum_gain: float
+) -> None:
+    challenger, incumbent = Challenger(None), Incumbent(tuple(first))
+    seen: list[Phase] = []
+    while isinstance(verdict := minimize(challenger, incumbent, minimum_gain, rules), More):
+        assert verdict.count >= 1
+        fresh = tuple(data.draw(values) for _ in range(verdict.count))
+        seen += [verdict.kind] * verdict.count
+        added = tuple(data.draw(values) for _ in range(verdict.reference))
+        incumbent = replace(incumbent, values=incumbent.values + added)
+        match verdict.kind:
+            case Phase.SCREEN:
+                challenger = replace(challenger, screen=fresh[0])
+            case Phase.CONFIRM:
+                challenger = replace(challenger, confirm=challenger.confirm + fresh)
+            case Phase.AUDIT:
+                challenger = replace(challenger, audit=challenger.audit + fresh)
+    assert seen == sorted(seen, key=list(Phase).index)
+    assert len(seen) <= 10
+    assert len(incumbent.values) <= 12
+    if isinstance(verdict, Keep) and not rules.provisional:
+        reproduced = verdict.n == 1 and challenger.confirm == (challenger.screen,)
+        assert verdict.n == rules.post_screen_runs or reproduced
+
+
+def test_in_simulation_false_keeps_are_rare_and_most_gains_are_kept() -> None:
+    """Wide bands: benchmarks/acceptance_model.py measures with more campaigns and other noise."""
+    found = simulate(STANDARD, GAINS, "normal", 60, seed=3)
+    assert found.false_keeps / found.no_ops < 0.01
+    assert found.gains_kept / found.gains > 0.72
+    assert sum(found.fake_gains) / 60 < 0.4
+    nothing = simulate(STANDARD, NO_OPS, "normal", 60, seed=4)
+    assert nothing.false_keeps / nothing.no_ops < 0.006
+    assert nothing.extra_runs / nothing.proposals < 0.62
+
+
+def test_upper_bound_is_clopper_and_pearsons() -> None:
+    assert upper_bound(0, 300) == pytest.approx(0.00994, abs=1e-5)
+    assert upper_bound(5, 5) == 1.0
