@@ -18,7 +18,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.observed import WorkloadState
 
 AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment
-Object = TypeVar("Object", bound=AnyObject)
+Object = TypeVar("Object", ResearchLoop, ResearchIteration, ResearchExperiment)
 
 
 @dataclass(frozen=True, slots=True)

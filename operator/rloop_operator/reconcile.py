@@ -100,10 +100,7 @@ async def _sealed(store: Store, loop: ResearchLoop) -> tuple[SealedTask | None, 
 async def _act(shell: Shell, observed: Observed, action: Action) -> None:
     match action:
         case Create(obj):
-            try:
-                await shell.store.create(obj)
-            except Conflict:
-                log.info("exists", name=obj.metadata.name)
+            await _create(shell.store, obj)
         case Start(workload):
             log.info("start", workload=workload.name, role=workload.role)
             await shell.runtime.start(observed.loop, workload)
@@ -118,6 +115,17 @@ async def _act(shell: Shell, observed: Observed, action: Action) -> None:
             shell.beats.nudge(session, message)
         case never:
             assert_never(never)
+
+
+async def _create(store: Store, obj: ResearchIteration | ResearchExperiment) -> None:
+    """Create it, unless an earlier try did: names are deterministic."""
+    try:
+        if isinstance(obj, ResearchIteration):
+            await store.create(obj)
+        else:
+            await store.create(obj)
+    except Conflict:
+        log.info("exists", name=obj.metadata.name)
 
 
 async def _write(shell: Shell, observed: Observed, decision: Decision) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from benchmarks.acceptance_model import GAINS, NO_OPS, simulate, upper_bound
 from scipy import stats
 
-from benchmarks.acceptance_model import GAINS, NO_OPS, simulate, upper_bound
 from rloop.decide.acceptance import (
     Challenger,
     Incumbent,
@@ -156,13 +153,13 @@ def test_verdict(challenger: Challenger, incumbent: Incumbent, rules: Procedure,
         ),
     ],
 )
-# fmt: on
 def test_rejected(challenger: Challenger, incumbent: Incumbent, minimum_gain: float, reason: str) -> None:
     verdict = minimize(challenger, incumbent, minimum_gain)
     assert isinstance(verdict, Reject)
     assert verdict.reason == reason
 
 
+# fmt: on
 def test_the_same_screen_passes_against_a_fresh_incumbent() -> None:
     assert isinstance(minimize(Challenger(0.85)), More)
 
@@ -196,7 +193,8 @@ def test_z_is_welchs_and_the_interval_students() -> None:
 
 def test_noise_is_pooled_within_groups_and_blind_to_their_level() -> None:
     s, freedom = noise((1.0, 3.0), ((11.0, 13.0), (100.0,), (math.inf, 1.0)))
-    assert (s, freedom) == (pytest.approx(math.sqrt(2)), 2)
+    assert s == pytest.approx(math.sqrt(2))
+    assert freedom == 2
     assert noise((1.0,), ()) == (0.0, 0)
 
 
@@ -230,171 +228,6 @@ def test_a_stricter_rate_never_keeps_more(name: Literal["Standard", "Economy"]) 
     limits = [procedure(name, rate).keep_z for rate in rates]
     assert limits == sorted(limits, reverse=True)
     assert procedure(name, 0.9) == procedure(name, 0.05)
-
-
-values = st.integers(-64, 64).map(lambda whole: whole / 16)  # exact when shifted or doubled
-challengers = st.builds(
-    Challenger,
-    screen=st.none() | values,
-    confirm=st.lists(values, max_size=3).map(tuple),
-    audit=st.just(()),
-) | st.builds(
-    Challenger,
-    screen=values,
-    confirm=st.lists(values, min_size=3, max_size=3).map(tuple),
-    audit=st.lists(values, max_size=6).map(tuple),
-)
-incumbents = st.builds(
-    Incumbent,
-    values=st.lists(values, min_size=1, max_size=12).map(tuple),
-    rejected=st.lists(st.lists(values, max_size=9).map(tuple), max_size=4).map(tuple),
-)
-procedures = st.sampled_from([STANDARD, ECONOMY, PROVISIONAL, procedure("Standard", 0.002)])
-gains = st.integers(0, 32).map(lambda whole: whole / 16)
-
-
-def moved(
-    challenger: Challenger, incumbent: Incumbent, scale: float, shift: float
-) -> tuple[Challenger, Incumbent]:
-    def all_of(group: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(scale * value + shift for value in group)
-
-    screen = None if challenger.screen is None else scale * challenger.screen + shift
-    return (
-        Challenger(screen, all_of(challenger.confirm), all_of(challenger.audit)),
-        Incumbent(all_of(incumbent.values), tuple(all_of(group) for group in incumbent.rejected)),
-    )
-
-
-def outline(verdict: Verdict) -> tuple[object, ...]:
-    """What does not depend on the metric's unit."""
-    match verdict:
-        case More():
-            return ("More", verdict.kind, verdict.count, verdict.reference)
-        case Keep():
-            return ("Keep", verdict.n, verdict.confirmed, pytest.approx(verdict.z, abs=1e-6))
-        case Reject():
-            return ("Reject", verdict.n, verdict.reason, pytest.approx(verdict.z, abs=1e-6))
-        case SeedIgnored():
-            return ("SeedIgnored", verdict.n)
-
-
-@given(procedures, challengers, incumbents, gains)
-def test_minimize_mirrors_maximize(
-    rules: Procedure, challenger: Challenger, incumbent: Incumbent, minimum_gain: float
-) -> None:
-    down = minimize(challenger, incumbent, minimum_gain, rules)
-    other, against = moved(challenger, incumbent, -1.0, 0.0)
-    up = judge(rules, goal="Maximize", minimum_gain=minimum_gain, challenger=other, incumbent=against)
-    assert outline(down) == outline(up)
-
-
-@given(
-    rules=procedures,
-    challenger=challengers,
-    incumbent=incumbents,
-    minimum_gain=gains,
-    scale=st.sampled_from([0.25, 1.0, 1024.0]),
-    shift=st.integers(-1000, 1000),
-)
-def test_unit_and_origin_of_the_metric_do_not_matter(
-    rules: Procedure,
-    challenger: Challenger,
-    incumbent: Incumbent,
-    minimum_gain: float,
-    scale: float,
-    shift: int,
-) -> None:
-    other, against = moved(challenger, incumbent, scale, shift)
-    assert outline(minimize(challenger, incumbent, minimum_gain, rules)) == outline(
-        minimize(other, against, minimum_gain * scale, rules)
-    )
-
-
-@given(data=st.data(), rules=procedures, challenger=challengers, incumbent=incumbents)
-def test_the_order_within_a_phase_does_not_matter(
-    data: st.DataObject, rules: Procedure, challenger: Challenger, incumbent: Incumbent
-) -> None:
-    other = Challenger(
-        challenger.screen,
-        tuple(data.draw(st.permutations(challenger.confirm))),
-        tuple(data.draw(st.permutations(challenger.audit))),
-    )
-    against = replace(incumbent, values=tuple(data.draw(st.permutations(incumbent.values))))
-    assert outline(minimize(challenger, incumbent, rules=rules)) == outline(
-        minimize(other, against, rules=rules)
-    )
-
-
-any_float = st.floats(allow_nan=True, allow_infinity=True)
-
-
-@given(
-    rules=procedures,
-    goal=st.sampled_from(["Minimize", "Maximize"]),
-    minimum_gain=any_float,
-    challenger=st.builds(
-        Challenger,
-        screen=st.none() | any_float,
-        confirm=st.lists(any_float, max_size=4).map(tuple),
-        audit=st.lists(any_float, max_size=8).map(tuple),
-    ),
-    incumbent=st.builds(
-        Incumbent,
-        values=st.lists(any_float, max_size=4).map(tuple),
-        rejected=st.lists(st.lists(any_float, max_size=3).map(tuple), max_size=3).map(tuple),
-    ),
-)
-def test_no_number_raises_and_no_answer_is_infinite(
-    rules: Procedure,
-    goal: Literal["Minimize", "Maximize"],
-    minimum_gain: float,
-    challenger: Challenger,
-    incumbent: Incumbent,
-) -> None:
-    verdict = judge(
-        rules, goal=goal, minimum_gain=minimum_gain, challenger=challenger, incumbent=incumbent
-    )
-    if isinstance(verdict, Keep):
-        told = (verdict.value, verdict.low, verdict.high, verdict.gain, verdict.z)
-        assert all(map(math.isfinite, told))
-    elif isinstance(verdict, Reject):
-        assert math.isfinite(verdict.gain)
-        assert math.isfinite(verdict.z)
-    together = (*challenger.confirm, *incumbent.values)
-    noise(together, incumbent.rejected)
-    interval(together)
-    rounded(minimum_gain, challenger.screen or 0.0)
-
-
-@settings(deadline=None)
-@given(
-    data=st.data(), rules=procedures, first=st.lists(values, min_size=1, max_size=5), minimum_gain=gains
-)
-def test_judging_makes_progress_and_ends(
-    data: st.DataObject, rules: Procedure, first: list[float], minimum_gain: float
-) -> None:
-    challenger, incumbent = Challenger(None), Incumbent(tuple(first))
-    seen: list[Phase] = []
-    while isinstance(verdict := minimize(challenger, incumbent, minimum_gain, rules), More):
-        assert verdict.count >= 1
-        fresh = tuple(data.draw(values) for _ in range(verdict.count))
-        seen += [verdict.kind] * verdict.count
-        added = tuple(data.draw(values) for _ in range(verdict.reference))
-        incumbent = replace(incumbent, values=incumbent.values + added)
-        match verdict.kind:
-            case Phase.SCREEN:
-                challenger = replace(challenger, screen=fresh[0])
-            case Phase.CONFIRM:
-                challenger = replace(challenger, confirm=challenger.confirm + fresh)
-            case Phase.AUDIT:
-                challenger = replace(challenger, audit=challenger.audit + fresh)
-    assert seen == sorted(seen, key=list(Phase).index)
-    assert len(seen) <= 10
-    assert len(incumbent.values) <= 12
-    if isinstance(verdict, Keep) and not rules.provisional:
-        reproduced = verdict.n == 1 and challenger.confirm == (challenger.screen,)
-        assert verdict.n == rules.post_screen_runs or reproduced
 
 
 def test_in_simulation_false_keeps_are_rare_and_most_gains_are_kept() -> None:

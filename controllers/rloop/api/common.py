@@ -81,13 +81,13 @@ ObjectName = Annotated[str, Field(pattern=DNS_SUBDOMAIN_PATTERN, min_length=1, m
 MetricName = Annotated[str, Field(pattern=METRIC_PATTERN, min_length=1, max_length=63)]
 Quantity = Annotated[
     str,
-    BeforeValidator(lambda value: str(value) if type(value) is int else value),
     Field(
         pattern=QUANTITY_PATTERN,
         min_length=1,
         max_length=32,
         json_schema_extra={"x-kubernetes-int-or-string": True, "minimum": 0},
     ),
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
 ]
 """An amount as Kubernetes writes it, `500m` or `4Gi`; a plain number needs no quotes, as in a pod."""
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN, max_length=64)]

@@ -57,10 +57,13 @@ def _content(path: Path) -> bytes:
         raise NoVerdict("VerdictMissing", "the command ended without writing $RLOOP_VERDICT") from None
     except OSError as error:
         raise NoVerdict("VerdictMalformed", f"the verdict cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NoVerdict("VerdictMalformed", "the verdict is no regular file")
-        return file.read(VERDICT_BYTES + 1)
+        # A regular file of this size is read at once.
+        return os.read(descriptor, VERDICT_BYTES + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _sentence(error: ValidationError | OverflowError) -> str:

@@ -45,7 +45,7 @@ class Verb:
     path: str
     summary: str
     request: type[BaseModel] | None
-    reply: object
+    reply: Any
     """Type of the reply's body; None: 204."""
     handler: Handler
 
@@ -159,8 +159,8 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _content(type_: object, schemas: dict[str, Any]) -> dict[str, Any]:
-    schema = TypeAdapter[Any](type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
+def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    schema = TypeAdapter(type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
     schemas.update(schema.pop("$defs", {}))
     if isinstance(type_, type) and issubclass(type_, BaseModel):
         schemas[type_.__name__] = schema
@@ -191,7 +191,7 @@ def _endpoint(verb: Verb, gateway: Gateway, identity: Identity) -> Callable[[Req
             return _problem(409, "Busy", f"{error}; try again")
         if verb.reply is None:
             return Response(status_code=204)
-        content = TypeAdapter[Any](verb.reply).dump_json(cast("Any", reply), by_alias=True)
+        content = TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
         return Response(content, media_type="application/json")
 
     return endpoint
