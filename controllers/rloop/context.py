@@ -19,6 +19,8 @@ from rloop.standing import Situation
 
 RESULTS_MAX = 60
 FAILURES_MAX = 3
+NOT_SHOWN = frozenset({"EvaluationFailed"})
+"""Reasons whose message holds the scorer's own output, which may quote held-out data."""
 
 
 def noise_unit(incumbent: ResearchExperiment | None) -> float:
@@ -50,7 +52,7 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
         "title": experiment.spec.title,
         "phase": experiment.status.phase,
         "reason": verdict.reason if verdict else None,
-        "message": verdict.message if verdict else "",
+        "message": verdict.message if verdict and verdict.reason not in NOT_SHOWN else "",
         "direction": experiment.spec.direction,
         "parent": experiment.spec.parent,
         "frame": experiment.spec.frame,

@@ -77,9 +77,7 @@ KINDS = (
         (
             Column("Phase", ".status.phase"),
             Column("Best", ".status.best.value", "number", description="Verified value of the incumbent"),
-            Column(
-                "Gain", ".status.best.gain", "number", description="Against the baseline; positive is better"
-            ),
+            Column("Gain", ".status.best.gain", "number", description="Against the baseline; positive is better"),
             Column("Iter", ".status.iteration", "integer", description="Number of the newest iteration"),
             Column("Exp", ".status.budget.used.experiments", "integer", description="Proposals of agents"),
             Column("Pivots", ".status.pivots", "integer", description="Forced changes of frame"),
@@ -184,9 +182,7 @@ def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
     if "$ref" in node:
         target = definitions[node["$ref"].removeprefix("#/$defs/")]
         # What is said where a model is used beats what the model says of itself.
-        return structural(
-            {**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions
-        )
+        return structural({**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
     if "anyOf" in node:
         (only,) = (branch for branch in node["anyOf"] if branch != {"type": "null"})
         return structural(only | {key: value for key, value in node.items() if key != "anyOf"}, definitions)
@@ -207,9 +203,7 @@ def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
     if "items" in node:
         schema["items"] = structural(node["items"], definitions)
     if "properties" in node:
-        schema["properties"] = {
-            name: structural(child, definitions) for name, child in node["properties"].items()
-        }
+        schema["properties"] = {name: structural(child, definitions) for name, child in node["properties"].items()}
     child, names = _map_of(node)
     if child is not None:
         schema["additionalProperties"] = structural(child, definitions)
@@ -253,9 +247,7 @@ def _key_rules(names: Mapping[str, Any]) -> list[Schema]:
         )
     if "pattern" in names:
         pattern = names["pattern"]
-        rules.append(
-            {"rule": f"self.all(key, key.matches('{pattern}'))", "message": f"a key matches {pattern}"}
-        )
+        rules.append({"rule": f"self.all(key, key.matches('{pattern}'))", "message": f"a key matches {pattern}"})
     return rules
 
 

@@ -79,9 +79,7 @@ def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[Inpu
         for name in (*folders, *names):
             path = Path(parent, name)
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-                found.append(
-                    InputProblem(field, f'"{path}" is a link that points outside; copy what it shows')
-                )
+                found.append(InputProblem(field, f'"{path}" is a link that points outside; copy what it shows'))
             elif path.is_file() and not os.access(path, os.R_OK):
                 found.append(InputProblem(field, f'"{path}" cannot be read; make it readable'))
         empty = empty and not names
@@ -106,9 +104,7 @@ def _hidden_from_agents(loop: ResearchLoop, base_dir: Path) -> list[InputProblem
             f'"{source.path}" lies inside the task, which agents can read; move it beside the task',
         )
         for name, source in hidden.items()
-        if source is not None
-        and source.path is not None
-        and (base_dir / source.path).resolve().is_relative_to(task)
+        if source is not None and source.path is not None and (base_dir / source.path).resolve().is_relative_to(task)
     ]
 
 
@@ -129,9 +125,7 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
     if SPACE not in task:
         if loop.spec.agent.policy is None:
             return []
-        message = (
-            f"a policy proposes from {SPACE}, and the task has none; add one, or let another agent propose"
-        )
+        message = f"a policy proposes from {SPACE}, and the task has none; add one, or let another agent propose"
         return [InputProblem("spec.agent.policy", message)]
     try:
         document = parse_mapping(task[SPACE].content, SPACE)
@@ -162,9 +156,7 @@ def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem
         return [InputProblem(f"{SPACE}: file", message)]
     found = []
     if not matches(space.file, editable):
-        message = (
-            f'does not cover "{space.file}", which {SPACE} varies; every experiment would be refused: add it'
-        )
+        message = f'does not cover "{space.file}", which {SPACE} varies; every experiment would be refused: add it'
         found.append(InputProblem("spec.boundaries.editable", message))
     try:
         space.read(parse(task[space.file].content, space.file))
@@ -188,20 +180,14 @@ def _program(program: str, files: Files, field: str, search: str | None) -> list
         if name not in files:
             return [InputProblem(field, f'"{name}" is not in the folder in which the command runs')]
         if not files[name].executable:
-            return [
-                InputProblem(field, f'"{name}" is not executable: chmod +x, or start it with its interpreter')
-            ]
+            return [InputProblem(field, f'"{name}" is not executable: chmod +x, or start it with its interpreter')]
         return []
     # The folder of our own Python comes last, as it does for the runs themselves.
     place = os.environ.get("PATH", os.defpath) if search is None else search
     if shutil.which(program, path=os.pathsep.join([place, str(Path(sys.executable).parent)])):
         return []
     if program in files:
-        return [
-            InputProblem(
-                field, f'"{program}" is no program in PATH; for the file beside it write "./{program}"'
-            )
-        ]
+        return [InputProblem(field, f'"{program}" is no program in PATH; for the file beside it write "./{program}"')]
     remedy = "install it, or give a path in the folder such as ./run.sh"
     if " " in program:
         remedy = f"write each word as its own item: {program.split()}"

@@ -119,9 +119,7 @@ class _Reader:
                 if name in LEFT_OUT:
                     continue
                 if path.is_symlink():
-                    self._problem(
-                        f'"{path}" is a link; put the file itself there, because a link cannot be sealed'
-                    )
+                    self._problem(f'"{path}" is a link; put the file itself there, because a link cannot be sealed')
                 elif not name.isprintable():
                     self._problem(f"{str(path)!r} has a name that is no printable UTF-8; rename it")
                 elif path.is_file():
@@ -131,9 +129,7 @@ class _Reader:
         return found
 
     def _unreadable(self, error: OSError) -> None:
-        self._problem(
-            f'"{error.filename}" cannot be read ({error.strerror}); make it readable or take it out'
-        )
+        self._problem(f'"{error.filename}" cannot be read ({error.strerror}); make it readable or take it out')
 
     def _problem(self, message: str) -> None:
         self.problems.append(InputProblem(self.field, message))

@@ -93,9 +93,7 @@ def _regular_files(folder: str) -> Iterator[tuple[bytes, int]]:
     try:
         root = os.open(folder, _FLAGS | os.O_DIRECTORY)
     except OSError as error:
-        raise TreeProblem(
-            "ArtifactMissing", f"the artifacts' folder cannot be read: {error.strerror}"
-        ) from None
+        raise TreeProblem("ArtifactMissing", f"the artifacts' folder cannot be read: {error.strerror}") from None
     seen = 0
     pending: list[tuple[bytes, int]] = [(b"", root)]
     try:
@@ -134,9 +132,7 @@ def _open_entry(parent: int, name: str, path: bytes) -> int | None:
         # O_NONBLOCK: should it have become a pipe by now, the open must not wait for its other end.
         descriptor = os.open(name, _FLAGS | os.O_NONBLOCK, dir_fd=parent)
     except PermissionError:
-        raise TreeProblem(
-            "ArtifactUnreadable", f"{os.fsdecode(path)!r} in the artifacts cannot be read"
-        ) from None
+        raise TreeProblem("ArtifactUnreadable", f"{os.fsdecode(path)!r} in the artifacts cannot be read") from None
     except OSError:
         return None
     if stat.S_IFMT(os.fstat(descriptor).st_mode) == stat.S_IFMT(before.st_mode):

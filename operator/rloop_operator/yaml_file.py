@@ -89,16 +89,14 @@ class _Loader(yaml.SafeLoader):
     """Refuses a key that stands twice."""
 
     @override
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                 continue
             line = key.start_mark.line + 1
             if key.value in seen:
-                message = (
-                    f'line {line}: "{key.value}" stands twice, first in line {seen[key.value]}; remove one'
-                )
+                message = f'line {line}: "{key.value}" stands twice, first in line {seen[key.value]}; remove one'
                 raise _Twice(message)
             seen[key.value] = line
         return super().construct_mapping(node, deep)

@@ -20,7 +20,8 @@ FOLDER = Path(__file__).parent / "manifests"
 GOOD: dict[str, Any] = yaml.safe_load((FOLDER / "good.yaml").read_text())
 BAD: list[dict[str, Any]] = yaml.safe_load((FOLDER / "bad.yaml").read_text())
 JARGON = re.compile(
-    r"pydantic|Input should|Value error|Extra inputs|Field required|validation|NoneType|\bdict\b|instance of|\^\[|\bstr\b"
+    r"pydantic|Input should|Value error|Extra inputs|Field required|validation|NoneType"
+    r"|\bdict\b|instance of|\^\[|\bstr\b"
 )
 
 

@@ -55,9 +55,7 @@ def cel(*rules: tuple[str, str] | tuple[str, str, str]) -> ConfigDict:
     """
     keys = ("rule", "message", "fieldPath")
     return ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [dict(zip(keys, rule, strict=False)) for rule in rules]
-        }
+        json_schema_extra={"x-kubernetes-validations": [dict(zip(keys, rule, strict=False)) for rule in rules]}
     )
 
 

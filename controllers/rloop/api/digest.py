@@ -4,7 +4,8 @@ The operator seals a task and an evaluation with it; the verifier checks what it
 stands here, and knows no files, because a definition written twice is two definitions one day.
 
 It is the sha256 of the lines `<sha256 of the content><space><space><path>\n` of the folder's regular files, in the
-order of their paths as bytes: what `sha256sum` prints. The executable bit is no part of it: a ConfigMap does not keep it.
+order of their paths as bytes: what `sha256sum` prints. The executable bit is no part of it: a ConfigMap does not keep
+it.
 """
 
 from __future__ import annotations

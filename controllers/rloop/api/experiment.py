@@ -117,9 +117,11 @@ class Check(Model):
 class Verification(Model):
     """One scoring of a run's artifact."""
 
-    number: Annotated[int, Field(ge=1, le=1000)]
+    number: Annotated[int, Field(ge=1, le=1_000_000)]
     repeat: Annotated[int, Field(ge=1, le=16)]
     """Which of the evaluation's repeats it serves; a failed scoring is tried again under a new number."""
+    retry: Count = 0
+    """Failed scorings of this repeat before this one."""
     seed: Seed
     phase: WorkPhase = "Pending"
     started_at: Time | None = None

@@ -23,9 +23,7 @@ Place = tuple[str | int, ...]
 UNION_BRANCHES = {"str", "int", "float", "bool"}
 
 
-def problems(
-    error: ValidationError, document: object, model: type[BaseModel] = ResearchLoop
-) -> list[InputProblem]:
+def problems(error: ValidationError, document: object, model: type[BaseModel] = ResearchLoop) -> list[InputProblem]:
     """Every problem of `document`, which failed to be a `model`, in the order of the model's fields."""
     found: dict[InputProblem, None] = {}  # a set that keeps its order
     for detail in error.errors():
@@ -44,14 +42,10 @@ def _problem(detail: ErrorDetails, document: object, model: type[BaseModel]) -> 
         case "missing":
             text = _missing(str(place[-1]), holder)
         case "value_error":
-            text = str(detail["ctx"]["error"]) + _left_empty(
-                _value_at(document, place), _model_at(model, place)
-            )
+            text = str(detail["ctx"]["error"]) + _left_empty(_value_at(document, place), _model_at(model, place))
         case "model_type" | "model_attributes_type" if (wanted := _model_at(model, place)) is not None:
             text = f"must be a mapping; its fields are {', '.join(_fields(wanted))}"
-        case _ if (
-            len(place) > 1 and place[-1] in UNION_BRANCHES and _is_plain(_value_at(document, place[:-1]))
-        ):
+        case _ if len(place) > 1 and place[-1] in UNION_BRANCHES and _is_plain(_value_at(document, place[:-1])):
             place, text = place[:-1], "must be a plain value: text, a number, true or false"
         case _:
             text = sentence(detail, is_command=bool(place) and place[-1] == "command")
@@ -78,9 +72,7 @@ def nearest(word: str, words: Sequence[str]) -> str | None:
 
 def _bad_key(detail: ErrorDetails, place: Place) -> InputProblem:
     if detail["type"] == "string_type":
-        text = (
-            f"the key {detail['input']!r} is no text (YAML reads on, off, yes, no and numbers so); quote it"
-        )
+        text = f"the key {detail['input']!r} is no text (YAML reads on, off, yes, no and numbers so); quote it"
         return InputProblem(spelled(place[:-1]), text)
     return InputProblem(spelled(place), f"as a key, it {sentence(detail)}")
 
@@ -100,9 +92,7 @@ def _unknown(name: str, holder: type[BaseModel] | None, root: type[BaseModel]) -
 def _missing(name: str, holder: type[BaseModel] | None) -> str:
     field = _fields(holder).get(name) if holder is not None else None
     model = _nested(field.annotation) if field is not None else None
-    about = (field.description if field is not None else None) or (
-        model.__doc__ if model is not None else None
-    )
+    about = (field.description if field is not None else None) or (model.__doc__ if model is not None else None)
     return "is missing" if about is None else f"is missing. It says: {' '.join(about.split())}"
 
 

@@ -145,9 +145,9 @@ class Agent(Model):
     """Proposals of one session. One each makes plateaus mostly noise: five is the default for a reason."""
     references: Path | None = None
     """A read-only folder of papers and documents."""
-    explorers: Annotated[
-        list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)
-    ] = ["Investigate"]
+    explorers: Annotated[list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)] = [
+        "Investigate"
+    ]
     """One session each in every iteration."""
 
     @model_validator(mode="after")

@@ -50,7 +50,10 @@ class Dimension(Model):
         if (self.values is not None) == ranged or (self.low is None) != (self.high is None):
             message = f'dimension "{self.name}": give either values, or low and high'
             raise ValueError(message)
-        if self.values is not None and self.default not in self.values:
+        if self.values is not None and len({str(value) for value in self.values}) < len(self.values):
+            message = f'dimension "{self.name}": two of its values read the same'
+            raise ValueError(message)
+        if self.values is not None and not self.admits(self.default):
             message = f'dimension "{self.name}": default {self.default!r} is not among its values'
             raise ValueError(message)
         if self.structural and (self.values is None or self.field is None or self.when):
@@ -69,6 +72,9 @@ class Dimension(Model):
             raise ValueError(message)
         if isinstance(self.default, (str, bool)) or not low <= self.default <= high:
             message = f'dimension "{self.name}": default {self.default!r} lies outside {low}..{high}'
+            raise ValueError(message)
+        if self.integer and not (low.is_integer() and high.is_integer() and float(self.default).is_integer()):
+            message = f'dimension "{self.name}": integer: true needs whole numbers for low, high and default'
             raise ValueError(message)
 
     def admits(self, value: object) -> bool:
@@ -105,9 +111,7 @@ class Space(Model):
         for dimension in self.dimensions:
             for name, values in dimension.when.items():
                 if name not in structural:
-                    message = (
-                        f'dimension "{dimension.name}": when names "{name}", which is no structural dimension'
-                    )
+                    message = f'dimension "{dimension.name}": when names "{name}", which is no structural dimension'
                     raise ValueError(message)
                 wrong = [value for value in values if not structural[name].admits(value)]
                 if wrong:
@@ -124,9 +128,7 @@ class Space(Model):
         """The dimensions that exist in `frame`, structural ones first."""
         yield from self.structural
         for dimension in self.dimensions:
-            here = all(
-                frame.get(name) in {str(one) for one in values} for name, values in dimension.when.items()
-            )
+            here = all(frame.get(name) in {str(one) for one in values} for name, values in dimension.when.items())
             if here and not dimension.structural:
                 yield dimension
 
@@ -159,6 +161,9 @@ class Space(Model):
             holder = result
             for part in path:
                 holder = holder.setdefault(part, {})
+                if not isinstance(holder, dict):
+                    message = f'"{dimension.key}": expected a mapping under "{part}"'
+                    raise ValueError(message)
             if dimension.name in point:
                 holder[last] = point[dimension.name]
             else:

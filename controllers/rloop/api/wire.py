@@ -20,6 +20,8 @@ VERDICT_BYTES = 4096
 FILE_BYTES = 512 * 1024
 """All changed files of one experiment together."""
 
+FileText = Annotated[str, Field(max_length=FILE_BYTES)]
+
 
 class Verdict(Model):
     """What a verifier writes to $RLOOP_VERDICT."""
@@ -75,7 +77,7 @@ class ExperimentView(Model):
 class ExperimentDetail(ExperimentView):
     """One experiment with its difference, curve and log tail; discards too."""
 
-    files: dict[Path, Text] = {}
+    files: dict[Path, FileText] = {}
     difference: Annotated[str, Field(max_length=65536)] = ""
     """Unified difference from the task."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
@@ -87,7 +89,7 @@ class Incumbent(Model):
     name: DnsLabel
     value: float | None = None
     frame: dict[Word, str] = {}
-    files: dict[Path, Text] = {}
+    files: dict[Path, FileText] = {}
 
 
 class SessionAllowance(Model):
@@ -157,9 +159,7 @@ class ExperimentRequest(Model):
     """`incumbent`, `task` or an experiment's name."""
     direction: DnsLabel | None = None
     """Absent: the current one."""
-    files: Annotated[
-        dict[Path, Annotated[str, Field(max_length=FILE_BYTES)]], Field(min_length=1, max_length=100)
-    ]
+    files: Annotated[dict[Path, FileText], Field(min_length=1, max_length=100)]
 
 
 class FindingRequest(Model):

@@ -139,13 +139,9 @@ BOUNDS: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "greater_than_equal": lambda value, context: f"must be at least {context['ge']}, not {value}",
     "less_than_equal": lambda value, context: f"must be at most {context['le']}, not {value}",
     "too_short": lambda _value, context: f"needs at least {_items(context['min_length'])}",
-    "too_long": lambda value, context: (
-        f"holds {_items(len(value))}; at most {context['max_length']} are allowed"
-    ),
+    "too_long": lambda value, context: f"holds {_items(len(value))}; at most {context['max_length']} are allowed",
     "string_too_short": lambda _value, _context: "is empty; write something or leave the field out",
-    "string_too_long": lambda value, context: (
-        f"has {len(value)} characters; at most {context['max_length']} fit"
-    ),
+    "string_too_long": lambda value, context: f"has {len(value)} characters; at most {context['max_length']} fit",
     "string_pattern_mismatch": _spelling,
     "literal_error": _one_of,
 }

@@ -50,9 +50,7 @@ class ConfigMapFiles(Model):
     """Files in a ConfigMap. A key cannot hold `/`, so `items` maps keys to paths."""
 
     name: ObjectName
-    items: Annotated[
-        dict[Annotated[str, Field(min_length=1, max_length=253)], Path], Field(max_length=512)
-    ] = {}
+    items: Annotated[dict[Annotated[str, Field(min_length=1, max_length=253)], Path], Field(max_length=512)] = {}
     """Key in the ConfigMap -> path in the folder. Empty: each key is a file of that name."""
 
 
@@ -153,9 +151,7 @@ class Toleration(Model):
 class EnvVar(Model):
     """One environment variable. Names that start with RLOOP_ belong to the contract between task and loop."""
 
-    model_config = cel(
-        ("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are set by the loop", ".name")
-    )
+    model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are set by the loop", ".name"))
 
     name: Annotated[str, Field(pattern=ENV_NAME_PATTERN, min_length=1, max_length=128)]
     value: Argument

@@ -160,7 +160,7 @@ def judge(
         return Keep(challenger.screen, challenger.screen, challenger.screen, first, 0.0, 1, confirmed=False)
     constant = is_deterministic(incumbent.values)
     if constant and all(is_deterministic(group) for group in incumbent.rejected):
-        again = None if not fresh else sign * (fresh[0] - reference)
+        again = sign * (fresh[0] - reference) if len(fresh) == 1 else None
         verdict = _reproduce(challenger.screen, fresh, first, again, minimum_gain)
         if verdict is not None:
             return verdict
@@ -179,16 +179,17 @@ def _reproduce(
 ) -> Verdict | None:
     """Deterministic so far: a gain counts once a second seed reproduces it.
 
-    None when the second run differs but is a gain too: then the task was constant only so far (a success rate
-    that was always 0), and the procedure for noise decides.
+    `again` is the second run's gain while it is the last run. The answer is None when that run differs but is a
+    gain too: the task was constant only so far (a success rate that was always 0), and the procedure for
+    noise decides.
     """
     if (reason := _too_little(first, minimum_gain)) is not None:
         return Reject(first, 0.0, 1 + len(fresh), reason)
-    if again is None:
+    if not fresh:
         return More(Phase.CONFIRM, 1)
     if all(value == screen for value in fresh):
         return Keep(screen, screen, screen, first, Z_LIMIT, len(fresh))
-    if _too_little(again, minimum_gain) is not None:
+    if again is not None and _too_little(again, minimum_gain) is not None:
         return Reject(again, 0.0, 1 + len(fresh), "NotReproduced")
     return None
 

@@ -11,6 +11,7 @@ from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
 from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.decide.verification import WAITING
 
 
 def fold(draft: Draft) -> None:
@@ -20,6 +21,7 @@ def fold(draft: Draft) -> None:
     draft.write(phase=_phase(draft), observed_generation=draft.loop.metadata.generation)
     _terminal(draft)
     _plateau(draft)
+    _degraded(draft)
     _progressing(draft)
     _ready(draft)
 
@@ -53,6 +55,19 @@ def _plateau(draft: Draft) -> None:
         draft.condition("PlateauDetected", "False", "None")
     suspended = draft.suspended and not draft.finished
     draft.condition("Suspended", "True" if suspended else "False", "SuspendedByUser" if suspended else "None")
+
+
+def _degraded(draft: Draft) -> None:
+    waiting = [
+        run.verifications[-1]
+        for _, run in draft.runs()
+        if run.phase == "Verifying" and run.verifications and run.verifications[-1].reason in WAITING
+    ]
+    if waiting:
+        told = f"{waiting[0].message}; put it back as it was, and the campaign goes on by itself"
+        draft.condition("Degraded", "True", waiting[0].reason or "Unknown", told)
+    else:
+        draft.condition("Degraded", "False", "None")
 
 
 def _progressing(draft: Draft) -> None:

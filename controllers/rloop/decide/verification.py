@@ -20,6 +20,8 @@ VERIFIER_RETRIES = 2
 """Failed scorings of one repeat that are tried again; lost ones do not count."""
 INFRASTRUCTURE_LIMIT = 20
 RETRY_SECONDS_MAX = 60
+WAITING = frozenset({"EvaluatorChanged", "InputsUnavailable"})
+"""Reasons of the verifier that end when a person puts held-out data or code back."""
 
 
 def record(draft: Draft) -> None:
@@ -51,7 +53,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         if one.phase in ("Pending", "Running"):
             verification = _observe(draft, experiment, run, one)
         updated.append(verification)
-    run = run.model_copy(update={"verifications": updated})
+    run = run.model_copy(update={"verifications": _pruned(updated)})
     run = _complete(draft, run) if not draft.finished else run.model_copy(update={"phase": "Withdrawn"})
     if run.phase == "Verifying":
         run = run.model_copy(update={"verifications": [*run.verifications, *_missing(draft, experiment, run)]})
@@ -108,21 +110,37 @@ def _failed(reason: str, message: str, *, infrastructure: bool) -> dict[str, obj
 def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Verification]:
     """New scorings for the repeats that have neither a result nor a live one."""
     wanted: list[Verification] = []
+    newest = max((one.number for one in run.verifications), default=0)
     for repeat in range(1, draft.spec.evaluation.repeats + 1):
         tries = [one for one in run.verifications if one.repeat == repeat]
-        if any(one.phase != "Failed" for one in tries) or (tries and not _waited(draft, tries)):
+        if any(one.phase != "Failed" for one in tries) or (tries and not _waited(draft, tries[-1])):
             continue
-        number = len(run.verifications) + len(wanted) + 1
+        number = newest + len(wanted) + 1
         seed = names.seed(draft.loop.metadata.uid, experiment.metadata.name, run.number, "v", number)
-        wanted.append(Verification(number=number, repeat=repeat, seed=seed))
+        retry = tries[-1].retry + 1 if tries else 0
+        wanted.append(Verification(number=number, repeat=repeat, seed=seed, retry=retry))
     return wanted
 
 
-def _waited(draft: Draft, tries: list[Verification]) -> bool:
+def _waited(draft: Draft, failed: Verification) -> bool:
     """Whether the pause after the last failure is over: 1, 2, 4, … seconds, so that nothing fails in a hot loop."""
-    ended = tries[-1].finished_at
-    pause = min(RETRY_SECONDS_MAX, 2 ** (len(tries) - 1))
-    return ended is None or draft.now >= ended + timedelta(seconds=pause)
+    pause = min(RETRY_SECONDS_MAX, 2 ** min(failed.retry, 10))
+    return failed.finished_at is None or draft.now >= failed.finished_at + timedelta(seconds=pause)
+
+
+def _pruned(verifications: list[Verification]) -> list[Verification]:
+    """Without lost scorings that were tried again: waiting for a missing input may take days, a status may not grow."""
+    newest = {one.repeat: one.number for one in verifications}
+    return [
+        one
+        for one in verifications
+        if not (one.phase == "Failed" and one.infrastructure and one.number < newest[one.repeat])
+    ]
+
+
+def _given_up(failures: list[Verification]) -> bool:
+    """Whether scorings were lost too often. While an input is missing or changed we wait: that is no candidate's fault."""
+    return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and failures[-1].reason not in WAITING
 
 
 def _complete(draft: Draft, run: Run) -> Run:
@@ -131,8 +149,7 @@ def _complete(draft: Draft, run: Run) -> Run:
     done = [one for one in run.verifications if one.phase == "Succeeded"]
     for repeat in range(1, repeats + 1):
         failures = [one for one in run.verifications if one.repeat == repeat and one.phase == "Failed"]
-        counted = sum(not one.infrastructure for one in failures)
-        if counted > VERIFIER_RETRIES or len(failures) - counted > INFRASTRUCTURE_LIMIT:
+        if sum(not one.infrastructure for one in failures) > VERIFIER_RETRIES or _given_up(failures):
             return run.model_copy(update={"phase": "Failed", "reason": failures[-1].reason})
     if len(done) < repeats:
         return run

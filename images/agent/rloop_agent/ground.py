@@ -71,6 +71,9 @@ def draw(dimension: Dimension, dice: Random) -> Scalar:
     if dimension.values is not None:
         return dice.choice(dimension.values)
     low, high = bounds(dimension)
+    if dimension.integer and not dimension.log:
+        # Half a step more at each end, or rounding would give the ends half a share.
+        low, high = low - 0.5, high + 0.5
     return inside(dimension, to_value(dimension, dice.uniform(low, high)))
 
 

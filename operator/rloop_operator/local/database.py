@@ -83,9 +83,7 @@ class Database:
                 )
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                raise Corrupt(
-                    f'"{self.path}" is damaged ({verdict}); restore it from a copy, or start in a new folder'
-                )
+                raise Corrupt(f'"{self.path}" is damaged ({verdict}); restore it from a copy, or start in a new folder')
         except BaseException:
             connection.close()
             raise

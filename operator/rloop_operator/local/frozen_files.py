@@ -45,7 +45,5 @@ def read(database: Database, name: str) -> dict[str, File]:
     rows = database.rows("SELECT path, executable, content FROM files WHERE name = ? ORDER BY path", name)
     files = {path: File(content, bool(executable)) for path, executable, content in rows}
     if files_digest(files) != known[0]:
-        raise Corrupt(
-            f'the files "{name}" in "{database.path}" do not match their hash; restore it from a copy'
-        )
+        raise Corrupt(f'the files "{name}" in "{database.path}" do not match their hash; restore it from a copy')
     return files

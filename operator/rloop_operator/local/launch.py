@@ -60,9 +60,7 @@ def _base(folder: Path, workload: Workload, grace_seconds: int, threads: int) ->
         # The same for the same folder, so that `remove` finds it again if the shim could not.
         temporary = short_tmpdir(folder)
     # Ours last: a command like python3 means the user's own, and ours only where there is none.
-    path = os.pathsep.join(
-        filter(None, [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
-    )
+    path = os.pathsep.join(filter(None, [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]))
     env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     env.setdefault("LANG", "C.UTF-8")
     env |= {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
@@ -141,9 +139,7 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
     ]
 
 
-def agent_spec(
-    layout: RunFolder, loop: ResearchLoop, workload: Workload, gateway_url: str, token: str
-) -> Spec:
+def agent_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, gateway_url: str, token: str) -> Spec:
     """A session's process. It knows the gateway and its token, and no path of the run folder."""
     agent = loop.spec.agent
     spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)

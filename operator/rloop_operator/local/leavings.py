@@ -80,13 +80,9 @@ def _claims(path: str, output: Output) -> dict[str, float]:
     if not isinstance(document, dict):
         output.note('claims.json is ignored: it must be {"metric": number} in at most 64 KiB')
         return {}
-    claims = {
-        name: float(value) for name, value in list(document.items())[:MAX_CLAIMS] if _is_claim(name, value)
-    }
+    claims = {name: float(value) for name, value in list(document.items())[:MAX_CLAIMS] if _is_claim(name, value)}
     if len(claims) < len(document):
-        output.note(
-            f"{len(document) - len(claims)} claims are ignored: at most {MAX_CLAIMS} finite numbers are taken"
-        )
+        output.note(f"{len(document) - len(claims)} claims are ignored: at most {MAX_CLAIMS} finite numbers are taken")
     return claims
 
 

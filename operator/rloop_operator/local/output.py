@@ -61,9 +61,7 @@ class Output:
 
     def close(self) -> None:
         if self._dropped:
-            self.note(
-                f"{self._dropped} bytes of output were dropped; a workload's log ends at {OUTPUT_BYTES} bytes"
-            )
+            self.note(f"{self._dropped} bytes of output were dropped; a workload's log ends at {OUTPUT_BYTES} bytes")
         os.close(self._file)
 
     def tail(self) -> str:

@@ -61,6 +61,7 @@ class LocalRuntime(Runtime):
             for record in records.present(store.database)
         }
         identity.bind(self.is_live)
+        self._sweep()
 
     def is_live(self, name: str) -> bool:
         """Whether a workload runs, or is about to."""
@@ -132,9 +133,7 @@ class LocalRuntime(Runtime):
         draft = folder.with_name(f".{folder.name}.new")
         with told(folder):
             if (folder / "shim.json").exists():
-                raise Corrupt(
-                    f'"{folder}" was run for another database; move the run folder away, or restore loop.db'
-                )
+                raise Corrupt(f'"{folder}" was run for another database; move the run folder away, or restore loop.db')
             for leftover in (draft, folder):
                 if leftover.exists():
                     shutil.rmtree(leftover)
@@ -236,13 +235,12 @@ class LocalRuntime(Runtime):
         for watched in self._watched.values():
             watched.let_go()
 
-    async def sweep(self) -> None:
-        """Delete folders that a dead operator had given up. Called once, when a run is taken over."""
+    def _sweep(self) -> None:
+        """Delete what a dead operator left half written, or had forgotten already."""
         for folder in self._layout.workloads.iterdir():
-            name = folder.name
-            record = records.find(self._store.database, name)
-            if name.startswith(".") or (record is not None and record.removed):
-                await asyncio.to_thread(_delete, folder)
+            record = records.find(self._store.database, folder.name)
+            if folder.name.startswith(".") or (record is not None and record.removed):
+                _delete(folder)
 
 
 def _delete(folder: Path) -> None:

@@ -29,9 +29,7 @@ class Sealed:
     evaluation: dict[str, File]
 
 
-def read_sealed(
-    loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int = MAX_FOLDER_BYTES
-) -> Sealed:
+def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int = MAX_FOLDER_BYTES) -> Sealed:
     """Read and hash the folders that the manifest names, relative to `base`. Raises BadInput with every
     problem.
     """
@@ -82,9 +80,7 @@ def held_out_folder(
 def _folder(path: str | None, base: Path, field: str, problems: list[InputProblem]) -> Path | None:
     if path is None:
         problems.append(
-            InputProblem(
-                field, "the local shell reads folders only; give path: FOLDER, relative to the manifest"
-            )
+            InputProblem(field, "the local shell reads folders only; give path: FOLDER, relative to the manifest")
         )
         return None
     return base / path
@@ -93,9 +89,7 @@ def _folder(path: str | None, base: Path, field: str, problems: list[InputProble
 def _outside(path: Path | None, task: Path, field: str, problems: list[InputProblem]) -> None:
     if path is not None and path.resolve().is_relative_to(task.resolve()):
         problems.append(
-            InputProblem(
-                field, f'"{path}" lies inside the task, which agents can read; move it beside the task'
-            )
+            InputProblem(field, f'"{path}" lies inside the task, which agents can read; move it beside the task')
         )
 
 

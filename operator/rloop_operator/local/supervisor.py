@@ -87,9 +87,7 @@ class Supervisor:
             if copy:
                 self.artifact_sha256 = copy_tree(copy["source"], copy["target"], copy["max_bytes"])
                 if copy["sha256"] and copy["sha256"] != self.artifact_sha256:
-                    self.output.note(
-                        "the artifacts are not those that the run left: their sha256 has changed"
-                    )
+                    self.output.note("the artifacts are not those that the run left: their sha256 has changed")
                     return "ArtifactChanged"
         except TreeProblem as problem:
             self.output.note(str(problem))
@@ -195,9 +193,7 @@ class Supervisor:
             return "DeadlineExceeded"
         limit = self.spec.get("cpu_seconds")
         if limit is not None and self.meter.cpu_seconds >= limit:
-            self.output.note(
-                f"ended after {self.meter.cpu_seconds:.1f} s of CPU time; the limit is {limit} s"
-            )
+            self.output.note(f"ended after {self.meter.cpu_seconds:.1f} s of CPU time; the limit is {limit} s")
             return "CpuExceeded"
         return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import time
@@ -21,6 +22,7 @@ from rloop.api.experiment import Usage
 from rloop.observed import Exit, WorkloadState
 from rloop_operator.local import processes
 from rloop_operator.local.documents import read_json, write_json
+from rloop_operator.local.output import TAIL_BYTES, clean
 from rloop_operator.local.records import WorkloadRecord
 
 PROGRESS_BYTES = 8192
@@ -126,16 +128,22 @@ class Watched:
         """The shim died without a word. Its workload may live on: first end that, then say so, once and for
         all.
         """
+        tail = "[rloop] the process that watched over it was killed, or the machine went down\n"
         spec = read_json(str(self.folder), "spec.json") or {}
         cookie = spec.get("env", {}).get(processes.COOKIE)
-        if cookie and not processes.kill_carriers(cookie):
+        if cookie and not _all_gone(cookie):
             return None
+        for path in spec.get("temporary", ()):
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            said = (self.folder / "output.log").read_bytes()[-TAIL_BYTES // 2 :]
+            tail = clean(said) + tail
         document = {
             "code": None,
             "reason": "Lost",
             "infrastructure": True,
             "finished_at": time.time(),
-            "log_tail": "[rloop] the process that watched over it was killed, or the machine went down\n",
+            "log_tail": tail,
         }
         with suppress(OSError):
             write_json(str(self.folder), "exit.json", document)
@@ -160,6 +168,15 @@ class Watched:
         step = newest_step(self._progress)
         if step is not None and step != self._step:
             self._step, self._step_since = step, time.monotonic()
+
+
+def _all_gone(cookie: str) -> bool:
+    """Kill what carries the cookie; whether nothing is left. Waits for a moment only: the next look goes on."""
+    for _ in range(10):
+        if processes.kill_carriers(cookie):
+            return True
+        time.sleep(0.002)
+    return False
 
 
 def newest_step(path: Path) -> int | None:

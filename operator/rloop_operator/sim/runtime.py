@@ -40,6 +40,7 @@ class Outcome:
     code: int | None = 0
     reason: str = "Completed"
     infrastructure: bool = False
+    log_tail: str = ""
     message: str = ""
     claims: Mapping[str, float] | None = None
     act: Callable[[Caller], Awaitable[None]] | None = None
@@ -126,6 +127,7 @@ class SimRuntime:
                 reason=outcome.reason,
                 finished_at=self._clock.now(),
                 infrastructure=outcome.infrastructure,
+                log_tail=outcome.log_tail,
                 message=outcome.message,
                 claims=outcome.claims or {},
             )

@@ -42,8 +42,8 @@ class MemoryStore:
         """See ports.Store."""
         return [
             obj
-            for (_, name), obj in sorted(self._objects.items())
-            if isinstance(obj, kind) and _belongs(name, loop)
+            for _, obj in sorted(self._objects.items())
+            if isinstance(obj, kind) and _loop_of(obj) == loop
         ]
 
     async def create(self, obj: Object) -> Object:
@@ -102,5 +102,5 @@ class MemoryStore:
         return stored
 
 
-def _belongs(name: str, loop: str) -> bool:
-    return name == loop or name.startswith(f"{loop}-")
+def _loop_of(obj: AnyObject) -> str:
+    return obj.metadata.name if isinstance(obj, ResearchLoop) else obj.spec.loop_name

@@ -69,9 +69,7 @@ def test_draws_are_spread_over_the_range(dimension: dict[str, object], share: fl
     values = [draw(space.dimensions[0], dice) for _ in range(2000)]
     assert all(space.dimensions[0].admits(value) for value in values), why
     below = sum(float(value) < 0.1 for value in values) / len(values)
-    # Whole numbers are rounded from a continuous draw, so the two ends get half a share.
-    tolerance = 0.1 if dimension.get("integer") else 0.04
-    assert abs(below - share) < tolerance, why
+    assert abs(below - share) < 0.04, why
 
 
 ENDS = st.floats(1e-6, 1e6)

@@ -221,8 +221,10 @@ def test_the_command_gets_the_contracts_environment_and_nothing_else(bench: Benc
 
 
 def test_the_sealed_code_is_run_in_a_copy(bench: Bench) -> None:
-    bench.score(f"pathlib.Path('score.py').write_text('changed'); {GOOD}")
-    assert "changed" not in (bench.code / "score.py").read_text().splitlines()[-1][:20]
+    job = bench.job(f"pathlib.Path('score.py').write_text('changed'); pathlib.Path('new').write_text(''); {GOOD}")
+    bench.start(job)
+    assert folder_digest(bench.code) == job["codeSha256"]
+    assert bench.read().verdict is not None
     assert [path.name for path in bench.code.iterdir()] == ["score.py"]
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -189,16 +189,13 @@ async def verify(campaign: Campaign, kind: str = "screen", command: str = "pass"
     """Start a verification of run 1, with a program of ours in the verifier's place."""
     original = launch.verification_spec
 
-    def fake(*arguments: object) -> launch.Spec:
-        spec = original(*arguments)  # type: ignore[arg-type]
-        return spec | {"command": [sys.executable, "-c", command]}
+    def fake(*arguments: Any) -> launch.Spec:
+        return original(*arguments) | {"command": [sys.executable, "-c", command]}
 
-    launch.verification_spec = fake
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "verification_spec", fake)
         workload = Workload("kuhn-b01-r1-v1", "verification", "kuhn-b01", 60, run=1, seed=7, kind=kind)
         await campaign.runtime.start(campaign.loop(), workload)
-    finally:
-        launch.verification_spec = original
     spec = json.loads((campaign.folder / "workloads" / "kuhn-b01-r1-v1" / "spec.json").read_text())
     return VerifierJob.model_validate_json(spec["env"]["RLOOP_VERIFIER_JOB"]), workload.name
 
@@ -299,8 +296,9 @@ def test_observing_changes_nothing_and_a_shim_that_cannot_begin_is_a_failed_star
         monkeypatch.setattr(sys, "executable", str(broken))
         for _ in range(4):
             await campaign.begin(loop)
-            while (await campaign.runtime.observe("kuhn")).get(NAME) and not campaign.runtime._watched[NAME].exit:
-                await asyncio.sleep(0.01)
+            spawned = campaign.runtime._watched[NAME].spawned
+            assert spawned is not None
+            spawned.wait()
         end = await campaign.ended()
         assert (end.reason, end.infrastructure) == ("StartFailed", True)
         assert "broken" in end.log_tail

@@ -288,7 +288,7 @@ def test_a_file_that_cannot_be_read_is_told_and_left_alone(
     before = path.read_bytes()
     for attempt in (LocalStore, LocalStore.read_only):
         with pytest.raises(error) as caught:
-            asyncio.run(attempt(campaign.folder).loops())  # type: ignore[arg-type]
+            asyncio.run(attempt(campaign.folder).loops())
         assert str(path) in str(caught.value)
     assert path.read_bytes() == before
     path.unlink()

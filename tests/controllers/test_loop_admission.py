@@ -1,0 +1,116 @@
+"""What is not built yet is refused by name, and what is frozen stays."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rloop.admit.loop import Shell, advice, changed_frozen_fields, unsupported
+from rloop.api.researchloop import ResearchLoop
+
+GOOD: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "manifests/good.yaml").read_text())
+
+
+def loop(**changes: Any) -> ResearchLoop:
+    """The good loop with parts of its spec changed; None removes."""
+    spec = dict(GOOD["spec"])
+    for part, change in changes.items():
+        merged = spec.get(part, {}) | change if isinstance(change, dict) else change
+        spec[part] = {k: v for k, v in merged.items() if v is not None} if isinstance(merged, dict) else merged
+    return ResearchLoop.model_validate({**GOOD, "spec": spec}, by_alias=True, by_name=False)
+
+
+def test_what_is_built_is_let_in() -> None:
+    assert unsupported(loop(), "local") == []
+    for acceptance in ("Standard", "Economy", "Provisional"):
+        for policy in ("random-search", "coordinate-search"):
+            chosen = loop(evaluation={"acceptance": acceptance}, agent={"policy": {"name": policy}})
+            assert unsupported(chosen, "local") == []
+
+
+VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"task": {"path": None, "git": {"url": "u", "ref": "main"}}}, "spec.task.git"),
+        ({"task": {"path": None, "image": {"reference": "r", "path": "/t"}}}, "spec.task.image"),
+        ({"task": {"path": None, "configMap": {"name": "t"}}}, "spec.task.configMap"),
+        ({"evaluation": {"code": {"configMap": {"name": "e"}}}}, "spec.evaluation.code.configMap"),
+        ({"evaluation": {"heldOut": {"secret": "s"}}}, "spec.evaluation.heldOut"),
+        ({"evaluation": {"comparison": "Paired"}}, "spec.evaluation.comparison"),
+        ({"evaluation": {"candidate": {"command": ["a"], "port": 80}}}, "spec.evaluation.candidate"),
+        ({"evaluation": {"volumes": [VOLUME]}}, "spec.evaluation.volumes"),
+        ({"experiment": {"job": None, "pyTorchJob": {}}}, "spec.experiment.pyTorchJob"),
+        ({"experiment": {"job": None, "trainJob": {"runtimeRef": "t"}}}, "spec.experiment.trainJob"),
+        ({"experiment": {"volumes": [VOLUME]}}, "spec.experiment.volumes"),
+        ({"agent": {"policy": None, "llm": {"provider": "p", "model": "m"}}}, "spec.agent.llm"),
+        ({"agent": {"policy": None, "image": "i", "command": ["a"]}}, "spec.agent.image"),
+        ({"agent": {"policy": {"name": "best-first"}}}, "spec.agent.policy.name"),
+        ({"agent": {"policy": {"name": "evolutionary"}}}, "spec.agent.policy.name"),
+        ({"agent": {"explorers": ["Investigate", "Refute"]}}, "spec.agent.explorers"),
+        ({"agent": {"references": "./papers"}}, "spec.agent.references"),
+        (
+            {"objective": {"mode": "Measure", "design": {"factors": {"a": ["1", "2"]}}}},
+            "spec.objective.mode",
+        ),
+        ({"budget": {"tokens": 5}}, "spec.budget.tokens"),
+        ({"budget": {"cost": "5"}}, "spec.budget.cost"),
+        ({"historyLimit": 10}, "spec.historyLimit"),
+        ({"ttlSecondsAfterFinished": 0}, "spec.ttlSecondsAfterFinished"),
+    ],
+)
+def test_what_is_not_built_says_what_to_use(changes: dict[str, Any], field: str) -> None:
+    (problem,) = unsupported(loop(**changes), "local")
+    assert problem.field == field
+    assert any(word in problem.message for word in ("use ", "keep ", "let ", "leave "))
+
+
+def test_a_cluster_reads_no_folder_of_a_laptop() -> None:
+    fields = [problem.field for problem in unsupported(loop(experiment={"image": "i"}), "cluster")]
+    assert fields == ["spec.task.path", "spec.evaluation.code.path", "spec.evaluation.heldOut.path"]
+    assert "spec.experiment.image" in [problem.field for problem in unsupported(loop(), "cluster")]
+
+
+@pytest.mark.parametrize("shell", ["local", "cluster"])
+def test_a_campaign_without_an_end_is_warned_of(shell: Shell) -> None:
+    endless = loop(objective={"target": None}, budget={"runs": None, "activeSeconds": None})
+    assert "spec.budget" in [problem.field for problem in advice(endless, shell)]
+
+
+def test_a_laptop_warns_of_what_it_does_not_share_out() -> None:
+    warned = [problem.field for problem in advice(loop(budget={"gpuSeconds": 5}), "local")]
+    assert warned == ["spec.budget.gpuSeconds", "spec.experiment.resources"]
+    assert advice(loop(), "cluster") == []
+
+
+def test_a_moved_goalpost_is_named() -> None:
+    changed = loop(
+        objective={"target": "0.5"},
+        evaluation={"repeats": 1},
+        task={"path": "./other"},
+        experiment={"command": ["python3", "other.py"]},
+    )
+    problems = changed_frozen_fields(loop(), changed)
+    assert [problem.field for problem in problems] == [
+        "spec.objective.target",
+        "spec.task.path",
+        "spec.evaluation.repeats",
+        "spec.experiment.command",
+    ]
+    assert "'0.05' there, '0.5' here" in problems[0].message
+
+
+def test_the_rest_stays_editable() -> None:
+    edited = loop(
+        direction="Try something else.",
+        budget={"runs": 9},
+        parallelism=1,
+        stall={"pivotAfter": 3},
+        suspend=True,
+        agent={"policy": {"name": "coordinate-search"}},
+        experiment={"backoffLimit": 0},
+    )
+    assert changed_frozen_fields(loop(), edited) == []
