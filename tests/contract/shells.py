@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tests.support.builders import loop as build_loop
 
@@ -19,7 +19,7 @@ from rloop.observed import Exit
 from rloop_operator.local.identity import LocalIdentity
 from rloop_operator.local.runtime import LocalRuntime
 from rloop_operator.local.store import LocalStore
-from rloop_operator.ports import File, Runtime, Store
+from rloop_operator.ports import File, Runtime
 from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock
 from rloop_operator.sim.store import MemoryStore
 
@@ -33,32 +33,6 @@ esac
 TASK = {"run.sh": File(SCRIPT.encode(), executable=True), "behaviour": File(b"ok")}
 
 
-class Shell(Protocol):
-    """One shell with one loop, whose runs behave as told."""
-
-    store: Store
-    runtime: Runtime
-    loop: ResearchLoop
-
-    def reopened(self) -> Runtime:
-        """The runtime as a new operator finds it, the old one having died."""
-
-    async def behave(self, experiment: str, behaviour: str) -> None:
-        """How the runs of an experiment go: ok, fail or sleep."""
-
-    async def pass_time(self) -> None:
-        """Let workloads get on."""
-
-    def lose(self, name: str) -> None:
-        """Take a running workload away, as a machine that dies would."""
-
-    def runs(self, name: str) -> bool:
-        """Whether the workload's own process runs."""
-
-    def ledger(self) -> list[str]:
-        """Keys of the ledger's entries, oldest first."""
-
-
 class Sim:
     """The simulated shell."""
 
@@ -68,6 +42,7 @@ class Sim:
         self.store = MemoryStore(TASK)
         self._behaviour: dict[str, str] = {}
         self.runtime = SimRuntime(self.clock, self._world)
+        self.died: list[SimRuntime] = []
 
     def _world(self, _loop: ResearchLoop, workload: Workload) -> Outcome:
         return {
@@ -77,9 +52,11 @@ class Sim:
         }[self._behaviour.get(workload.owner, "ok")]
 
     def reopened(self) -> Runtime:
+        """The runtime as a new operator finds it, the old one having died."""
         return self.runtime
 
     async def behave(self, experiment: str, behaviour: str) -> None:
+        """How the runs of an experiment go: ok, fail or sleep."""
         self._behaviour[experiment] = behaviour
 
     async def pass_time(self) -> None:
@@ -134,11 +111,15 @@ class Local:
         return [entry.key for entry in self.store.ledger("demo")]
 
 
+Shell = Sim | Local
+"""Both have the same members: store, runtime, loop, reopened, behave, pass_time, lose, runs, ledger."""
+
+
 @contextlib.asynccontextmanager
 async def opened(kind: str, folder: Path) -> AsyncIterator[Shell]:
     """A fresh shell of this kind, its loop stored and sealed."""
     loop = build_loop(experiment__command=["sh", "run.sh"], experiment__gracePeriodSeconds=1)
-    shell: Sim | Local = Sim(loop) if kind == "sim" else Local(folder, loop)
+    shell: Shell = Sim(loop) if kind == "sim" else Local(folder, loop)
     shell.loop = await shell.store.create(loop)
     await shell.store.seal(shell.loop)
     try:
@@ -148,9 +129,10 @@ async def opened(kind: str, folder: Path) -> AsyncIterator[Shell]:
             if state.exit is None:
                 await shell.runtime.stop(name, "Stopped")
                 await ended(shell, name)
+        for runtime in [*shell.died, shell.runtime]:
+            for name in await runtime.observe(loop.metadata.name):
+                await runtime.remove(name)
         if isinstance(shell, Local):
-            for runtime in shell.died:
-                await runtime.observe(loop.metadata.name)
             shell.store.close()
 
 

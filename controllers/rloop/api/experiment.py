@@ -28,7 +28,7 @@ from rloop.api.common import (
     cel,
 )
 
-MAX_RUNS = 16
+MAX_RUNS = 24
 ExperimentPhase = Literal[
     "Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"
 ]
@@ -88,7 +88,7 @@ class Usage(Model):
     wall_seconds: float = 0
     cpu_seconds: float = 0
     gpu_seconds: float = 0
-    peak_memory_bytes: Count = 0
+    peak_memory_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
 
 
 class Attempt(Model):

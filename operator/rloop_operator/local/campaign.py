@@ -128,6 +128,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
                 await _wait(store, revision, runtime, signals)
         if signals.kill.is_set():
             await _kill(runtime, name)
+        runtime.close()
         store.beat(_now())
 
 

@@ -1,0 +1,89 @@
+"""Numbers, durations, names and untrusted text as a person reads them in a terminal.
+
+Called by every command that prints. One place, so that a value looks the same in the live view, in the status
+and in a table, and so that no agent's title can send control characters to a terminal.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+from rloop.api.researchloop import Objective
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+DASH = "-"
+"""Stands for a value that is not there (yet)."""
+
+
+def clean(text: str) -> str:
+    """Text without what a terminal would obey; line ends and tabs stay."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+
+
+def line(text: str, limit: int = 0) -> str:
+    """The same on one line, and at most `limit` characters long when that is given."""
+    joined = " ".join(clean(text).split())
+    return joined if not limit or len(joined) <= limit else f"{joined[: limit - 1].rstrip()}…"
+
+
+def number(value: float, unit: float = 0.0) -> str:
+    """A value with as many digits as its uncertainty `unit` leaves it; with four where that is unknown."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if not math.isfinite(unit) or unit <= 0 or size >= 1e6 or size < 1e-5:
+        return f"{value:.4g}"
+    decimals = 1 - math.floor(math.log10(unit))
+    return f"{value:.{min(decimals, 8)}f}" if decimals > 0 else f"{value:.0f}"
+
+
+def interval(value: float, low: float | None, high: float | None) -> str:
+    """`0.0273 [0.0250, 0.0297]`: a value and its 95 % interval."""
+    if low is None or high is None or high <= low:
+        return number(value)
+    unit = (high - low) / 2
+    return f"{number(value, unit)} [{number(low, unit)}, {number(high, unit)}]"
+
+
+def gain(value: float, baseline: float | None, unit: float = 0.0) -> str:
+    """`0.118 (81 %)`: a gain, and its share of the baseline where that means something."""
+    told = number(value, unit)
+    if baseline is None or baseline <= 0 or abs(value) > 10 * baseline:
+        return told
+    return f"{told} ({100 * value / baseline:.0f} %)"
+
+
+def duration(seconds: float) -> str:
+    """`0:41`, `12:05`, `3:07:12`, `2d 4:00:00`."""
+    whole = max(0, int(seconds))
+    days, rest = divmod(whole, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    if days:
+        return f"{days}d {hours}:{minutes:02d}:{rest:02d}"
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `3 runs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def short(name: str, loop: str) -> str:
+    """`i0004-e2` for `kuhn-i0004-e2`: within one campaign its own name says nothing."""
+    return name.removeprefix(f"{loop}-")
+
+
+def frame(values: Mapping[str, str], base: Mapping[str, str]) -> str:
+    """What of a frame differs from `base`: `averaging=uniform`."""
+    changed = [f"{key}={value}" for key, value in values.items() if base.get(key) != value]
+    return line(", ".join(changed))
+
+
+def goal(objective: Objective) -> str:
+    """`Minimize nashconv to 0.05`."""
+    to = f" to {objective.target}" if objective.target is not None else ", without a target"
+    return f"{objective.goal} {objective.metric}{to}"
