@@ -16,13 +16,15 @@ import yaml
 from rloop.api.common import GROUP
 from rloop.crd_reference import reference
 from rloop.crds import KINDS, definition
+from rloop_operator.gateway.app import openapi
 
+GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/app.py by `make generate`. Do not edit.\n"
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
 
 
-def dump(document: Any) -> str:
+def dump(document: Any, mark: str = MARK) -> str:
     """A document as YAML, in its own order and with its reason for not being edited."""
-    return MARK + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return mark + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
 def documents() -> dict[str, Callable[[], str]]:
@@ -32,7 +34,7 @@ def documents() -> dict[str, Callable[[], str]]:
         for kind in KINDS
     }
     made["docs/crd-reference.md"] = reference
-    # The gateway's OpenAPI document comes here: made["docs/openapi.yaml"] = lambda: dump(...)
+    made["docs/openapi.yaml"] = lambda: dump(openapi(), GATEWAY_MARK)
     return made
 
 

@@ -1,0 +1,170 @@
+"""Where a campaign stands, as a few labelled rows.
+
+Called by `rloop status` and by the live view of `rloop run`: the same rows, in a panel on a terminal and as plain
+lines elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from rloop import standing
+from rloop.api.loop_status import Used
+from rloop.api.researchloop import Budget
+from rloop_operator.cli import facts, words
+from rloop_operator.cli.reading import Snapshot
+
+NOW_MAX = 4
+"""Things that run now and are named; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One label and what stands behind it."""
+
+    label: str
+    text: str
+    style: str = ""
+
+
+def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
+    """The story in a few lines; `narrow` leaves out what an 80 column terminal has no room for."""
+    loop = snapshot.loop
+    found = [Row("goal", words.goal(loop.spec.objective))]
+    found += _trouble(snapshot)
+    found += _values(snapshot)
+    found += _where(snapshot, narrow=narrow)
+    found.append(Row("experiments", facts.counts(snapshot)))
+    found.append(Row("budget", spent(loop.spec.budget, loop.status.budget.used, snapshot.active_seconds)))
+    if not standing.finished(loop):
+        found.append(Row("now", _now(snapshot)))
+    return found
+
+
+def state(snapshot: Snapshot) -> tuple[str, str]:
+    """The campaign's state in a word or two, and its colour."""
+    loop = snapshot.loop
+    failed, complete = facts.condition(loop, "Failed"), facts.condition(loop, "Complete")
+    if failed is not None:
+        return f"Failed: {failed.reason}", "bold red"
+    if complete is not None:
+        good = facts.exit_code(loop) == facts.TARGET_MET
+        return f"Complete: {complete.reason}", "bold green" if good else "bold yellow"
+    if facts.condition(loop, "Suspended") is not None:
+        return f"{loop.status.phase}, suspended", "yellow"
+    if facts.condition(loop, "PlateauDetected") is not None:
+        return f"{loop.status.phase}, pivot demanded", "yellow"
+    return loop.status.phase, "bold cyan"
+
+
+def panel(snapshot: Snapshot, subtitle: str = "") -> RenderableType:
+    """The rows in a frame, for a terminal."""
+    told, style = state(snapshot)
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(style="dim", no_wrap=True, min_width=11)
+    grid.add_column(overflow="fold")
+    for row in rows(snapshot, narrow=True):
+        grid.add_row(row.label, Text(row.text, style=row.style))
+    title = Text.assemble((words.line(snapshot.name), "bold"), "  ", (told, style))
+    time = Text(words.duration(snapshot.active_seconds), style="dim")
+    return Panel(
+        Group(grid),
+        title=title,
+        title_align="left",
+        subtitle=Text(subtitle, style="dim") if subtitle else time,
+        subtitle_align="right",
+        border_style="dim",
+    )
+
+
+def plain(snapshot: Snapshot) -> list[str]:
+    """The rows as lines, for a pipe."""
+    told, _ = state(snapshot)
+    lines = [Row("campaign", snapshot.name), Row("state", told), *rows(snapshot)]
+    return [f"{row.label:<12} {row.text}" for row in lines]
+
+
+def _trouble(snapshot: Snapshot) -> list[Row]:
+    """Conditions that a person should read."""
+    found = []
+    for one in snapshot.loop.status.conditions:
+        bad = "False" if one.type == "Accepted" else "True"
+        if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:
+            label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
+            style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
+            found.append(Row(label.get(one.type, one.type.lower()), words.clean(one.message or one.reason), style))
+    return found
+
+
+def _values(snapshot: Snapshot) -> list[Row]:
+    status = snapshot.loop.status
+    found = []
+    baseline, best, final = status.baseline, status.best, status.final
+    if baseline is not None:
+        noise = "deterministic" if baseline.deterministic else f"noise between runs {baseline.stddev:.2g}"
+        value = words.number(baseline.value, baseline.stddev)
+        found.append(Row("baseline", f"{value} ({noise}, {words.counted(baseline.n, 'run')})"))
+    if best is not None and baseline is not None and best.experiment != baseline.experiment:
+        told = words.interval(best.value, best.low, best.high)
+        won = words.gain(best.gain, baseline.value, (best.high - best.low) / 2)
+        unconfirmed = ", unconfirmed" if best.unconfirmed else ""
+        found.append(Row("best", f"{told}  gain {won}  {snapshot.short(best.experiment)}{unconfirmed}", "bold green"))
+    elif best is not None:
+        found.append(Row("best", "the baseline: nothing was kept yet"))
+    if final is not None:
+        told = words.interval(final.value, final.low, final.high)
+        met = "target confirmed" if final.met else "target missed"
+        found.append(Row("final", f"{told}  {met} by {words.counted(final.n, 'fresh run')}"))
+    return found
+
+
+def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
+    status, stall = snapshot.loop.status, snapshot.loop.spec.stall
+    found = []
+    direction = status.current_direction
+    if direction is not None:
+        changed = words.frame(direction.frame, snapshot.base_frame)
+        told = changed or words.line(direction.title, 60 if narrow else 160)
+        found.append(Row("direction", f"{snapshot.short(direction.name)}  {told}"))
+    found.append(
+        Row(
+            "iteration",
+            f"{status.iteration}  stale {status.stale_count} of {stall.pivot_after}  pivots {status.pivots}",
+        )
+    )
+    return found
+
+
+def spent(budget: Budget, used: Used, active: float) -> str:
+    """`47 of 400 runs, 0:46 of 30:00`: what is used, and the limits there are."""
+    told = [_of(used.runs, budget.runs, "runs")]
+    if budget.experiments is not None:
+        told.append(_of(used.experiments, budget.experiments, "experiments"))
+    limit = f" of {words.duration(budget.active_seconds)}" if budget.active_seconds is not None else ""
+    told.append(f"{words.duration(active)}{limit} active")
+    for name, spent_, limit_ in (
+        ("CPU s", used.cpu_seconds, budget.cpu_seconds),
+        ("GPU s", used.gpu_seconds, budget.gpu_seconds),
+        ("tokens", used.tokens, budget.tokens),
+        ("cost", used.cost, budget.cost),
+    ):
+        if limit_ is not None:
+            told.append(f"{spent_:.0f} of {limit_} {name}")
+    return ", ".join(told)
+
+
+def _of(used: int, limit: int | None, noun: str) -> str:
+    return f"{used} {noun}" if limit is None else f"{used} of {limit} {noun}"
+
+
+def _now(snapshot: Snapshot) -> str:
+    found = facts.running(snapshot)
+    if not found:
+        return "nothing"
+    more = f", and {len(found) - NOW_MAX} more" if len(found) > NOW_MAX else ""
+    return f"{', '.join(found[:NOW_MAX])}{more}"

@@ -1,0 +1,154 @@
+"""Who shows a running campaign: plain lines, or a live panel below the story.
+
+Made by `rloop run` and called by `rloop_operator.local.campaign` through its View protocol. A view must never stop a
+campaign: when nobody reads any more it falls silent, and the campaign goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from typing_extensions import override
+
+from rloop.actions import Event
+from rloop.observed import Observed
+from rloop_operator.cli import board, words
+from rloop_operator.cli.reading import Snapshot
+from rloop_operator.cli.story import Line, Story, progress, snapshot_of
+from rloop_operator.local.campaign import View
+
+SILENCE_SECONDS = 60.0
+"""After so long without a line, a log that people read shows that something still happens."""
+REFRESHES_PER_SECOND = 4
+
+
+class Sink(Protocol):
+    """Where the lines of a story go."""
+
+    def __call__(self, line: Line) -> None: ...
+
+
+class PlainView(View):
+    """One line an event, for a log, a pipe or NO_COLOR."""
+
+    def __init__(self) -> None:
+        self._story = Story()
+        self._observed: Observed | None = None
+        self._told_at = time.monotonic()
+        self._mute = False
+
+    @override
+    def event(self, event: Event) -> None:
+        self._story.heard(event)
+
+    @override
+    def update(self, observed: Observed) -> None:
+        self._observed = observed
+        for line in self._story.lines(observed):
+            self.tell(line)
+        if time.monotonic() - self._told_at > SILENCE_SECONDS:
+            self.tell(progress(snapshot_of(observed)))
+
+    def close(self) -> None:
+        """Tell what is left."""
+        if self._observed is not None:
+            for line in self._story.lines(self._observed, last=True):
+                self.tell(line)
+
+    def tell(self, line: Line) -> None:
+        """Show a line."""
+        self._told_at = time.monotonic()
+        if self._mute:
+            return
+        try:
+            self.show(line)
+        except BrokenPipeError:
+            self._mute = True
+            quiet_stdout()
+
+    def show(self, line: Line) -> None:
+        """Print a line."""
+        print(line.plain(), flush=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LiveView(PlainView):
+    """The story scrolls by, and below it stands where the campaign is now."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+        self._snapshot: Snapshot | None = None
+        self._seen_at = time.monotonic()
+        self._live = Live(
+            console=console,
+            get_renderable=self._panel,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        )
+
+    @override
+    def update(self, observed: Observed) -> None:
+        self._snapshot, self._seen_at = snapshot_of(observed), time.monotonic()
+        self._observed = observed
+        for line in self._story.lines(observed):
+            self.tell(line)
+
+    @override
+    def show(self, line: Line) -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(justify="right", style="dim", min_width=7, no_wrap=True)
+        grid.add_column(min_width=10, no_wrap=True, style=line.style)
+        grid.add_column(overflow="fold")
+        grid.add_row(words.duration(line.seconds), line.label, Text(line.text))
+        self._console.print(grid)
+
+    def _panel(self) -> RenderableType:
+        """Drawn four times a second by the thread of Live, from values that nobody changes."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return Text("starting …", style="dim")
+        return board.panel(snapshot, subtitle="Ctrl-C ends in order, the same command goes on")
+
+    @override
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    @override
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.close()
+        finally:
+            self._live.stop()
+
+
+def is_plain(console: Console, *, asked: bool) -> bool:
+    """Whether lines are wanted: asked for, no terminal, a dumb one, or NO_COLOR."""
+    return asked or not console.is_terminal or console.is_dumb_terminal or bool(os.environ.get("NO_COLOR"))
+
+
+def quiet_stdout() -> None:
+    """Nobody reads any more: what is still written, by us or when Python ends, goes nowhere."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
