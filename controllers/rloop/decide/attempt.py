@@ -6,9 +6,13 @@ is forgotten; so a Pending attempt without a workload was never started, and is 
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
+from rloop.decide import runs
+from rloop.decide.budget import overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures
 from rloop.observed import Exit, WorkloadState
@@ -18,13 +22,16 @@ INFRASTRUCTURE_LIMIT = 20
 
 NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost"})
 """Reasons of ends that we, or the machine, caused."""
+RETRY_SECONDS_MAX = 60
 
 
 def record(draft: Draft) -> None:
-    """Bring every running run's newest attempt up to date with its workload."""
+    """Bring every started run's newest attempt up to date with its workload."""
     for experiment, run in draft.runs():
         if run.phase == "Running":
             _record_run(draft, experiment, run)
+        elif run.phase == "Withdrawn" and run.attempts and run.attempts[-1].phase in ("Pending", "Running"):
+            _record_withdrawn(draft, experiment, run)
 
 
 def workload(draft: Draft, experiment: ResearchExperiment, run: Run, attempt: Attempt) -> Workload:
@@ -47,7 +54,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     state = draft.observed.workloads.get(wanted.name)
     if state is None:
         if attempt.phase == "Pending":
-            if not draft.finished and not draft.holding:
+            if not draft.finished and not draft.holding and _waited(draft, run):
                 draft.act(Start(wanted))
             return
         state = _vanished(draft, wanted)
@@ -62,8 +69,31 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
             update={"phase": "Verifying", "artifact_sha256": state.exit.artifact_sha256, "claimed": claimed}
         )
     else:
+        if ended.reason == "Hang":
+            limit = draft.spec.experiment.progress_deadline_seconds
+            draft.evidence(f"{wanted.name}: no step within {limit} s, ended as hung")
         run = _retried_or_failed(draft, experiment, run, ended)
     draft.write_run(experiment.metadata.name, run)
+
+
+def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
+    """A withdrawn run's attempt is ended by `cleanup`; what it used until then counts as spent."""
+    attempt = run.attempts[-1]
+    wanted = workload(draft, experiment, run, attempt)
+    state = draft.observed.workloads.get(wanted.name) or _vanished(draft, wanted)
+    if state.exit is not None:
+        ended = _ended(attempt, state, state.exit)
+        draft.write_run(
+            experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
+        )
+
+
+def _waited(draft: Draft, run: Run) -> bool:
+    """Whether the pause after the last lost attempt is over: 1, 2, 4, … seconds, or a dead node eats all attempts."""
+    lost = [one for one in run.attempts if one.phase == "Failed" and one.infrastructure]
+    ended = lost[-1].finished_at if lost else None
+    pause = min(RETRY_SECONDS_MAX, 2 ** (len(lost) - 1)) if lost else 0
+    return ended is None or draft.now >= ended + timedelta(seconds=pause)
 
 
 def _still_running(
@@ -72,7 +102,6 @@ def _still_running(
     deadline = draft.spec.experiment.progress_deadline_seconds
     if deadline is not None and state.step_age_seconds > deadline:
         draft.act(Stop(state.name, "Hang"))
-        draft.evidence(f"{state.name}: no step for {state.step_age_seconds:.0f} s (limit {deadline} s), ended as hung")
     if draft.suspended and draft.spec.suspend_policy == "Stop":
         draft.act(Stop(state.name, "Suspended"))
     if attempt.phase == "Pending":
@@ -113,6 +142,9 @@ def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, f
     if counted_failures(run.attempts) > draft.spec.experiment.backoff_limit:
         draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
+    again = run.model_copy(update={"attempts": [*run.attempts, Attempt(number=failed.number + 1)]})
+    draft.write_run(experiment.metadata.name, again)
+    if overdrawn(draft):
+        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})
     draft.tell("AttemptFailed", f"{told}; it is tried again", about=experiment.metadata.name, warning=True)
-    again = Attempt(number=failed.number + 1)
-    return run.model_copy(update={"attempts": [*run.attempts, again]})
+    return again

@@ -1,7 +1,7 @@
 """What the campaign has spent and set aside, and the end when nothing is left.
 
-A live attempt is counted with its reservation, a finished one with what it used; so the sum can pass a limit by no more
-than one reservation's rounding, whatever crashes in between.
+A live attempt is counted with its reservation, a finished one with what it used, and no attempt starts that does not
+fit; so the sum passes a limit only by what attempts use beyond their reservation, whatever crashes in between.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def account(draft: Draft) -> None:
     used = _used(draft)
     old = draft.status.budget.used
     same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
-    unchanged = same and draft.status == draft.loop.status and not exhausted_of(draft, used)
+    unchanged = same and draft.status == draft.loop.status
     if not unchanged and used != old:
         draft.write(budget=BudgetStatus(used=used))
 
@@ -37,12 +37,7 @@ def active_seconds(clock: Clock, now: datetime) -> float:
 
 def exhausted(draft: Draft) -> str | None:
     """The first limit under which no new session may start; None while all have room."""
-    return exhausted_of(draft, _used(draft))
-
-
-def exhausted_of(draft: Draft, used: Used) -> str | None:
-    """As `exhausted`, for this use."""
-    budget = draft.spec.budget
+    budget, used = draft.spec.budget, _used(draft)
     limits: tuple[tuple[str, float, float | Decimal | None], ...] = (
         ("runs", used.runs, budget.runs),
         ("experiments", used.experiments, budget.experiments),
@@ -60,11 +55,23 @@ def affordable(draft: Draft, reservation: Reservation) -> bool:
     budget, used = draft.spec.budget, _used(draft)
     if budget.active_seconds is not None and used.active_seconds >= budget.active_seconds:
         return False
-    if budget.runs is not None and used.runs + reservation.runs > budget.runs:
-        return False
-    if budget.cpu_seconds is not None and used.cpu_seconds + reservation.cpu_seconds > budget.cpu_seconds:
-        return False
-    return budget.gpu_seconds is None or used.gpu_seconds + reservation.gpu_seconds <= budget.gpu_seconds
+    return _too_much(draft, used, reservation) is None
+
+
+def overdrawn(draft: Draft) -> bool:
+    """Whether what is spent and reserved passes a limit: then no further attempt of a run may start."""
+    return _too_much(draft, _used(draft), Reservation(runs=0)) is not None
+
+
+def _too_much(draft: Draft, used: Used, more: Reservation) -> str | None:
+    """The first limit that is passed when this is added."""
+    budget = draft.spec.budget
+    limits: tuple[tuple[str, float, int | None], ...] = (
+        ("runs", used.runs + more.runs, budget.runs),
+        ("cpuSeconds", used.cpu_seconds + more.cpu_seconds, budget.cpu_seconds),
+        ("gpuSeconds", used.gpu_seconds + more.gpu_seconds, budget.gpu_seconds),
+    )
+    return next((name for name, spent, limit in limits if limit is not None and spent > limit), None)
 
 
 def reservation(draft: Draft) -> Reservation:
@@ -86,9 +93,10 @@ def end(draft: Draft) -> None:
     queued = any(run.phase == "Queued" for _, run in draft.runs()) or bool(draft.open_candidates())
     if queued and affordable(draft, reservation(draft)):
         return
-    if limit is None and (not queued or draft.status.baseline is None):
+    if limit is None and queued:
+        limit = _too_much(draft, _used(draft), reservation(draft))
+    if limit is None:
         return
-    limit = limit or "cpuSeconds"
     for one in draft.open_candidates():
         withdraw_experiment(draft, one.metadata.name, "BudgetExhausted", f"withdrawn: spec.budget.{limit} is used up")
     told = f"spec.budget.{limit} is used up"
@@ -134,7 +142,7 @@ def _spent(run: Run, reserved: Reservation) -> tuple[float, float]:
     """CPU and GPU seconds of a run: measured for what ended, reserved for what is live."""
     cpu = sum(one.usage.cpu_seconds for one in run.attempts)
     gpu = sum(one.usage.gpu_seconds for one in run.attempts)
-    if run.phase == "Running":
+    if run.attempts and run.attempts[-1].phase in ("Pending", "Running"):
         cpu += reserved.cpu_seconds
         gpu += reserved.gpu_seconds
     return cpu, gpu

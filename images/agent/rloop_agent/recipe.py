@@ -46,8 +46,7 @@ def render(space: Space, original: str, document: Mapping[str, Any], values: Poi
     """The recipe's new text: `document` with the point's values, laid out like `original`."""
     try:
         changed = space.write(document, values)
-    except (AttributeError, TypeError) as error:
-        # A key such as a.b where a is no mapping.
+    except ValueError as error:
         raise BadRecipe(f"{space.file}: the keys of space.yaml do not fit the file: {error}") from error
     if not _is_json(space):
         return _yaml_dump(changed)

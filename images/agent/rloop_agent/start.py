@@ -48,7 +48,8 @@ def look(space: Space, context: Context, task: TaskFiles) -> Start:
     known = _task_point(space, task)
     changed = dict(context.incumbent.files)
     try:
-        start = _start(space, "incumbent", changed, task, known)
+        # By its name: a keep in mid-session would make "incumbent" mean other files than these.
+        start = _start(space, context.incumbent.name, changed, task, known)
     except recipe.BadRecipe as error:
         if not changed:
             raise

@@ -7,11 +7,10 @@ campaign: when nobody reads any more it falls silent, and the campaign goes on.
 from __future__ import annotations
 
 import os
-import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -20,21 +19,18 @@ from rich.text import Text
 from typing_extensions import override
 
 from rloop.actions import Event
+from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Observed
-from rloop_operator.cli import board, words
+from rloop_operator.cli import board, result, words
+from rloop_operator.cli.guard import quiet_stdout
 from rloop_operator.cli.reading import Snapshot
 from rloop_operator.cli.story import Line, Story, progress, snapshot_of
 from rloop_operator.local.campaign import View
+from rloop_operator.local.folder import RunFolder
 
 SILENCE_SECONDS = 60.0
 """After so long without a line, a log that people read shows that something still happens."""
 REFRESHES_PER_SECOND = 4
-
-
-class Sink(Protocol):
-    """Where the lines of a story go."""
-
-    def __call__(self, line: Line) -> None: ...
 
 
 class PlainView(View):
@@ -45,6 +41,12 @@ class PlainView(View):
         self._observed: Observed | None = None
         self._told_at = time.monotonic()
         self._mute = False
+
+    def begin(self, loop: ResearchLoop, layout: RunFolder) -> None:
+        """Say what is about to run, and where."""
+        limits = board.spent(loop.spec.budget, loop.status.budget.used, 0)
+        self.say(f"{words.line(loop.metadata.name)}: {words.goal(loop.spec.objective)}; budget {limits}")
+        self.say(f"run folder {result.shown(layout.root)}")
 
     @override
     def event(self, event: Event) -> None:
@@ -67,10 +69,17 @@ class PlainView(View):
     def tell(self, line: Line) -> None:
         """Show a line."""
         self._told_at = time.monotonic()
+        self._guarded(lambda: self.show(line))
+
+    def say(self, text: str) -> None:
+        """Print a sentence that is no part of the story."""
+        self._guarded(lambda: print(text, flush=True))
+
+    def _guarded(self, write: Callable[[], None]) -> None:
         if self._mute:
             return
         try:
-            self.show(line)
+            write()
         except BrokenPipeError:
             self._mute = True
             quiet_stdout()
@@ -95,7 +104,6 @@ class LiveView(PlainView):
         super().__init__()
         self._console = console
         self._snapshot: Snapshot | None = None
-        self._seen_at = time.monotonic()
         self._live = Live(
             console=console,
             get_renderable=self._panel,
@@ -105,7 +113,7 @@ class LiveView(PlainView):
 
     @override
     def update(self, observed: Observed) -> None:
-        self._snapshot, self._seen_at = snapshot_of(observed), time.monotonic()
+        self._snapshot = snapshot_of(observed)
         self._observed = observed
         for line in self._story.lines(observed):
             self.tell(line)
@@ -144,11 +152,3 @@ class LiveView(PlainView):
 def is_plain(console: Console, *, asked: bool) -> bool:
     """Whether lines are wanted: asked for, no terminal, a dumb one, or NO_COLOR."""
     return asked or not console.is_terminal or console.is_dumb_terminal or bool(os.environ.get("NO_COLOR"))
-
-
-def quiet_stdout() -> None:
-    """Nobody reads any more: what is still written, by us or when Python ends, goes nowhere."""
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)

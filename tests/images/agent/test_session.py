@@ -277,7 +277,7 @@ def test_an_incumbents_other_files_are_repeated() -> None:
     gateway = FakeGateway(a_context(incumbent=Incumbent(name="demo-i0000-e1", files=files)))
     go(gateway)
     assert {request.files["train.py"] for request in gateway.requests.values()} == {"print(2)\n"}
-    assert {request.parent for request in gateway.requests.values()} == {"incumbent"}
+    assert {request.parent for request in gateway.requests.values()} == {gateway.context().incumbent.name}
 
 
 def test_an_incumbent_outside_the_space_is_left_aside_for_the_task() -> None:

@@ -1,0 +1,161 @@
+"""The command `rloop`: its verbs and their options.
+
+The console script starts `main`. Only the grammar stands here; a verb's module is imported when it is called, so that
+`rloop status` and `rloop --help` answer at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rloop_operator.cli.guard import Commands, quiet_stdout
+from rloop_operator.cli.output import Format
+
+app = typer.Typer(
+    name="rloop",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    help="Autonomous research campaigns that keep only gains that are real.",
+    epilog="Exit codes: 0 target met (or done), 2 bad input, 3 ended without the target, 130 interrupted.",
+)
+
+Dir = Annotated[
+    Path | None,
+    typer.Option("--dir", metavar="DIR", help="The run folder; without it, the only one below ./runs."),
+]
+Output = Annotated[Format, typer.Option("--output", "-o", help="How it is printed.")]
+
+
+class Target(StrEnum):
+    """`--for`."""
+
+    LOCAL = "local"
+    CLUSTER = "cluster"
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        print(f"rloop {version_of('rloop')}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="The manifest of a ResearchLoop.")],
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="The run folder; without it, runs/NAME.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Makes the seeds of a new campaign the same every time.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
+) -> None:
+    """Run a campaign on this machine, or go on with it.
+
+    Ctrl-C ends in order, a second one at once; the same command goes on. A finished campaign prints its result.
+    """
+    from rloop_operator.cli.run import run as run_campaign
+
+    raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
+
+
+@app.command()
+def status(folder: Dir = None, output: Output = Format.TABLE) -> None:
+    """Where the campaign stands."""
+    from rloop_operator.cli.status import status as show_status
+
+    show_status(folder, output)
+
+
+@app.command()
+def experiments(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One experiment in detail.", show_default=False)
+    ] = None,
+    folder: Dir = None,
+    output: Output = Format.TABLE,
+    everything: Annotated[bool, typer.Option("--all", help="Also those of long ago that were not kept.")] = False,
+) -> None:
+    """What was tried, and what came of it; with NAME, its runs, its changes and its verdict."""
+    if name is None:
+        from rloop_operator.cli.experiments import experiments as show_experiments
+
+        show_experiments(folder, output, everything=everything)
+    else:
+        from rloop_operator.cli.detail import detail
+
+        detail(name, folder, output)
+
+
+@app.command()
+def directions(folder: Dir = None, output: Output = Format.TABLE) -> None:
+    """The directions that were tried."""
+    from rloop_operator.cli.directions import directions as show_directions
+
+    show_directions(folder, output)
+
+
+@app.command()
+def findings(folder: Dir = None, output: Output = Format.TABLE) -> None:
+    """What was found out: kept gains, and statements of agents with their evidence."""
+    from rloop_operator.cli.findings import findings as show_findings
+
+    show_findings(folder, output)
+
+
+@app.command()
+def logs(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="A session, experiment, run, attempt or verification; without it, the orchestrator.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Dir = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the campaign ends.")] = False,
+) -> None:
+    """What the orchestrator did, or what a workload printed."""
+    from rloop_operator.cli.logs import logs as show_logs
+
+    show_logs(name, folder, follow=follow)
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop.")],
+    target: Annotated[Target, typer.Option("--for", help="Where it is to run.")] = Target.LOCAL,
+) -> None:
+    """Check a manifest and the folders it names; every problem at once."""
+    from rloop_operator.cli.validate import validate as check
+
+    check(file, target.value)
+
+
+def main() -> None:
+    """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that knows no ± is no reason to fail.
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
+    try:
+        app()
+    except BrokenPipeError:
+        quiet_stdout()

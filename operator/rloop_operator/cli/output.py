@@ -1,0 +1,94 @@
+"""How something is printed: a rich console on a terminal, plain text elsewhere, JSON and YAML for programs.
+
+Called by every command. Piped output holds no control character and is never cut to a width.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rloop_operator.cli.words import line
+
+
+class Format(StrEnum):
+    """`-o`."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def console() -> Console:
+    """For stdout. Nothing that is printed is markup: titles are written by agents."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def is_rich(output: Console) -> bool:
+    """Whether frames and colours make sense."""
+    return output.is_terminal and not output.is_dumb_terminal and not os.environ.get("NO_COLOR")
+
+
+def document(value: BaseModel) -> dict[str, Any]:
+    """An object as Kubernetes would print it: camelCase, and nothing where there is nothing."""
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def emit(value: object, form: Format) -> None:
+    """Print a document as JSON or YAML."""
+    if form is Format.YAML:
+        import yaml
+
+        sys.stdout.write(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100))
+    else:
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def listed(items: Iterable[BaseModel]) -> dict[str, Any]:
+    """Several objects as kubectl prints them."""
+    return {"apiVersion": "v1", "kind": "List", "items": [document(one) for one in items]}
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> None:
+    """Print a table; the last column takes the room that is left."""
+    output, to_the_right = console(), frozenset(right)
+    if not is_rich(output):
+        for text in columns(headings, rows, to_the_right):
+            print(text)
+        return
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for index, heading in enumerate(headings):
+        last = index == len(headings) - 1
+        shown.add_column(
+            heading,
+            justify="right" if index in to_the_right else "left",
+            no_wrap=not last,
+            overflow="fold" if last else "ellipsis",
+        )
+    for row in rows:
+        shown.add_row(*(Text(line(cell)) for cell in row))
+    output.print(shown)
+
+
+def columns(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()
+) -> list[str]:
+    """Aligned plain text, as kubectl prints it."""
+    cells = [[line(cell) for cell in row] for row in (headings, *rows)]
+    widths = [max(len(row[index]) for row in cells) for index in range(len(headings))]
+    return [
+        "   ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    ]

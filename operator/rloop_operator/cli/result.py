@@ -1,0 +1,137 @@
+"""What came out of a campaign: the last thing that `rloop run` prints.
+
+Called when a campaign ends, when it is interrupted, and when a finished run folder is run again.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from rloop.api.experiment import Attempt
+from rloop_operator.cli import board, facts, words
+from rloop_operator.cli.reading import Found, Snapshot
+
+
+def lines(found: Found) -> Iterator[str]:
+    """The result as plain lines; the first says how it ended."""
+    snapshot = found.snapshot
+    yield headline(snapshot)
+    yield ""
+    for row in _rows(snapshot):
+        yield f"  {row.label:<10} {row.text}"
+    where = shown(found.folder.root)
+    yield f"  {'folder':<10} {where}"
+    yield ""
+    yield from _next(snapshot, where)
+
+
+def headline(snapshot: Snapshot) -> str:
+    """How it ended, in one line."""
+    loop = snapshot.loop
+    failed, complete = facts.condition(loop, "Failed"), facts.condition(loop, "Complete")
+    if failed is not None:
+        return f"Failed ({failed.reason})"
+    if complete is None:
+        return "Interrupted: nothing is lost, and the same command goes on"
+    told = words.clean(complete.message).replace(f"{snapshot.name}-", "")
+    if complete.reason == "TargetMetByBaseline":
+        return f"Target met by the untouched task: {told}"
+    if facts.exit_code(loop) == facts.TARGET_MET:
+        return f"Target met: {told}"
+    goal = "ended without the target" if loop.spec.objective.target is not None else "ended"
+    return f"{goal.capitalize()} ({complete.reason}): {told}"
+
+
+def failure(found: Found) -> Iterator[str]:
+    """Why the campaign failed, with the last words of what failed; for stderr."""
+    snapshot = found.snapshot
+    failed = facts.condition(snapshot.loop, "Failed")
+    if failed is None:
+        return
+    yield f"{failed.reason}: {words.clean(failed.message)}"
+    for experiment in snapshot.ordered():
+        last = facts.last_failure(experiment)
+        if last is None:
+            continue
+        run, work = last
+        letter = "a" if isinstance(work, Attempt) else "v"
+        name = f"{experiment.metadata.name}-r{run.number}-{letter}{work.number}"
+        tail = words.clean(work.log_tail if isinstance(work, Attempt) else work.message).rstrip()
+        if tail:
+            yield ""
+            yield f"the end of {shown(found.folder.workload_log(name))}:"
+            yield from (f"  {one}" for one in tail.splitlines())
+        return
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be told."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
+    loop = snapshot.loop
+    status, objective = loop.status, loop.spec.objective
+    yield board.Row("goal", words.goal(objective))
+    baseline, best, final = status.baseline, status.best, status.final
+    if baseline is not None:
+        noise = "deterministic" if baseline.deterministic else f"noise between runs {baseline.stddev:.2g}"
+        yield board.Row("baseline", f"{words.number(baseline.value, baseline.stddev)}, {noise}")
+    if best is not None and baseline is not None and best.experiment != baseline.experiment:
+        unit = (best.high - best.low) / 2
+        experiment = snapshot.experiments.get(best.experiment)
+        title = f"  {words.line(experiment.spec.title, 60)}" if experiment is not None else ""
+        yield board.Row("best", f"{snapshot.short(best.experiment)}{title}")
+        source = "its only run, unconfirmed" if best.unconfirmed else f"{words.counted(best.n, 'run')} after the one that selected it"
+        yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
+        if best.claimed is not None:
+            gap = best.claimed - best.value
+            yield board.Row(
+                "claimed", f"{words.number(best.claimed, unit)} by the experiment itself ({_difference(gap, unit)})"
+            )
+        yield board.Row("gain", f"{words.gain(best.gain, baseline.value, unit)} over the baseline")
+    elif best is not None:
+        yield board.Row("best", "the baseline: no change of it was a gain that is certain enough to keep")
+    if final is not None:
+        gap = _difference(final.gap, (final.high - final.low) / 2)
+        told = words.interval(final.value, final.low, final.high)
+        yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {gap})")
+    yield from _way(snapshot)
+
+
+def _difference(gap: float, unit: float) -> str:
+    told = words.number(abs(gap), unit)
+    return "no difference" if not float(told) else f"{'+' if gap > 0 else '-'}{told}"
+
+
+def _way(snapshot: Snapshot) -> Iterator[board.Row]:
+    """What was tried, and what it took."""
+    status = snapshot.loop.status
+    kept = snapshot.experiments.get(status.best.experiment) if status.best is not None else None
+    if kept is not None and kept.spec.frame:
+        told = words.frame(kept.spec.frame, snapshot.base_frame)
+        name = snapshot.short(kept.spec.direction) if kept.spec.direction else "the first direction"
+        yield board.Row("direction", f"{name}  {told or 'the frame it started in'}")
+    yield board.Row("tried", facts.counts(snapshot))
+    pivots = words.counted(status.pivots, "pivot")
+    iterations = words.counted(status.iteration, "iteration")
+    used = board.spent(snapshot.loop.spec.budget, status.budget.used, snapshot.active_seconds)
+    yield board.Row("spent", f"{used}, {iterations}, {pivots}")
+
+
+def _next(snapshot: Snapshot, where: str) -> Iterator[str]:
+    """Commands that can be pasted."""
+    folder = f"--dir {shlex.quote(where)}"
+    status = snapshot.loop.status
+    best = snapshot.short(status.best.experiment) if status.best is not None else None
+    yield "next:"
+    if best is not None and not best.startswith("b"):
+        yield f"  rloop experiments {best} {folder}   # its changes and its runs"
+    yield f"  rloop experiments {folder}   # all that was tried"
+    yield f"  rloop directions {folder}   # the frames that were tried"
+
+

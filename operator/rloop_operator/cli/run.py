@@ -1,0 +1,73 @@
+"""`rloop run`: one campaign from its manifest to its end, shown as it goes.
+
+Called by the command line. The campaign itself is `rloop_operator.local.campaign`'s business; here it gets a folder,
+a log, somebody who shows it, and an exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from rloop import standing
+from rloop.admit.loop import advice, unsupported
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import BadInput
+from rloop_operator.cli import facts, result
+from rloop_operator.cli.guard import complain, crash_reports_in
+from rloop_operator.cli.orchestrator_log import LoggedView, logging_to
+from rloop_operator.cli.output import console
+from rloop_operator.cli.reading import RUNS, look
+from rloop_operator.cli.views import LiveView, PlainView, is_plain
+from rloop_operator.local import campaign
+from rloop_operator.local.folder import RunFolder
+from rloop_operator.manifest import check_folders, load
+
+
+def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> int:
+    """Run the campaign; the exit code."""
+    loop = load(file)
+    base = file.absolute().parent
+    layout = RunFolder.at(folder or RUNS / loop.metadata.name)
+    if not layout.exists():
+        _check(loop, base)
+    ended = layout.exists() and _is_finished(layout)
+    if not ended:
+        crash_reports_in(layout.logs)
+        for one in advice(loop, "local"):
+            complain(f"note: {one}")
+    _campaign(loop, layout, base, seed, plain=plain, silent=ended)
+    return _tell_result(layout)
+
+
+def _check(loop: ResearchLoop, base: Path) -> None:
+    """Before a folder is made: a manifest that cannot run leaves nothing behind."""
+    problems = [*unsupported(loop, "local"), *check_folders(loop, base)]
+    if problems:
+        raise BadInput(*problems)
+
+
+def _is_finished(layout: RunFolder) -> bool:
+    return standing.finished(look(layout.root).snapshot.loop)
+
+
+def _campaign(
+    loop: ResearchLoop, layout: RunFolder, base: Path, seed: int | None, *, plain: bool, silent: bool
+) -> None:
+    output = console()
+    view = PlainView() if is_plain(output, asked=plain) else LiveView(output)
+    if not silent:
+        view.begin(loop, layout)
+    with logging_to(layout.logs / "orchestrator.jsonl"), view:
+        asyncio.run(campaign.run(loop, layout.root, base, LoggedView(view), seed=seed))
+
+
+def _tell_result(layout: RunFolder) -> int:
+    found = look(layout.root)
+    code = facts.exit_code(found.snapshot.loop)
+    print()
+    for text in result.lines(found):
+        print(text)
+    for text in result.failure(found):
+        complain(text)
+    return code
