@@ -6,7 +6,8 @@ Looks at the stored objects and not at the draft: a workload may be forgotten on
 from __future__ import annotations
 
 from rloop import names
-from rloop.actions import Remove, Stop
+from rloop.actions import Remove, Start, Stop, Workload
+from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import LayerStatus
 from rloop.decide import runs
 from rloop.decide.draft import Draft
@@ -24,37 +25,57 @@ def clean(draft: Draft) -> None:
         if state.exit is None:
             if name not in wanted:
                 draft.act(Stop(name, "Withdrawn"))
-        elif name in recorded or name not in wanted:
+        elif name in recorded:
             draft.act(Remove(name))
+    _start_only_what_is_live(draft)
 
 
 def _stored(draft: Draft) -> tuple[set[str], set[str]]:
-    """Names of the workloads that stored statuses want, and of those whose end they record."""
+    """Names of the workloads that stored statuses want, and of those whose end is in a status or in none's interest.
+
+    The attempt of a withdrawn run is in neither until its end is recorded: what it used was spent.
+    """
     wanted: set[str] = set()
-    recorded: set[str] = set()
+    pending: set[str] = set()
     for experiment in draft.observed.experiments.values():
         for run in experiment.status.runs:
             live = run.phase in runs.LIVE
             for attempt in run.attempts:
-                name = names.attempt(experiment.metadata.name, run.number, attempt.number)
-                (wanted if live and attempt.phase not in OVER else recorded).add(name)
+                if attempt.phase not in OVER:
+                    name = names.attempt(experiment.metadata.name, run.number, attempt.number)
+                    (wanted if live else pending).add(name)
             for one in run.verifications:
-                name = names.verification(experiment.metadata.name, run.number, one.number)
-                (wanted if live and one.phase not in OVER else recorded).add(name)
+                if live and one.phase not in OVER:
+                    wanted.add(names.verification(experiment.metadata.name, run.number, one.number))
     for iteration in draft.observed.iterations.values():
         for session in iteration.status.sessions:
-            over = session.phase in ("Finished", "Failed")
-            for attempt_number in range(1, session.attempt + 1):
-                last = attempt_number == session.attempt
-                name = names.agent(session.name, attempt_number)
-                (wanted if last and not over else recorded).add(name)
-    return wanted, recorded
+            if session.phase not in ("Finished", "Failed"):
+                wanted.add(names.agent(session.name, session.attempt))
+    return wanted, set(draft.observed.workloads) - wanted - pending
+
+
+def _start_only_what_is_live(draft: Draft) -> None:
+    """Drop the starts that a later step of this very decision made pointless."""
+    live = {(one.metadata.name, run.number) for one, run in draft.runs() if run.phase in runs.LIVE}
+    sessions = (one for it in draft.iterations.values() for one in it.status.sessions)
+    pending = {names.agent(one.name, one.attempt) for one in sessions if one.phase == "Pending"}
+    draft.actions = [
+        one
+        for one in draft.actions
+        if not isinstance(one, Start)
+        or (one.workload.name in pending if one.workload.role == "agent" else _of_run(one.workload) in live)
+    ]
+
+
+def _of_run(workload: Workload) -> tuple[str, int]:
+    return workload.owner, workload.run
 
 
 def _close(draft: Draft) -> None:
     """After the end nothing is open: what was not decided is withdrawn, and sessions are over."""
-    for one in draft.open_candidates():
-        withdraw_experiment(draft, one.metadata.name, "LoopFinished", "withdrawn: the campaign ended")
+    for name, one in list(draft.experiments.items()):
+        if one.status.phase not in TERMINAL_PHASES:
+            withdraw_experiment(draft, name, "LoopFinished", "withdrawn: the campaign ended")
     for experiment, run in draft.runs():
         if run.phase in runs.OPEN:
             ended = run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})

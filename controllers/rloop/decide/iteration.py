@@ -19,10 +19,11 @@ from rloop.api.iteration import (
     SessionSpec,
     SessionStatus,
 )
-from rloop.decide import runs
+from rloop.decide import plateau, runs
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted
 from rloop.decide.draft import Draft
+from rloop.decide.judge import concluding
 
 OVER = frozenset({"Finished", "Failed"})
 GRACE_SECONDS = 30
@@ -65,17 +66,20 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
     ended = {"finished_at": draft.now, "log_tail": tail}
     if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
         why = "Completed" if done else reason
+        if why == "NoProgress":
+            draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
         draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
         return
-    _replace_or_fail(draft, name, session, reason, ended)
+    lost = reason in ("Lost", "HeartbeatMissed") or (exit_ is not None and exit_.infrastructure)
+    _replace_or_fail(draft, name, session, reason, {**ended, "infrastructure": lost})
 
 
 def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: str, ended: dict[str, object]) -> None:
     if session.attempt > draft.spec.watchdog.restart_limit:
-        draft.tell("AgentFailed", f"{session.name}: {reason}, and no restart is left", about=name, warning=True)
-        lost = reason in ("Lost", "HeartbeatMissed")
-        failed = {**ended, "phase": "Failed", "reason": reason, "infrastructure": lost}
-        draft.write_session(name, session.model_copy(update=failed))
+        told = f"{session.name}: {reason}, and no restart is left"
+        draft.tell("AgentFailed", told, about=name, warning=True)
+        draft.evidence(told)
+        draft.write_session(name, session.model_copy(update={**ended, "phase": "Failed", "reason": reason}))
         return
     again = {
         "phase": "Pending",
@@ -90,9 +94,14 @@ def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: st
 
 
 def settle(draft: Draft) -> None:
-    """Settle the iterations whose sessions ended and whose experiments are all terminal."""
+    """Settle the iterations whose sessions ended and whose experiments are all terminal.
+
+    An end counts once it is stored: it is seen later than the experiments were read, and the last one of a session may
+    have come between.
+    """
     for name, iteration in list(draft.iterations.items()):
-        if iteration.status.phase == "Settled" or any(one.phase not in OVER for one in iteration.status.sessions):
+        sessions = draft.observed.iterations[name].status.sessions
+        if iteration.status.phase == "Settled" or any(one.phase not in OVER for one in sessions):
             continue
         own = experiments_of(draft, iteration)
         if any(one.status.phase not in TERMINAL_PHASES for one in own):
@@ -126,7 +135,10 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
 
 def open_next(draft: Draft) -> None:
     """Open the next iteration: fresh sessions that get only what they need."""
-    if draft.holding or draft.status.baseline is None or draft.status.phase == "Concluding" or exhausted(draft):
+    if draft.holding or draft.status.baseline is None or concluding(draft) or exhausted(draft):
+        return
+    # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
+    if draft.generation != draft.loop.status.generation or plateau.due(draft):
         return
     if any(one.phase not in OVER for it in draft.iterations.values() for one in it.status.sessions):
         return
@@ -176,14 +188,14 @@ def _allowance(draft: Draft) -> int:
 
 
 def _paused_long_enough(draft: Draft) -> bool:
-    """After sessions that proposed nothing we wait 1, 2, 4, … seconds: a broken agent must not start in a hot loop."""
+    """After iterations that came to nothing we wait 1, 2, 4, … seconds: what is broken must not start in a hot loop."""
     settled = sorted(
         (one for one in draft.iterations.values() if one.status.settled_at is not None),
         key=lambda one: one.spec.number,
     )
     empty = 0
     for one in reversed(settled):
-        if experiments_of(draft, one):
+        if experiments_of(draft, one) and one.status.outcome != "Void":
             break
         empty += 1
     if not empty:

@@ -31,15 +31,22 @@ from rloop.decide.acceptance import (
 )
 from rloop.decide.draft import Draft
 from rloop.decide.plateau import withdraw_experiment
+from rloop.standing import kept_number
 
-PHASE_OF_REASON = {"CheckFailed": "Invalid", "VerdictMissing": "Invalid", "VerdictMalformed": "Invalid"}
-"""A run that ended so makes its experiment Invalid; any other failure makes it Failed."""
+PHASE_OF_REASON = {
+    "CheckFailed": "Invalid",
+    "VerdictMissing": "Invalid",
+    "VerdictMalformed": "Invalid",
+    "BudgetExhausted": "Withdrawn",
+}
+"""What a run that ended so makes of its experiment; any other failure makes it Failed."""
 
 
 def judge(draft: Draft) -> None:
     """Judge every open candidate that has no live run, in order of proposal."""
     if draft.status.baseline is None or draft.incumbent is None:
         return
+    keeps = draft.keeps
     for experiment in draft.open_candidates():
         name = experiment.metadata.name
         if not experiment.status.runs:
@@ -48,14 +55,14 @@ def judge(draft: Draft) -> None:
         broken = next((run for run in experiment.status.runs if run.phase == "Failed"), None)
         if broken is not None:
             _give_up(draft, experiment, broken)
-        elif runs.any_open(experiment) or _concluding(draft):
+        elif runs.any_open(experiment) or concluding(draft) or draft.keeps > keeps:
             _show_phase(draft, experiment)
         else:
             _judge_one(draft, experiment)
     _refresh_best(draft)
 
 
-def _concluding(draft: Draft) -> bool:
+def concluding(draft: Draft) -> bool:
     """While fresh runs of the incumbent are made, it stays the incumbent."""
     return draft.incumbent is not None and runs.any_open(draft.incumbent, ("final",))
 
@@ -140,8 +147,9 @@ def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: Resea
         return
     draft.write_experiment(name, runs=asked, phase="Running")
     coming = sum(run.phase in runs.OPEN for run in runs.of_kind(incumbent, "reference"))
-    if more.reference > coming:
-        with_reference = runs.add(incumbent, "reference", more.reference - coming, uid)
+    wanted = min(more.reference - coming, runs.room_for_references(incumbent))
+    if wanted > 0:
+        with_reference = runs.add(incumbent, "reference", wanted, uid)
         draft.write_experiment(incumbent.metadata.name, runs=with_reference)
 
 
@@ -186,7 +194,7 @@ def _would_have_been_kept(draft: Draft, experiment: ResearchExperiment, incumben
     older = draft.experiments.get(experiment.spec.incumbent or "")
     if older is None or older.metadata.name == incumbent.metadata.name:
         return False
-    return isinstance(_compare(draft, experiment, older), Keep)
+    return isinstance(_compare(draft, experiment, older), Keep) and _broken_guardrail(draft, experiment) is None
 
 
 def _broken_guardrail(draft: Draft, experiment: ResearchExperiment) -> str | None:
@@ -241,7 +249,7 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
 
 def _show_phase(draft: Draft, experiment: ResearchExperiment) -> None:
     phases = {run.phase for run in experiment.status.runs}
-    shown = "Verifying" if "Verifying" in phases else "Running" if "Running" in phases or len(phases) > 1 else "Queued"
+    shown = "Verifying" if "Verifying" in phases else "Running" if runs.started(experiment) else "Queued"
     if shown != experiment.status.phase:
         draft.write_experiment(experiment.metadata.name, phase=shown)
 
@@ -266,7 +274,7 @@ def _refresh_best(draft: Draft) -> None:
             value=value,
             low=low,
             high=high,
-            gain=sign * (value - baseline.value),
+            gain=sign * (value - baseline.value) if kept_number(incumbent) else 0.0,
             claimed=fmean(claims) if claims else None,
             n=len(found),
             unconfirmed=verdict is not None and verdict.unconfirmed,

@@ -1,7 +1,8 @@
 """The watchdog's patrol (layer 1): which sessions are silent, and which beat but get nowhere.
 
 Alive is not progress: both are judged, by the operator's own monotonic clock. The patrol restarts and nudges; it never
-does the worker's work.
+does the worker's work. A process that takes its time to end is asked again in every pass; what was done about it is
+noted once, by `iteration.record`, when its end is seen.
 """
 
 from __future__ import annotations
@@ -53,7 +54,6 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     limit = watchdog.heartbeat_seconds * watchdog.missed_heartbeats
     if beat.age_seconds > limit:
         draft.act(Stop(workload, "HeartbeatMissed"))
-        draft.evidence(f"{workload}: silent for {beat.age_seconds:.0f} s (limit {limit} s), ended and replaced")
         return True
     if beat.round_age_seconds > watchdog.progress_seconds * (session.nudges + 1):
         _nudge(draft, iteration, session, workload, beat.round_age_seconds)
@@ -63,7 +63,6 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
 def _nudge(draft: Draft, iteration: ResearchIteration, session: SessionStatus, workload: str, age: float) -> None:
     if session.nudges >= draft.spec.watchdog.max_nudges:
         draft.act(Stop(workload, "NoProgress"))
-        draft.evidence(f"{workload}: no round for {age:.0f} s after {session.nudges} nudges, ended")
         return
     draft.act(Nudge(session.name, f"no round for {age:.0f} s: go on with the next proposal, or finish"))
     draft.write_session(iteration.metadata.name, session.model_copy(update={"nudges": session.nudges + 1}))

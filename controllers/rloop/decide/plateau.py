@@ -27,7 +27,8 @@ def stale_count(draft: Draft) -> int:
 def count(draft: Draft) -> None:
     """Write the counters that are derived, and say when a person should look."""
     stale = stale_count(draft)
-    draft.write(stale_count=stale, generation=draft.generation)
+    newest = max((one.spec.number for one in draft.iterations.values()), default=0)
+    draft.write(stale_count=stale, generation=draft.generation, iteration=newest)
     if stale >= draft.spec.stall.attention_after:
         told = f"{stale} stale iterations since the newest keep: a look at direction or boundaries may help"
         if not draft.is_true("NeedsAttention"):
@@ -48,7 +49,7 @@ def pivot(draft: Draft) -> None:
     asked = bool(requested) and requested != draft.status.last_handled.pivot
     if draft.status.baseline is None or draft.status.phase == "Concluding":
         return
-    if not asked and not _plateau(draft):
+    if not asked and not due(draft):
         return
     number = draft.status.pivots + 1
     why = "requested by the director" if asked else f"{stale_count(draft)} stale iterations"
@@ -58,9 +59,9 @@ def pivot(draft: Draft) -> None:
     draft.act(Append(f"pivot/{number}", "pivot", {"number": number, "why": why}))
 
 
-def _plateau(draft: Draft) -> bool:
+def due(draft: Draft) -> bool:
     """Enough stale iterations, the newest of them in the present generation: a pivot is answered before the next."""
-    if stale_count(draft) < draft.spec.stall.pivot_after:
+    if draft.pivot_demanded or stale_count(draft) < draft.spec.stall.pivot_after:
         return False
     generation = draft.generation
     return any(one.status.outcome == "Stale" and one.spec.generation == generation for one in draft.iterations.values())

@@ -13,6 +13,8 @@ from rloop.api.loop_status import SealedTask
 
 LIVE = frozenset({"Running", "Verifying"})
 OPEN = frozenset({"Queued", "Running", "Verifying"})
+FINAL_RUNS_MIN = 3
+"""Places that failed reference runs never take from the final ones."""
 POST_SCREEN: tuple[RunKind, ...] = ("confirm", "audit")
 REFERENCE: tuple[RunKind, ...] = ("baseline", "confirm", "audit", "reference")
 """Kinds whose values an incumbent is compared by: never the run that selected it."""
@@ -58,6 +60,11 @@ def add(experiment: ResearchExperiment, kind: RunKind, count: int, uid: str) -> 
         seed = names.seed(uid, experiment.metadata.name, number)
         runs.append(Run(number=number, seed=seed, kind=kind))
     return runs
+
+
+def room_for_references(incumbent: ResearchExperiment) -> int:
+    """Reference runs that still fit; some places stay free, so that an incumbent can always conclude."""
+    return MAX_RUNS - FINAL_RUNS_MIN - len(incumbent.status.runs)
 
 
 def counted_failures(attempts: Iterable[Attempt]) -> int:

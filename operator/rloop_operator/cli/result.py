@@ -90,9 +90,8 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
         yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
         if best.claimed is not None:
             gap = best.claimed - best.value
-            yield board.Row(
-                "claimed", f"{words.number(best.claimed, unit)} by the experiment itself ({_difference(gap, unit)})"
-            )
+            told = "agrees" if abs(gap) <= unit else f"{_difference(gap, unit)} against what was verified"
+            yield board.Row("claimed", f"{words.number(best.claimed, unit)} by the experiment itself ({told})")
         yield board.Row("gain", f"{words.gain(best.gain, baseline.value, unit)} over the baseline")
     elif best is not None:
         yield board.Row("best", "the baseline: no change of it was a gain that is certain enough to keep")
