@@ -18,7 +18,7 @@ help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
 
 demo: $(BASE) ## run the first example from its start (about a minute, no cluster)
-	rm -rf runs/demo && .venv/bin/rloop run examples/01-kuhn-selfplay/loop.yaml --dir runs/demo
+	rm -rf runs/demo && .venv/bin/rloop run examples/01-kuhn-selfplay/loop.yaml --dir runs/demo --seed 7
 
 demo-seeds: $(BASE) ## run the first example with several seeds and show how far the results scatter
 	$(PY) -m benchmarks.seeds

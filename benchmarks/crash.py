@@ -1,4 +1,4 @@
-"""`python -m benchmarks.crash`: random SIGKILLs over real campaigns; what is lost, what is doubled, how fast it goes on.
+"""`python -m benchmarks.crash`: random SIGKILLs over real campaigns; what is lost or doubled, how fast it goes on.
 
 Run by `make bench`. Real processes throughout: `rloop run` on example 01 with a target that cannot be met, so that it
 never ends by itself. Every kill hits an agent, a run, a verifier, a shim or rloop itself; only rloop is started again
@@ -70,13 +70,15 @@ class Campaign:
         spec["experiment"] |= {"command": ["sh", "-c", COMMAND], "backoffLimit": 10}
         spec["experiment"]["env"] = [{"name": "WITNESS", "value": str(self.witness)}]
         spec["watchdog"] = {"restartLimit": 100}
+        spec["parallelism"] = 1  # else the other slot would start something, and hide how long this one took
         spec["budget"] = {}
         self._manifest.write_text(yaml.safe_dump(document))
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "rloop_operator.cli.main", "run", str(self._manifest), "--dir", str(self.folder)]
-        return subprocess.Popen([*command, "--plain"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [str(Path(sys.executable).with_name("rloop")), "run", str(self._manifest), "--dir", str(self.folder)]
+        with (self.folder.parent / "output").open("ab") as output:
+            return subprocess.Popen([*command, "--plain"], stdout=output, stderr=output)
 
     def shoot(self, kind: str) -> None:
         """Kill one process of this kind, and wait for the next start of a workload."""
@@ -84,7 +86,8 @@ class Campaign:
         ends_at = time.monotonic() + WAIT_SECONDS
         while not self._kill(kind):
             if time.monotonic() > ends_at:
-                message = f"no {kind} came to life within {WAIT_SECONDS} s"
+                said = (self.folder.parent / "output").read_text()[-1000:]
+                message = f"no {kind} came to life within {WAIT_SECONDS} s; rloop said: {said}"
                 raise TimeoutError(message)
             time.sleep(0.002)
             before = self._starts()
@@ -283,7 +286,12 @@ def _report(results: list[_Result]) -> Report:
         goals=[
             Goal("rows lost", lost, "== 0", met=lost == 0),
             Goal("rows or attempts doubled", doubled, "== 0", met=doubled == 0),
-            Goal("next useful start, median (s)", round(median(seconds), 3), f"< {GOAL_SECONDS}", met=median(seconds) < GOAL_SECONDS),
+            Goal(
+                "next useful start, median (s)",
+                round(median(seconds), 3),
+                f"< {GOAL_SECONDS}",
+                met=median(seconds) < GOAL_SECONDS,
+            ),
             Goal("next useful start, p99 (s)", round(p99, 3), f"< {GOAL_SECONDS}", met=p99 < GOAL_SECONDS),
         ],
     )

@@ -46,7 +46,7 @@ class Pass:
 
     observed: Observed
     changed: bool
-    """Something was written or done: a further pass may find more to do."""
+    """Something was written or done: a further pass may find more to do. A stop is none: its exit will be an event."""
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
@@ -62,7 +62,8 @@ async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = No
         return Pass(observed, changed=True)
     for event in decision.events:
         await shell.tell(event)
-    changed = bool(decision.actions or decision.experiments or decision.iterations or decision.status)
+    acted = any(not isinstance(action, Stop) for action in decision.actions)
+    changed = bool(acted or decision.experiments or decision.iterations or decision.status)
     return Pass(observed, changed)
 
 

@@ -32,7 +32,7 @@ def admit(
     """
     _check_frame(request, space)
     same = _same(request, space, tried)
-    if not pivot_demanded:
+    if same is not None and not pivot_demanded:
         return same
     if same is not None:
         raise Refused(
@@ -40,8 +40,14 @@ def admit(
             f'a pivot is demanded, and "{same.title}" ({same.name}) was tried: change a structural field',
         )
     if space is None:
-        _check_wording(request, tried)
+        _check_wording(request, tried if pivot_demanded else _left(tried))
     return None
+
+
+def _left(tried: Sequence[Direction]) -> list[Direction]:
+    """The directions that a pivot left behind: to go back to one in other words is no new direction either."""
+    newest = max((one.pivot for one in tried), default=0)
+    return [one for one in tried if one.pivot < newest]
 
 
 def _check_frame(request: DirectionRequest, space: Space | None) -> None:

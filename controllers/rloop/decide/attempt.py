@@ -11,7 +11,6 @@ from datetime import timedelta
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
-from rloop.decide import runs
 from rloop.decide.budget import overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures
@@ -27,7 +26,7 @@ RETRY_SECONDS_MAX = 60
 
 def record(draft: Draft) -> None:
     """Bring every started run's newest attempt up to date with its workload."""
-    for experiment, run in draft.runs():
+    for experiment, run in draft.moving_runs():
         if run.phase == "Running":
             _record_run(draft, experiment, run)
         elif run.phase == "Withdrawn" and run.attempts and run.attempts[-1].phase in ("Pending", "Running"):

@@ -6,10 +6,11 @@ fit; so the sum passes a limit only by what attempts use beyond their reservatio
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from rloop.api.common import Decimal
-from rloop.api.experiment import Reservation, Run
+from rloop.api.experiment import Reservation, ResearchExperiment
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.decide import runs
 from rloop.decide.draft import Draft
@@ -86,11 +87,11 @@ def reservation(draft: Draft) -> Reservation:
 def end(draft: Draft) -> None:
     """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
     limit = exhausted(draft)
-    live = any(run.phase in runs.LIVE for _, run in draft.runs())
+    live = any(run.phase in runs.LIVE for _, run in draft.moving_runs())
     sessions = any(one.phase not in SESSIONS_OVER for it in draft.iterations.values() for one in it.status.sessions)
     if live or sessions or draft.suspended:
         return
-    queued = any(run.phase == "Queued" for _, run in draft.runs()) or bool(draft.open_candidates())
+    queued = any(run.phase == "Queued" for _, run in draft.moving_runs()) or bool(draft.open_candidates())
     if queued and affordable(draft, reservation(draft)):
         return
     if limit is None and queued:
@@ -120,17 +121,11 @@ def _turn_clock(draft: Draft) -> None:
 
 
 def _used(draft: Draft) -> Used:
-    total_runs, cpu, gpu = 0, 0.0, 0.0
-    for _, run in draft.runs():
-        if run.reservation is not None:
-            total_runs += run.reservation.runs
-            spent_cpu, spent_gpu = _spent(run, run.reservation)
-            cpu += spent_cpu
-            gpu += spent_gpu
+    proposed, total_runs, cpu, gpu = draft.spent = draft.spent or _spent(draft.experiments.values())
     return draft.status.budget.used.model_copy(
         update={
             "active_seconds": active_seconds(draft.status.clock, draft.now),
-            "experiments": len(draft.candidates()),
+            "experiments": proposed,
             "runs": total_runs,
             "cpu_seconds": cpu,
             "gpu_seconds": gpu,
@@ -138,11 +133,19 @@ def _used(draft: Draft) -> Used:
     )
 
 
-def _spent(run: Run, reserved: Reservation) -> tuple[float, float]:
-    """CPU and GPU seconds of a run: measured for what ended, reserved for what is live."""
-    cpu = sum(one.usage.cpu_seconds for one in run.attempts)
-    gpu = sum(one.usage.gpu_seconds for one in run.attempts)
-    if run.attempts and run.attempts[-1].phase in ("Pending", "Running"):
-        cpu += reserved.cpu_seconds
-        gpu += reserved.gpu_seconds
-    return cpu, gpu
+def _spent(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, float]:
+    """Proposals, runs, and CPU and GPU seconds of their attempts: measured for what ended, reserved for what is live."""
+    proposed, total_runs, cpu, gpu = 0, 0, 0.0, 0.0
+    for experiment in experiments:
+        proposed += experiment.spec.kind == "Candidate"
+        for run in experiment.status.runs:
+            if run.reservation is None:
+                continue
+            total_runs += run.reservation.runs
+            for one in run.attempts:
+                cpu += one.usage.cpu_seconds
+                gpu += one.usage.gpu_seconds
+            if run.attempts and run.attempts[-1].phase in ("Pending", "Running"):
+                cpu += run.reservation.cpu_seconds
+                gpu += run.reservation.gpu_seconds
+    return proposed, total_runs, cpu, gpu

@@ -37,16 +37,17 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
     """
     wanted: set[str] = set()
     pending: set[str] = set()
-    for experiment in draft.observed.experiments.values():
+    for one in draft.moving():
+        experiment = draft.observed.experiments[one.metadata.name]
         for run in experiment.status.runs:
             live = run.phase in runs.LIVE
             for attempt in run.attempts:
                 if attempt.phase not in OVER:
                     name = names.attempt(experiment.metadata.name, run.number, attempt.number)
                     (wanted if live else pending).add(name)
-            for one in run.verifications:
-                if live and one.phase not in OVER:
-                    wanted.add(names.verification(experiment.metadata.name, run.number, one.number))
+            for scoring in run.verifications:
+                if live and scoring.phase not in OVER:
+                    wanted.add(names.verification(experiment.metadata.name, run.number, scoring.number))
     for iteration in draft.observed.iterations.values():
         for session in iteration.status.sessions:
             if session.phase not in ("Finished", "Failed"):
@@ -56,7 +57,7 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
 
 def _start_only_what_is_live(draft: Draft) -> None:
     """Drop the starts that a later step of this very decision made pointless."""
-    live = {(one.metadata.name, run.number) for one, run in draft.runs() if run.phase in runs.LIVE}
+    live = {(one.metadata.name, run.number) for one, run in draft.moving_runs() if run.phase in runs.LIVE}
     sessions = (one for it in draft.iterations.values() for one in it.status.sessions)
     pending = {names.agent(one.name, one.attempt) for one in sessions if one.phase == "Pending"}
     draft.actions = [
@@ -76,7 +77,7 @@ def _close(draft: Draft) -> None:
     for name, one in list(draft.experiments.items()):
         if one.status.phase not in TERMINAL_PHASES:
             withdraw_experiment(draft, name, "LoopFinished", "withdrawn: the campaign ended")
-    for experiment, run in draft.runs():
+    for experiment, run in draft.moving_runs():
         if run.phase in runs.OPEN:
             ended = run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
             draft.write_run(experiment.metadata.name, ended)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from rloop.actions import Append
-from rloop.api.experiment import ResearchExperiment
+from rloop.api.experiment import MAX_RUNS, ResearchExperiment
 from rloop.api.loop_status import Final
 from rloop.decide import runs
 from rloop.decide.acceptance import interval
@@ -30,7 +30,7 @@ def conclude(draft: Draft) -> None:
             _draw(draft, incumbent)
     elif _meets(draft, best.value):
         name = incumbent.metadata.name
-        count = min(FINAL_RUNS, runs.MAX_RUNS - len(incumbent.status.runs))
+        count = min(FINAL_RUNS, MAX_RUNS - len(incumbent.status.runs))
         draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.loop.metadata.uid))
         draft.tell(
             "Concluding",

@@ -35,7 +35,7 @@ def _phase(draft: Draft) -> LoopPhase:
         return "Pending"
     if draft.status.baseline is None:
         return "Baseline"
-    concluding = any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.runs())
+    concluding = any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.moving_runs())
     return "Concluding" if concluding else "Iterating"
 
 
@@ -60,7 +60,7 @@ def _plateau(draft: Draft) -> None:
 def _degraded(draft: Draft) -> None:
     waiting = [
         run.verifications[-1]
-        for _, run in draft.runs()
+        for _, run in draft.moving_runs()
         if run.phase == "Verifying" and run.verifications and run.verifications[-1].reason in WAITING
     ]
     if waiting:
@@ -75,7 +75,7 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "Finished")
     elif draft.suspended:
         draft.condition("Progressing", "False", "Suspended")
-    elif any(run.phase in runs.LIVE for _, run in draft.runs()):
+    elif any(run.phase in runs.LIVE for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:
         draft.condition("Progressing", "True", "SessionRunning")
@@ -121,10 +121,15 @@ def _counts(draft: Draft) -> None:
     }
     counted = dict.fromkeys((name.lower() for name in names), 0)
     finished = []
-    for one in draft.candidates():
+    for one in draft.experiments.values():
+        if one.spec.kind != "Candidate":
+            continue
         counted[one.status.phase.lower()] += 1
         if one.status.phase in TERMINAL_PHASES and one.status.verdict is not None:
             finished.append(one)
+    counts = ExperimentCounts(**counted)
+    if counts == draft.status.experiments:  # verdicts are final, so the last results are the same too
+        return
     finished.sort(key=lambda one: (one.status.verdict.at if one.status.verdict else draft.now, one.metadata.name))
     recent = [
         RecentResult(
@@ -136,7 +141,7 @@ def _counts(draft: Draft) -> None:
         )
         for one in finished[-RECENT_LIMIT:]
     ]
-    draft.write(experiments=ExperimentCounts(**counted), recent=recent)
+    draft.write(experiments=counts, recent=recent)
 
 
 def _direction(draft: Draft) -> None:

@@ -6,7 +6,7 @@ exactly the objects that differ from the stored ones. From outside, `decide` sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
 from rloop.api.iteration import ResearchIteration, SessionStatus
 from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus
 from rloop.api.researchloop import ResearchLoopSpec
+from rloop.decide.runs import OPEN
 from rloop.observed import Observed
 
 
@@ -47,6 +48,12 @@ class Draft:
         self.iterations = dict(observed.iterations)
         self.actions: list[Action] = []
         self.events: list[Event] = []
+        # A long campaign is mostly history: what may still move is found once, what is derived is kept until it moves.
+        self._moving = {name for name, one in self.experiments.items() if _moves(one)}
+        self._incumbent: ResearchExperiment | None = None
+        self._incumbent_known = False
+        self.spent: tuple[int, int, float, float] | None = None
+        """Proposals, runs, CPU and GPU seconds of all runs: kept here by `budget`, gone when an experiment is written."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -58,12 +65,15 @@ class Draft:
     @property
     def keeps(self) -> int:
         """Keeps so far, the baseline not counted."""
-        return max((standing.kept_number(one) for one in self.experiments.values()), default=0)
+        return 0 if self.incumbent is None else standing.kept_number(self.incumbent)
 
     @property
     def incumbent(self) -> ResearchExperiment | None:
         """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
-        return standing.incumbent(self.name, self.experiments)
+        if not self._incumbent_known:
+            self._incumbent = standing.incumbent(self.name, self.experiments)
+            self._incumbent_known = True
+        return self._incumbent
 
     @property
     def generation(self) -> int:
@@ -97,12 +107,12 @@ class Draft:
 
     def candidates(self) -> list[ResearchExperiment]:
         """What agents proposed, in order of their proposal."""
-        found = [one for one in self.experiments.values() if one.spec.kind == "Candidate"]
-        return sorted(found, key=lambda one: (one.spec.iteration, one.spec.session or "", one.spec.sequence))
+        return _in_order(self.experiments.values())
 
     def open_candidates(self) -> list[ResearchExperiment]:
         """Candidates without a verdict."""
-        return [one for one in self.candidates() if one.status.phase not in TERMINAL_PHASES]
+        moving = _in_order(self.moving())
+        return [one for one in moving if one.status.phase not in TERMINAL_PHASES]
 
     def runs(self) -> Iterator[tuple[ResearchExperiment, Run]]:
         """All runs of all experiments."""
@@ -110,9 +120,20 @@ class Draft:
             for run in experiment.status.runs:
                 yield experiment, run
 
+    def moving(self) -> list[ResearchExperiment]:
+        """What a decision may still change: all experiments but those that are history."""
+        return [self.experiments[name] for name in sorted(self._moving)]
+
+    def moving_runs(self) -> list[tuple[ResearchExperiment, Run]]:
+        """All runs of these."""
+        return [(one, run) for one in self.moving() for run in one.status.runs]
+
     def is_true(self, condition: str) -> bool:
         """Whether the condition is there and True."""
-        return any(one.type == condition and one.status == "True" for one in self.status.conditions)
+        for one in self.status.conditions:
+            if one.type == condition:
+                return one.status == "True"
+        return False
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -120,6 +141,9 @@ class Draft:
         """Change fields of an experiment's status."""
         one = self.experiments[name]
         self.experiments[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
+        self._moving.add(name)
+        self._incumbent_known = False
+        self.spent = None
 
     def write_run(self, experiment: str, run: Run) -> None:
         """Replace the run of that number, or add it."""
@@ -138,11 +162,15 @@ class Draft:
 
     def write(self, **changes: Any) -> None:
         """Change fields of the loop's status."""
-        self.status = self.status.model_copy(update=changes)
+        if any(getattr(self.status, field) != value for field, value in changes.items()):
+            self.status = self.status.model_copy(update=changes)
 
     def condition(self, type_: str, status: ConditionStatus, reason: str, message: str = "") -> None:
         """Set a condition; its transition time moves only with its status."""
         old = next((one for one in self.status.conditions if one.type == type_), None)
+        told = (status, reason, message, self.loop.metadata.generation)
+        if old is not None and (old.status, old.reason, old.message, old.observed_generation) == told:
+            return
         moved = old is None or old.status != status
         new = Condition(
             type=type_,
@@ -184,7 +212,22 @@ class Draft:
                 for name, one in self.iterations.items()
                 if one is not stored.iterations.get(name) and one.status != stored.iterations[name].status
             ),
-            status=self.status if self.status != self.loop.status else None,
+            status=self.status if self.status is not self.loop.status and self.status != self.loop.status else None,
             events=tuple(self.events),
         )
 
+
+def _moves(experiment: ResearchExperiment) -> bool:
+    """Whether it has no verdict yet, a run of it is open (an incumbent's, say), or one it was withdrawn from ends."""
+    if experiment.status.phase not in TERMINAL_PHASES:
+        return True
+    for run in experiment.status.runs:
+        if run.phase in OPEN or (run.phase == "Withdrawn" and run.attempts and run.attempts[-1].finished_at is None):
+            return True
+    return False
+
+
+def _in_order(experiments: Iterable[ResearchExperiment]) -> list[ResearchExperiment]:
+    """The candidates among them, in order of their proposal."""
+    found = [one for one in experiments if one.spec.kind == "Candidate"]
+    return sorted(found, key=lambda one: (one.spec.iteration, one.spec.session or "", one.spec.sequence))

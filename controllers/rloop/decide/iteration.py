@@ -115,7 +115,8 @@ def settle(draft: Draft) -> None:
 
 def experiments_of(draft: Draft, iteration: ResearchIteration) -> list[ResearchExperiment]:
     """All experiments that the iteration's sessions proposed."""
-    return [one for one in draft.candidates() if one.spec.iteration == iteration.spec.number]
+    number = iteration.spec.number
+    return [one for one in draft.experiments.values() if one.spec.iteration == number and one.spec.kind == "Candidate"]
 
 
 def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:

@@ -14,8 +14,9 @@ from rloop.decide.draft import Draft
 def append(draft: Draft) -> None:
     """Append stored terminal experiments, and the directions and findings of iterations as they settle."""
     for name, experiment in draft.observed.experiments.items():
-        done = experiment.status.phase in TERMINAL_PHASES and not runs.any_open(experiment)
-        if done and not experiment.status.folded:
+        if experiment.status.folded or experiment.status.phase not in TERMINAL_PHASES:
+            continue
+        if not runs.any_open(experiment):
             draft.act(Append(f"experiment/{name}", "experiment", _experiment(experiment)))
             draft.write_experiment(name, folded=True)
     for name, iteration in draft.iterations.items():

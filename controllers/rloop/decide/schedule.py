@@ -17,7 +17,7 @@ def schedule(draft: Draft) -> None:
     """Fill the free slots, as far as the budget goes. A run holds its slot until its artifact is scored."""
     if draft.holding:
         return
-    free = draft.spec.parallelism - sum(run.phase in runs.LIVE for _, run in draft.runs())
+    free = draft.spec.parallelism - sum(run.phase in runs.LIVE for _, run in draft.moving_runs())
     for experiment, run in _queue(draft):
         reserved = reservation(draft)
         if free <= 0 or not affordable(draft, reserved):
@@ -32,8 +32,8 @@ def schedule(draft: Draft) -> None:
 
 def _queue(draft: Draft) -> list[tuple[ResearchExperiment, Run]]:
     """Queued runs, first to start first. While the incumbent concludes, nothing else starts."""
-    queued = [(experiment, run) for experiment, run in draft.runs() if run.phase == "Queued"]
-    if any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.runs()):
+    queued = [(experiment, run) for experiment, run in draft.moving_runs() if run.phase == "Queued"]
+    if any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.moving_runs()):
         queued = [(experiment, run) for experiment, run in queued if run.kind == "final"]
     return sorted(
         queued,

@@ -26,7 +26,7 @@ WAITING = frozenset({"EvaluatorChanged", "InputsUnavailable"})
 
 def record(draft: Draft) -> None:
     """Start scorings, take their reports in, and give runs their values."""
-    for experiment, run in draft.runs():
+    for experiment, run in draft.moving_runs():
         if run.phase == "Verifying":
             _record_run(draft, experiment, run)
 
@@ -139,7 +139,7 @@ def _pruned(verifications: list[Verification]) -> list[Verification]:
 
 
 def _given_up(failures: list[Verification]) -> bool:
-    """Whether scorings were lost too often. While an input is missing or changed we wait: that is no candidate's fault."""
+    """Whether scorings were lost too often. While an input is missing we wait: that is no candidate's fault."""
     return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and failures[-1].reason not in WAITING
 
 
@@ -149,8 +149,10 @@ def _complete(draft: Draft, run: Run) -> Run:
     done = [one for one in run.verifications if one.phase == "Succeeded"]
     for repeat in range(1, repeats + 1):
         failures = [one for one in run.verifications if one.repeat == repeat and one.phase == "Failed"]
-        if sum(not one.infrastructure for one in failures) > VERIFIER_RETRIES or _given_up(failures):
+        if sum(not one.infrastructure for one in failures) > VERIFIER_RETRIES:
             return run.model_copy(update={"phase": "Failed", "reason": failures[-1].reason})
+        if _given_up(failures):
+            return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
     if len(done) < repeats:
         return run
     if any(not check.passed for one in done for check in one.checks):

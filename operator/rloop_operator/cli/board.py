@@ -134,10 +134,24 @@ def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
     found.append(
         Row(
             "iteration",
-            f"{status.iteration}  stale {status.stale_count} of {stall.pivot_after}  pivots {status.pivots}",
+            f"{snapshot.iteration}  stale {status.stale_count} of {stall.pivot_after}  pivots {status.pivots}",
         )
     )
     return found
+
+
+def limits(budget: Budget) -> str:
+    """`400 runs, 30:00 active`: the limits there are."""
+    told = [words.counted(budget.runs, "run")] if budget.runs is not None else []
+    if budget.experiments is not None:
+        told.append(words.counted(budget.experiments, "experiment"))
+    if budget.active_seconds is not None:
+        told.append(f"{words.duration(budget.active_seconds)} active")
+    others = (("CPU s", budget.cpu_seconds), ("GPU s", budget.gpu_seconds), ("tokens", budget.tokens))
+    told += [f"{limit} {name}" for name, limit in others if limit is not None]
+    if budget.cost is not None:
+        told.append(f"cost {budget.cost}")
+    return ", ".join(told) or "without a limit"
 
 
 def spent(budget: Budget, used: Used, active: float) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
-from rloop import standing
+from rloop import names, standing
 from rloop.api.common import Condition
-from rloop.api.experiment import TERMINAL_PHASES, Attempt, ResearchExperiment, Run, Verification
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
 from rloop_operator.cli import words
 from rloop_operator.cli.reading import Snapshot
@@ -74,18 +74,11 @@ def measured(experiment: ResearchExperiment, snapshot: Snapshot) -> Measured | N
 
 
 def claimed(experiment: ResearchExperiment) -> float | None:
-    """The mean of what its runs believed."""
-    found = [one.claimed for one in experiment.status.runs if one.claimed is not None]
+    """The mean of what its runs believed; of the runs behind its value only, as far as there are such."""
+    made = [one for one in experiment.status.runs if one.claimed is not None]
+    after = [one for one in made if one.kind not in ("screen", "final")]
+    found = [one.claimed for one in after or made if one.claimed is not None]
     return fmean(found) if found else None
-
-
-def best_of(experiments: Iterable[ResearchExperiment], snapshot: Snapshot) -> Measured | None:
-    """The best kept value; the best mean of what was measured where nothing was kept."""
-    tried = list(experiments)
-    kept = [one for one in tried if standing.kept_number(one)]
-    found = [value for value in (measured(one, snapshot) for one in kept or tried) if value is not None]
-    sign = 1 if snapshot.loop.spec.objective.goal == "Maximize" else -1
-    return max(found, key=lambda one: sign * one.value, default=None)
 
 
 def counts(snapshot: Snapshot) -> str:
@@ -116,16 +109,13 @@ def running(snapshot: Snapshot) -> list[str]:
 def outcome(experiments: Iterable[ResearchExperiment]) -> str:
     """`5 experiments: 3 rejected, 2 failed (Error)`: a flood of verdicts in one phrase."""
     tried = list(experiments)
-    phases = Counter(one.status.phase for one in tried)
     told = []
     for phase in PHASES:
-        count = phases.get(phase.capitalize(), 0)  # type: ignore[call-overload]
-        if not count:
-            continue
-        own = [one for one in tried if one.status.phase == phase.capitalize()]
+        own = [one for one in tried if one.status.phase.lower() == phase]
         reasons = Counter(one.status.verdict.reason for one in own if one.status.verdict is not None)
         why = f" ({', '.join(reasons)})" if phase in ("invalid", "failed", "withdrawn") and reasons else ""
-        told.append(f"{count} {phase}{why}")
+        if own:
+            told.append(f"{len(own)} {phase}{why}")
     total = words.counted(len(tried), "experiment")
     return f"{total}: {', '.join(told)}" if told else total
 
@@ -149,10 +139,18 @@ def verdict_gain(experiment: ResearchExperiment) -> float | None:
     return None if verdict is None else verdict.gain
 
 
-def last_failure(experiment: ResearchExperiment) -> tuple[Run, Attempt | Verification] | None:
-    """The newest failed attempt or verification, and its run."""
-    for run in reversed(experiment.status.runs):
-        for one in (*reversed(run.verifications), *reversed(run.attempts)):
-            if one.phase == "Failed":
-                return run, one
-    return None
+def last_words(experiment: ResearchExperiment) -> tuple[str, str] | None:
+    """The workload that failed last, or else ran last, and the end of its log; None if nothing was said."""
+    name = experiment.metadata.name
+    failed: list[tuple[str, str]] = []
+    said: list[tuple[str, str]] = []
+    for run in experiment.status.runs:
+        for attempt in run.attempts:
+            told = names.attempt(name, run.number, attempt.number), attempt.log_tail
+            (failed if attempt.phase == "Failed" else said).append(told)
+        failed += [
+            (names.verification(name, run.number, scoring.number), scoring.message)
+            for scoring in run.verifications
+            if scoring.phase == "Failed"
+        ]
+    return next((one for one in reversed(failed or said) if one[1].strip()), None)

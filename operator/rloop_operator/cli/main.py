@@ -113,7 +113,7 @@ def directions(folder: Dir = None, output: Output = Format.TABLE) -> None:
 @app.command()
 def findings(folder: Dir = None, output: Output = Format.TABLE) -> None:
     """What was found out: kept gains, and statements of agents with their evidence."""
-    from rloop_operator.cli.findings import findings as show_findings
+    from rloop_operator.cli.directions import findings as show_findings
 
     show_findings(folder, output)
 
@@ -132,7 +132,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the campaign ends.")] = False,
 ) -> None:
     """What the orchestrator did, or what a workload printed."""
-    from rloop_operator.cli.logs import logs as show_logs
+    from rloop_operator.cli.logs import show_logs
 
     show_logs(name, folder, follow=follow)
 

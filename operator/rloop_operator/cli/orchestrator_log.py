@@ -107,9 +107,7 @@ class LoggedView(View):
 
     @override
     def event(self, event: Event) -> None:
-        self._log.info(
-            event.reason, level="decision", type=event.type, object=event.object, message=event.message
-        )
+        self._log.info(event.reason, level="decision", type=event.type, object=event.object, message=event.message)
         self._view.event(event)
 
     @override

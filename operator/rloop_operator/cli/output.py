@@ -79,9 +79,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iter
     output.print(shown)
 
 
-def columns(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()
-) -> list[str]:
+def columns(headings: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
     """Aligned plain text, as kubectl prints it."""
     cells = [[line(cell) for cell in row] for row in (headings, *rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(headings))]

@@ -44,6 +44,11 @@ class Snapshot:
         return self.loop.metadata.name
 
     @property
+    def iteration(self) -> int:
+        """The number of the newest iteration."""
+        return max((one.spec.number for one in self.iterations.values()), default=0)
+
+    @property
     def base_frame(self) -> Mapping[str, str]:
         """The frame that others are compared with: the first direction's."""
         tried = standing.directions(self.iterations)
@@ -140,7 +145,8 @@ def find(folder: Path | None) -> RunFolder:
         return RunFolder.at(below[0])
     if not below:
         raise NotFound(
-            f'there is no run below "{RUNS.absolute()}"; start one with rloop run LOOP.yaml, or give its folder with --dir'
+            f'there is no run below "{RUNS.absolute()}";'
+            " start one with rloop run LOOP.yaml, or give its folder with --dir"
         )
     listed = "\n".join(f"  --dir {path}" for path in below)
     raise NotFound(f'there are {len(below)} runs below "{RUNS}"; say which one:\n{listed}')

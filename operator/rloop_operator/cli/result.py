@@ -10,22 +10,34 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from rloop.api.experiment import Attempt
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rloop import standing
 from rloop_operator.cli import board, facts, words
+from rloop_operator.cli.output import is_rich
 from rloop_operator.cli.reading import Found, Snapshot
 
 
-def lines(found: Found) -> Iterator[str]:
-    """The result as plain lines; the first says how it ended."""
-    snapshot = found.snapshot
-    yield headline(snapshot)
-    yield ""
-    for row in _rows(snapshot):
-        yield f"  {row.label:<10} {row.text}"
-    where = shown(found.folder.root)
-    yield f"  {'folder':<10} {where}"
-    yield ""
-    yield from _next(snapshot, where)
+def show(found: Found, output: Console, manifest: Path) -> None:
+    """Print it: how it ended, the numbers, and what to type next."""
+    snapshot, where = found.snapshot, shown(found.folder.root)
+    rows = [*_rows(snapshot), board.Row("folder", where)]
+    _, style = board.state(snapshot)
+    rich = is_rich(output)
+    if rich:
+        output.print(Text(headline(snapshot), style=style))
+        output.print()
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(style="dim", no_wrap=True, min_width=11)
+        grid.add_column(overflow="fold")
+        for row in rows:
+            grid.add_row(f"  {row.label}", Text(row.text, style=row.style))
+        output.print(grid)
+    else:
+        print(headline(snapshot), "", *(f"  {row.label:<10} {row.text}" for row in rows), sep="\n")
+    print("", *_next(snapshot, where, shown(manifest)), sep="\n", flush=True)
 
 
 def headline(snapshot: Snapshot) -> str:
@@ -53,18 +65,13 @@ def failure(found: Found) -> Iterator[str]:
         return
     yield f"{failed.reason}: {words.clean(failed.message)}"
     for experiment in snapshot.ordered():
-        last = facts.last_failure(experiment)
-        if last is None:
-            continue
-        run, work = last
-        letter = "a" if isinstance(work, Attempt) else "v"
-        name = f"{experiment.metadata.name}-r{run.number}-{letter}{work.number}"
-        tail = words.clean(work.log_tail if isinstance(work, Attempt) else work.message).rstrip()
-        if tail:
+        last = facts.last_words(experiment)
+        if last is not None and experiment.status.phase == "Failed":
+            name, tail = last
             yield ""
             yield f"the end of {shown(found.folder.workload_log(name))}:"
-            yield from (f"  {one}" for one in tail.splitlines())
-        return
+            yield from (f"  {one}" for one in words.clean(tail).rstrip().splitlines())
+            return
 
 
 def shown(path: Path) -> str:
@@ -86,7 +93,11 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
         experiment = snapshot.experiments.get(best.experiment)
         title = f"  {words.line(experiment.spec.title, 60)}" if experiment is not None else ""
         yield board.Row("best", f"{snapshot.short(best.experiment)}{title}")
-        source = "its only run, unconfirmed" if best.unconfirmed else f"{words.counted(best.n, 'run')} after the one that selected it"
+        source = (
+            "its only run, unconfirmed"
+            if best.unconfirmed
+            else f"{words.counted(best.n, 'run')} after the one that selected it"
+        )
         yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
         if best.claimed is not None:
             gap = best.claimed - best.value
@@ -94,11 +105,13 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
             yield board.Row("claimed", f"{words.number(best.claimed, unit)} by the experiment itself ({told})")
         yield board.Row("gain", f"{words.gain(best.gain, baseline.value, unit)} over the baseline")
     elif best is not None:
-        yield board.Row("best", "the baseline: no change of it was a gain that is certain enough to keep")
+        certain = "no change of it was a gain that is certain enough to keep"
+        over = standing.finished(loop)
+        yield board.Row("best", f"the baseline: {certain if over else 'nothing was kept yet'}")
     if final is not None:
-        gap = _difference(final.gap, (final.high - final.low) / 2)
+        dev_gap = _difference(final.gap, (final.high - final.low) / 2)
         told = words.interval(final.value, final.low, final.high)
-        yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {gap})")
+        yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {dev_gap})")
     yield from _way(snapshot)
 
 
@@ -117,20 +130,20 @@ def _way(snapshot: Snapshot) -> Iterator[board.Row]:
         yield board.Row("direction", f"{name}  {told or 'the frame it started in'}")
     yield board.Row("tried", facts.counts(snapshot))
     pivots = words.counted(status.pivots, "pivot")
-    iterations = words.counted(status.iteration, "iteration")
+    iterations = words.counted(snapshot.iteration, "iteration")
     used = board.spent(snapshot.loop.spec.budget, status.budget.used, snapshot.active_seconds)
     yield board.Row("spent", f"{used}, {iterations}, {pivots}")
 
 
-def _next(snapshot: Snapshot, where: str) -> Iterator[str]:
+def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     """Commands that can be pasted."""
     folder = f"--dir {shlex.quote(where)}"
     status = snapshot.loop.status
     best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
+    if not standing.finished(snapshot.loop):
+        yield f"  rloop run {shlex.quote(manifest)} {folder}   # goes on"
     if best is not None and not best.startswith("b"):
         yield f"  rloop experiments {best} {folder}   # its changes and its runs"
     yield f"  rloop experiments {folder}   # all that was tried"
     yield f"  rloop directions {folder}   # the frames that were tried"
-
-

@@ -37,7 +37,7 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
         for one in advice(loop, "local"):
             complain(f"note: {one}")
     _campaign(loop, layout, base, seed, plain=plain, silent=ended)
-    return _tell_result(layout)
+    return _tell_result(layout, file)
 
 
 def _check(loop: ResearchLoop, base: Path) -> None:
@@ -62,12 +62,11 @@ def _campaign(
         asyncio.run(campaign.run(loop, layout.root, base, LoggedView(view), seed=seed))
 
 
-def _tell_result(layout: RunFolder) -> int:
+def _tell_result(layout: RunFolder, file: Path) -> int:
     found = look(layout.root)
     code = facts.exit_code(found.snapshot.loop)
     print()
-    for text in result.lines(found):
-        print(text)
+    result.show(found, console(), file)
     for text in result.failure(found):
         complain(text)
     return code

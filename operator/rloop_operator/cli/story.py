@@ -1,33 +1,33 @@
 """The campaign as a story: one line for each event worth telling.
 
-Called by the views of `rloop run`. Verdicts come in floods, so they are told once an iteration, in one line; what is
-told of an event is read from the objects as they stood one pass later, when the status it belongs to is written.
+Called by the views of `rloop run`. Verdicts come in floods, so they are told once an iteration, in one line. What the
+stored objects show is told from them, because an event is lost when the operator dies (or must decide again) between
+a write and its telling; the rest is told from events, one pass later, when the status they belong to can be seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rloop import standing
 from rloop.actions import Event
-from rloop.api.iteration import Direction
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Direction, ResearchIteration
 from rloop.observed import Observed
 from rloop_operator.cli import facts, words
 from rloop_operator.cli.reading import Snapshot
 
-SILENT = frozenset({"Rejected", "Superseded", "Withdrawn", "Failed", "Invalid", "RunFailed", "AttemptFailed"})
+SEEN = frozenset({"IterationOpened", "IterationSettled", "BestUpdated", "Concluding"})
+"""Told from the objects."""
+OF_CANDIDATES = frozenset({"Rejected", "Superseded", "Withdrawn", "Failed", "Invalid", "RunFailed", "AttemptFailed"})
 """Told with their iteration; of the baseline, which has none, at once."""
 LABELS = {
     "Accepted": "accepted",
     "BaselineMeasured": "baseline",
     "BaselineFailed": "failed",
-    "IterationOpened": "iteration",
-    "IterationSettled": "iteration",
-    "BestUpdated": "keep",
     "PivotForced": "pivot",
     "NeedsAttention": "attention",
-    "Concluding": "concluding",
     "TargetMissed": "missed",
     "TargetMet": "complete",
     "TargetMetByBaseline": "complete",
@@ -36,17 +36,40 @@ LABELS = {
     "AgentRestarted": "watchdog",
     "AgentFailed": "watchdog",
 }
+ORDER = (
+    "goes on",
+    "accepted",
+    "warning",
+    "watchdog",
+    "baseline",
+    "keep",
+    "settled",
+    "pivot",
+    "attention",
+    "event",
+    "opened",
+    "direction",
+    "missed",
+    "concluding",
+    "complete",
+    "failed",
+    "stopping",
+)
+"""Within one pass: what follows from another is told after it."""
 STYLES = {
     "keep": "bold green",
     "pivot": "yellow",
     "attention": "bold yellow",
     "watchdog": "yellow",
+    "warning": "yellow",
     "missed": "yellow",
     "failed": "bold red",
     "concluding": "cyan",
     "complete": "bold",
+    "stopping": "bold yellow",
 }
 OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
+STOPPING = "finishing what runs; press Ctrl-C again to stop now; the same command goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +91,18 @@ class Line:
         return f"{words.duration(self.seconds):>8}  {self.label:<10}  {self.text}"
 
 
+@dataclass(slots=True)
+class _Told:
+    """Names of what was told already."""
+
+    opened: set[str] = field(default_factory=set)
+    settled: set[str] = field(default_factory=set)
+    directions: set[str] = field(default_factory=set)
+    kept: set[str] = field(default_factory=set)
+    concluding: set[str] = field(default_factory=set)
+    draining: bool = False
+
+
 def snapshot_of(observed: Observed) -> Snapshot:
     """What a pass of the operator saw."""
     return Snapshot(observed.loop, observed.iterations, observed.experiments, observed.now)
@@ -79,80 +114,86 @@ class Story:
     def __init__(self) -> None:
         self._new: list[Event] = []
         self._due: list[Event] = []
-        self._told_directions: set[str] | None = None
-        self._draining = False
+        self._told: _Told | None = None
 
     def heard(self, event: Event) -> None:
         """Take an event; it is told when its status can be seen."""
         self._new.append(event)
 
-    def lines(self, observed: Observed, *, last: bool = False) -> Iterator[Line]:
+    def lines(self, observed: Observed, *, last: bool = False) -> list[Line]:
         """What is to be told after this pass; `last`: there is no later one."""
         snapshot = snapshot_of(observed)
-        at = snapshot.active_seconds
-        directions = standing.directions(observed.iterations)
-        if self._told_directions is None:
-            self._told_directions = {one.name for one in directions}
-            yield from _goes_on(snapshot, at)
+        found: list[tuple[str, str]] = []
+        if self._told is None:
+            self._told = _Told()
+            if observed.experiments:
+                found.append(("goes on", _goes_on(snapshot)))
+                list(_seen(snapshot, self._told))  # what happened before this command is not told again
         due = [*self._due, *self._new] if last else self._due
         self._due, self._new = ([], []) if last else (self._new, [])
-        for event in due:
-            text = _text(event, snapshot)
-            if text:
-                label = LABELS.get(event.reason, "warning" if event.type == "Warning" else "event")
-                yield Line(at, label, text)
-        for one in directions:
-            if one.name not in self._told_directions:
-                self._told_directions.add(one.name)
-                yield Line(at, "direction", _direction(one, directions, snapshot))
-        if observed.draining and not self._draining:
-            self._draining = True
-            yield Line(
-                at,
-                "stopping",
-                "finishing what runs; press Ctrl-C again to stop now; the same command goes on",
-            )
+        found += [one for one in (_of(event, snapshot) for event in due) if one is not None]
+        found += _seen(snapshot, self._told)
+        if observed.draining and not self._told.draining:
+            self._told.draining = True
+            found.append(("stopping", STOPPING))
+        found.sort(key=lambda one: ORDER.index(one[0]))
+        shown = {"opened": "iteration", "settled": "iteration"}
+        return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]
 
 
 def progress(snapshot: Snapshot) -> Line:
     """A sign of life for those who have lines only."""
     status, budget = snapshot.loop.status, snapshot.loop.spec.budget
     limit = f" of {budget.runs}" if budget.runs is not None else ""
-    told = [f"iteration {status.iteration}", f"{status.budget.used.runs}{limit} runs", *facts.running(snapshot)[:3]]
+    told = [
+        f"iteration {snapshot.iteration}",
+        f"{status.budget.used.runs}{limit} runs",
+        *facts.running(snapshot)[:3],
+    ]
     return Line(snapshot.active_seconds, "running", ", ".join(told))
 
 
-def _goes_on(snapshot: Snapshot, at: float) -> Iterator[Line]:
+def _goes_on(snapshot: Snapshot) -> str:
     """The first line of a command that finds a campaign under way."""
-    status = snapshot.loop.status
-    if status.baseline is None and not snapshot.experiments:
-        return
-    told = [f"iteration {status.iteration}", facts.counts(snapshot), f"{status.budget.used.runs} runs so far"]
-    yield Line(at, "goes on", "; ".join(told))
+    runs = words.counted(snapshot.loop.status.budget.used.runs, "run")
+    return f"iteration {snapshot.iteration}; experiments {facts.counts(snapshot)}; {runs} so far"
 
 
-def _text(event: Event, snapshot: Snapshot) -> str:
-    if event.reason in SILENT and not event.object.endswith("-b01"):
-        return ""
-    match event.reason:
-        case "Accepted":
-            return "the manifest is valid, the task is sealed; measuring the baseline"
-        case "BaselineMeasured":
-            return _baseline(snapshot) or _as_told(event, snapshot)
-        case "IterationOpened":
-            iteration = snapshot.iterations.get(event.object)
-            demand = ", which must change the frame" if iteration and iteration.spec.pivot_demanded else ""
-            return f"{snapshot.short(event.object)} opens{demand}"
-        case "IterationSettled":
-            return _settled(event.object, snapshot) or _as_told(event, snapshot)
-        case "BestUpdated":
-            return _keep(event.object, snapshot) or _as_told(event, snapshot)
-        case _:
-            return _as_told(event, snapshot)
+def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
+    """What the objects show and was not told yet."""
+    for experiment in snapshot.ordered():
+        name = experiment.metadata.name
+        if standing.kept_number(experiment) and name not in told.kept:
+            told.kept.add(name)
+            yield "keep", _keep(experiment, snapshot)
+        if name not in told.concluding and any(run.kind == "final" for run in experiment.status.runs):
+            told.concluding.add(name)
+            count = sum(run.kind == "final" for run in experiment.status.runs)
+            yield "concluding", f"{snapshot.short(name)} meets the target; {count} fresh runs decide"
+    for name, iteration in snapshot.iterations.items():
+        if name not in told.opened:
+            told.opened.add(name)
+            demand = "; its direction must change the frame" if iteration.spec.pivot_demanded else ""
+            yield "opened", f"{snapshot.short(name)} opens{demand}"
+        if iteration.status.outcome is not None and name not in told.settled:
+            told.settled.add(name)
+            yield "settled", _settled(iteration, snapshot)
+    directions = standing.directions(snapshot.iterations)
+    for index, one in enumerate(directions):
+        if one.name not in told.directions:
+            told.directions.add(one.name)
+            yield "direction", _direction(one, directions[index - 1] if index else None, snapshot)
 
 
-def _as_told(event: Event, snapshot: Snapshot) -> str:
-    return words.line(event.message.replace(f"{snapshot.name}-", ""))
+def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
+    """An event's label and text; None when it is told otherwise."""
+    if event.reason in SEEN or (event.reason in OF_CANDIDATES and not event.object.endswith("-b01")):
+        return None
+    label = LABELS.get(event.reason, "warning" if event.type == "Warning" else "event")
+    if event.reason == "Accepted":
+        return label, "the manifest is valid, the task is sealed; measuring the baseline"
+    told = _baseline(snapshot) if event.reason == "BaselineMeasured" else ""
+    return label, told or words.line(event.message.replace(f"{snapshot.name}-", ""))
 
 
 def _baseline(snapshot: Snapshot) -> str:
@@ -164,38 +205,36 @@ def _baseline(snapshot: Snapshot) -> str:
     return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(baseline.n, 'run')})"
 
 
-def _settled(name: str, snapshot: Snapshot) -> str:
-    iteration = snapshot.iterations.get(name)
-    if iteration is None or iteration.status.outcome is None:
-        return ""
+def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
+    outcome = iteration.status.outcome
     own = [one for one in snapshot.ordered() if one.spec.iteration == iteration.spec.number]
-    told = f"{snapshot.short(name)} settles, {OUTCOMES[iteration.status.outcome]}; {facts.outcome(own)}"
+    named = OUTCOMES.get(outcome or "", "")
+    told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
     near = facts.closest(own)
-    if near is not None and iteration.status.outcome != "Keep":
+    if near is not None and outcome != "Keep":
         told += f"; closest {snapshot.short(near.metadata.name)}, gain {facts.verdict_gain(near):.2g}"
     status, stall = snapshot.loop.status, snapshot.loop.spec.stall
     return f"{told}; stale {status.stale_count} of {stall.pivot_after}"
 
 
-def _keep(name: str, snapshot: Snapshot) -> str:
-    experiment = snapshot.experiments.get(name)
-    verdict = experiment.status.verdict if experiment is not None else None
-    if experiment is None or verdict is None or verdict.value is None:
-        return ""
+def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
+    name, verdict = snapshot.short(experiment.metadata.name), experiment.status.verdict
+    if verdict is None or verdict.value is None:
+        return name
     baseline, objective = snapshot.loop.status.baseline, snapshot.loop.spec.objective
-    told = words.interval(verdict.value, verdict.low, verdict.high)
-    over = snapshot.short(verdict.compared_with or "the incumbent")
-    won = f"gain {verdict.gain:.3g} over {over}" if verdict.gain is not None else ""
+    unit = ((verdict.high or 0) - (verdict.low or 0)) / 2
+    told = f"{name} {objective.metric} {words.interval(verdict.value, verdict.low, verdict.high)}"
     if baseline is not None:
         sign = 1 if objective.goal == "Maximize" else -1
-        won += f", {words.gain(sign * (verdict.value - baseline.value), baseline.value)} over the baseline"
-    title = words.line(experiment.spec.title, 60)
-    return f"{snapshot.short(name)} {objective.metric} {told}; {won}; {title}"
+        won = words.gain(sign * (verdict.value - baseline.value), baseline.value, unit)
+        told += f"; gain {won}"
+        if verdict.compared_with not in (None, baseline.experiment) and verdict.gain is not None:
+            told += f", {words.number(verdict.gain, unit)} over {snapshot.short(verdict.compared_with or '')}"
+    return f"{told}; {words.line(experiment.spec.title, 60)}"
 
 
-def _direction(one: Direction, directions: list[Direction], snapshot: Snapshot) -> str:
-    earlier = directions[: directions.index(one)]
-    changed = words.frame(one.frame, earlier[-1].frame) if earlier else ""
+def _direction(one: Direction, before: Direction | None, snapshot: Snapshot) -> str:
+    changed = words.frame(one.frame, before.frame) if before is not None else ""
     told = changed or words.line(one.title, 120)
-    again = " (after a pivot)" if one.pivot and earlier and one.pivot > earlier[-1].pivot else ""
+    again = " (after a pivot)" if before is not None and one.pivot > before.pivot else ""
     return f"{snapshot.short(one.name)}{again} {told}"

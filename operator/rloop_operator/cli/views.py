@@ -7,8 +7,11 @@ campaign: when nobody reads any more it falls silent, and the campaign goes on.
 from __future__ import annotations
 
 import os
+import sys
+import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -44,8 +47,8 @@ class PlainView(View):
 
     def begin(self, loop: ResearchLoop, layout: RunFolder) -> None:
         """Say what is about to run, and where."""
-        limits = board.spent(loop.spec.budget, loop.status.budget.used, 0)
-        self.say(f"{words.line(loop.metadata.name)}: {words.goal(loop.spec.objective)}; budget {limits}")
+        limits = board.limits(loop.spec.budget)
+        self.say(f"{loop.metadata.name}: {words.goal(loop.spec.objective)}; budget: {limits}")
         self.say(f"run folder {result.shown(layout.root)}")
 
     @override
@@ -104,6 +107,7 @@ class LiveView(PlainView):
         super().__init__()
         self._console = console
         self._snapshot: Snapshot | None = None
+        self._quiet = _no_echo_of_controls()
         self._live = Live(
             console=console,
             get_renderable=self._panel,
@@ -132,10 +136,13 @@ class LiveView(PlainView):
         snapshot = self._snapshot
         if snapshot is None:
             return Text("starting …", style="dim")
-        return board.panel(snapshot, subtitle="Ctrl-C ends in order, the same command goes on")
+        draining = self._observed is not None and self._observed.draining
+        told = "finishing what runs, Ctrl-C stops now" if draining else "Ctrl-C ends in order, the same command goes on"
+        return board.panel(snapshot, subtitle=told)
 
     @override
     def __enter__(self) -> Self:
+        self._quiet.__enter__()
         self._live.start()
         return self
 
@@ -147,6 +154,24 @@ class LiveView(PlainView):
             self.close()
         finally:
             self._live.stop()
+            self._quiet.__exit__(kind, error, trace)
+
+
+@contextmanager
+def _no_echo_of_controls() -> Iterator[None]:
+    """Keep the terminal from writing ^C into the panel, which would then be drawn one line too low."""
+    try:
+        kept = termios.tcgetattr(sys.stdin)
+    except (termios.error, OSError, ValueError):
+        yield
+        return
+    changed = list(kept)
+    changed[3] &= ~termios.ECHOCTL
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, kept)
 
 
 def is_plain(console: Console, *, asked: bool) -> bool:

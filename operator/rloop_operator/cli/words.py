@@ -20,13 +20,18 @@ DASH = "-"
 
 def clean(text: str) -> str:
     """Text without what a terminal would obey; line ends and tabs stay."""
-    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n")))
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def line(text: str, limit: int = 0) -> str:
     """The same on one line, and at most `limit` characters long when that is given."""
     joined = " ".join(clean(text).split())
     return joined if not limit or len(joined) <= limit else f"{joined[: limit - 1].rstrip()}…"
+
+
+def line_kept(text: str) -> str:
+    """On one line, with its spaces as they are: for columns."""
+    return clean(text).replace("\n", " ").replace("\t", " ")
 
 
 def number(value: float, unit: float = 0.0) -> str:

@@ -170,8 +170,8 @@ def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _endpoint(verb: Verb, gateway: Gateway, identity: Identity) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        caller = await identity.caller(token)
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        caller = await identity.caller(token) if scheme.lower() == "bearer" else None
         if caller is None:
             return _problem(401, "Unauthorized", "the token is not that of a live session of this loop")
         try:

@@ -6,6 +6,7 @@ iterations, and nothing else; what it lets in is decided by the pure `rloop.admi
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from collections.abc import Callable
 from datetime import datetime
@@ -43,6 +44,9 @@ from rloop_operator.ports import Caller, File, Files, Store
 
 log = structlog.get_logger("rloop.gateway")
 WRITE_TRIES = 20
+DIRECTIONS_MAX = 32
+"""Of one iteration, as many as `Reported` holds; FINDINGS_MAX likewise."""
+FINDINGS_MAX = 64
 SPACE_FILE = "space.yaml"
 
 
@@ -54,6 +58,7 @@ class Gateway:
         self._beats = beats
         self._now = now
         self._changed = changed
+        self._admitting = asyncio.Lock()
         self.closing = False
         """Set while the operator ends in order: sessions are told to finish."""
 
@@ -89,6 +94,8 @@ class Gateway:
             if admitted is not None:
                 return admitted
             reported = situation.iteration.status.reported
+            if len(reported.directions) >= DIRECTIONS_MAX:
+                raise Refused("LimitReached", f"this iteration has its {DIRECTIONS_MAX} directions: work in one of them")
             own = [one for one in reported.directions if one.session == caller.session]
             new = Direction(
                 name=names.direction(caller.session, len(own) + 1),
@@ -113,6 +120,10 @@ class Gateway:
 
     async def propose_experiment(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
         """POST experiments; the same sequence with the same files is the same experiment. Raises Refused."""
+        async with self._admitting:  # or two sessions at once pass a limit that has room for one
+            return await self._admit(caller, request)
+
+    async def _admit(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
         situation = await self._open(caller)
         parent = self._parent(situation, request.parent)
         facts = experiment_gate.Facts(
@@ -133,7 +144,11 @@ class Gateway:
         if admitted.name in situation.experiments:
             return contexts.view(situation.experiments[admitted.name], unit)
         files = {path: File(text.encode()) for path, text in admitted.files.items()}
-        await self._store.put_files(admitted.name, files)
+        try:
+            await self._store.put_files(admitted.name, files)
+        except Conflict as conflict:  # we died between the files and the experiment of an earlier request
+            told = f"other files stand under {admitted.name}: use the next sequence number"
+            raise Refused("SequenceTaken", told) from conflict
         metadata = children_metadata(situation.loop, admitted.name)
         created = await self._store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
         log.info("experiment_admitted", loop=caller.loop, experiment=admitted.name, frame=admitted.spec.frame)
@@ -173,6 +188,8 @@ class Gateway:
             situation = await self._open(caller)
             finding_gate.admit(request, situation.experiments)
             reported = situation.iteration.status.reported
+            if len(reported.findings) >= FINDINGS_MAX:
+                raise Refused("LimitReached", f"this iteration has its {FINDINGS_MAX} findings")
             own = [one for one in reported.findings if one.session == caller.session]
             new = Finding(
                 name=names.finding(caller.session, len(own) + 1),

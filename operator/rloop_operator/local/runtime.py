@@ -28,7 +28,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Corrupt, NotFound
 from rloop.observed import WorkloadState
 from rloop_operator.local import launch, records
-from rloop_operator.local.documents import write_json
+from rloop_operator.local.documents import read_json, write_json
 from rloop_operator.local.failures import told
 from rloop_operator.local.identity import LocalIdentity, token_hash
 from rloop_operator.local.store import LocalStore
@@ -199,6 +199,11 @@ class LocalRuntime(Runtime):
         self._spawns.pop(name, None)
         with suppress(OSError):
             os.replace(watched.folder / "output.log", self._layout.workload_log(name))
+        if watched.exit is not None and watched.exit.code == 0:
+            # They are for a next attempt at the run, and there will be none.
+            spec = read_json(str(watched.folder), "spec.json") or {}
+            if checkpoints := spec.get("env", {}).get("RLOOP_CHECKPOINTS"):
+                await asyncio.to_thread(_delete, Path(checkpoints))
         await asyncio.to_thread(_delete, watched.folder)
 
     @override

@@ -55,7 +55,8 @@ class Campaign:
     async def settle(self) -> None:
         """Reconcile until nothing changes. Raises RuntimeError if that never comes: a hot loop is a defect."""
         for _ in range(PASSES_MAX):
-            if not (await reconcile(self.shell, self.name)).changed:
+            ends = self.runtime.ends
+            if not (await reconcile(self.shell, self.name)).changed and self.runtime.ends == ends:
                 return
         message = f"{self.name}: still changing after {PASSES_MAX} passes at {self.clock.seconds} s"
         raise RuntimeError(message)

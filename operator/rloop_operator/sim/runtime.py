@@ -6,10 +6,11 @@ The clock moves only when `sim.campaign` moves it, so days of campaign take seco
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from rloop.actions import Workload
+from rloop.api.experiment import Usage
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Exit, WorkloadState
 from rloop_operator.ports import Caller
@@ -43,6 +44,9 @@ class Outcome:
     log_tail: str = ""
     message: str = ""
     claims: Mapping[str, float] | None = None
+    usage: Usage = field(default_factory=Usage)
+    hangs: bool = False
+    """Its step counter stands still from the start; it ends by its deadline, or because it is stopped."""
     act: Callable[[Caller], Awaitable[None]] | None = None
     """Of an agent: what it does through the gateway, all at the end of its time."""
 
@@ -71,6 +75,8 @@ class SimRuntime:
         self._ever: set[str] = set()
         self.starts: list[str] = []
         """Names of all workloads that were really started, in order."""
+        self.ends = 0
+        """Workloads that have ended."""
 
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
         """See ports.Runtime."""
@@ -79,6 +85,8 @@ class SimRuntime:
         self._ever.add(workload.name)
         self.starts.append(workload.name)
         outcome = self._world(loop, workload)
+        if outcome.hangs or outcome.seconds > workload.deadline_seconds:
+            outcome = replace(outcome, seconds=workload.deadline_seconds, code=None, reason="DeadlineExceeded")
         ends_at = self._clock.seconds + outcome.seconds
         self._live[workload.name] = _Live(loop.metadata.name, workload, outcome, self._clock.now(), ends_at)
 
@@ -86,7 +94,8 @@ class SimRuntime:
         """See ports.Runtime."""
         live = self._live.get(name)
         if live is not None and live.exit is None:
-            live.exit = Exit(code=None, reason=reason, finished_at=self._clock.now())
+            self.ends += 1
+            live.exit = Exit(code=None, reason=reason, finished_at=self._clock.now(), usage=live.outcome.usage)
 
     async def remove(self, name: str) -> None:
         """See ports.Runtime."""
@@ -96,14 +105,13 @@ class SimRuntime:
 
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
         """See ports.Runtime."""
-        return {
-            name: WorkloadState(name, live.started, live.exit) for name, live in self._live.items() if live.loop == loop
-        }
+        return {name: self._state(name, live) for name, live in self._live.items() if live.loop == loop}
 
     def lose(self, name: str) -> None:
         """Kill a workload as a dying node would."""
         live = self._live[name]
         if live.exit is None:
+            self.ends += 1
             live.exit = Exit(code=None, reason="Lost", finished_at=self._clock.now(), infrastructure=True)
 
     def live(self) -> list[str]:
@@ -122,6 +130,7 @@ class SimRuntime:
             work, outcome = live.workload, live.outcome
             if outcome.act is not None:
                 await outcome.act(Caller(work.name, work.role, live.loop, work.owner, work.session))
+            self.ends += 1
             live.exit = Exit(
                 code=outcome.code,
                 reason=outcome.reason,
@@ -130,4 +139,9 @@ class SimRuntime:
                 log_tail=outcome.log_tail,
                 message=outcome.message,
                 claims=outcome.claims or {},
+                usage=outcome.usage,
             )
+
+    def _state(self, name: str, live: _Live) -> WorkloadState:
+        age = (self._clock.now() - live.started).total_seconds() if live.outcome.hangs else 0.0
+        return WorkloadState(name, live.started, live.exit, step_age_seconds=age)

@@ -40,11 +40,8 @@ class MemoryStore:
 
     async def list(self, kind: type[Object], loop: str) -> list[Object]:
         """See ports.Store."""
-        return [
-            obj
-            for _, obj in sorted(self._objects.items())
-            if isinstance(obj, kind) and _loop_of(obj) == loop
-        ]
+        ours = (obj for obj in self._objects.values() if isinstance(obj, kind) and _loop_of(obj) == loop)
+        return sorted(ours, key=lambda obj: obj.metadata.name)
 
     async def create(self, obj: Object) -> Object:
         """See ports.Store."""
@@ -87,7 +84,7 @@ class MemoryStore:
         key = f"{loop}/{entry.key}"
         if key in self.ledger:
             return
-        before = json.dumps(list(self.ledger.values())[-1], sort_keys=True) if self.ledger else ""
+        before = json.dumps(self.ledger[next(reversed(self.ledger))], sort_keys=True) if self.ledger else ""
         self.ledger[key] = {
             "kind": entry.kind,
             "body": entry.body,

@@ -1,0 +1,136 @@
+"""`rloop experiments NAME`: one experiment with its runs, its changes and its verdict.
+
+Called by the command line. The difference is shown from the untouched task, which is what the experiment is.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from rich.text import Text
+
+from rloop.api.experiment import ResearchExperiment, Run
+from rloop.errors import NotFound
+from rloop_operator.cli import facts, result, words
+from rloop_operator.cli.output import Format, columns, console, document, emit, is_rich
+from rloop_operator.cli.reading import Found, Snapshot, find, full_name, look_into
+from rloop_operator.local import frozen_files
+from rloop_operator.local.store import LocalStore
+from rloop_operator.ports import Files
+
+HEADINGS = ("RUN", "KIND", "PHASE", "SEED", "VALUE", "CLAIMED", "SECONDS", "REASON")
+RIGHT = frozenset({0, 3, 4, 5, 6})
+DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def detail(name: str, folder: Path | None, form: Format) -> None:
+    """Print it."""
+    layout = find(folder)
+    with closing(LocalStore.read_only(layout.root)) as store:
+        found = look_into(store, layout)
+        snapshot = found.snapshot
+        full = full_name(name, snapshot.experiments, snapshot.name, "experiment")
+        experiment = snapshot.experiments[full]
+        if form is not Format.TABLE:
+            emit(document(experiment), form)
+            return
+        for text in (*_facts(experiment, snapshot), "", *_runs(experiment)):
+            print(text)
+        _print_difference(list(_difference(store, experiment, snapshot)))
+    for text in _last_words(experiment, found):
+        print(text)
+
+
+def _facts(experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
+    spec, verdict = experiment.spec, experiment.status.verdict
+    rows = {"experiment": experiment.metadata.name, "title": words.line(spec.title)}
+    if spec.session is not None:
+        rows["proposed by"] = f"{snapshot.short(spec.session)} in iteration {spec.iteration}"
+    if spec.direction is not None:
+        rows["direction"] = snapshot.short(spec.direction)
+    if spec.frame:
+        rows["frame"] = words.frame(spec.frame, {})
+    if spec.parent is not None:
+        rows["parent"] = snapshot.short(spec.parent)
+    rows["phase"] = experiment.status.phase
+    value = facts.measured(experiment, snapshot)
+    if value is not None:
+        told = words.interval(value.value, value.low, value.high)
+        rows["value"] = f"{snapshot.loop.spec.objective.metric} {told} over {words.counted(value.runs, 'run')}"
+    claimed = facts.claimed(experiment)
+    if claimed is not None:
+        rows["claimed"] = words.number(claimed)
+    if verdict is not None:
+        over = f" over {snapshot.short(verdict.compared_with)}" if verdict.compared_with else ""
+        gain = f", gain {words.number(verdict.gain)}{over}" if verdict.gain is not None and over else ""
+        certainty = f", z {verdict.z:.2f}" if verdict.z is not None else ""
+        message = f": {words.line(verdict.message)}" if verdict.message else ""
+        rows["verdict"] = f"{verdict.reason}{gain}{certainty}{message}"
+    for label, text in rows.items():
+        yield f"{label:<12} {text}"
+
+
+def _runs(experiment: ResearchExperiment) -> list[str]:
+    if not experiment.status.runs:
+        return ["no run yet"]
+    return columns(HEADINGS, [_run(run) for run in experiment.status.runs], RIGHT)
+
+
+def _run(run: Run) -> tuple[str, ...]:
+    seconds = run.attempts[-1].usage.wall_seconds if run.attempts else 0.0
+    tries = f" (attempt {len(run.attempts)})" if len(run.attempts) > 1 else ""
+    return (
+        str(run.number),
+        run.kind,
+        f"{run.phase}{tries}",
+        str(run.seed),
+        f"{run.value:.6g}" if run.value is not None else words.DASH,
+        f"{run.claimed:.6g}" if run.claimed is not None else words.DASH,
+        f"{seconds:.1f}" if seconds else words.DASH,
+        run.reason or "",
+    )
+
+
+def _difference(store: LocalStore, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
+    """Unified difference of its files from the task."""
+    task, changed = _files(store, f"{snapshot.name}-task"), _files(store, experiment.metadata.name)
+    for path, file in sorted(changed.items()):
+        old = task[path].content if path in task else b""
+        try:
+            before, after = old.decode().splitlines(), file.content.decode().splitlines()
+        except UnicodeDecodeError:
+            yield f"{path}: {len(old)} bytes became {len(file.content)}"
+            continue
+        yield from difflib.unified_diff(before, after, f"task/{path}", path, lineterm="")
+
+
+def _files(store: LocalStore, name: str) -> Files:
+    try:
+        return frozen_files.read(store.database, name)
+    except NotFound:
+        return {}
+
+
+def _print_difference(lines: list[str]) -> None:
+    if not lines:
+        return
+    print()
+    output = console()
+    for text in map(words.clean, lines):
+        if is_rich(output):
+            output.print(Text(text, style=DIFF_STYLES.get(text[:1], "")))
+        else:
+            print(text)
+
+
+def _last_words(experiment: ResearchExperiment, found: Found) -> Iterator[str]:
+    """The end of the log of what failed, or of the newest attempt."""
+    last = facts.last_words(experiment)
+    if last is not None:
+        name, tail = last
+        yield ""
+        yield f"the end of {result.shown(found.folder.workload_log(name))}:"
+        yield from (f"  {one}" for one in words.clean(tail).rstrip().splitlines())

@@ -1,0 +1,70 @@
+"""`rloop directions` and `rloop findings`: where it was looked, and what was found.
+
+Called by the command line; the same records stand in state/directions_tried.json and state/findings.jsonl.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rloop_operator.cli import words
+from rloop_operator.cli.output import Format, emit, table
+from rloop_operator.cli.reading import look
+from rloop_operator.local import protocol_lines
+
+
+def directions(folder: Path | None, form: Format) -> None:
+    """Print the directions that were tried, oldest first."""
+    snapshot = look(folder).snapshot
+    records = protocol_lines.directions(snapshot.loop, snapshot.iterations, snapshot.experiments.values())
+    if form is not Format.TABLE:
+        emit(records, form)
+        return
+    if not records:
+        print("no direction yet")
+        return
+    rows = []
+    before: dict[str, str] = {}
+    for one in records:
+        fields = ", ".join(f"{name}: {value}" for name, value in one["fields"].items())
+        changed = words.frame(one["frame"], before) if before else "the first frame"
+        before = one["frame"]
+        title = words.line(one["title"], 80)
+        best = one["best_value"]
+        rows.append(
+            (
+                snapshot.short(one["name"]),
+                str(one["pivot"] or words.DASH),
+                str(one["experiments"]),
+                str(one["keeps"]),
+                words.DASH if best is None else words.number(best),
+                (changed or title) if one["frame"] else f"{title} ({words.line(fields, 160)})",
+            )
+        )
+    table(("NAME", "PIVOT", "EXPERIMENTS", "KEPT", "BEST", "WHAT CHANGED"), rows, right=(1, 2, 3, 4))
+
+
+def findings(folder: Path | None, form: Format) -> None:
+    """Print the findings, oldest first."""
+    snapshot = look(folder).snapshot
+    records = protocol_lines.findings(snapshot.iterations.values(), snapshot.experiments.values())
+    if form is not Format.TABLE:
+        emit(records, form)
+        return
+    if not records:
+        print("no finding yet")
+        return
+    rows = []
+    for one in records:
+        value = one.get("value")
+        rows.append(
+            (
+                snapshot.short(one["name"]),
+                one["kind"],
+                str(one["iteration"]),
+                words.DASH if value is None else words.interval(value, one["low"], one["high"]),
+                words.line(", ".join(snapshot.short(name) for name in one["evidence"]), 60),
+                words.line(one["statement"].replace(f"{snapshot.name}-", "")),
+            )
+        )
+    table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,))

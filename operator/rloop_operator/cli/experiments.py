@@ -1,0 +1,66 @@
+"""`rloop experiments`: what was tried, one line each.
+
+Called by the command line; one experiment in detail is `detail`'s.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rloop import standing
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
+from rloop_operator.cli import facts, words
+from rloop_operator.cli.output import Format, emit, listed, table
+from rloop_operator.cli.reading import Snapshot, look
+
+SHOWN = 20
+"""The last ones are shown in any case; older ones only if they were kept or are open."""
+HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "±", "GAIN", "WHAT")
+RIGHT = (1, 4, 5, 6, 7)
+
+
+def experiments(folder: Path | None, form: Format, *, everything: bool) -> None:
+    """Print them."""
+    snapshot = look(folder).snapshot
+    ordered = snapshot.ordered()
+    if form is not Format.TABLE:
+        emit(listed(ordered), form)
+        return
+    if not ordered:
+        print("no experiment yet")
+        return
+    recent = {one.metadata.name for one in ordered[-SHOWN:]}
+    shown = [one for one in ordered if everything or one.metadata.name in recent or _matters(one)]
+    table(HEADINGS, [_row(one, snapshot) for one in shown], right=RIGHT)
+    if len(shown) < len(ordered):
+        print(f"and {len(ordered) - len(shown)} older ones that were not kept; rloop experiments --all shows them")
+
+
+def _matters(experiment: ResearchExperiment) -> bool:
+    is_open = experiment.status.phase not in TERMINAL_PHASES
+    return is_open or experiment.spec.kind == "Baseline" or standing.kept_number(experiment) > 0
+
+
+def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
+    verdict = experiment.status.verdict
+    value = facts.measured(experiment, snapshot)
+    spread = (value.high - value.low) / 2 if value and value.low is not None and value.high is not None else 0.0
+    gain = facts.verdict_gain(experiment)
+    return (
+        snapshot.short(experiment.metadata.name),
+        str(experiment.spec.iteration or words.DASH),
+        experiment.status.phase,
+        verdict.reason if verdict is not None else words.DASH,
+        str(sum(run.phase == "Done" for run in experiment.status.runs)),
+        words.number(value.value, spread) if value is not None else words.DASH,
+        words.number(spread, spread) if spread else words.DASH,
+        words.number(gain, spread) if gain is not None and experiment.spec.kind != "Baseline" else words.DASH,
+        what(experiment, snapshot),
+    )
+
+
+def what(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
+    """The change in words: its frame where that is not the first one, and its title."""
+    frame = words.frame(experiment.spec.frame, snapshot.base_frame)
+    title = words.line(experiment.spec.title, 100)
+    return f"{frame}; {title}" if frame and frame not in title else title

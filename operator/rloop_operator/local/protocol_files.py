@@ -1,0 +1,217 @@
+"""`state/` and `logs/` of a run folder in the protocol's layout, rendered from the stored objects.
+
+Called by `local.campaign` after its passes and once at the end. For those who read files: nothing here is ever read
+back to decide anything, the database is the only truth. Files that are a state are replaced in one piece; files that
+only grow are appended to, and each record goes there once, whatever dies in between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.researchloop import ResearchLoop
+from rloop.observed import Observed
+from rloop_operator.local import protocol_lines
+from rloop_operator.local.failures import told
+from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.protocol_lines import Record, log_line, stamp
+
+Object = ResearchLoop | ResearchIteration | ResearchExperiment
+
+RENDER_SECONDS = 1.0
+HEARTBEAT_SECONDS = 30.0
+"""Between two lines of heartbeat.jsonl: days of campaign must not make it large."""
+
+
+class ProtocolFiles:
+    """The files of one campaign; remembers what they hold, so that a pass without news costs nothing."""
+
+    def __init__(self, folder: RunFolder, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._rendered_at = -RENDER_SECONDS
+        self._beat_at = -HEARTBEAT_SECONDS
+        self._versions: dict[str, str] = {}
+        self._states: dict[Path, str] = {}
+        state, logs = folder.state, folder.logs
+        self._findings = _Growing(state / "findings.jsonl", ("name",))
+        self._iterations = _Growing(state / "iteration_log.jsonl", ("name",))
+        self._work = _Growing(logs / "work.jsonl", ("source", "event"))
+        self._heartbeat = _Growing(logs / "heartbeat.jsonl", ("ts",))
+
+    def render(self, observed: Observed, *, final: bool = False) -> None:
+        """Bring the files up to date, at most once a second; `final`: now. Raises StorageFull, NotWritable."""
+        now = self._clock()
+        if not final and now - self._rendered_at < RENDER_SECONDS:
+            return
+        self._rendered_at = now
+        with told(self._folder.root):
+            self._beat(observed, now, final=final)
+            changed = self._changed(observed)
+            if changed:
+                self._append(observed, changed)
+                self._replace_states(observed)
+
+    def _changed(self, observed: Observed) -> list[Object]:
+        everything: tuple[Object, ...] = (observed.loop, *observed.iterations.values(), *observed.experiments.values())
+        changed = [one for one in everything if self._versions.get(one.metadata.name) != one.metadata.resource_version]
+        self._versions |= {one.metadata.name: one.metadata.resource_version for one in changed}
+        return changed
+
+    def _append(self, observed: Observed, changed: list[Object]) -> None:
+        iterations = [one for one in changed if isinstance(one, ResearchIteration)]
+        experiments = [one for one in changed if isinstance(one, ResearchExperiment)]
+        work = [line for one in iterations for line in protocol_lines.work_of_iteration(one)]
+        work += [line for one in experiments for line in protocol_lines.work_of_experiment(one)]
+        self._work.append(sorted(work, key=lambda line: str(line["ts"])))
+        self._findings.append(protocol_lines.findings(iterations, experiments))
+        settled = (protocol_lines.settled(one, observed.experiments.values()) for one in iterations)
+        self._iterations.append(line for line in settled if line is not None)
+
+    def _replace_states(self, observed: Observed) -> None:
+        loop, state = observed.loop, self._folder.state
+        progress = {
+            "iteration": max((one.spec.number for one in observed.iterations.values()), default=0),
+            "total_findings": len(self._findings),
+            "status": loop.status.phase,
+            "stale_count": loop.status.stale_count,
+        }
+        tried = protocol_lines.directions(loop, observed.iterations, observed.experiments.values())
+        self._replace(state / "task_spec.md", task_spec(loop))
+        self._replace(state / "progress.json", _json(progress, indent=2))
+        self._replace(state / "directions_tried.json", _json(tried, indent=2))
+
+    def _replace(self, path: Path, text: str) -> None:
+        if self._states.get(path) == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+        self._states[path] = text
+
+    def _beat(self, observed: Observed, now: float, *, final: bool) -> None:
+        if not final and now - self._beat_at < HEARTBEAT_SECONDS:
+            return
+        self._beat_at = now
+        detail = {
+            "phase": observed.loop.status.phase,
+            "workloads": sum(one.exit is None for one in observed.workloads.values()),
+            "sessions": {
+                name: {"round": beat.round, "age": round(beat.age_seconds)} for name, beat in observed.beats.items()
+            },
+        }
+        self._heartbeat.append([log_line(stamp(observed.now), "operator", "info", "alive", detail)])
+
+
+class _Growing:
+    """A file of JSON lines to which each record is appended once, known by some of its fields."""
+
+    def __init__(self, path: Path, fields: tuple[str, ...]) -> None:
+        self._path = path
+        self._fields = fields
+        self._known: set[tuple[str, ...]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def append(self, records: Iterable[Record]) -> None:
+        known = self._read()
+        fresh = []
+        for record in records:
+            key = self._key(record)
+            if key not in known:
+                known.add(key)
+                fresh.append(_json(record))
+        if not fresh:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            content = "".join(fresh).encode(errors="replace")
+            while content:
+                content = content[os.write(descriptor, content) :]
+        except OSError:
+            self._known = None  # what of it is in the file is seen at the next look
+            raise
+        finally:
+            os.close(descriptor)
+
+    def _key(self, record: Record) -> tuple[str, ...]:
+        return tuple(str(record.get(field, "")) for field in self._fields)
+
+    def _read(self) -> set[tuple[str, ...]]:
+        """What the file holds; read once. A last line that was torn by a crash is cut off: it never was one."""
+        if self._known is None:
+            self._known = set()
+            try:
+                content = self._path.read_bytes()
+            except FileNotFoundError:
+                return self._known
+            whole = content[: content.rfind(b"\n") + 1]
+            if len(whole) < len(content):
+                os.truncate(self._path, len(whole))
+            for line in whole.splitlines():
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(record, dict):
+                    self._known.add(self._key(record))
+        return self._known
+
+
+def _json(value: object, *, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent) + "\n"
+
+
+def task_spec(loop: ResearchLoop) -> str:
+    """The director's words and everything that bounds the work, as Markdown."""
+    spec = loop.spec
+    objective, bounds, evaluation = spec.objective, spec.boundaries, spec.evaluation
+    target = f", target {objective.target}" if objective.target is not None else ""
+    guardrails = [
+        f"- Guardrail: {one.metric}"
+        + (f" at least {one.min}" if one.min else "")
+        + (f" at most {one.max}" if one.max else "")
+        for one in objective.guardrails
+    ]
+    limits = spec.budget.model_dump(by_alias=True, exclude_none=True)
+    parts = [
+        f"# {loop.metadata.name}",
+        "## Direction",
+        spec.direction.strip(),
+        "## Boundaries",
+        "\n".join(
+            [
+                f"- Editable: {', '.join(f'`{glob}`' for glob in bounds.editable)}",
+                f"- At most {bounds.max_files} files, {bounds.max_lines_per_file} changed lines in each",
+                *(f"- {rule}" for rule in bounds.rules),
+            ]
+        ),
+        "## What success is",
+        "\n".join(
+            [
+                f"- {objective.goal} `{objective.metric}`{target}",
+                f"- A gain below {objective.minimum_gain} is not kept",
+                *guardrails,
+            ]
+        ),
+        "## How it is measured",
+        "\n".join(
+            [
+                f"- By an independent verifier: `{' '.join(evaluation.command)}`",
+                f"- {evaluation.repeats} scorings of a run; {evaluation.baseline_runs} baseline runs with other seeds",
+                f"- Acceptance {evaluation.acceptance}, false keep rate {evaluation.false_keep_rate}",
+            ]
+        ),
+        "## Budget",
+        "\n".join(f"- {name}: {limit}" for name, limit in limits.items()) or "- without a limit",
+    ]
+    return "\n\n".join(parts) + "\n"

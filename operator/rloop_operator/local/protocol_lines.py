@@ -1,0 +1,177 @@
+"""The protocol's records as values: findings, directions, iterations, and what was worked on.
+
+Called by `protocol_files`, which writes them down, and by the command line, which shows them. Everything is derived
+from the stored objects, so a file that was lost can be written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from statistics import fmean
+from typing import Any
+
+from rloop import standing
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.researchloop import ResearchLoop
+
+Record = dict[str, Any]
+
+
+def stamp(moment: datetime | None) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    if moment is None:
+        return ""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def log_line(ts: str, source: str, level: str, event: str, detail: object) -> Record:
+    """The form of every line below logs/."""
+    return {"ts": ts, "source": source, "level": level, "event": event, "detail": detail}
+
+
+def findings(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:
+    """What is known now and was not before, oldest first.
+
+    Gains that the verifier confirmed, and statements of agents; the evidence of both is experiments.
+    """
+    found = [_gain(one) for one in experiments if one.status.phase == "Superseded" or standing.kept_number(one)]
+    found += [
+        {
+            "ts": stamp(one.at),
+            "name": one.name,
+            "kind": "statement",
+            "iteration": iteration.spec.number,
+            "source": one.session,
+            "statement": one.statement,
+            "evidence": one.evidence,
+        }
+        for iteration in iterations
+        for one in iteration.status.reported.findings
+    ]
+    return sorted(found, key=lambda one: (one["ts"], one["name"]))
+
+
+def _gain(experiment: ResearchExperiment) -> Record:
+    verdict = experiment.status.verdict
+    assert verdict is not None
+    kept = standing.kept_number(experiment) > 0
+    over = verdict.compared_with or "the incumbent"
+    said = f"a verified gain over {over}" if kept else f"a gain once, but not over {over}"
+    return {
+        "ts": stamp(verdict.at),
+        "name": experiment.metadata.name,
+        "kind": "keep" if kept else "superseded",
+        "iteration": experiment.spec.iteration,
+        "source": "verifier",
+        "statement": f'"{experiment.spec.title}" is {said}',
+        "evidence": [experiment.metadata.name],
+        "value": verdict.value,
+        "low": verdict.low,
+        "high": verdict.high,
+        "gain": verdict.gain,
+        "unconfirmed": verdict.unconfirmed,
+    }
+
+
+def directions(
+    loop: ResearchLoop,
+    iterations: Mapping[str, ResearchIteration],
+    experiments: Iterable[ResearchExperiment],
+) -> list[Record]:
+    """All admitted directions, oldest first, with what came of them."""
+    belonging: dict[str, list[ResearchExperiment]] = {}
+    for one in experiments:
+        if one.spec.direction is not None:
+            belonging.setdefault(one.spec.direction, []).append(one)
+    return [
+        {
+            "name": one.name,
+            "title": one.title,
+            "fields": dict(one.fields),
+            "frame": one.frame,
+            "pivot": one.pivot,
+            "source": one.session,
+            "ts": stamp(one.at),
+            "experiments": len(belonging.get(one.name, [])),
+            "keeps": sum(standing.kept_number(each) > 0 for each in belonging.get(one.name, [])),
+            "best_value": best_value(belonging.get(one.name, []), loop),
+        }
+        for one in standing.directions(iterations)
+    ]
+
+
+def best_value(experiments: Iterable[ResearchExperiment], loop: ResearchLoop) -> float | None:
+    """The best kept value; where nothing was kept, the best mean over an experiment's runs."""
+    tried = list(experiments)
+    kept = [one for one in tried if standing.kept_number(one)]
+    found = [value for value in map(_value, kept or tried) if value is not None]
+    pick = max if loop.spec.objective.goal == "Maximize" else min
+    return pick(found, default=None)
+
+
+def _value(experiment: ResearchExperiment) -> float | None:
+    verdict = experiment.status.verdict
+    if verdict is not None and verdict.value is not None:
+        return verdict.value
+    found = [one.value for one in experiment.status.runs if one.value is not None]
+    return fmean(found) if found else None
+
+
+def settled(iteration: ResearchIteration, experiments: Iterable[ResearchExperiment]) -> Record | None:
+    """The iteration's line in the iteration log; None while it is open."""
+    status = iteration.status
+    if status.outcome is None:
+        return None
+    phases: dict[str, int] = {}
+    for one in experiments:
+        if one.spec.iteration == iteration.spec.number and one.spec.kind != "Baseline":
+            phases[one.status.phase.lower()] = phases.get(one.status.phase.lower(), 0) + 1
+    return {
+        "ts": stamp(status.settled_at),
+        "iteration": iteration.spec.number,
+        "name": iteration.metadata.name,
+        "outcome": status.outcome,
+        "experiments": phases,
+        "directions": [one.name for one in status.reported.directions],
+        "findings": [one.name for one in status.reported.findings],
+        "pivots": iteration.spec.pivots,
+        "pivot_demanded": iteration.spec.pivot_demanded,
+    }
+
+
+def work_of_iteration(iteration: ResearchIteration) -> list[Record]:
+    """The lives of an iteration's sessions."""
+    lines = []
+    for one in iteration.status.sessions:
+        about = {"session": one.name, "attempt": one.attempt}
+        if one.started_at is not None:
+            lines.append(log_line(stamp(one.started_at), one.name, "info", f"session_started_{one.attempt}", about))
+        if one.finished_at is not None:
+            level = "error" if one.phase == "Failed" else "info"
+            ended = {**about, "reason": one.reason, "nudges": one.nudges}
+            lines.append(log_line(stamp(one.finished_at), one.name, level, f"session_{one.phase.lower()}", ended))
+    return lines
+
+
+def work_of_experiment(experiment: ResearchExperiment) -> list[Record]:
+    """Proposal, runs and verdict of an experiment."""
+    name, spec, verdict = experiment.metadata.name, experiment.spec, experiment.status.verdict
+    source = spec.session or "operator"
+    proposed = {"title": spec.title, "direction": spec.direction, "parent": spec.parent, "frame": spec.frame}
+    lines = [log_line(stamp(experiment.metadata.creation_timestamp), source, "info", f"proposed {name}", proposed)]
+    for run in experiment.status.runs:
+        if run.phase not in ("Done", "Failed") or not run.attempts:
+            continue
+        last = run.verifications[-1] if run.verifications else run.attempts[-1]
+        level = "warn" if run.phase == "Failed" else "info"
+        about = {"kind": run.kind, "seed": run.seed, "value": run.value, "claimed": run.claimed, "reason": run.reason}
+        lines.append(
+            log_line(stamp(last.finished_at), "verifier", level, f"run_{run.phase.lower()} {name}-r{run.number}", about)
+        )
+    if verdict is not None and experiment.status.phase in TERMINAL_PHASES:
+        told = verdict.model_dump(mode="json", exclude_none=True, exclude={"at"})
+        phase = experiment.status.phase.lower()
+        lines.append(log_line(stamp(verdict.at), "operator", "decision", f"{phase} {name}", told))
+    return lines

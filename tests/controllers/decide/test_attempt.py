@@ -1,0 +1,144 @@
+"""Attempts: started after their intent is stored, recorded before they are forgotten, tried again within limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import attempt as a
+from tests.support.builders import condition, exited, experiment, moment, run, running, workload
+from tests.support.deciding import after, experiment_after, observed, starts, stops, told
+
+from rloop.api.experiment import Attempt, Reservation, Run, Usage
+from rloop.decide import attempt
+from rloop.observed import Exit
+
+NAME = "demo-i0001-e1-r1-a1"
+LOST = exited("Lost", None, infrastructure=True)
+CRASH = exited("Error", 1, log_tail="no such file")
+
+
+def pending() -> Run:
+    return run(phase="Running", attempts=[a("Pending")])
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param({}, [NAME], id="a stored intent without a workload was never started, and is started"),
+        pytest.param({"spec": {"suspend": True}}, [], id="not while the user suspends"),
+        pytest.param({"seen": {"draining": True}}, [], id="not while the operator ends in order"),
+        pytest.param(
+            {"status": {"conditions": [condition("Accepted"), condition("Complete")]}}, [], id="not after the end"
+        ),
+    ],
+)
+def test_start(changes: dict[str, Any], expected: list[str]) -> None:
+    of = running(status=changes.get("status"), **changes.get("spec", {}))
+    seen = observed(of, experiment("demo-i0001-e1", pending()), **changes.get("seen", {}))
+    assert starts(after(attempt.record, seen)) == expected
+
+
+def test_a_workload_that_runs_is_not_started_again() -> None:
+    seen = observed(running(), experiment("demo-i0001-e1", pending()), workload(NAME))
+    assert starts(after(attempt.record, seen)) == []
+    assert experiment_after(attempt.record, seen).status.runs[0].attempts[0].phase == "Running"
+
+
+def test_success_hands_the_artifact_over_to_the_verifier() -> None:
+    ended = exited(claims={"loss": 0.3, "other": 1.0}, artifact_sha256="d" * 64, usage=Usage(cpu_seconds=3))
+    seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
+    found = experiment_after(attempt.record, seen).status.runs[0]
+    assert (found.phase, found.claimed, found.artifact_sha256) == ("Verifying", 0.3, "d" * 64)
+    assert found.value is None
+    assert found.attempts[0].usage.cpu_seconds == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "ended", "phase", "attempts"),
+    [
+        pytest.param([], CRASH, "Running", 2, id="a crash is tried again"),
+        pytest.param([a("Failed")] * 2, CRASH, "Failed", 3, id="the third crash is one more than backoffLimit"),
+        pytest.param(
+            [a("Failed", infrastructure=True)] * 19,
+            CRASH,
+            "Running",
+            21,
+            id="attempts lost by the machine do not count against backoffLimit",
+        ),
+        pytest.param([a("Failed", infrastructure=True)] * 20, LOST, "Failed", 21, id="but they are not tried for ever"),
+        pytest.param([], exited("Suspended", None), "Running", 2, id="a suspended attempt does not count"),
+        pytest.param([], exited("Completed", 3), "Running", 2, id="an exit code is a failure, whatever the reason"),
+    ],
+)
+def test_failure(before: list[Attempt], ended: Exit, phase: str, attempts: int) -> None:
+    tried = [one.model_copy(update={"number": number}) for number, one in enumerate(before, start=1)]
+    last = len(before) + 1
+    own = run(phase="Running", attempts=[*tried, a("Running", last)])
+    seen = observed(running(), experiment("demo-i0001-e1", own), workload(f"demo-i0001-e1-r1-a{last}", ended))
+    found = experiment_after(attempt.record, seen).status.runs[0]
+    assert (found.phase, len(found.attempts)) == (phase, attempts)
+    assert found.attempts[last - 1].phase == "Failed"
+    assert [one.number for one in found.attempts] == list(range(1, attempts + 1))
+
+
+def test_a_run_that_vanished_is_lost_and_tried_again() -> None:
+    seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")))
+    first, second = experiment_after(attempt.record, seen).status.runs[0].attempts
+    assert (first.reason, first.infrastructure, second.phase) == ("Lost", True, "Pending")
+
+
+@pytest.mark.parametrize(
+    ("lost", "since", "started"),
+    [
+        pytest.param(1, 0.5, False, id="half a second after the first loss it is too early"),
+        pytest.param(1, 1.0, True, id="one second after the first loss it is time"),
+        pytest.param(5, 15.0, False, id="the pause doubles with each loss"),
+        pytest.param(15, 60.0, True, id="and is a minute at most"),
+    ],
+)
+def test_pause_after_losses(lost: int, since: float, started: bool) -> None:
+    tried = [a("Failed", number, infrastructure=True, finished_at=moment(60 - since)) for number in range(1, lost + 1)]
+    own = run(phase="Running", attempts=[*tried, a("Pending", lost + 1)])
+    assert bool(starts(after(attempt.record, observed(running(), experiment("demo-i0001-e1", own))))) is started
+
+
+def test_a_hung_attempt_is_ended_and_noted_once() -> None:
+    of = running(experiment__progressDeadlineSeconds=30)
+    own = experiment("demo-i0001-e1", run(phase="Running"))
+    asked = after(attempt.record, observed(of, own, workload(NAME, step_age=31)))
+    assert stops(asked) == {NAME: "Hang"}
+    assert asked.status is None
+    ended = after(attempt.record, observed(of, own, workload(NAME, exited("Hang", None))))
+    assert ended.status is not None
+    assert ended.status.watchdog.evidence == [f"{NAME}: no step within 30 s, ended as hung"]
+    assert told(ended) == ["AttemptFailed"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        pytest.param("Finish", {}, id="suspension lets runs finish"),
+        pytest.param("Stop", {NAME: "Suspended"}, id="suspendPolicy Stop frees the machine"),
+    ],
+)
+def test_suspension(policy: str, expected: dict[str, str]) -> None:
+    of = running(suspend=True, suspendPolicy=policy)
+    seen = observed(of, experiment("demo-i0001-e1", run(phase="Running")), workload(NAME))
+    assert stops(after(attempt.record, seen)) == expected
+
+
+def test_a_retry_that_does_not_fit_into_the_budget_is_not_made() -> None:
+    own = run(phase="Running", reservation=Reservation(cpu_seconds=60))
+    ended = exited("Error", 1, usage=Usage(cpu_seconds=50))
+    seen = observed(running(budget__cpuSeconds=100), experiment("demo-i0001-e1", own), workload(NAME, ended))
+    found = experiment_after(attempt.record, seen).status.runs[0]
+    assert (found.phase, found.reason, len(found.attempts)) == ("Failed", "BudgetExhausted", 1)
+
+
+def test_what_a_withdrawn_run_used_until_its_end_is_recorded() -> None:
+    own = run(phase="Withdrawn", reservation=Reservation(), attempts=[a("Running")])
+    ended = exited("Withdrawn", None, usage=Usage(cpu_seconds=7))
+    seen = observed(running(), experiment("demo-i0001-e1", own, phase="Withdrawn"), workload(NAME, ended))
+    found = experiment_after(attempt.record, seen).status.runs[0]
+    assert (found.phase, found.attempts[0].phase, found.attempts[0].usage.cpu_seconds) == ("Withdrawn", "Failed", 7)

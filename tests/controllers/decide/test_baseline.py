@@ -1,0 +1,80 @@
+"""The baseline: created once, measured with all its runs, and its failure is the end."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.builders import BASELINE_VALUES, attempt, done, experiment, run, running, scoring
+from tests.support.deciding import after, experiment_after, observed, status_after, the, told
+
+from rloop.actions import Create
+from rloop.decide import baseline
+from rloop.decide.chain import decide
+
+UNMEASURED = {"baseline": None}
+
+
+def test_it_is_an_experiment_of_the_untouched_task() -> None:
+    (action,) = after(baseline.measure, observed(running(status=UNMEASURED))).actions
+    assert isinstance(action, Create)
+    assert action.object.metadata.name == "demo-b01"
+    assert action.object.spec.loop_name == "demo"
+
+
+def test_it_gets_as_many_runs_as_the_spec_says_each_with_a_seed_of_its_own() -> None:
+    seen = observed(running(status=UNMEASURED, evaluation__baselineRuns=4), experiment("demo-b01"))
+    found = experiment_after(baseline.measure, seen, "demo-b01").status
+    assert [(one.kind, one.phase) for one in found.runs] == [("baseline", "Queued")] * 4
+    assert len({one.seed for one in found.runs}) == 4
+    assert found.phase == "Running"
+
+
+@pytest.mark.parametrize("phase", ["Queued", "Running", "Verifying"])
+def test_it_waits_for_the_last_run(phase: str) -> None:
+    last = run("baseline", phase, 5)  # type: ignore[arg-type]
+    seen = observed(running(status=UNMEASURED), experiment("demo-b01", *done("baseline", 1, 2, 3, 4), last))
+    assert status_after(baseline.measure, seen).baseline is None
+
+
+@pytest.mark.parametrize(
+    ("values", "spread", "deterministic"),
+    [
+        pytest.param((1.0, 2.0, 3.0, 4.0, 5.0), 1.5811, False, id="runs that differ give the noise between runs"),
+        pytest.param((2.0,) * 5, 0.0, True, id="equal runs mean a deterministic task"),
+    ],
+)
+def test_value_and_noise(values: tuple[float, ...], spread: float, deterministic: bool) -> None:
+    seen = observed(running(status=UNMEASURED), experiment("demo-b01", *done("baseline", *values), phase="Running"))
+    found = status_after(baseline.measure, seen)
+    assert found.baseline is not None
+    assert found.best is not None
+    assert found.baseline.value == pytest.approx(sum(values) / 5)
+    assert found.baseline.stddev == pytest.approx(spread, abs=1e-4)
+    assert found.baseline.deterministic is deterministic
+    assert (found.best.experiment, found.best.gain, found.best.n) == ("demo-b01", 0.0, 5)
+    assert experiment_after(baseline.measure, seen, "demo-b01").status.phase == "Accepted"
+
+
+def test_a_run_that_fails_ends_the_campaign_and_says_why() -> None:
+    broken = run("baseline", "Failed", 2, reason="Error", attempts=[attempt("Failed", exit_code=1, log_tail="boom")])
+    own = experiment("demo-b01", *done("baseline", 1), broken, run("baseline", "Queued", 3), phase="Running")
+    decision = decide(observed(running(status=UNMEASURED, evaluation__baselineRuns=3), own))
+    assert the(decision, "Failed").reason == "BaselineFailed"
+    assert "boom" in the(decision, "Failed").message
+    assert [one.phase for one in decision.experiments[0].status.runs] == ["Done", "Failed", "Withdrawn"]
+    assert "BaselineFailed" in told(decision)
+
+
+def test_a_failed_check_of_the_untouched_task_is_named() -> None:
+    checks = [{"name": "legal", "passed": False, "detail": "state 3 is missing"}]
+    broken = run("baseline", "Failed", 1, reason="CheckFailed", verifications=[scoring(1.0, checks=checks)])
+    own = experiment("demo-b01", broken, *done("baseline", 1, 1, first=2))
+    decision = after(baseline.measure, observed(running(status=UNMEASURED, evaluation__baselineRuns=3), own))
+    assert "legal: state 3 is missing" in the(decision, "Failed").message
+
+
+def test_once_measured_it_is_left_alone() -> None:
+    own = experiment("demo-b01", *done("baseline", *BASELINE_VALUES), phase="Accepted")
+    decision = after(baseline.measure, observed(running(), own))
+    assert decision.actions == ()
+    assert decision.experiments == ()
+    assert decision.status is None

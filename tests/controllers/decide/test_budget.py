@@ -1,0 +1,162 @@
+"""The budget: what counts as spent, what still fits, and the end when nothing does."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from tests.support.builders import attempt, baseline, done, experiment, iteration, moment, run, running, session
+from tests.support.deciding import after, observed, starts, status_after, the
+
+from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
+from rloop.api.loop_status import Clock
+from rloop.decide import budget
+from rloop.decide.chain import decide
+from rloop.decide.draft import Draft
+
+CPU = Reservation(cpu_seconds=60)
+USED = Usage(cpu_seconds=20)
+
+
+@pytest.mark.parametrize(
+    ("own", "cpu", "count"),
+    [
+        pytest.param(run(), 0, 0, id="a queued run has spent nothing"),
+        pytest.param(run(phase="Running", reservation=CPU), 60, 1, id="a live attempt counts with its reservation"),
+        pytest.param(
+            run(phase="Running", reservation=CPU, attempts=[attempt("Failed", usage=USED), attempt("Pending", 2)]),
+            80,
+            1,
+            id="a second attempt adds to what the first one used, and is no second run",
+        ),
+        pytest.param(
+            run(phase="Done", reservation=CPU, attempts=[attempt("Succeeded", usage=USED)]),
+            20,
+            1,
+            id="a finished run counts with what it used",
+        ),
+        pytest.param(
+            run(phase="Withdrawn", reservation=CPU, attempts=[attempt("Running")]),
+            60,
+            1,
+            id="a withdrawn run counts with its reservation until its end is recorded",
+        ),
+    ],
+)
+def test_use(own: Run, cpu: float, count: int) -> None:
+    used = status_after(budget.account, observed(running(), experiment("demo-i0001-e1", own))).budget.used
+    assert (used.cpu_seconds, used.runs) == (cpu, count)
+
+
+def test_only_what_agents_propose_counts_as_an_experiment() -> None:
+    seen = observed(running(), baseline(), experiment("demo-i0001-e1"), experiment("demo-i0001-e2"))
+    assert status_after(budget.account, seen).budget.used.experiments == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "clock", "down", "expected"),
+    [
+        pytest.param({}, Clock(active_since=moment(0)), None, (0, moment(0)), id="a running clock is left alone"),
+        pytest.param({}, Clock(accumulated_seconds=5), None, (5, moment(60)), id="the clock starts after a suspension"),
+        pytest.param({"suspend": True}, Clock(active_since=moment(20)), None, (40, None), id="a suspension stops it"),
+        pytest.param(
+            {},
+            Clock(active_since=moment(0)),
+            moment(10),
+            (10, moment(60)),
+            id="the time without an operator is not active time",
+        ),
+    ],
+)
+def test_clock(
+    spec: dict[str, Any], clock: Clock, down: datetime | None, expected: tuple[float, datetime | None]
+) -> None:
+    found = status_after(budget.account, observed(running(status={"clock": clock}, **spec), down_since=down)).clock
+    assert (found.accumulated_seconds, found.active_since) == expected
+
+
+def test_time_alone_costs_no_write_even_when_the_limit_is_reached() -> None:
+    of = running(budget__activeSeconds=30)
+    assert after(budget.account, observed(of, now=moment(60))).status is None
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        pytest.param({}, None, id="no limit is never reached"),
+        pytest.param({"budget__runs": 2}, None, id="room for a run"),
+        pytest.param({"budget__runs": 1}, "runs", id="no room for a run"),
+        pytest.param({"budget__experiments": 1}, "experiments", id="no room for an experiment"),
+        pytest.param({"budget__activeSeconds": 60}, "activeSeconds", id="the time is over"),
+        pytest.param({"budget__cpuSeconds": 20}, "cpuSeconds", id="the CPU time is spent"),
+    ],
+)
+def test_exhausted(limits: dict[str, Any], expected: str | None) -> None:
+    spent = run(phase="Done", reservation=CPU, attempts=[attempt("Succeeded", usage=USED)])
+    assert budget.exhausted(Draft(observed(running(**limits), experiment("demo-i0001-e1", spent)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        pytest.param({"budget__cpuSeconds": 80}, True, id="exactly what is left fits"),
+        pytest.param({"budget__cpuSeconds": 79}, False, id="one second more does not"),
+        pytest.param({"budget__runs": 1}, False, id="a run too many does not"),
+        pytest.param({"budget__activeSeconds": 60}, False, id="nothing starts after the time is over"),
+    ],
+)
+def test_affordable(limits: dict[str, Any], expected: bool) -> None:
+    spent = run(phase="Done", reservation=CPU, attempts=[attempt("Succeeded", usage=USED)])
+    draft = Draft(observed(running(**limits), experiment("demo-i0001-e1", spent)))
+    assert budget.affordable(draft, CPU) is expected
+
+
+OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2), phase="Running")
+
+
+@pytest.mark.parametrize(
+    ("limits", "more", "expected"),
+    [
+        pytest.param({}, (OPEN,), None, id="what is queued can be afforded"),
+        pytest.param(
+            {"budget__runs": 6},
+            (OPEN,),
+            "spec.budget.runs is used up",
+            id="what is queued cannot be afforded: it ends in the middle of a confirmation",
+        ),
+        pytest.param({"budget__experiments": 1}, (OPEN,), None, id="the last experiment is still confirmed"),
+        pytest.param(
+            {"budget__experiments": 1},
+            (experiment("demo-i0001-e1", *done("screen", 2.0), phase="Rejected"),),
+            "spec.budget.experiments is used up",
+            id="nothing is queued and nothing more may be proposed",
+        ),
+        pytest.param(
+            {"budget__runs": 6},
+            (experiment("demo-i0001-e1", run(phase="Running"), phase="Running"),),
+            None,
+            id="what runs is waited for",
+        ),
+        pytest.param({"budget__runs": 5}, (iteration(1, session("Running")),), None, id="so is a session"),
+        pytest.param({"budget__runs": 5, "suspend": True}, (), None, id="a suspended campaign does not end"),
+        pytest.param(
+            {"budget__cpuSeconds": 10},
+            (OPEN,),
+            "spec.budget.cpuSeconds is used up",
+            id="a reservation that never fits ends it, although the limit is not reached",
+        ),
+    ],
+)
+def test_end(limits: dict[str, Any], more: tuple[ResearchExperiment, ...], expected: str | None) -> None:
+    status = status_after(budget.end, observed(running(**limits), baseline(), *more))
+    complete = [one.message for one in status.conditions if one.type == "Complete" and one.status == "True"]
+    assert complete == ([expected] if expected else [])
+
+
+def test_a_budget_that_cannot_pay_one_baseline_run_ends_the_campaign() -> None:
+    of = running(status={"baseline": None}, budget__cpuSeconds=10)
+    decision = decide(observed(of, experiment("demo-b01", *[run("baseline", number=n) for n in range(1, 6)])))
+    assert the(decision, "Complete").reason == "BudgetExhausted"
+    assert starts(decision) == []
+    assert [one.status.phase for one in decision.experiments] == ["Withdrawn"]

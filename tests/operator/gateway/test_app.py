@@ -1,0 +1,245 @@
+"""The gateway over HTTP: who may call, what is refused and how, and a document that tells the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from tests.support.builders import loop as build_loop
+
+from rloop import names
+from rloop.api.iteration import (
+    ResearchIteration,
+    ResearchIterationSpec,
+    ResearchIterationStatus,
+    SessionSpec,
+    SessionStatus,
+)
+from rloop.api.researchloop import ResearchLoop
+from rloop.decide.baseline import children_metadata
+from rloop_operator.beats import Beats
+from rloop_operator.gateway.app import BODY_BYTES, VERBS, app, openapi
+from rloop_operator.gateway.service import Gateway
+from rloop_operator.ports import Caller, File
+from rloop_operator.sim.store import MemoryStore
+
+SPACE = {
+    "file": "recipe.json",
+    "dimensions": [
+        {"name": "mode", "key": "mode", "values": ["a", "b"], "default": "a", "structural": True, "field": "method"},
+        {"name": "x", "key": "x", "low": 0.0, "high": 1.0, "default": 0.5},
+    ],
+}
+TASK = {
+    "recipe.json": File(b'{"mode": "a", "x": 0.5}'),
+    "space.yaml": File(yaml.safe_dump(SPACE).encode()),
+    "weights.bin": File(b"\xff\x00"),
+}
+ITERATION = "demo-i0001"
+SESSION = f"{ITERATION}-s1"
+
+
+class OneSession:
+    """An identity that knows one agent and one run."""
+
+    async def caller(self, token: str) -> Caller | None:
+        return {
+            "good": Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION),
+            "run": Caller("demo-b01-r1-a1", "run", "demo", "demo-b01", ""),
+        }.get(token)
+
+
+class World:
+    """A loop with one open iteration behind the gateway."""
+
+    def __init__(self) -> None:
+        self.store = MemoryStore(TASK)
+        self.beats = Beats(lambda: 0.0)
+        self.woken = 0
+        self.gateway = Gateway(self.store, self.beats, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=self._wake)
+        asyncio.run(self._fill())
+        self.app = app(self.gateway, OneSession())
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    async def _fill(self) -> None:
+        loop = await self.store.create(build_loop())
+        await self.store.seal(loop)
+        session = SessionSpec(name=SESSION, max_rounds=15, session_seconds=60, max_experiments=2)
+        spec = ResearchIterationSpec(loop_name="demo", number=1, generation=0, pivots=0, sessions=[session])
+        status = ResearchIterationStatus(sessions=[SessionStatus(name=SESSION, phase="Running")])
+        metadata = children_metadata(loop, names.iteration("demo", 1))
+        await self.store.create(ResearchIteration(metadata=metadata, spec=spec, status=status))
+
+    def request(
+        self, method: str, path: str, content: bytes | None = None, token: str = "Bearer good"
+    ) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+                return await client.request(method, f"/v1/{path}", content=content, headers={"authorization": token})
+
+        return asyncio.run(send())
+
+    def get(self, path: str) -> Any:
+        return self.request("GET", path).json()
+
+    def post(self, path: str, body: object) -> tuple[int, Any]:
+        reply = self.request("POST", path, json.dumps(body).encode())
+        return reply.status_code, reply.json() if reply.content else None
+
+    def direction(self, mode: str = "a") -> tuple[int, Any]:
+        return self.post("directions", {"title": f"mode {mode}", "frame": {"mode": mode}})
+
+    def experiment(self, sequence: int, x: float, **changes: object) -> tuple[int, Any]:
+        files = {"recipe.json": json.dumps({"mode": "a", "x": x})}
+        return self.post(
+            "experiments", {"sequence": sequence, "title": "t", "files": files, "parent": "task"} | changes
+        )
+
+    def demand_a_pivot(self) -> None:
+        async def write() -> None:
+            loop = await self.store.get(ResearchLoop, "demo")
+            await self.store.apply_status(
+                loop.model_copy(update={"status": loop.status.model_copy(update={"pivots": 1})})
+            )
+
+        asyncio.run(write())
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_stranger_is_turned_away(world: World) -> None:
+    for token in ("", "Bearer bad", "Bearer ", "good", "Basic good"):
+        reply = world.request("GET", "context", token=token)
+        assert (reply.status_code, reply.json()["reason"]) == (401, "Unauthorized")
+
+
+def test_a_run_has_no_agents_rights(world: World) -> None:
+    reply = world.request("GET", "context", token="Bearer run")
+    assert (reply.status_code, reply.json()["reason"]) == (409, "Forbidden")
+
+
+def test_the_context_holds_what_a_fresh_session_needs(world: World) -> None:
+    context = world.get("context")
+    assert context["direction"] == "Find a better recipe."
+    assert context["session"]["maxExperiments"] == 2
+    assert context["space"]["file"] == "recipe.json"
+    assert context["demand"] is None
+
+
+def test_the_tasks_files_are_told_and_binary_ones_named(world: World) -> None:
+    task = world.get("task")
+    assert set(task["files"]) == {"recipe.json", "space.yaml"}
+    assert task["binary"] == ["weights.bin"]
+    assert task["editable"] == ["recipe.json"]
+
+
+def test_an_experiment_needs_a_direction_first(world: World) -> None:
+    assert world.experiment(1, 0.1)[1]["reason"] == "DirectionMissing"
+    assert world.direction()[0] == 200
+    code, reply = world.experiment(1, 0.1)
+    assert (code, reply["name"], reply["phase"]) == (200, "demo-i0001-e1", "Queued")
+    assert world.woken == 2
+
+
+def test_a_retried_request_is_the_same_experiment(world: World) -> None:
+    world.direction()
+    assert world.experiment(1, 0.1) == world.experiment(1, 0.1)
+    assert len(world.get("experiments")) == 1
+    assert world.experiment(1, 0.2)[1]["reason"] == "SequenceTaken"
+    assert world.experiment(2, 0.1)[1]["reason"] == "Duplicate"
+
+
+def test_a_session_has_its_number_of_experiments(world: World) -> None:
+    world.direction()
+    assert [world.experiment(n, n / 10)[0] for n in (1, 2)] == [200, 200]
+    assert world.experiment(3, 0.3) == (
+        409,
+        {"reason": "LimitReached", "message": "this session has proposed its 2 experiments: POST finish"},
+    )
+
+
+def test_after_a_demand_to_pivot_nothing_is_admitted_before_a_new_frame(world: World) -> None:
+    world.direction()
+    world.demand_a_pivot()
+    assert world.get("context")["demand"] == "Pivot"
+    assert world.experiment(1, 0.1)[1]["reason"] == "PivotRequired"
+    assert world.direction("a")[1]["reason"] == "NotNew"
+    assert world.direction("b")[1]["pivot"] == 1
+    assert world.experiment(1, 0.1)[1]["reason"] == "OutsideFrame"
+    moved = {"recipe.json": json.dumps({"mode": "b", "x": 0.1})}
+    assert world.experiment(1, 0.1, files=moved)[0] == 200
+
+
+def test_one_experiment_is_told_with_its_difference(world: World) -> None:
+    world.direction()
+    world.experiment(1, 0.25)
+    detail = world.get("experiments/demo-i0001-e1")
+    assert '+{"mode": "a", "x": 0.25}' in detail["difference"]
+    assert world.request("GET", "experiments/nobody").status_code == 404
+
+
+def test_a_finding_needs_measured_evidence(world: World) -> None:
+    world.direction()
+    world.experiment(1, 0.1)
+    assert world.post("findings", {"statement": "s", "evidence": ["nobody"]})[1]["reason"] == "EvidenceUnknown"
+    assert (
+        world.post("findings", {"statement": "s", "evidence": ["demo-i0001-e1"]})[1]["reason"] == "EvidenceUnmeasured"
+    )
+
+
+def test_a_nudge_is_told_once_at_the_next_beat(world: World) -> None:
+    world.beats.nudge(SESSION, "go on")
+    assert world.post("heartbeat", {"round": 3})[1] == {"nudge": "go on"}
+    assert world.post("heartbeat", {"round": 3})[1] == {"nudge": None}
+
+
+def test_a_finished_session_is_closed(world: World) -> None:
+    assert world.post("finish", {"handoff": "all done"}) == (204, None)
+    assert world.post("finish", {"handoff": "again"}) == (204, None)
+    assert world.direction()[1]["reason"] == "Closed"
+    assert world.get("context")["handoff"]["text"] == "all done"
+
+
+def test_an_operator_that_is_ending_closes_its_sessions(world: World) -> None:
+    world.gateway.closing = True
+    assert world.direction()[1]["reason"] == "Closed"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "body"),
+        (b'{"title": ""}', "title"),
+        (b'{"title": "t", "color": "red"}', "color"),
+        (b'{"title": "t", "frame": {"mode": 3}}', "frame.mode"),
+        (b"\xff\xfe", "body"),
+        (b" " * (BODY_BYTES + 1), "larger than"),
+    ],
+    ids=["cut off", "empty title", "unknown field", "wrong type", "not UTF-8", "too large"],
+)
+def test_a_malformed_body_is_named(world: World, body: bytes, words: str) -> None:
+    reply = world.request("POST", "directions", body)
+    assert reply.status_code == 422
+    assert reply.json()["reason"] == "Malformed"
+    assert words in reply.json()["message"]
+
+
+def test_the_document_covers_every_verb() -> None:
+    document = openapi()
+    assert {(path, method.upper()) for path, verbs in document["paths"].items() for method in verbs} == {
+        (verb.path, verb.method) for verb in VERBS
+    }
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
+        assert reference in document["components"]["schemas"]
