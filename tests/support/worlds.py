@@ -7,7 +7,6 @@ failing example is repeated by its seed.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
@@ -39,6 +38,8 @@ NOUNS = (
     "hierarchy",
     "adversary",
 )
+BROKEN_REPORTS = ("", '{"reason": "Timeout", "message": "late"}', "{", '{"verdict": {"metrics": {"other": 1.0}}}')
+INVALID_REPORT = '{"verdict": {"metrics": {}, "checks": [{"name": "legal", "passed": false}]}}'
 Answer = TypeVar("Answer")
 
 
@@ -116,83 +117,86 @@ class Chances:
 
 def world(random: Random, chances: Chances, goal: str = "Minimize") -> Callable[[Gateway, MemoryStore], World]:
     """A world in which an experiment's true value is the level in its recipe."""
-    sign = -1.0 if goal == "Minimize" else 1.0
 
     def make(gateway: Gateway, store: MemoryStore) -> World:
-        levels: dict[str, float] = {}
-        noises: dict[tuple[str, int], float] = {}
-        counts: Counter[str] = Counter()
-
-        async def propose(caller: Caller) -> None:
-            if random.random() < chances.lazy:
-                return
-            try:
-                context = await gateway.context(caller)
-                if context.demand or not context.directions or random.random() < 0.1:
-                    await gateway.propose_direction(caller, idea(random))
-                for extra in range(random.randint(0, 4)):
-                    base = json.loads(context.incumbent.files.get("recipe.json", TASK["recipe.json"].content))["level"]
-                    level = base + sign * chances.step * (random.random() < chances.gain)
-                    counts["all"] += 1
-                    recipe = json.dumps({"level": level, "salt": counts["all"]})
-                    sequence = context.session.next_sequence + extra
-                    view = await gateway.propose_experiment(
-                        caller, ExperimentRequest(sequence=sequence, title="a try", files={"recipe.json": recipe})
-                    )
-                    levels[view.name] = level
-                if random.random() < 0.2:
-                    evidence = [one.name for one in context.results[:1]]
-                    if evidence:
-                        await gateway.propose_finding(caller, FindingRequest(statement="so", evidence=evidence))
-                if random.random() < 0.7:
-                    await gateway.finish(caller, FinishRequest(handoff="go on"))
-            except (Refused, Conflict):
-                return
-
-        def run(workload: Workload) -> Outcome:
-            usage = Usage(cpu_seconds=random.uniform(1, 10), wall_seconds=5)
-            seconds = random.uniform(1, 10)
-            fate = random.random()
-            for share, outcome in (
-                (chances.crash, Outcome(seconds, 1, "Error", usage=usage)),
-                (chances.hang, Outcome(seconds, hangs=True, usage=usage)),
-                (chances.lost, Outcome(seconds, None, "Lost", infrastructure=True, usage=usage)),
-                (chances.deadline, Outcome(1e6, usage=usage)),
-            ):
-                if fate < share:
-                    return outcome
-                fate -= share
-            return Outcome(seconds, usage=usage, claims={"loss": 0.0} if random.random() < 0.5 else None)
-
-        def score(workload: Workload) -> Outcome:
-            fate = random.random()
-            if fate < chances.broken_verifier:
-                broken = [
-                    "",
-                    '{"reason": "Timeout", "message": "late"}',
-                    "{",
-                    '{"verdict": {"metrics": {"other": 1.0}}}',
-                ]
-                return Outcome(1, 1, "Error", message=random.choice(broken), infrastructure=random.random() < 0.3)
-            if fate < chances.broken_verifier + chances.invalid and not workload.owner.endswith("-b01"):
-                checks = '{"verdict": {"metrics": {}, "checks": [{"name": "legal", "passed": false}]}}'
-                return Outcome(1, message=checks)
-            key = (workload.owner, workload.run)
-            noise = noises.setdefault(key, random.gauss(0, chances.noise))
-            value = levels.get(workload.owner, 0.0) + noise
-            return verdict("loss", float(round(value)) if chances.coarse else value)
-
-        def outcome(loop: ResearchLoop, workload: Workload) -> Outcome:
-            if workload.role == "run":
-                return run(workload)
-            if workload.role == "verification":
-                return score(workload)
-            code, reason = (1, "Error") if random.random() < chances.agent_crash else (0, "Completed")
-            return Outcome(random.uniform(1, 20), code, reason, act=propose)
-
-        return outcome
+        return RandomWorld(gateway, random, chances, -1.0 if goal == "Minimize" else 1.0)
 
     return make
+
+
+class RandomWorld:
+    """Says how a workload goes, and plays the agents."""
+
+    def __init__(self, gateway: Gateway, random: Random, chances: Chances, sign: float) -> None:
+        self._gateway = gateway
+        self._random = random
+        self._chances = chances
+        self._sign = sign
+        self._levels: dict[str, float] = {}
+        self._noise: dict[tuple[str, int], float] = {}
+        self._salt = 0
+
+    def __call__(self, loop: ResearchLoop, workload: Workload) -> Outcome:
+        """See sim.runtime.World."""
+        if workload.role == "run":
+            return self._run()
+        if workload.role == "verification":
+            return self._score(workload)
+        crashes = self._random.random() < self._chances.agent_crash
+        code, reason = (1, "Error") if crashes else (0, "Completed")
+        return Outcome(self._random.uniform(1, 20), code, reason, act=self._session)
+
+    async def _session(self, caller: Caller) -> None:
+        try:
+            await self._propose(caller)
+        except (Refused, Conflict):
+            return
+
+    async def _propose(self, caller: Caller) -> None:
+        random, gateway = self._random, self._gateway
+        if random.random() < self._chances.lazy:
+            return
+        context = await gateway.context(caller)
+        if context.demand or not context.directions or random.random() < 0.1:
+            await gateway.propose_direction(caller, idea(random))
+        recipe = context.incumbent.files.get("recipe.json", '{"level": 0}')
+        for extra in range(random.randint(0, 4)):
+            better = random.random() < self._chances.gain
+            level = json.loads(recipe)["level"] + self._sign * self._chances.step * better
+            self._salt += 1
+            files = {"recipe.json": json.dumps({"level": level, "salt": self._salt})}
+            request = ExperimentRequest(sequence=context.session.next_sequence + extra, title="a try", files=files)
+            self._levels[(await gateway.propose_experiment(caller, request)).name] = level
+        if context.results and random.random() < 0.2:
+            await gateway.propose_finding(caller, FindingRequest(statement="so", evidence=[context.results[0].name]))
+        if random.random() < 0.7:
+            await gateway.finish(caller, FinishRequest(handoff="go on"))
+
+    def _run(self) -> Outcome:
+        random, chances = self._random, self._chances
+        seconds, fate = random.uniform(1, 10), random.random()
+        usage = Usage(cpu_seconds=random.uniform(1, 10), wall_seconds=seconds)
+        for share, outcome in (
+            (chances.crash, Outcome(seconds, 1, "Error", usage=usage)),
+            (chances.hang, Outcome(seconds, hangs=True, usage=usage)),
+            (chances.lost, Outcome(seconds, None, "Lost", infrastructure=True, usage=usage)),
+            (chances.deadline, Outcome(1e6, usage=usage)),
+        ):
+            if fate < share:
+                return outcome
+            fate -= share
+        return Outcome(seconds, usage=usage, claims={"loss": 0.0} if random.random() < 0.5 else None)
+
+    def _score(self, workload: Workload) -> Outcome:
+        random, chances, fate = self._random, self._chances, self._random.random()
+        if fate < chances.broken_verifier:
+            lost = random.random() < 0.3
+            return Outcome(1, 1, "Error", message=random.choice(BROKEN_REPORTS), infrastructure=lost)
+        if fate < chances.broken_verifier + chances.invalid and not workload.owner.endswith("-b01"):
+            return Outcome(1, message=INVALID_REPORT)
+        noise = self._noise.setdefault((workload.owner, workload.run), random.gauss(0, chances.noise))
+        value = self._levels.get(workload.owner, 0.0) + noise
+        return verdict("loss", float(round(value)) if chances.coarse else value)
 
 
 def idea(random: Random) -> DirectionRequest:

@@ -121,8 +121,10 @@ def _turn_clock(draft: Draft) -> None:
 
 
 def _used(draft: Draft) -> Used:
-    proposed, total_runs, cpu, gpu = draft.spent = draft.spent or _spent(draft.experiments.values())
-    return draft.status.budget.used.model_copy(
+    if draft.used is not None:
+        return draft.used
+    proposed, total_runs, cpu, gpu = _spent(draft.experiments.values())
+    draft.used = draft.status.budget.used.model_copy(
         update={
             "active_seconds": active_seconds(draft.status.clock, draft.now),
             "experiments": proposed,
@@ -131,6 +133,7 @@ def _used(draft: Draft) -> Used:
             "gpu_seconds": gpu,
         }
     )
+    return draft.used
 
 
 def _spent(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, float]:

@@ -148,8 +148,9 @@ def _direction(draft: Draft) -> None:
     directions = standing.directions(draft.iterations)
     if directions:
         newest = directions[-1]
-        current = CurrentDirection(name=newest.name, title=newest.title, frame=newest.frame)
-        if current != draft.status.current_direction:
+        current = draft.status.current_direction
+        if current is None or current.name != newest.name:
+            current = CurrentDirection(name=newest.name, title=newest.title, frame=newest.frame)
             draft.write(current_direction=current)
     if draft.spec.direction != draft.status.direction_seen:
         changed = bool(draft.status.direction_seen)

@@ -15,7 +15,7 @@ from rloop.actions import Action, Event
 from rloop.api.common import Condition, ConditionStatus
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
 from rloop.api.iteration import ResearchIteration, SessionStatus
-from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus
+from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus, Used
 from rloop.api.researchloop import ResearchLoopSpec
 from rloop.decide.runs import OPEN
 from rloop.observed import Observed
@@ -52,8 +52,8 @@ class Draft:
         self._moving = {name for name, one in self.experiments.items() if _moves(one)}
         self._incumbent: ResearchExperiment | None = None
         self._incumbent_known = False
-        self.spent: tuple[int, int, float, float] | None = None
-        """Proposals, runs, CPU and GPU seconds of all runs: kept here by `budget`, gone when an experiment is written."""
+        self.used: Used | None = None
+        """What is spent and reserved: kept here by `budget`, gone when an experiment or the clock is written."""
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class Draft:
         self.experiments[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
         self._moving.add(name)
         self._incumbent_known = False
-        self.spent = None
+        self.used = None
 
     def write_run(self, experiment: str, run: Run) -> None:
         """Replace the run of that number, or add it."""
@@ -164,6 +164,7 @@ class Draft:
         """Change fields of the loop's status."""
         if any(getattr(self.status, field) != value for field, value in changes.items()):
             self.status = self.status.model_copy(update=changes)
+            self.used = None
 
     def condition(self, type_: str, status: ConditionStatus, reason: str, message: str = "") -> None:
         """Set a condition; its transition time moves only with its status."""

@@ -29,6 +29,8 @@ OVER = frozenset({"Finished", "Failed"})
 GRACE_SECONDS = 30
 """An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
 PAUSE_SECONDS_MAX = 300
+HELD = "Held"
+"""Reason of a session that was told to finish because the loop is suspended or its operator ends: says nothing of it."""
 
 
 def record(draft: Draft) -> None:
@@ -65,7 +67,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
     tail = exit_.log_tail[-4096:] if exit_ is not None else ""
     ended = {"finished_at": draft.now, "log_tail": tail}
     if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
-        why = "Completed" if done else reason
+        why = HELD if draft.holding else "Completed" if done else reason
         if why == "NoProgress":
             draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
         draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
@@ -131,6 +133,8 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
         not own and sessions_lost
     ):
         return "Void"
+    if any(one.reason == HELD for one in iteration.status.sessions):
+        return "Neutral"
     return "Stale" if iteration.spec.generation == draft.generation else "Neutral"
 
 

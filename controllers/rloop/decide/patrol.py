@@ -7,6 +7,8 @@ noted once, by `iteration.record`, when its end is seen.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rloop import names
 from rloop.actions import Nudge, Stop
 from rloop.api.iteration import ResearchIteration, SessionStatus
@@ -28,16 +30,11 @@ def patrol(draft: Draft) -> None:
     restarts = sum(one.attempt - 1 for one in sessions)
     nudges = sum(one.nudges for one in sessions)
     running = any(one.phase == "Running" for one in sessions)
-    watchdog = draft.status.watchdog.model_copy(
-        update={
-            "agent": LayerStatus(state="Silent" if silent else "Alive" if running else "Absent"),
-            "patrol": LayerStatus(state="Alive"),
-            "restarts": restarts,
-            "nudges": nudges,
-        }
-    )
-    if watchdog != draft.status.watchdog:
-        draft.write(watchdog=watchdog)
+    agent: Literal["Silent", "Alive", "Absent"] = "Silent" if silent else "Alive" if running else "Absent"
+    old = draft.status.watchdog
+    if (old.agent.state, old.patrol.state, old.restarts, old.nudges) != (agent, "Alive", restarts, nudges):
+        layers = {"agent": LayerStatus(state=agent), "patrol": LayerStatus(state="Alive")}
+        draft.write(watchdog=old.model_copy(update={**layers, "restarts": restarts, "nudges": nudges}))
 
 
 def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) -> bool:

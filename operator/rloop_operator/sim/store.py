@@ -23,7 +23,7 @@ class MemoryStore:
     def __init__(self, task: Files, evaluation: Files | None = None) -> None:
         self._task = dict(task)
         self._evaluation = dict(evaluation or {})
-        self._objects: dict[tuple[str, str], AnyObject] = {}
+        self._objects: dict[str, dict[str, AnyObject]] = {}
         self._files: dict[str, Files] = {}
         self._version = 0
         self.ledger: dict[str, Mapping[str, object]] = {}
@@ -31,7 +31,7 @@ class MemoryStore:
 
     async def get(self, kind: type[Object], name: str) -> Object:
         """See ports.Store."""
-        found = self._objects.get((kind.__name__, name))
+        found = self._objects.get(kind.__name__, {}).get(name)
         if found is None:
             message = f"there is no {kind.__name__} {name}"
             raise NotFound(message)
@@ -40,13 +40,13 @@ class MemoryStore:
 
     async def list(self, kind: type[Object], loop: str) -> list[Object]:
         """See ports.Store."""
-        ours = (obj for obj in self._objects.values() if isinstance(obj, kind) and _loop_of(obj) == loop)
-        return sorted(ours, key=lambda obj: obj.metadata.name)
+        by_name = sorted(self._objects.get(kind.__name__, {}).items())
+        return [obj for _, obj in by_name if isinstance(obj, kind) and _loop_of(obj) == loop]
 
     async def create(self, obj: Object) -> Object:
         """See ports.Store."""
         key = (type(obj).__name__, obj.metadata.name)
-        if key in self._objects:
+        if key[1] in self._objects.get(key[0], {}):
             message = f"{key[0]} {key[1]} exists"
             raise Conflict(message)
         uid = obj.metadata.uid or sha256("/".join(key).encode()).hexdigest()[:32]
@@ -95,7 +95,7 @@ class MemoryStore:
         self._version += 1
         metadata = obj.metadata.model_copy(update={"uid": uid, "resource_version": str(self._version)})
         stored = obj.model_copy(update={"metadata": metadata})
-        self._objects[type(obj).__name__, metadata.name] = stored
+        self._objects.setdefault(type(obj).__name__, {})[metadata.name] = stored
         return stored
 
 

@@ -1,0 +1,3 @@
+module rloop.test/tools/helm
+
+go 1.26
