@@ -12,7 +12,7 @@ BASE := .venv/.base-installed
 DEV := .venv/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-seeds test lint types generate verify bench lock clean help
+.PHONY: demo demo-seeds test lint types generate verify bench lock images clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,24 @@ bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rul
 	$(PY) -m benchmarks.aa --json
 	$(PY) -m benchmarks.crash --json
 
+# One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
+# BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
+# "-v /etc/ssl/certs:/etc/ssl/certs:ro --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" behind a proxy.
+IMAGES := operator agent verifier sidecar
+IMAGE_PREFIX ?= rloop.test/
+TAG ?= dev
+BASE_IMAGE ?=
+BUILD_FLAGS ?=
+BUILDER ?= $(notdir $(firstword $(shell command -v buildah docker 2>/dev/null)))
+images: $(BASE) ## build the container images with buildah or docker (IMAGE_PREFIX, TAG, BASE_IMAGE, BUILD_FLAGS)
+	@test -n "$(BUILDER)" || { echo "neither buildah nor docker is here: install one of them" >&2; exit 1; }
+	rm -rf dist && $(PY) -m hatchling build -t wheel -d dist
+	set -e; for image in $(IMAGES); do \
+	  $(BUILDER) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) $(BUILD_FLAGS) \
+	    -f images/$$image/Dockerfile -t $(IMAGE_PREFIX)rloop-$$image:$(TAG) .; \
+	done
+	@$(BUILDER) images $(if $(filter buildah,$(BUILDER)),,--filter 'reference=$(IMAGE_PREFIX)rloop-*') | grep -E 'SIZE|$(IMAGE_PREFIX)rloop-'
+
 # One resolution for all: the other locks are constrained to the versions of the largest, so that each file may be
 # installed over another. Versions stay as they are unless asked: make lock LOCK_ARGS=--upgrade. The locks name no
 # index: where packages come from is the business of whoever installs them.
@@ -60,10 +78,11 @@ LOCK_ARGS ?=
 COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command 'make lock' $(LOCK_ARGS) pyproject.toml
 lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/*.txt
-	$(COMPILE) --extra dev --group build -o requirements/dev.txt
+	$(COMPILE) --extra dev --extra cluster --group build --group operator -o requirements/dev.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/base.txt
-	$(subst pyproject.toml,,$(COMPILE)) --group agent -c requirements/dev.txt -o requirements/agent.txt
-	$(subst pyproject.toml,,$(COMPILE)) --group verifier -c requirements/dev.txt -o requirements/verifier.txt
+	for image in $(IMAGES); do \
+	  $(subst pyproject.toml,,$(COMPILE)) --group $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; \
+	done
 
 # Only lock needs uv, so it lives apart and is no development dependency.
 .tools/uv/bin/uv:

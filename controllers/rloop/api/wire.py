@@ -19,6 +19,10 @@ VERDICT_BYTES = 4096
 """A verdict is a termination message, which Kubernetes cuts at this size."""
 FILE_BYTES = 512 * 1024
 """All changed files of one experiment together."""
+MAX_CLAIMS = 32
+
+Count64 = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""Bytes, and steps that may be tokens."""
 
 FileText = Annotated[str, Field(max_length=FILE_BYTES)]
 
@@ -55,6 +59,53 @@ class VerifierJob(Model):
     timeout_seconds: Count
     report: Path
     """File that gets the VerifierReport."""
+
+
+class UnpackArchive(Model):
+    """A tar.gz of regular files, and what they have to be."""
+
+    path: Path
+    sha256: Sha256 | None = None
+    """Manifest digest of the archive's own files (`rloop.api.digest`); null: not checked."""
+
+
+class UnpackCopy(Model):
+    """A tree of which a copy is made: regular files only."""
+
+    from_: Annotated[Path, Field(alias="from")]
+    to: Path
+    max_bytes: Count64
+    sha256: Sha256 | None = None
+    """Manifest digest that the copy must have; null: not checked."""
+
+
+class UnpackJob(Model):
+    """What an init container lays out; a JSON document in the environment variable RLOOP_UNPACK."""
+
+    archives: Annotated[list[UnpackArchive], Field(max_length=8)] = []
+    """Unpacked into the target one over the other: a later file takes the place of an earlier one."""
+    target: Path
+    copy_: Annotated[UnpackCopy | None, Field(alias="copy")] = None
+    make: Annotated[list[Path], Field(max_length=16)] = []
+    """Folders to create."""
+
+
+class UnpackReport(Model):
+    """The termination message of an init container that has done its job."""
+
+    copied: Sha256 | None = None
+    """Manifest digest of the copy; null: nothing was to be copied."""
+
+
+class ProgressRequest(Model):
+    """How far a run has come, relayed by the sidecar of its pod."""
+
+    run: Annotated[int, Field(ge=1, le=1000)]
+    attempt: Annotated[int, Field(ge=1, le=1000)]
+    step: Count64 | None = None
+    """The newest step in progress.jsonl."""
+    claims: Annotated[dict[MetricName, float], Field(max_length=MAX_CLAIMS)] = {}
+    """What the run believes of itself (claims.json). Shown beside the verified value, and never scored."""
 
 
 class ExperimentView(Model):

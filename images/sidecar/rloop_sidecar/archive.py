@@ -1,0 +1,115 @@
+"""Unpacks a tar.gz of regular files into a folder.
+
+Called by `unpack`. The archive is ours, but what is in it was proposed by an agent: so nothing but regular files is
+taken, none of them outside the folder or through a link, and no more of them than a task may have. tarfile's own
+filter would do some of this, but not in the first Python 3.11s.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import tarfile
+import zlib
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from rloop.api.digest import manifest_digest
+from rloop_sidecar.problems import Refused
+
+MAX_BYTES = 64 * 2**20
+"""As much as a sealed task may have."""
+MAX_FILES = 10_000
+HEADERS_BYTES = 2048
+"""For each file, in the archive: its header and the padding of its last block."""
+CHUNK = 1 << 20
+
+
+def unpack(archive: Path, target: Path) -> str:
+    """Lay the archive's files over `target`; their manifest digest. Raises Refused, OSError."""
+    try:
+        with gzip.open(archive) as stream:
+            return _Unpacking(target).run(_Bounded(stream, MAX_BYTES + MAX_FILES * HEADERS_BYTES))
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise Refused("ArchiveDamaged", f"{archive} is no tar.gz that can be read to its end ({error})") from error
+
+
+class _Bounded:
+    """A stream of which no more than `limit` bytes are ever read: a small archive may unpack into a large one."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+
+    def read(self, size: int) -> bytes:
+        content = self._stream.read(min(size, self._left + 1))
+        self._left -= len(content)
+        if self._left < 0:
+            raise Refused("ArchiveTooLarge", f"an archive unpacks into more than {MAX_BYTES} bytes of files")
+        return content
+
+
+class _Unpacking:
+    """One archive's way into the folder."""
+
+    def __init__(self, target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        self._root = target.resolve()
+        self._hashes: dict[bytes, str] = {}
+        self._bytes = 0
+
+    def run(self, stream: _Bounded) -> str:
+        # "r|": read once from front to back, never sought in.
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for member in archive:
+                if member.isdir():
+                    continue  # folders are made as files need them
+                if not member.isreg() or member.issparse():
+                    raise Refused("ArchiveUnsafe", f"{member.name!r} in the archive is no regular file")
+                content = archive.extractfile(member)
+                assert content is not None  # it is one for each regular file
+                self._take(member, content)
+        return manifest_digest(self._hashes)
+
+    def _take(self, member: tarfile.TarInfo, content: IO[bytes]) -> None:
+        path = _inside(member.name)
+        key = os.fsencode(str(path))
+        if key in self._hashes:
+            raise Refused("ArchiveUnsafe", f"{member.name!r} is in the archive twice")
+        self._bytes += member.size
+        if self._bytes > MAX_BYTES or len(self._hashes) >= MAX_FILES:
+            raise Refused("ArchiveTooLarge", f"an archive has more than {MAX_BYTES} bytes or {MAX_FILES} files")
+        self._hashes[key] = self._write(path, content, executable=bool(member.mode & stat.S_IXUSR))
+
+    def _write(self, path: PurePosixPath, content: IO[bytes], *, executable: bool) -> str:
+        """Write one file; its sha256. It keeps the executable bit of the one it replaces."""
+        place = self._root / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise Refused("ArchiveUnsafe", f"{str(path)!r} needs a folder where a file is") from None
+        if place.parent.resolve() != self._root / path.parent:
+            raise Refused("ArchiveUnsafe", f"{str(path)!r} leads through a link")
+        if place.is_symlink():
+            place.unlink()
+        elif place.is_dir():
+            raise Refused("ArchiveUnsafe", f"{str(path)!r} is a file where a folder is")
+        elif place.exists():
+            executable = executable or bool(place.stat().st_mode & stat.S_IXUSR)
+        digest = sha256()
+        with place.open("wb") as file:
+            while chunk := content.read(CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+        place.chmod(0o755 if executable else 0o644)
+        return digest.hexdigest()
+
+
+def _inside(name: str) -> PurePosixPath:
+    """The member's path, which lies below the folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
+        raise Refused("ArchiveUnsafe", f"{name!r} in the archive leaves its folder")
+    return path

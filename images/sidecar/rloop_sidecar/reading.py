@@ -1,0 +1,88 @@
+"""Reads what a run says of itself: the step in progress.jsonl and the claims in claims.json.
+
+Called by `relay` every two seconds. The run may write anything there at any moment, so each reading is bounded,
+follows no link, takes a regular file only, and ignores what it does not understand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from rloop.api.common import METRIC_PATTERN
+from rloop.api.wire import MAX_CLAIMS
+
+PROGRESS_BYTES = 8192
+"""Read from the end of progress.jsonl: the newest step stands in the last lines."""
+CLAIMS_BYTES = 65536
+MAX_NAME = 63
+MAX_STEP = 2**63 - 1
+
+
+def newest_step(path: Path) -> int | None:
+    """The step of the last whole line that has one."""
+    tail = _tail(path)
+    for line in reversed(tail[: tail.rfind(b"\n") + 1].splitlines()):
+        document = _json(line)
+        step = document.get("step") if isinstance(document, dict) else None
+        if isinstance(step, int) and not isinstance(step, bool) and 0 <= step <= MAX_STEP:
+            return step
+    return None
+
+
+def claims(path: Path) -> dict[str, float] | None:
+    """The finite numbers in claims.json; None while there is no readable document."""
+    with _regular(path) as descriptor:
+        content = os.read(descriptor, CLAIMS_BYTES + 1) if descriptor is not None else b""
+    document = _json(content) if len(content) <= CLAIMS_BYTES else None
+    if not isinstance(document, dict):
+        return None
+    taken = {name: float(value) for name, value in document.items() if _is_claim(name, value)}
+    return dict(list(taken.items())[:MAX_CLAIMS])
+
+
+def _tail(path: Path) -> bytes:
+    with _regular(path) as descriptor:
+        if descriptor is None:
+            return b""
+        size = os.fstat(descriptor).st_size
+        return os.pread(descriptor, PROGRESS_BYTES, max(0, size - PROGRESS_BYTES))
+
+
+@contextmanager
+def _regular(path: Path) -> Iterator[int | None]:
+    """A descriptor of the regular file; None if there is none."""
+    try:
+        # O_NONBLOCK: the open of a pipe must not wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield descriptor if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+    finally:
+        os.close(descriptor)
+
+
+def _json(content: bytes) -> Any:
+    with suppress(ValueError, RecursionError):
+        return json.loads(content)
+    return None
+
+
+def _is_claim(name: str, value: object) -> bool:
+    if len(name) > MAX_NAME or not re.fullmatch(METRIC_PATTERN, name):
+        return False
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

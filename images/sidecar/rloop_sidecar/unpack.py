@@ -1,0 +1,86 @@
+"""The init container: lays out what a pod starts from, and checks that it is what was sealed.
+
+Started in each pod of an experiment or a verifier; RLOOP_UNPACK (`rloop.api.wire.UnpackJob`) says what to do. If it
+fails, the user's container never starts, and its sentence is the pod's termination message. Doing it twice gives the
+same, because the kubelet may.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rloop.api.wire import VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
+from rloop_sidecar.archive import unpack
+from rloop_sidecar.copying import copy_tree
+from rloop_sidecar.environment import BadEnvironment, text
+from rloop_sidecar.problems import Refused
+
+TERMINATION_LOG = "/dev/termination-log"
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Do the job of RLOOP_UNPACK; the exit code."""
+    log = Path(environment.get("RLOOP_TERMINATION_LOG") or TERMINATION_LOG)
+    try:
+        report = lay_out(_job(environment))
+    except BadEnvironment as error:
+        return _failed(log, 2, f"BadEnvironment: {error}")
+    except Refused as error:
+        return _failed(log, 3, f"{error.reason}: {error}")
+    except OSError as error:
+        return _failed(log, 1, f"InputsUnavailable: {error}")
+    _write(log, report.model_dump_json(exclude_none=True))
+    return 0
+
+
+def lay_out(job: UnpackJob) -> UnpackReport:
+    """Unpack, copy, make. Raises Refused, OSError."""
+    for folder in job.make:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    for archive in job.archives:
+        found = unpack(Path(archive.path), Path(job.target))
+        _check(found, archive.sha256, f"the files of {archive.path}")
+    return UnpackReport(copied=_copied(job.copy_))
+
+
+def _copied(copy: UnpackCopy | None) -> str | None:
+    if copy is None:
+        return None
+    source = Path(copy.from_)
+    if not source.is_dir():
+        raise Refused("ArtifactMissing", f"there is no folder {copy.from_}, so the run has left nothing")
+    found = copy_tree(source, Path(copy.to), copy.max_bytes)
+    _check(found, copy.sha256, f"the files in {copy.from_}")
+    return found
+
+
+def _check(found: str, expected: str | None, what: str) -> None:
+    if expected is not None and found != expected:
+        raise Refused("DigestMismatch", f"{what} have the digest {found}, but {expected} was sealed")
+
+
+def _job(environment: Mapping[str, str]) -> UnpackJob:
+    try:
+        return UnpackJob.model_validate_json(text(environment, "RLOOP_UNPACK"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the document"
+        raise BadEnvironment(f"RLOOP_UNPACK: {where}: {first['msg']}") from error
+
+
+def _failed(log: Path, code: int, sentence: str) -> int:
+    line = "".join(c if c.isprintable() else "?" for c in sentence)
+    print(line, file=sys.stderr)
+    _write(log, line)
+    return code
+
+
+def _write(log: Path, message: str) -> None:
+    # Outside a pod there is no such file, and nobody to read it.
+    with suppress(OSError):
+        log.write_bytes(message.encode(errors="replace")[:VERDICT_BYTES])

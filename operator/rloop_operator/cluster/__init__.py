@@ -1,0 +1,1 @@
+"""The cluster shell: the three ports on a Kubernetes API server, and the processes that run there."""

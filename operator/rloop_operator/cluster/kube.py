@@ -1,0 +1,177 @@
+"""The only file that talks to a Kubernetes API server.
+
+Called by the cluster's store, runtime, identity, lease and operator. Objects are plain dicts, errors are ours: an
+ApiException never leaves this file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from rloop.errors import Conflict, NotFound, RloopError
+
+Object = dict[str, Any]
+
+REQUEST_SECONDS = 30
+PAGE = 500
+PARALLEL_REQUESTS = 16
+"""A burst of workloads must not open a connection each."""
+MERGE_PATCH = "application/merge-patch+json"
+
+
+class KubeError(RloopError):
+    """The API server refused a request, or cannot be reached."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        self.status = status
+        """HTTP status; 0 when the server did not answer."""
+        self.reason = reason
+        super().__init__(message)
+
+
+class Kube:
+    """A client for one API server."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+        self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
+
+    async def get(self, path: str) -> Object:
+        """The object. Raises NotFound, KubeError."""
+        return await self._request("GET", path)
+
+    async def list(self, path: str, selector: str = "") -> list[Object]:
+        """All objects that the selector matches, in pages."""
+        found: list[Object] = []
+        token = ""
+        while True:
+            query = [("limit", str(PAGE))]
+            query += [("labelSelector", selector)] if selector else []
+            query += [("continue", token)] if token else []
+            page = await self._request("GET", path, query=query)
+            found += page["items"]
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return found
+
+    async def text(self, path: str, **query: str) -> str:
+        """The raw text of an answer (a pod's log)."""
+        return (await self._raw("GET", path, query=list(query.items()))).decode(errors="replace")
+
+    async def create(self, path: str, body: Object) -> Object:
+        """POST. Raises Conflict if the name is taken, KubeError."""
+        return await self._request("POST", path, body=body)
+
+    async def patch(self, path: str, body: Object) -> Object:
+        """A merge patch; with metadata.resourceVersion in it, it is conditional. Raises Conflict, NotFound, KubeError."""
+        return await self._request("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def replace(self, path: str, body: Object) -> Object:
+        """PUT; conditional by the body's resourceVersion. Raises Conflict, NotFound, KubeError."""
+        return await self._request("PUT", path, body=body)
+
+    async def delete(self, path: str, uid: str, *, grace_seconds: int | None = None) -> None:
+        """Delete the very object with this uid. One that is gone, or has another uid, is left alone."""
+        body: Object = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        if grace_seconds is not None:
+            body["gracePeriodSeconds"] = grace_seconds
+        try:
+            await self._request("DELETE", path, body=body)
+        except (NotFound, Conflict):
+            return
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        answer: Object = json.loads(await self._raw(method, path, query=query, body=body, content_type=content_type))
+        return answer
+
+    async def _raw(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            async with self._slots:
+                verb, url, sent, content, _ = await self._api.param_serialize(
+                    method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+                )
+                answer = await self._api.call_api(verb, url, sent, content, _request_timeout=REQUEST_SECONDS)
+                data: bytes = await answer.read()
+        except ApiException as error:
+            raise _ours(error.status or 0, error.body or error.reason or "", path) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            told = f"the API server cannot be reached ({type(error).__name__}); we try again"
+            raise KubeError(0, "Unreachable", told) from error
+        if answer.status >= 300:  # noqa: PLR2004 -- HTTP: above stands no success
+            raise _ours(answer.status, data, path)
+        return data
+
+
+def _ours(status: int, body: str | bytes, path: str) -> RloopError:
+    """Our error for an API server's Status object."""
+    text = body.decode(errors="replace") if isinstance(body, bytes) else body
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = {}
+    reason = document.get("reason") or "Unknown"
+    message = document.get("message") or text[:500]
+    if status == 404:  # noqa: PLR2004 -- HTTP
+        return NotFound(message or f"{path} is not there")
+    if status == 409:  # noqa: PLR2004 -- HTTP
+        return Conflict(message)
+    return KubeError(status, reason, message)
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Kube]:
+    """A client by the pod's own ServiceAccount, or by KUBECONFIG outside a cluster."""
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        try:
+            await config.load_kube_config(client_configuration=configuration)
+        except config.ConfigException as error:
+            raise RloopError(f"no cluster is configured: set KUBECONFIG, or run in a pod ({error})") from error
+    async with client.ApiClient(configuration) as api:
+        yield Kube(api)
+
+
+def objects(namespace: str, plural: str, name: str = "") -> str:
+    """Path of our own kinds."""
+    return _path(f"/apis/rloop.dev/v1alpha1/namespaces/{namespace}/{plural}", name)
+
+
+def core(namespace: str, plural: str, name: str = "") -> str:
+    """Path of the core group's kinds."""
+    return _path(f"/api/v1/namespaces/{namespace}/{plural}", name)
+
+
+def group(group_version: str, namespace: str, plural: str, name: str = "") -> str:
+    """Path of a named group's kinds."""
+    return _path(f"/apis/{group_version}/namespaces/{namespace}/{plural}", name)
+
+
+def _path(base: str, name: str) -> str:
+    return f"{base}/{name}" if name else base

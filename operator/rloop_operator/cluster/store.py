@@ -1,0 +1,223 @@
+"""The cluster's store: our kinds on the API server, files and ledger in ConfigMaps.
+
+Called by reconcile and by the gateway through `rloop_operator.ports.Store`. One store serves one namespace.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import io
+import tarfile
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+from typing_extensions import override
+
+from rloop import names
+from rloop.actions import Append
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.workload import ConfigMapFiles
+from rloop.errors import BadInput, Conflict, Corrupt, InputProblem, NotFound
+from rloop_operator.cluster import kube, ledger
+from rloop_operator.cluster.merge import merge_patch
+from rloop_operator.ports import File, Files, Object, Store
+from rloop_operator.task_files import files_digest
+
+log = structlog.get_logger("rloop.store")
+PLURALS: dict[type, str] = {
+    ResearchLoop: "researchloops",
+    ResearchIteration: "researchiterations",
+    ResearchExperiment: "researchexperiments",
+}
+ARCHIVE = "files.tar.gz"
+ARCHIVE_BYTES = 900 * 1024
+"""A ConfigMap holds 1 MiB, and base64 is not counted; some room for metadata."""
+
+
+class KubeStore(Store):
+    """The store of one namespace."""
+
+    def __init__(self, api: kube.Kube, namespace: str) -> None:
+        self.api = api
+        self.namespace = namespace
+        self._files: dict[str, Files] = {}
+        """Frozen files do not change, so they are fetched once."""
+
+    @override
+    async def get(self, kind: type[Object], name: str) -> Object:
+        return _model(kind, await self.api.get(kube.objects(self.namespace, PLURALS[kind], name)))
+
+    @override
+    async def list(self, kind: type[Object], loop: str) -> list[Object]:
+        path = kube.objects(self.namespace, PLURALS[kind])
+        found = await self.api.list(path, "" if kind is ResearchLoop else f"{names.LABEL_LOOP}={loop}")
+        return sorted((_model(kind, one) for one in found), key=lambda one: one.metadata.name)
+
+    @override
+    async def create(self, obj: Object) -> Object:
+        kind = type(obj)
+        body = _wire(obj)
+        status = body.pop("status", {})
+        body["metadata"] = _metadata(body["metadata"], self.namespace)
+        path = kube.objects(self.namespace, PLURALS[kind])
+        created = await self.api.create(path, body)
+        if not _says_something(obj):
+            return _model(kind, created)
+        # A new object's status is dropped by the API server; it has no other writer yet, so it follows at once. A
+        # crash in between leaves an object without status, which the next pass completes (see `complete`).
+        patch = {"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}, "status": status}
+        return _model(kind, await self.api.patch(f"{path}/{obj.metadata.name}/status", patch))
+
+    @override
+    async def apply_status(self, obj: Object) -> Object:
+        kind = type(obj)
+        path = kube.objects(self.namespace, PLURALS[kind], obj.metadata.name)
+        stored = await self.api.get(path)
+        if stored["metadata"]["resourceVersion"] != obj.metadata.resource_version:
+            raise Conflict(f"{obj.metadata.name} was changed since it was read")
+        patch = merge_patch(stored.get("status", {}), _wire(obj).get("status", {}))
+        if not patch:
+            return obj
+        body = {"metadata": {"resourceVersion": obj.metadata.resource_version}, "status": patch}
+        return _model(kind, await self.api.patch(f"{path}/status", body))
+
+    @override
+    async def seal(self, loop: ResearchLoop) -> SealedTask:
+        name = loop.metadata.name
+        task = await self._sealed(loop, f"{name}-task", "spec.task", loop.spec.task.config_map)
+        code = await self._sealed(loop, f"{name}-evaluation", "spec.evaluation.code", loop.spec.evaluation.code.config_map)
+        return SealedTask(task=files_digest(task), evaluation=files_digest(code))
+
+    async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
+        """The frozen files under `name`; frozen now, from the user's ConfigMap, if this is the first time."""
+        try:
+            return await self.files(name)
+        except NotFound:
+            pass
+        if source is None:
+            raise BadInput(InputProblem(field, "not yet: in a cluster the files come from a ConfigMap; use configMap"))
+        try:
+            found = await self.api.get(kube.core(self.namespace, "configmaps", source.name))
+        except NotFound as error:
+            told = f'there is no ConfigMap "{source.name}" in namespace {self.namespace}; create it, it is looked for again'
+            raise BadInput(InputProblem(f"{field}.configMap.name", told)) from error
+        files = _from_config_map(found, source, field)
+        await self.put_files(loop.metadata.name, name, files)
+        return files
+
+    @override
+    async def put_files(self, loop: str, name: str, files: Files) -> None:
+        owner = await self.api.get(kube.objects(self.namespace, PLURALS[ResearchLoop], loop))
+        archive = pack(files)
+        if len(archive) > ARCHIVE_BYTES:
+            told = f"{len(archive)} bytes when packed; a ConfigMap holds {ARCHIVE_BYTES}: use a smaller task"
+            raise BadInput(InputProblem(name, told))
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "immutable": True,
+            "metadata": {
+                "name": name,
+                "labels": names.labels(loop, "files"),
+                "ownerReferences": [owner_reference(owner)],
+                "annotations": {names.ANNOTATION_DIGEST: files_digest(files)},
+            },
+            "binaryData": {ARCHIVE: base64.b64encode(archive).decode()},
+        }
+        try:
+            await self.api.create(kube.core(self.namespace, "configmaps"), body)
+        except Conflict:
+            if files_digest(await self.files(name)) != files_digest(files):
+                raise Conflict(f"other files stand under {name}") from None
+
+    @override
+    async def files(self, name: str) -> Files:
+        if name not in self._files:
+            found = await self.api.get(kube.core(self.namespace, "configmaps", name))
+            if ARCHIVE not in found.get("binaryData", {}):
+                raise NotFound(f"the ConfigMap {name} is not one of ours")
+            self._files[name] = unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
+        return self._files[name]
+
+    @override
+    async def append(self, loop: str, entry: Append) -> None:
+        await ledger.append(self.api, self.namespace, loop, entry)
+
+
+def pack(files: Files) -> bytes:
+    """A tar.gz with these files and nothing of the moment: equal files give equal bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, file in sorted(files.items()):
+            info = tarfile.TarInfo(path)
+            info.size = len(file.content)
+            info.mode = 0o755 if file.executable else 0o644
+            archive.addfile(info, io.BytesIO(file.content))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def unpack(archive: bytes) -> dict[str, File]:
+    """The files of an archive that `pack` made."""
+    found: dict[str, File] = {}
+    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+        for info in tar:
+            content = tar.extractfile(info)
+            if content is not None:
+                found[info.name] = File(content.read(), executable=bool(info.mode & 0o100))
+    return found
+
+
+def owner_reference(owner: dict[str, Any]) -> dict[str, Any]:
+    """The reference of a child to its owner."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _from_config_map(found: dict[str, Any], source: ConfigMapFiles, field: str) -> dict[str, File]:
+    data = {key: text.encode() for key, text in found.get("data", {}).items()}
+    data |= {key: base64.b64decode(text) for key, text in found.get("binaryData", {}).items()}
+    paths = source.items or {key: key for key in data}
+    missing = sorted(set(paths) - set(data))
+    if missing:
+        told = f'ConfigMap "{source.name}" has no key {", ".join(missing)}; it has {", ".join(sorted(data)) or "none"}'
+        raise BadInput(InputProblem(f"{field}.configMap.items", told))
+    if not paths:
+        raise BadInput(InputProblem(f"{field}.configMap.name", f'ConfigMap "{source.name}" is empty'))
+    # A ConfigMap keeps no modes: what begins with #! is a program.
+    return {path: File(data[key], executable=data[key].startswith(b"#!")) for key, path in paths.items()}
+
+
+def _wire(obj: Object) -> dict[str, Any]:
+    document: dict[str, Any] = obj.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return document
+
+
+def _metadata(metadata: dict[str, Any], namespace: str) -> dict[str, Any]:
+    kept = {key: metadata[key] for key in ("name", "labels", "annotations", "ownerReferences") if key in metadata}
+    return kept | {"namespace": namespace}
+
+
+def _says_something(obj: Object) -> bool:
+    return obj.status != type(obj).model_fields["status"].default
+
+
+def _model(kind: type[Object], document: dict[str, Any]) -> Object:
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Corrupt(f"{kind.__name__} {document['metadata']['name']}: {where}: {first['msg']}") from error
+
+
