@@ -30,12 +30,13 @@ def measure(draft: Draft) -> None:
         return
     name = experiment.metadata.name
     wanted = draft.spec.evaluation.baseline_runs
-    have = len(runs.of_kind(experiment, "baseline"))
+    own = runs.of_kind(experiment, "baseline")  # it may have others: what follows can be stored before its value is
+    have = len(own)
     if have < wanted:
         added = runs.add(experiment, "baseline", wanted - have, draft.loop.metadata.uid)
         draft.write_experiment(name, runs=added, phase="Running")
         return
-    broken = [run for run in experiment.status.runs if run.phase == "Failed"]
+    broken = [run for run in own if run.phase == "Failed"]
     if broken:
         told = _why(experiment)
         draft.write_experiment(
@@ -43,7 +44,7 @@ def measure(draft: Draft) -> None:
         )
         fail(draft, "BaselineFailed", f"the untouched task cannot be measured: {told}")
         return
-    if not runs.any_open(experiment):
+    if not runs.any_open(experiment, ("baseline",)):
         _finish(draft, experiment)
 
 

@@ -10,11 +10,10 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from rloop.api.common import Decimal
-from rloop.api.experiment import Reservation, ResearchExperiment
+from rloop.api.experiment import ResearchExperiment, Reservation
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.decide import runs
 from rloop.decide.draft import Draft
-from rloop.decide.plateau import withdraw_experiment
 
 SESSIONS_OVER = frozenset({"Finished", "Failed"})
 
@@ -98,8 +97,6 @@ def end(draft: Draft) -> None:
         limit = _too_much(draft, _used(draft), reservation(draft))
     if limit is None:
         return
-    for one in draft.open_candidates():
-        withdraw_experiment(draft, one.metadata.name, "BudgetExhausted", f"withdrawn: spec.budget.{limit} is used up")
     told = f"spec.budget.{limit} is used up"
     draft.condition("Complete", "True", "BudgetExhausted", told)
     draft.tell("BudgetExhausted", told, warning=True)

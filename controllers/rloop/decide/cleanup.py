@@ -11,14 +11,16 @@ from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import LayerStatus
 from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.decide.iteration import experiments_of, gain
 from rloop.decide.plateau import withdraw_experiment
+from rloop.standing import finished
 
 OVER = frozenset({"Succeeded", "Failed"})
 
 
 def clean(draft: Draft) -> None:
     """Stop what runs without being wanted, remove what has ended and is recorded; after the end, everything."""
-    if draft.finished:
+    if finished(draft.loop):  # stored: what is closed for an end that then does not come about would stay closed
         _close(draft)
     wanted, recorded = _stored(draft)
     for name, state in draft.observed.workloads.items():
@@ -57,6 +59,9 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
 
 def _start_only_what_is_live(draft: Draft) -> None:
     """Drop the starts that a later step of this very decision made pointless."""
+    if draft.finished:
+        draft.actions = [one for one in draft.actions if not isinstance(one, Start)]
+        return
     live = {(one.metadata.name, run.number) for one, run in draft.moving_runs() if run.phase in runs.LIVE}
     sessions = (one for it in draft.iterations.values() for one in it.status.sessions)
     pending = {names.agent(one.name, one.attempt) for one in sessions if one.phase == "Pending"}
@@ -74,9 +79,11 @@ def _of_run(workload: Workload) -> tuple[str, int]:
 
 def _close(draft: Draft) -> None:
     """After the end nothing is open: what was not decided is withdrawn, and sessions are over."""
+    reasons = {one.reason for one in draft.status.conditions if one.type == "Complete" and one.status == "True"}
+    reason = "BudgetExhausted" if "BudgetExhausted" in reasons else "LoopFinished"
     for name, one in list(draft.experiments.items()):
         if one.status.phase not in TERMINAL_PHASES:
-            withdraw_experiment(draft, name, "LoopFinished", "withdrawn: the campaign ended")
+            withdraw_experiment(draft, name, reason, "withdrawn: the campaign ended")
     for experiment, run in draft.moving_runs():
         if run.phase in runs.OPEN:
             ended = run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
@@ -87,6 +94,7 @@ def _close(draft: Draft) -> None:
                 ended_session = {"phase": "Finished", "reason": "LoopFinished", "finished_at": draft.now}
                 draft.write_session(name, session.model_copy(update=ended_session))
         if iteration.status.phase == "Open":
-            draft.write_iteration(name, phase="Settled", outcome="Neutral", settled_at=draft.now)
+            outcome = gain(experiments_of(draft, iteration)) or "Neutral"
+            draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
     layers = {"agent": LayerStatus(state="Absent"), "patrol": LayerStatus(state="Absent")}
     draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))

@@ -15,7 +15,6 @@ from rloop.api.iteration import (
     Outcome,
     ResearchIteration,
     ResearchIterationSpec,
-    ResearchIterationStatus,
     SessionSpec,
     SessionStatus,
 )
@@ -35,7 +34,14 @@ HELD = "Held"
 
 def record(draft: Draft) -> None:
     """Bring every open session up to date with its process; a dead one is replaced within restartLimit."""
-    for iteration in list(draft.iterations.values()):
+    for name in list(draft.iterations):
+        if not draft.iterations[name].status.sessions:
+            # A new object has no status: an API server drops what a create says of it.
+            pending = [SessionStatus(name=one.name) for one in draft.iterations[name].spec.sessions]
+            draft.write_iteration(name, sessions=pending)
+            continue  # started once that is stored
+            continue
+        iteration = draft.iterations[name]
         for index, session in enumerate(iteration.status.sessions):
             if session.phase not in OVER:
                 _record_session(draft, iteration, session, iteration.spec.sessions[index])
@@ -103,7 +109,7 @@ def settle(draft: Draft) -> None:
     """
     for name, iteration in list(draft.iterations.items()):
         sessions = draft.observed.iterations[name].status.sessions
-        if iteration.status.phase == "Settled" or any(one.phase not in OVER for one in sessions):
+        if iteration.status.phase == "Settled" or not sessions or any(one.phase not in OVER for one in sessions):
             continue
         own = experiments_of(draft, iteration)
         if any(one.status.phase not in TERMINAL_PHASES for one in own):
@@ -121,12 +127,15 @@ def experiments_of(draft: Draft, iteration: ResearchIteration) -> list[ResearchE
     return [one for one in draft.experiments.values() if one.spec.iteration == number and one.spec.kind == "Candidate"]
 
 
-def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
+def gain(own: list[ResearchExperiment]) -> Outcome | None:
+    """What an iteration with these experiments has to show; None for nothing."""
     phases = {one.status.phase for one in own}
-    if "Accepted" in phases:
-        return "Keep"
-    if "Superseded" in phases:
-        return "Finding"
+    return "Keep" if "Accepted" in phases else "Finding" if "Superseded" in phases else None
+
+
+def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
+    if (gained := gain(own)) is not None:
+        return gained
     sessions_lost = all(one.phase == "Failed" and one.infrastructure for one in iteration.status.sessions)
     verdicts = [one.status.verdict for one in own]
     if (own and all(one is not None and one.reason == "InfrastructureFailing" for one in verdicts)) or (
@@ -178,8 +187,7 @@ def _iteration(draft: Draft, number: int) -> ResearchIteration:
         pivot_demanded=draft.pivot_demanded,
         sessions=sessions,
     )
-    status = ResearchIterationStatus(sessions=[SessionStatus(name=one.name) for one in sessions])
-    return ResearchIteration(metadata=children_metadata(draft.loop, name), spec=spec, status=status)
+    return ResearchIteration(metadata=children_metadata(draft.loop, name), spec=spec)
 
 
 def _allowance(draft: Draft) -> int:

@@ -67,4 +67,4 @@ def findings(folder: Path | None, form: Format) -> None:
                 words.line(one["statement"].replace(f"{snapshot.name}-", "")),
             )
         )
-    table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,))
+    table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,), spare=(2, 4))

@@ -17,6 +17,7 @@ SHOWN = 20
 """The last ones are shown in any case; older ones only if they were kept or are open."""
 HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "±", "GAIN", "WHAT")
 RIGHT = (1, 4, 5, 6, 7)
+SPARE = (1, 6, 3)
 
 
 def experiments(folder: Path | None, form: Format, *, everything: bool) -> None:
@@ -31,7 +32,7 @@ def experiments(folder: Path | None, form: Format, *, everything: bool) -> None:
         return
     recent = {one.metadata.name for one in ordered[-SHOWN:]}
     shown = [one for one in ordered if everything or one.metadata.name in recent or _matters(one)]
-    table(HEADINGS, [_row(one, snapshot) for one in shown], right=RIGHT)
+    table(HEADINGS, [_row(one, snapshot) for one in shown], right=RIGHT, spare=SPARE)
     if len(shown) < len(ordered):
         print(f"and {len(ordered) - len(shown)} older ones that were not kept; rloop experiments --all shows them")
 

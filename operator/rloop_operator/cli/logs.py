@@ -60,7 +60,7 @@ class _Tail:
             return
         with path.open("rb") as file:
             text = self.rest + self._read(file)
-        *whole, self.rest = text.split("\n")
+        *whole, self.rest = text.replace("\r\n", "\n").split("\n")
         yield from map(self.show, whole)
 
     def last(self) -> Iterator[str]:

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -58,25 +59,37 @@ def listed(items: Iterable[BaseModel]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "List", "items": [document(one) for one in items]}
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = ()) -> None:
-    """Print a table; the last column takes the room that is left."""
+ROOM = 28
+"""Characters that the last column of a table has at least, on a terminal."""
+
+
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), spare: Iterable[int] = ()
+) -> None:
+    """Print a table. On a narrow terminal the columns `spare` are left out, in this order, as far as needed."""
     output, to_the_right = console(), frozenset(right)
     if not is_rich(output):
         for text in columns(headings, rows, to_the_right):
             print(text)
         return
+    kept = _fitting(headings, rows, list(spare), output.width)
     shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, heading in enumerate(headings):
+    for index in kept:
         last = index == len(headings) - 1
         shown.add_column(
-            heading,
-            justify="right" if index in to_the_right else "left",
-            no_wrap=not last,
-            overflow="fold" if last else "ellipsis",
+            headings[index], justify="right" if index in to_the_right else "left", no_wrap=not last, overflow="fold"
         )
     for row in rows:
-        shown.add_row(*(Text(line(cell)) for cell in row))
+        shown.add_row(*(Text(line(row[index])) for index in kept))
     output.print(shown)
+
+
+def _fitting(headings: Sequence[str], rows: Sequence[Sequence[str]], spare: list[int], width: int) -> list[int]:
+    kept = list(range(len(headings)))
+    widths = [max(cell_len(line(row[index])) for row in (headings, *rows)) + 2 for index in kept]
+    while spare and sum(widths[index] for index in kept[:-1]) + min(ROOM, widths[-1]) > width:
+        kept.remove(spare.pop(0))
+    return kept
 
 
 def columns(headings: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:

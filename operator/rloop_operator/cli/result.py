@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rloop import standing
+from rloop import names, standing
 from rloop_operator.cli import board, facts, words
 from rloop_operator.cli.output import is_rich
 from rloop_operator.cli.reading import Found, Snapshot
@@ -142,8 +142,8 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
     if not standing.finished(snapshot.loop):
-        yield f"  rloop run {shlex.quote(manifest)} {folder}   # goes on"
-    if best is not None and not best.startswith("b"):
-        yield f"  rloop experiments {best} {folder}   # its changes and its runs"
-    yield f"  rloop experiments {folder}   # all that was tried"
-    yield f"  rloop directions {folder}   # the frames that were tried"
+        yield f"  go on             rloop run {shlex.quote(manifest)} {folder}"
+    if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
+        yield f"  the best's files  rloop experiments {best} {folder}"
+    yield f"  what was tried    rloop experiments {folder}"
+    yield f"  in which frames   rloop directions {folder}"

@@ -104,8 +104,8 @@ class _Told:
 
 
 def snapshot_of(observed: Observed) -> Snapshot:
-    """What a pass of the operator saw."""
-    return Snapshot(observed.loop, observed.iterations, observed.experiments, observed.now)
+    """What a pass of the operator saw; on its first one the time it was down is not counted yet."""
+    return Snapshot(observed.loop, observed.iterations, observed.experiments, observed.down_since or observed.now)
 
 
 class Story:

@@ -1,0 +1,189 @@
+"""`python -m benchmarks.aa`: how often the loop keeps what is no gain, how many gains it keeps, and at what cost.
+
+Run by `make bench`. Whole campaigns of 100 proposals through the shipped shell with simulated measurements (see
+`benchmarks.noise_campaign`), for four families of noise, beside a greedy keep-if-better. Scenario A: one proposal in
+ten is better than the incumbent by 2 SD, and the incumbent moves. Scenario B: no proposal has any effect.
+
+The frontier over falseKeepRate and Economy, from which a user chooses, asks judge() alone (acceptance_model): a
+hundred times faster, and the rows of the present setting show that both agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any, Final
+
+import structlog
+
+from benchmarks.acceptance_model import GAINS, NO_OPS, Scenario, Tally, simulate
+from benchmarks.noise_campaign import Setting, campaign
+from benchmarks.report import Goal, Report, emit
+from rloop.decide.acceptance import Acceptance, procedure
+
+FAMILIES: Final = {"gaussian": "normal", "t3": "t3", "skewed": "exponential", "bimodal": "bimodal"}
+"""Skewed: the tail on the good side, which is the harder one. acceptance_model has five families more."""
+RATES: Final = (0.002, 0.005, 0.01, 0.02, 0.05)
+CHUNK: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Campaigns of one kind."""
+
+    title: str
+    noise: str
+    setting: Setting
+    campaigns: int
+
+
+def plan(campaigns: int) -> list[Row]:
+    """What is run, the longest first. Greedy and power need fewer campaigns: their figures are large."""
+    rows = []
+    for noise, family in FAMILIES.items():
+        rows.append(Row("A: 10 % gains of 2 SD", noise, Setting(GAINS, family), campaigns))
+        # Nothing moves here, so five at once change nothing but the speed.
+        rows.append(Row("B: no-ops only", noise, Setting(NO_OPS, family, parallelism=5), campaigns))
+        greedy = Setting(GAINS, family, acceptance="Provisional")
+        rows.append(Row("greedy in A", noise, greedy, max(1, campaigns // 10)))
+    for size in (1.0, 3.0, 4.0):
+        rows.append(Row(f"power at {size:g} SD", "gaussian", Setting(Scenario(0.1, size), "normal"), campaigns // 10 or 1))
+    return rows
+
+
+def run(rows: list[Row], seed: int, processes: int) -> list[Tally]:
+    """One tally for each row, over several processes."""
+    jobs = [(index, start) for index, row in enumerate(rows) for start in range(0, row.campaigns, CHUNK)]
+    tallies = [Tally() for _ in rows]
+    with ProcessPoolExecutor(processes, initializer=_quiet) as pool:
+        settings = [rows[index].setting for index, _ in jobs]
+        counts = [min(CHUNK, rows[index].campaigns - start) for index, start in jobs]
+        seeds = [seed * 1_000_000 + start for _, start in jobs]
+        for (index, _), tally in zip(jobs, pool.map(_some, settings, seeds, counts), strict=True):
+            tallies[index].add(tally)
+    return tallies
+
+
+def _quiet() -> None:
+    """In each process: no log lines, and no garbage collection of what lives as long as the process."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    os.nice(5)
+    gc.freeze()
+    gc.set_threshold(100_000)
+
+
+def _some(setting: Setting, seed: int, count: int) -> Tally:
+    total = Tally()
+    for number in range(count):
+        total.add(campaign(setting, seed + number))
+    return total
+
+
+def frontier(campaigns: int, seed: int, processes: int) -> list[dict[str, Any]]:
+    """What a user can choose, in Gaussian noise, from judge() alone."""
+    names: tuple[Acceptance, ...] = ("Standard", "Economy")
+    choices = [(name, rate) for name in names for rate in RATES]
+    with ProcessPoolExecutor(processes, initializer=_quiet) as pool:
+        return list(pool.map(_choice, choices, repeat(campaigns), repeat(seed)))
+
+
+def _choice(choice: tuple[Acceptance, float], campaigns: int, seed: int) -> dict[str, Any]:
+    rules = procedure(*choice)
+    found = simulate(rules, GAINS, "normal", campaigns, seed).figures()
+    quiet = simulate(rules, NO_OPS, "normal", campaigns, seed).figures()
+    keys = ("falseKeepsPer100", "gainsKept", "fakeGain", "extraPerKeep")
+    return {
+        "acceptance": choice[0],
+        "falseKeepRate": choice[1],
+        **{key: _short(found[key]) for key in keys},
+        "extraPerProposalOfNoOps": _short(quiet["extraPerProposal"]),
+        "power": {
+            f"{size:g}": _short(simulate(rules, Scenario(0.1, size), "normal", campaigns, seed).figures()["gainsKept"])
+            for size in (1.0, 2.0, 3.0, 4.0)
+        },
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def judged(rows: list[Row], tallies: list[Tally]) -> list[Goal]:
+    """The goals, one row for each family of noise."""
+    goals = []
+    for row, tally in zip(rows, tallies, strict=True):
+        found = tally.figures()
+        if row.title.startswith(("A:", "B:")):
+            goals += _goals(f"{row.title[0]}, {row.noise}", row.title[0], found)
+    return goals
+
+
+def _goals(name: str, scenario: str, found: dict[str, float | None]) -> list[Goal]:
+    def at_most(what: str, key: str, limit: float, unit: str = "") -> Goal:
+        value = found[key]
+        met = value is not None and value <= limit
+        return Goal(f"{name}: {what}", round(value or 0.0, 3), f"<= {limit:g}{unit}", met)
+
+    false = at_most("false keeps per 100 no-ops, upper 95 % bound", "falseKeepsUpper95", 1.0)
+    if scenario == "B":
+        return [false, at_most("extra runs a proposal, baseline included", "extraPerProposal", 0.6)]
+    kept, fake = found["gainsKept"] or 0.0, found["fakeGain"] or 0.0
+    return [
+        false,
+        Goal(f"{name}: share of the gains kept", round(kept, 3), ">= 0.75", kept >= 0.75),
+        Goal(f"{name}: fake gain of the reported best, in SD", round(fake, 3), "< 0.5", fake < 0.5),
+        at_most("extra runs a keep", "extraPerKeep", 11.0),
+    ]
+
+
+def report(campaigns: int, model_campaigns: int, seed: int, processes: int) -> Report:
+    """Run everything."""
+    began = time.monotonic()
+    rows = plan(campaigns)
+    tallies = run(rows, seed, processes)
+    shell_seconds = time.monotonic() - began
+    table = [
+        {
+            "scenario": row.title,
+            "noise": row.noise,
+            "campaigns": row.campaigns,
+            "noOps": tally.no_ops,
+            "gains": tally.gains,
+            **{key: _short(value) for key, value in tally.figures().items()},
+        }
+        for row, tally in zip(rows, tallies, strict=True)
+    ]
+    figures = {
+        "proposalsPerCampaign": GAINS.proposals,
+        "shell": table,
+        "power": {row["scenario"]: row["gainsKept"] for row in table if row["scenario"].startswith("power")}
+        | {"power at 2 SD": table[0]["gainsKept"]},
+        "frontier": frontier(model_campaigns, seed, processes),
+        "frontierFrom": f"judge() alone (benchmarks.acceptance_model), {model_campaigns} campaigns, Gaussian noise",
+        "seconds": {"shell": round(shell_seconds, 1), "all": round(time.monotonic() - began, 1)},
+    }
+    return Report("aa", figures, judged(rows, tallies))
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description="False keeps, power and cost of the whole loop.")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
+    parser.add_argument("--campaigns", type=int, default=200, help="campaigns of 100 proposals for each row")
+    parser.add_argument("--model-campaigns", type=int, default=100, help="the same for each row of the frontier")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    found = report(chosen.campaigns, chosen.model_campaigns, chosen.seed, chosen.processes)
+    emit(found, as_json=chosen.json, check=chosen.check)
+
+
+if __name__ == "__main__":
+    main()

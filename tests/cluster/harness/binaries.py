@@ -1,0 +1,126 @@
+"""The programs of the cluster, built from pinned sources: each folder of ../tools is a Go tool module.
+
+Called by `cluster.up`. No distribution packages these programs, and a registry of images cannot be assumed,
+but Go modules can be had wherever Go can, and go.sum pins every byte of them. What a module's go.mod and
+go.sum say is also the key of the cache: a folder that is there is complete, and never written again.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from tests.cluster.harness import paths
+from tests.cluster.harness.shell import Failure, run, say
+
+# Order: the longest first, so that its failure is not waited for.
+MODULES = ("kubernetes", "etcd", "coredns", "helm")
+
+# Go names a program after the last word of its path.
+RENAMED = {"server": "etcd"}
+
+# The compiler's cache of a full build is some GB, thrown away afterwards.
+BUILD_GIB = 8
+
+
+def key(module: str) -> str:
+    """The hash of all that decides what is built, our own flags included."""
+    content = hashlib.sha256(" ".join(_flags(module)).encode())
+    for name in ("go.mod", "go.sum"):
+        content.update((paths.TOOLS / module / name).read_bytes())
+    return content.hexdigest()[:24]
+
+
+def version(module: str) -> str:
+    """The pinned version of the module's (first) tool."""
+    text = (paths.TOOLS / module / "go.mod").read_text()
+    tools = re.findall(r"^(?:tool |\t)(\S+)$", text, re.MULTILINE)
+    for path, found in re.findall(r"^(?:require |\t)(\S+) (v\S+)", text, re.MULTILINE):
+        if any(f"{tool}/".startswith(f"{path}/") for tool in tools):
+            return str(found)
+    raise Failure(f"{module}/go.mod requires none of its tools")
+
+
+def folder(module: str) -> Path:
+    """Where the built programs of a module lie, or will."""
+    return paths.cache() / "bin" / f"{module}-{key(module)}"
+
+
+def missing() -> list[str]:
+    """The modules that have to be built first."""
+    return [module for module in MODULES if not folder(module).is_dir()]
+
+
+def build() -> None:
+    """Build what is missing, one module after the other (each uses all cores itself)."""
+    modules = missing()
+    if not modules:
+        return
+    if not shutil.which("go"):
+        raise Failure("Go is needed to build the cluster's programs (or set KUBECONFIG to a cluster you have)")
+    paths.cache().mkdir(parents=True, exist_ok=True)
+    require_space(paths.cache(), BUILD_GIB)
+    # Compiled packages and sources are shared by the modules of one build and removed with it.
+    scratch = Path(tempfile.mkdtemp(prefix="build-", dir=paths.cache()))
+    try:
+        for module in modules:
+            begin = time.monotonic()
+            _build(module, scratch)
+            size = sum(file.stat().st_size for file in folder(module).iterdir()) / 1e6
+            say(f"built {module} {version(module)} ({time.monotonic() - begin:.0f} s, {size:.0f} MB)")
+        used = sum(file.lstat().st_size for file in scratch.rglob("*") if not file.is_dir()) / 1e9
+        say(f"removing {used:.1f} GB that only the build needed")
+    finally:
+        shutil.rmtree(scratch)
+
+
+def link(to: Path) -> None:
+    """One folder with all programs, to be put in front of PATH."""
+    to.mkdir(parents=True, exist_ok=True)
+    for module in MODULES:
+        for program in folder(module).iterdir():
+            (to / program.name).symlink_to(program)
+
+
+def require_space(at: Path, gib: float) -> None:
+    """Fail early, with the number, rather than late with a full disk."""
+    free = shutil.disk_usage(at).free / 2**30
+    if free < gib:
+        raise Failure(f"{at} has {free:.1f} GiB free, {gib:.0f} GiB are needed")
+
+
+def _flags(module: str) -> list[str]:
+    # -s -w: no debugging symbols, a third of the size.
+    linker = "-s -w"
+    if module == "kubernetes":
+        # Without these the API server calls itself v0.0.0, and clients believe it.
+        prefix = "-X k8s.io/component-base/version"
+        full = version(module)
+        major, minor, _ = full[1:].split(".")
+        linker += f" {prefix}.gitVersion={full} {prefix}.gitMajor={major} {prefix}.gitMinor={minor}"
+    return ["-trimpath", f"-ldflags={linker}"]
+
+
+def _build(module: str, scratch: Path) -> None:
+    output = scratch / module
+    output.mkdir()
+    env = {
+        "CGO_ENABLED": "0",
+        "GOCACHE": str(scratch / "compiled"),
+        "GOMODCACHE": str(scratch / "modules"),
+        # The module cache is read-only by default, and then cannot be removed plainly.
+        "GOFLAGS": "-modcacherw -mod=readonly",
+        "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "local"),
+        "GOWORK": "off",
+    }
+    say(f"building {module} {version(module)}, once for this version (minutes)")
+    # "tool" means all tools that go.mod names.
+    run("go", "build", *_flags(module), "-o", f"{output}/", "tool", cwd=paths.TOOLS / module, env=env, timeout=3600)
+    for old, new in RENAMED.items():
+        if (output / old).exists():
+            (output / old).rename(output / new)
+    folder(module).parent.mkdir(parents=True, exist_ok=True)
+    output.rename(folder(module))

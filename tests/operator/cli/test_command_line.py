@@ -1,0 +1,92 @@
+"""The grammar of the command line, validate, and what happens when something unexpected happens."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rloop_operator.cli import status
+from rloop_operator.cli.main import app
+from rloop_operator.local.folder import RunFolder
+
+Rloop = Callable[..., subprocess.CompletedProcess[str]]
+Example = Callable[..., Path]
+COMMANDS = ["run", "status", "experiments", "directions", "findings", "logs", "validate"]
+
+
+def test_help_lists_every_command_and_each_explains_itself() -> None:
+    shown = CliRunner().invoke(app, ["--help"])
+    assert shown.exit_code == 0
+    for command in COMMANDS:
+        assert f"  {command} " in shown.output
+        explained = CliRunner().invoke(app, [command, "--help"])
+        assert explained.exit_code == 0
+        assert "Usage" in explained.output
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output.startswith("rloop 0.")
+
+
+@pytest.mark.parametrize("arguments", [["nothing"], ["status", "--nothing"], ["run"], ["status", "-o", "xml"]])
+def test_bad_usage_is_exit_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_validate_says_ok_in_a_line(rloop: Rloop, example: Example) -> None:
+    done = rloop("validate", example())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == (
+        "OK demo: Minimize loss to -100; random-search, 3 baseline runs, standard acceptance, parallelism 4;"
+        " budget: 3 runs\n"
+    )
+
+
+def test_validate_tells_every_problem(rloop: Rloop, example: Example) -> None:
+    done = rloop("validate", example(objective__goal="minimise", budget__runs="many", parallelism=0))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    fields = [line.split(":")[0] for line in done.stderr.splitlines()]
+    assert sorted(fields) == ["spec.budget.runs", "spec.objective.goal", "spec.parallelism"]
+
+
+def test_validate_for_a_cluster_refuses_folders_of_a_laptop(rloop: Rloop, example: Example) -> None:
+    done = rloop("validate", example(), "--for", "cluster")
+    assert done.returncode == 2
+    assert "spec.task.path: " in done.stderr
+
+
+def test_a_file_that_is_not_there(rloop: Rloop) -> None:
+    done = rloop("validate", "nothing.yaml")
+    assert done.returncode == 2
+    assert "nothing.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unexpected_exception_is_one_line_and_a_file(
+    layout: RunFolder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(status, "status", broken)
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    done = CliRunner().invoke(app, ["status", "--dir", str(layout.root)])
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
+    assert "unexpected ZeroDivisionError" in done.stderr
+    report = next(tmp_path.glob("crash-*.log"))
+    assert str(report) in done.stderr
+    assert "in broken" in report.read_text()
+
+
+def test_ctrl_c_is_quiet(layout: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "status", interrupted)
+    done = CliRunner().invoke(app, ["status", "--dir", str(layout.root)])
+    assert done.exit_code == 130
+    assert done.output == ""

@@ -1,0 +1,169 @@
+"""status, experiments, directions, findings and logs on a run folder, as a pipe sees them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.operator.cli.conftest import write
+
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.researchloop import ResearchLoop
+from rloop_operator.local.folder import RunFolder, RunLock
+
+Rloop = Callable[..., subprocess.CompletedProcess[str]]
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+READING = [
+    ["status"],
+    ["experiments"],
+    ["experiments", "--all"],
+    ["experiments", "i0001-e1"],
+    ["experiments", "demo-i0001-e2"],
+    ["directions"],
+    ["findings"],
+    ["logs"],
+    ["status", "-o", "yaml"],
+    ["findings", "-o", "json"],
+]
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_what_is_piped_holds_no_control_characters(rloop: Rloop, layout: RunFolder, arguments: list[str]) -> None:
+    done = rloop(*arguments, "--dir", layout.root)
+    assert done.returncode == 0, done.stderr
+    assert not CONTROLS.search(done.stdout)
+    assert "Traceback" not in done.stderr
+
+
+def test_status_tells_the_story(rloop: Rloop, layout: RunFolder) -> None:
+    told = rloop("status").stdout  # the only run below ./runs needs no --dir
+    assert "state        Iterating" in told
+    assert "goal         Minimize loss to -100" in told
+    assert "0.250 [0.240, 0.260]  gain 0.250 (50 %)  i0001-e1" in told
+    assert "12 runs, 1:40 active" in told  # 30 s and from activeSince to the operator's last beat
+    assert "none since 2026-01-02 03:05:15 UTC" in told
+    assert "i0002-s1 (investigate), i0002-e1 run 1 (screen)" in told
+
+
+def test_status_works_beside_a_living_operator(rloop: Rloop, layout: RunFolder) -> None:
+    with RunLock(layout.root):
+        assert f"alive, process {os.getpid()}" in rloop("status").stdout
+
+
+def test_json_and_yaml_are_the_object_itself(rloop: Rloop, layout: RunFolder) -> None:
+    text = rloop("status", "-o", "json").stdout
+    loop = ResearchLoop.model_validate_json(text)
+    assert loop.status.best is not None
+    assert loop.status.best.experiment == "demo-i0001-e1"
+    document = json.loads(text)
+    assert document["status"]["staleCount"] == 1
+    assert document["apiVersion"] == "rloop.dev/v1alpha1"
+    assert yaml.safe_load(rloop("status", "-o", "yaml").stdout) == document
+    listed = json.loads(rloop("experiments", "-o", "json").stdout)
+    assert [ResearchExperiment.model_validate(one).metadata.name for one in listed["items"]] == [
+        "demo-b01",
+        "demo-i0001-e1",
+        "demo-i0001-e2",
+        "demo-i0002-e1",
+    ]
+
+
+def test_status_starts_fast(layout: RunFolder) -> None:
+    # What decides, serves and draws is hundreds of modules; a status must not wait for them.
+    code = (
+        "import sys; from rloop_operator.cli.main import app\n"
+        "try: app(['status', '--dir', sys.argv[1]])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'scipy', 'numpy', 'uvicorn', 'starlette', 'httpx', 'matplotlib', 'kopf', 'torch', 'rapidfuzz', "
+        "'rloop.decide', 'rloop.context', 'rloop_operator.local.campaign'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(layout.root)], check=True, capture_output=True, text=True)
+    assert "HEAVY []" in done.stdout
+
+
+def test_experiments_are_a_table_and_one_is_told_in_detail(rloop: Rloop, layout: RunFolder) -> None:
+    rows = rloop("experiments").stdout.splitlines()
+    assert rows[0].split() == ["NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "±", "GAIN", "WHAT"]
+    assert rows[2].split()[:8] == ["i0001-e1", "1", "Accepted", "Kept", "2", "0.250", "0.010", "0.250"]
+    assert "rate =0.1 [bold]größer" in rows[2]
+    told = rloop("experiments", "i0001-e1").stdout
+    assert '-{"rate": 1}\n+{"rate": 0.1}' in told
+    assert "Kept, gain 0.25 over b01" in told
+    failed = rloop("experiments", "demo-i0001-e2").stdout
+    assert "demo-i0001-e2-r1-a1.log:\n  no such file\n" in failed
+
+
+def test_an_unknown_experiment_names_those_that_are_near(rloop: Rloop, layout: RunFolder) -> None:
+    done = rloop("experiments", "i001-e1")
+    assert done.returncode == 2
+    assert "did you mean i0001-e1" in done.stderr
+    assert done.stdout == ""
+
+
+def test_directions_and_findings(rloop: Rloop, layout: RunFolder) -> None:
+    directions = rloop("directions").stdout.splitlines()
+    assert directions[1].split()[:5] == ["i0001-d1", "-", "2", "1", "0.25"]
+    findings = rloop("findings").stdout
+    assert "averaging helps" in findings
+    assert "is a verified gain over b01" in findings
+
+
+def test_logs_of_the_orchestrator_are_readable(rloop: Rloop, layout: RunFolder) -> None:
+    line = {
+        "ts": "2026-01-02T03:04:05Z",
+        "source": "rloop.decide",
+        "level": "decision",
+        "event": "PivotForced",
+        "detail": {"message": "pivot\x1b[2J 1"},
+    }
+    (layout.logs / "orchestrator.jsonl").write_text(json.dumps(line) + "\nnot json\n")
+    told = rloop("logs").stdout.splitlines()
+    assert told[0].split() == ["03:04:05", "decision", "decide", "PivotForced", "message=pivot", "1"]
+    assert told[1] == "not json"
+
+
+def test_logs_of_workloads_by_their_own_name_or_their_owners(rloop: Rloop, layout: RunFolder) -> None:
+    kept = layout.workload_log("demo-i0001-e1-r1-a1")
+    kept.write_text("epoch 1\r\n\x1b[31mloss\x1b[0m 0.2")
+    layout.workload_log("demo-i0001-e1-r10-a1").write_text("tenth\n")
+    live = layout.workload("demo-i0001-s1-a1")
+    live.mkdir()
+    (live / "output.log").write_text("thinking\n")
+    for name in ("demo-i0001-e1-r1-a1", "i0001-e1-r1", "i0001-e1-r1-a1"):
+        assert rloop("logs", name).stdout == "epoch 1\nloss 0.2\n"
+    assert rloop("logs", "i0001-s1").stdout == "thinking\n"
+    both = rloop("logs", "i0001-e1").stdout
+    assert both.index("==> demo-i0001-e1-r1-a1 <==") < both.index("==> demo-i0001-e1-r10-a1 <==")
+    assert rloop("logs", "-f", "i0001-e1-r1").stdout == "epoch 1\nloss 0.2\n"  # nobody is there to write more
+    unknown = rloop("logs", "i0001-e9")
+    assert unknown.returncode == 2
+    assert "did you mean i0001-e1" in unknown.stderr
+
+
+def test_without_dir_several_runs_are_listed(rloop: Rloop, layout: RunFolder, tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "other")
+    done = rloop("status")
+    assert done.returncode == 2
+    assert "--dir runs/größe of a run" in done.stderr
+    assert "--dir runs/other" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "experiments", "directions", "findings", "logs"])
+def test_where_there_is_no_run_the_remedy_is_told(rloop: Rloop, command: str, tmp_path: Path) -> None:
+    for arguments in ([command], [command, "--dir", str(tmp_path / "nothing")]):
+        done = rloop(*arguments)
+        assert done.returncode == 2
+        assert "start one with rloop run" in done.stderr
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_a_reader_that_goes_away_is_no_error(layout: RunFolder) -> None:
+    command = f'{sys.executable} -m rloop_operator.cli experiments --dir "{layout.root}" | true'
+    done = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True)
+    assert done.stderr == ""

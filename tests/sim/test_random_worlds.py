@@ -1,0 +1,81 @@
+"""Random worlds: whatever happens to workloads, operator and spec, the promises of the design hold.
+
+The promises are in tests/support/invariants.py; they are checked at every write and every start.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.support import campaigns
+from tests.support.builders import loop
+from tests.support.campaigns import Driven, drive
+from tests.support.worlds import Chances, world
+
+EDITS = [campaigns.suspend, campaigns.redirect, campaigns.widen, campaigns.spend_more, campaigns.demand_pivot]
+QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+share = st.sampled_from([0.0, 0.05, 0.3])
+chances = st.builds(
+    Chances,
+    crash=share,
+    hang=share,
+    lost=share,
+    deadline=share,
+    invalid=share,
+    broken_verifier=share,
+    agent_crash=share,
+    lazy=st.sampled_from([0.0, 0.3]),
+    gain=st.sampled_from([0.0, 0.3, 0.9]),
+    step=st.sampled_from([0.5, 5.0]),
+    noise=st.sampled_from([0.0, 1.0]),
+    coarse=st.booleans(),
+)
+specs = st.fixed_dictionaries(
+    {
+        "budget__runs": st.integers(3, 50),
+        "budget__experiments": st.integers(1, 12),
+        "budget__activeSeconds": st.sampled_from([300, 3000]),
+        "budget__cpuSeconds": st.sampled_from([40, 400, 100_000]),
+        "parallelism": st.integers(1, 4),
+        "objective__goal": st.sampled_from(["Minimize", "Maximize"]),
+        "objective__minimumGain": st.sampled_from(["0", "1"]),
+        "evaluation__repeats": st.integers(1, 3),
+        "evaluation__baselineRuns": st.sampled_from([3, 5]),
+        "evaluation__acceptance": st.sampled_from(["Standard", "Economy"]),
+        "agent__explorers": st.sampled_from([["Investigate"], ["Investigate", "Refute", "Analogy"]]),
+        "stall__pivotAfter": st.integers(1, 3),
+        "suspendPolicy": st.sampled_from(["Finish", "Stop"]),
+        "experiment__backoffLimit": st.integers(0, 2),
+    }
+)
+
+
+def spec_of(drawn: dict[str, Any], target: float | None) -> dict[str, Any]:
+    fixed = {"experiment__cpuSeconds": 10, "experiment__progressDeadlineSeconds": 12, "agent__sessionSeconds": 60}
+    sign = 1 if drawn["objective__goal"] == "Maximize" else -1
+    return {**drawn, **fixed, "objective__target": None if target is None else str(sign * target)}
+
+
+@given(st.integers(0, 2**32), chances, specs, st.sampled_from([None, -20.0, 4.0]))
+@QUICK
+def test_nothing_goes_wrong_with_a_steady_operator(
+    seed: int, luck: Chances, drawn: dict[str, Any], target: float | None
+) -> None:
+    random = Random(seed)
+    drive(Driven(loop(**spec_of(drawn, target)), world(random, luck, drawn["objective__goal"]), random))
+
+
+@given(st.integers(0, 2**32), chances, specs, st.sampled_from([None, -20.0, 4.0]), st.sampled_from([0.01, 0.1]))
+@QUICK
+def test_nothing_goes_wrong_while_operators_die_and_users_edit(
+    seed: int, luck: Chances, drawn: dict[str, Any], target: float | None, death: float
+) -> None:
+    random = Random(seed)
+    campaign = Driven(loop(**spec_of(drawn, target)), world(random, luck, drawn["objective__goal"]), random)
+    campaign.deaths.chance = death
+    campaign.edits = [*EDITS]
+    campaign.loss = 0.01
+    drive(campaign)
