@@ -10,6 +10,14 @@ from hashlib import sha256
 
 LABEL_LOOP = "rloop.dev/loop"
 LABEL_ROLE = "rloop.dev/role"
+LABEL_SESSION = "rloop.dev/session"
+LABEL_OWNER = "rloop.dev/owner"
+LABEL_REMOVED = "rloop.dev/removed"
+"""Set on a finished workload whose result is stored: it is kept for a while, so that its name cannot be used again."""
+ANNOTATION_STOP = "rloop.dev/stop-reason"
+ANNOTATION_DIGEST = "rloop.dev/files-sha256"
+ANNOTATION_HEAD = "rloop.dev/ledger-head"
+"""SHA-256 of a ledger chunk's newest entry."""
 ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
 ANNOTATION_APPROVE = "rloop.dev/approve-requested-at"
 ANNOTATION_RETRY = "rloop.dev/retry-requested-at"
@@ -65,3 +73,15 @@ def seed(uid: str, *parts: str | int) -> int:
     """A 31-bit seed that depends on the loop's uid, which no agent sees, and on what it is for."""
     text = "/".join([uid, *map(str, parts)])
     return int.from_bytes(sha256(text.encode()).digest()[:4]) & 0x7FFFFFFF
+
+
+def labels(loop: str, role: str) -> dict[str, str]:
+    """Labels of every child of a loop in a cluster."""
+    return {
+        "app.kubernetes.io/name": "researchloop",
+        "app.kubernetes.io/instance": loop,
+        "app.kubernetes.io/component": role,
+        "app.kubernetes.io/managed-by": "researchloop-operator",
+        LABEL_LOOP: loop,
+        LABEL_ROLE: role,
+    }

@@ -55,7 +55,7 @@ class Store(Protocol):
         `files(f"{loop}-evaluation")` answer.
         """
 
-    async def put_files(self, name: str, files: Files) -> None:
+    async def put_files(self, loop: str, name: str, files: Files) -> None:
         """Freeze files under a name. Idempotent; raises Conflict if other files stand there."""
 
     async def files(self, name: str) -> Files:

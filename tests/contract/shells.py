@@ -94,7 +94,7 @@ class Local:
         return self.runtime
 
     async def behave(self, experiment: str, behaviour: str) -> None:
-        await self.store.put_files(experiment, {"behaviour": File(behaviour.encode())})
+        await self.store.put_files("demo", experiment, {"behaviour": File(behaviour.encode())})
 
     async def pass_time(self) -> None:
         await asyncio.sleep(0.02)

@@ -108,10 +108,10 @@ def test_a_list_holds_the_loops_own_objects_by_name(kind: str, tmp_path: Path) -
 def test_files_are_frozen_under_their_name(kind: str, tmp_path: Path) -> None:
     async def test(shell: Shell) -> None:
         files = {"a b/ü.json": File(b"{}"), "run": File(b"\x00\xff", executable=True)}
-        await shell.store.put_files("demo-e1", files)
-        await shell.store.put_files("demo-e1", files)
+        await shell.store.put_files("demo", "demo-e1", files)
+        await shell.store.put_files("demo", "demo-e1", files)
         with pytest.raises(Conflict):
-            await shell.store.put_files("demo-e1", {"run": File(b"other")})
+            await shell.store.put_files("demo", "demo-e1", {"run": File(b"other")})
         assert dict(await shell.store.files("demo-e1")) == files
 
     check(kind, tmp_path, test)

@@ -86,6 +86,8 @@ class UnpackJob(Model):
     """Unpacked into the target one over the other: a later file takes the place of an earlier one."""
     target: Path
     copy_: Annotated[UnpackCopy | None, Field(alias="copy")] = None
+    empty: Annotated[list[Path], Field(max_length=16)] = []
+    """Folders whose content is removed first: what an earlier attempt left there."""
     make: Annotated[list[Path], Field(max_length=16)] = []
     """Folders to create."""
 

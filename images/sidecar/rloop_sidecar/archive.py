@@ -8,6 +8,7 @@ filter would do some of this, but not in the first Python 3.11s.
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import stat
 import tarfile
@@ -15,6 +16,8 @@ import zlib
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO
+
+from typing_extensions import override
 
 from rloop.api.digest import manifest_digest
 from rloop_sidecar.problems import Refused
@@ -36,15 +39,17 @@ def unpack(archive: Path, target: Path) -> str:
         raise Refused("ArchiveDamaged", f"{archive} is no tar.gz that can be read to its end ({error})") from error
 
 
-class _Bounded:
+class _Bounded(io.RawIOBase):
     """A stream of which no more than `limit` bytes are ever read: a small archive may unpack into a large one."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
+        super().__init__()
         self._stream = stream
         self._left = limit
 
-    def read(self, size: int) -> bytes:
-        content = self._stream.read(min(size, self._left + 1))
+    @override
+    def read(self, size: int = -1) -> bytes:
+        content = self._stream.read(min(size, self._left + 1) if size >= 0 else self._left + 1)
         self._left -= len(content)
         if self._left < 0:
             raise Refused("ArchiveTooLarge", f"an archive unpacks into more than {MAX_BYTES} bytes of files")

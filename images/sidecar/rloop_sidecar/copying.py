@@ -1,12 +1,14 @@
-"""Copies what a run left, for the verifier: regular files only, and no more of them than allowed.
+"""What a run left: copied for the verifier, or removed before the next attempt.
 
-Called by `unpack`. A run wrote these files, so nothing about them is believed: no link is followed, a pipe is never
-waited for, and sizes are counted while reading. The digest is that of the very bytes that were written.
+Called by `unpack`. A run wrote these files, so nothing about them is believed: only regular files are copied and no
+more of them than allowed, no link is followed, a pipe is never waited for, and sizes are counted while reading. The
+digest is that of the very bytes that were written.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from hashlib import sha256
@@ -47,6 +49,22 @@ def copy_tree(source: Path, target: Path, max_bytes: int) -> str:
     return manifest_digest(hashes)
 
 
+def remove_content(folder: Path) -> None:
+    """Remove everything in the folder, and leave the folder, which may be a mount. Raises OSError."""
+    if not folder.is_dir():
+        return
+    for where, names, _ in os.walk(folder):
+        for name in names:
+            inside = Path(where, name)
+            if not inside.is_symlink():
+                inside.chmod(0o700)  # or a folder that its run made read-only would stay
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
 def _regular_files(root: Path) -> Iterator[tuple[bytes, int]]:
     """Each regular file's relative path, with a descriptor that is open until the next one."""
     seen = 0
@@ -72,7 +90,7 @@ def _open(name: bytes, parent: int) -> int | None:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         # A look before: to open a device may already do something.
-        if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):  # noqa: PTH116 - relative
+        if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             return None
         descriptor = os.open(name, flags, dir_fd=parent)
     except PermissionError:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from rloop.api.wire import VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
 from rloop_sidecar.archive import unpack
-from rloop_sidecar.copying import copy_tree
+from rloop_sidecar.copying import copy_tree, remove_content
 from rloop_sidecar.environment import BadEnvironment, text
 from rloop_sidecar.problems import Refused
 
@@ -39,7 +39,9 @@ def main(environment: Mapping[str, str]) -> int:
 
 
 def lay_out(job: UnpackJob) -> UnpackReport:
-    """Unpack, copy, make. Raises Refused, OSError."""
+    """Empty, make, unpack, copy. Raises Refused, OSError."""
+    for folder in job.empty:
+        remove_content(Path(folder))
     for folder in job.make:
         Path(folder).mkdir(parents=True, exist_ok=True)
     for archive in job.archives:

@@ -145,7 +145,7 @@ class Gateway:
             return contexts.view(situation.experiments[admitted.name], unit)
         files = {path: File(text.encode()) for path, text in admitted.files.items()}
         try:
-            await self._store.put_files(admitted.name, files)
+            await self._store.put_files(caller.loop, admitted.name, files)
         except Conflict as conflict:  # we died between the files and the experiment of an earlier request
             told = f"other files stand under {admitted.name}: use the next sequence number"
             raise Refused("SequenceTaken", told) from conflict

@@ -239,7 +239,7 @@ class LocalStore(Store):
         return None if kept is None else Path(kept)
 
     @override
-    async def put_files(self, name: str, files: Files) -> None:
+    async def put_files(self, loop: str, name: str, files: Files) -> None:
         frozen_files.put(self.database, name, files)
 
     @override

@@ -66,7 +66,7 @@ class MemoryStore:
         self._files.setdefault(f"{loop.metadata.name}-evaluation", self._evaluation)
         return SealedTask(task=files_digest(self._task), evaluation=files_digest(self._evaluation))
 
-    async def put_files(self, name: str, files: Files) -> None:
+    async def put_files(self, loop: str, name: str, files: Files) -> None:
         """See ports.Store."""
         if self._files.setdefault(name, dict(files)) != dict(files):
             message = f"other files stand under {name}"

@@ -201,8 +201,8 @@ def write(folder: Path, status: Mapping[str, Any] = STATUS, **changes: Any) -> R
             await store.create(iteration)
         for one in experiments:
             await store.create(one)
-        await store.put_files("demo-task", {"recipe.json": File(b'{"rate": 1}\n'), "train.py": File(b"1\n")})
-        await store.put_files("demo-i0001-e1", {"recipe.json": File(b'{"rate": 0.1}\n')})
+        await store.put_files("demo", "demo-task", {"recipe.json": File(b'{"rate": 1}\n'), "train.py": File(b"1\n")})
+        await store.put_files("demo", "demo-i0001-e1", {"recipe.json": File(b'{"rate": 0.1}\n')})
         store.beat(START + timedelta(seconds=70))
 
     with closing(LocalStore(folder)) as store:

@@ -82,7 +82,7 @@ def test_what_was_written_is_read_by_the_next_process(campaign: Campaign) -> Non
     async def story() -> None:
         loop = await campaign.store.create(campaign.loop())
         made = [await campaign.store.create(iteration(number)) for number in (2, 1)]
-        await campaign.store.put_files("kuhn-i0001-e1", {"a/b.json": File(b"{}", executable=True)})
+        await campaign.store.put_files("kuhn", "kuhn-i0001-e1", {"a/b.json": File(b"{}", executable=True)})
         sealed = await campaign.store.seal(loop)
         campaign.reopen()
         assert await campaign.store.get(ResearchLoop, "kuhn") == loop
@@ -100,11 +100,11 @@ def test_what_was_written_is_read_by_the_next_process(campaign: Campaign) -> Non
 
 def test_frozen_files_do_not_change(campaign: Campaign) -> None:
     async def story() -> None:
-        await campaign.store.put_files("one", {"a": File(b"1")})
-        await campaign.store.put_files("one", {"a": File(b"1")})
+        await campaign.store.put_files("kuhn", "one", {"a": File(b"1")})
+        await campaign.store.put_files("kuhn", "one", {"a": File(b"1")})
         with pytest.raises(Conflict):
-            await campaign.store.put_files("one", {"a": File(b"2")})
-        await campaign.store.put_files("none", {})
+            await campaign.store.put_files("kuhn", "one", {"a": File(b"2")})
+        await campaign.store.put_files("kuhn", "none", {})
         assert await campaign.store.files("none") == {}
         with pytest.raises(NotFound):
             await campaign.store.files("two")
@@ -311,12 +311,12 @@ def test_a_full_disk_is_a_sentence_and_nothing_half_written_is_seen(campaign: Ca
         pages = campaign.store.database.rows("PRAGMA page_count")[0][0]
         campaign.store.database.rows(f"PRAGMA max_page_count = {pages}")
         with pytest.raises(StorageFull, match="no space is left"):
-            await campaign.store.put_files("big", {"a": File(bytes(10**6))})
+            await campaign.store.put_files("kuhn", "big", {"a": File(bytes(10**6))})
         campaign.store.database.rows("PRAGMA max_page_count = 1000000")
         with pytest.raises(NotFound):
             await campaign.store.files("big")
         assert await campaign.store.get(ResearchLoop, "kuhn") == loop
-        await campaign.store.put_files("big", {"a": File(bytes(10**6))})
+        await campaign.store.put_files("kuhn", "big", {"a": File(bytes(10**6))})
 
     asyncio.run(story())
 

@@ -1,0 +1,48 @@
+"""What the administrator sets: read once from the environment by the cluster's processes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from rloop.errors import RloopError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See helm/rloop/values.yaml, which sets these."""
+
+    namespace: str
+    """The release's own namespace."""
+    pod: str
+    """This pod's name; the identity in our Lease."""
+    watched: tuple[str, ...]
+    """Namespaces whose loops are served; empty: all."""
+    gateway_url: str
+    agent_image: str
+    verifier_image: str
+    sidecar_image: str
+    pull_policy: str
+    run_as_user: int
+
+
+def read() -> Settings:
+    """The settings. Raises RloopError, naming the variable."""
+    return Settings(
+        namespace=_need("RLOOP_NAMESPACE"),
+        pod=_need("POD_NAME"),
+        watched=tuple(name for name in os.environ.get("RLOOP_WATCH_NAMESPACES", "").split(",") if name),
+        gateway_url=_need("RLOOP_GATEWAY_URL"),
+        agent_image=_need("RLOOP_IMAGE_AGENT"),
+        verifier_image=_need("RLOOP_IMAGE_VERIFIER"),
+        sidecar_image=_need("RLOOP_IMAGE_SIDECAR"),
+        pull_policy=os.environ.get("RLOOP_PULL_POLICY", "IfNotPresent"),
+        run_as_user=int(os.environ.get("RLOOP_RUN_AS_USER", "65532")),
+    )
+
+
+def _need(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise RloopError(f"the environment variable {name} is not set; the Helm chart sets it")
+    return value
