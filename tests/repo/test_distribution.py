@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = {"rloop", "rloop_agent", "rloop_operator", "rloop_trainer", "rloop_verifier"}
+PACKAGES = {"rloop", "rloop_agent", "rloop_operator", "rloop_sidecar", "rloop_trainer", "rloop_verifier"}
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -54,7 +54,7 @@ def test_the_source_archive_holds_what_the_wheel_is_built_from(tmp_path: Path) -
 
 
 def test_the_expected_locks_exist() -> None:
-    assert {lock.stem for lock in LOCKS} >= {"base", "dev", "agent", "verifier"}
+    assert {lock.stem for lock in LOCKS} >= {"base", "dev", "agent", "operator", "sidecar", "verifier"}
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

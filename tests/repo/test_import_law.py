@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOTS = ["controllers", "operator", "images/agent", "images/trainer", "images/verifier"]
+ROOTS = ["controllers", "operator", "images/agent", "images/sidecar", "images/trainer", "images/verifier"]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,7 @@ def lint_imports(checkout: Path) -> subprocess.CompletedProcess[str]:
         ("controllers/rloop/planted.py", "import rloop_operator", "the core may not know its shell"),
         ("controllers/rloop/api/planted.py", "import rloop.decide", "models do not know decisions"),
         ("images/agent/rloop_agent/planted.py", "import rloop.decide", "an agent may not hold the rules"),
+        ("images/sidecar/rloop_sidecar/planted.py", "import rloop.decide", "nor may a sidecar"),
         ("images/verifier/rloop_verifier/planted.py", "import rloop.admit", "nor may a verifier"),
         ("operator/rloop_operator/local/planted.py", "import rloop_operator.sim", "shells stay apart"),
         ("operator/rloop_operator/local/planted.py", "import kopf", "a laptop has no Kubernetes library"),

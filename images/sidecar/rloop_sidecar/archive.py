@@ -42,7 +42,7 @@ def unpack(archive: Path, target: Path) -> str:
 class _Bounded(io.RawIOBase):
     """A stream of which no more than `limit` bytes are ever read: a small archive may unpack into a large one."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         super().__init__()
         self._stream = stream
         self._left = limit
