@@ -130,10 +130,14 @@ async def _create(store: Store, obj: ResearchIteration | ResearchExperiment) -> 
 
 
 async def _write(shell: Shell, observed: Observed, decision: Decision) -> None:
-    """Children first, the loop last: what the loop tells has then happened."""
-    for experiment in decision.experiments:
-        await shell.store.apply_status(experiment)
+    """Children first, the loop last: what the loop tells has then happened.
+
+    Iterations before experiments: the gateway writes to them as well, and a conflict should come before anything is
+    written, or the events of this decision are lost.
+    """
     for iteration in decision.iterations:
         await shell.store.apply_status(iteration)
+    for experiment in decision.experiments:
+        await shell.store.apply_status(experiment)
     if decision.status is not None:
         await shell.store.apply_status(observed.loop.model_copy(update={"status": decision.status}))

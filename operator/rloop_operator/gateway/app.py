@@ -127,7 +127,7 @@ def openapi() -> dict[str, Any]:
         problem = _content(Problem, schemas)
         operation: dict[str, Any] = {
             "summary": verb.summary,
-            "operationId": f"{verb.method.lower()}{verb.path.removeprefix('/v1').replace('/', '_').replace('{', '').replace('}', '')}",
+            "operationId": _operation_id(verb),
             "security": [{"token": []}],
             "responses": {
                 "401": {"description": "the token is not that of a live session", "content": problem},
@@ -157,6 +157,11 @@ def openapi() -> dict[str, Any]:
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _operation_id(verb: Verb) -> str:
+    words = verb.path.removeprefix("/v1").replace("{", "").replace("}", "")
+    return verb.method.lower() + words.replace("/", "_")
 
 
 def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import difflib
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 import structlog
 import yaml
@@ -95,7 +96,7 @@ class Gateway:
                 return admitted
             reported = situation.iteration.status.reported
             if len(reported.directions) >= DIRECTIONS_MAX:
-                raise Refused("LimitReached", f"this iteration has its {DIRECTIONS_MAX} directions: work in one of them")
+                raise Refused("LimitReached", f"this iteration has {DIRECTIONS_MAX} directions: work in one of them")
             own = [one for one in reported.directions if one.session == caller.session]
             new = Direction(
                 name=names.direction(caller.session, len(own) + 1),
@@ -283,6 +284,7 @@ class Gateway:
         return space_of(files[SPACE_FILE].content)
 
 
+@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read
 def space_of(content: bytes) -> Space:
     """The space in a space.yaml. Raises Refused(SpaceInvalid); at Accept it was valid, so that is a defect."""
     try:
@@ -299,4 +301,3 @@ def _texts(files: Files) -> dict[str, str]:
         except UnicodeDecodeError:
             continue
     return found
-
