@@ -12,7 +12,7 @@ BASE := .venv/.base-installed
 DEV := .venv/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-seeds test lint types generate verify bench lock images clean help
+.PHONY: demo demo-seeds picture test lint types generate verify bench lock images clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ demo: $(BASE) ## run the first example from its start (about a minute, no cluste
 
 demo-seeds: $(BASE) ## run the first example with several seeds and show how far the results scatter
 	$(PY) -m benchmarks.seeds
+
+picture: $(BASE) ## run the first example once more and draw docs/images from it
+	$(PY) -m benchmarks.picture
 
 test: $(DEV) ## run all tests (PYTEST_ARGS="-k word" for some of them)
 	$(PY) -m pytest -q $(PYTEST_ARGS)
@@ -55,7 +58,7 @@ bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rul
 
 # One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
 # BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
-# "-v /etc/ssl/certs:/etc/ssl/certs:ro --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt" behind a proxy.
+# "-v /etc/ssl/certs:/etc/ssl/certs:ro --build-arg PIP_CERT=/etc/ssl/certs/ca-certificates.crt" behind a proxy.
 IMAGES := operator agent verifier sidecar
 IMAGE_PREFIX ?= rloop.test/
 TAG ?= dev

@@ -46,14 +46,15 @@ class Row:
 def plan(campaigns: int) -> list[Row]:
     """What is run, the longest first. Greedy and power need fewer campaigns: their figures are large."""
     rows = []
+    fewer = max(1, campaigns // 10)
     for noise, family in FAMILIES.items():
         rows.append(Row("A: 10 % gains of 2 SD", noise, Setting(GAINS, family), campaigns))
         # Nothing moves here, so five at once change nothing but the speed.
         rows.append(Row("B: no-ops only", noise, Setting(NO_OPS, family, parallelism=5), campaigns))
         greedy = Setting(GAINS, family, acceptance="Provisional")
-        rows.append(Row("greedy in A", noise, greedy, max(1, campaigns // 10)))
-    for size in (1.0, 3.0, 4.0):
-        rows.append(Row(f"power at {size:g} SD", "gaussian", Setting(Scenario(0.1, size), "normal"), campaigns // 10 or 1))
+        rows.append(Row("greedy in A", noise, greedy, fewer))
+    sizes = [Scenario(0.1, size) for size in (1.0, 3.0, 4.0)]
+    rows += [Row(f"power at {one.gain:g} SD", "gaussian", Setting(one, "normal"), fewer) for one in sizes]
     return rows
 
 
@@ -142,6 +143,16 @@ def _goals(name: str, scenario: str, found: dict[str, float | None]) -> list[Goa
     ]
 
 
+def _power(rows: list[Row], tallies: list[Tally]) -> dict[str, float | None]:
+    """Share of the gains kept in Gaussian noise, by their size in SDs; 2 is scenario A."""
+    found = {
+        f"{row.setting.scenario.gain:g}": _short(tally.figures()["gainsKept"])
+        for row, tally in zip(rows, tallies, strict=True)
+        if row.title.startswith(("A:", "power")) and row.noise == "gaussian"
+    }
+    return dict(sorted(found.items()))
+
+
 def report(campaigns: int, model_campaigns: int, seed: int, processes: int) -> Report:
     """Run everything."""
     began = time.monotonic()
@@ -162,8 +173,7 @@ def report(campaigns: int, model_campaigns: int, seed: int, processes: int) -> R
     figures = {
         "proposalsPerCampaign": GAINS.proposals,
         "shell": table,
-        "power": {row["scenario"]: row["gainsKept"] for row in table if row["scenario"].startswith("power")}
-        | {"power at 2 SD": table[0]["gainsKept"]},
+        "power": _power(rows, tallies),
         "frontier": frontier(model_campaigns, seed, processes),
         "frontierFrom": f"judge() alone (benchmarks.acceptance_model), {model_campaigns} campaigns, Gaussian noise",
         "seconds": {"shell": round(shell_seconds, 1), "all": round(time.monotonic() - began, 1)},

@@ -19,10 +19,6 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 import yaml
-from rloop_agent import session
-from rloop_agent.gateway import Gateway as AgentGateway
-from rloop_agent.gateway import refusal
-from rloop_agent.policies import POLICIES
 from typing_extensions import override
 
 from rloop.actions import Workload
@@ -41,6 +37,10 @@ from rloop.api.wire import (
     TaskFiles,
 )
 from rloop.errors import Refused
+from rloop_agent import session
+from rloop_agent.gateway import Gateway as AgentGateway
+from rloop_agent.gateway import refusal
+from rloop_agent.policies import POLICIES
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.manifest import load
 from rloop_operator.ports import Caller, File, Store

@@ -20,14 +20,14 @@ from statistics import median
 from typing import Any, Final
 
 import structlog
-from rloop_agent.gateway import Refused
-from rloop_agent.ground import draw
 from scipy.special import betaincinv
 
 from benchmarks import kuhn
 from benchmarks.report import Goal, Report, emit
 from rloop.api.space import Point, Space
 from rloop.api.wire import DirectionRequest, ExperimentRequest, FinishRequest
+from rloop_agent.gateway import Refused
+from rloop_agent.ground import draw
 
 NEVER: Final = 100
 """The largest pivotAfter: more stale iterations than the budget has."""

@@ -24,7 +24,7 @@ class Exit:
     code: int | None
     """The process' exit code; None where there was none (lost, or never started)."""
     reason: str
-    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed, …"""
+    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed"""
     finished_at: datetime
     infrastructure: bool = False
     usage: Usage = field(default_factory=Usage)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from rloop import names
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
+from rloop.api.loop_status import Clock
 from rloop.api.researchloop import ResearchLoop
 
 
@@ -68,3 +70,9 @@ class Situation:
     def pivot_demanded(self) -> bool:
         """See the function."""
         return pivot_demanded(self.loop.status.pivots, self.iterations)
+
+
+def active_seconds(clock: Clock, now: datetime) -> float:
+    """Wall time while the campaign was neither suspended nor without an operator, in seconds."""
+    present = (now - clock.active_since).total_seconds() if clock.active_since is not None else 0.0
+    return clock.accumulated_seconds + max(0.0, present)

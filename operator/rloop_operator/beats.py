@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from typing_extensions import override
+
+from rloop.api.wire import ProgressRequest
+from rloop.errors import Refused
 from rloop.observed import Beat
+from rloop_operator.ports import Caller, Signs
 
 
 @dataclass(slots=True)
@@ -19,22 +24,23 @@ class _Seen:
     round_at: float
 
 
-class Beats:
-    """One board for all sessions. `monotonic` returns seconds and never goes back."""
+class Beats(Signs):
+    """One board for all sessions, in memory. `monotonic` returns seconds and never goes back."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._seen: dict[str, _Seen] = {}
         self._nudges: dict[str, str] = {}
 
-    def expect(self, sessions: Iterable[str]) -> None:
-        """Begin to wait for these sessions, and forget all others."""
+    @override
+    async def expect(self, sessions: Iterable[str]) -> None:
         now = self._monotonic()
         self._seen = {name: self._seen.get(name) or _Seen(now, 0, now) for name in sessions}
         self._nudges = {name: text for name, text in self._nudges.items() if name in self._seen}
 
-    def record(self, session: str, round_: int) -> str | None:
-        """A session is alive; the nudge that waits for it, told once."""
+    @override
+    async def record(self, caller: Caller, round_: int) -> str | None:
+        session = caller.session
         now = self._monotonic()
         seen = self._seen.setdefault(session, _Seen(now, round_, now))
         seen.beat_at = now
@@ -42,11 +48,15 @@ class Beats:
             seen.round, seen.round_at = round_, now
         return self._nudges.pop(session, None)
 
-    def nudge(self, session: str, message: str) -> None:
-        """Tell the session at its next beat."""
+    @override
+    async def progress(self, caller: Caller, request: ProgressRequest) -> None:
+        raise Refused("Forbidden", f"{caller.workload}: here progress is read from the run's own files")
+
+    @override
+    async def nudge(self, session: str, message: str) -> None:
         self._nudges[session] = message
 
-    def read(self) -> dict[str, Beat]:
-        """Ages in seconds, by session."""
+    @override
+    async def read(self) -> dict[str, Beat]:
         now = self._monotonic()
         return {name: Beat(now - one.beat_at, one.round, now - one.round_at) for name, one in self._seen.items()}

@@ -27,11 +27,22 @@ def dump(document: Any, mark: str = MARK) -> str:
     return mark + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
+def chart_template(document: dict[str, Any]) -> str:
+    """A CRD as a template of the chart: an upgrade upgrades it, and uninstalling leaves it, with all its objects."""
+    metadata = document["metadata"] | {"annotations": {"helm.sh/resource-policy": "keep"}}
+    text = dump(document | {"metadata": metadata}).replace("{{", '{{ "{{" }}')
+    return f"{{{{- if .Values.crds.install }}}}\n{text}{{{{- end }}}}\n"
+
+
 def documents() -> dict[str, Callable[[], str]]:
     """Path in the repository -> what makes the file. A new derived file is one line here."""
     made: dict[str, Callable[[], str]] = {
         f"crds/{GROUP}_{kind.plural}.yaml": lambda kind=kind: dump(definition(kind))  # type: ignore[misc]
         for kind in KINDS
+    }
+    made |= {
+        f"helm/rloop/templates/{path}": lambda kind=kind: chart_template(definition(kind))  # type: ignore[misc]
+        for path, kind in zip(list(made), KINDS, strict=True)
     }
     made["docs/crd-reference.md"] = reference
     made["docs/openapi.yaml"] = lambda: dump(openapi(), GATEWAY_MARK)
@@ -41,7 +52,7 @@ def documents() -> dict[str, Callable[[], str]]:
 def generate(out: Path) -> list[str]:
     """Write all documents under `out`, and remove CRDs of kinds that are no more; the paths."""
     made = documents()
-    for stale in out.glob("crds/*.yaml"):
+    for stale in [*out.glob("crds/*.yaml"), *out.glob("helm/rloop/templates/crds/*.yaml")]:
         if stale.relative_to(out).as_posix() not in made:
             stale.unlink()
     for name, make in made.items():

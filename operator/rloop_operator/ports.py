@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -15,7 +15,8 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
-from rloop.observed import WorkloadState
+from rloop.api.wire import ProgressRequest
+from rloop.observed import Beat, WorkloadState
 
 AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment
 Object = TypeVar("Object", ResearchLoop, ResearchIteration, ResearchExperiment)
@@ -90,6 +91,26 @@ class Caller:
     loop: str
     owner: str
     session: str
+    namespace: str = "default"
+
+
+class Signs(Protocol):
+    """Signs of life of the sessions: the gateway records them, the operator reads how old they are."""
+
+    async def record(self, caller: Caller, round_: int) -> str | None:
+        """A session is alive and in this round; the nudge that waits for it, told once."""
+
+    async def progress(self, caller: Caller, request: ProgressRequest) -> None:
+        """What a run's relay saw of its step and claims."""
+
+    async def expect(self, sessions: Iterable[str]) -> None:
+        """Begin to wait for these sessions, and forget all others."""
+
+    async def read(self) -> Mapping[str, Beat]:
+        """Ages in seconds by our own monotonic clock, by session."""
+
+    async def nudge(self, session: str, message: str) -> None:
+        """Tell the session at its next beat."""
 
 
 class Identity(Protocol):

@@ -22,8 +22,7 @@ from rloop.decide.chain import decide
 from rloop.decide.draft import Decision
 from rloop.errors import BadInput, Conflict, InputProblem
 from rloop.observed import Observed
-from rloop_operator.beats import Beats
-from rloop_operator.ports import Runtime, Store
+from rloop_operator.ports import Runtime, Signs, Store
 
 log = structlog.get_logger("rloop.reconcile")
 
@@ -34,7 +33,7 @@ class Shell:
 
     store: Store
     runtime: Runtime
-    beats: Beats
+    beats: Signs
     now: Callable[[], datetime]
     tell: Callable[[Event], Awaitable[None]]
     """Takes an event; called after the status that it belongs to was written."""
@@ -72,7 +71,7 @@ async def _gather(shell: Shell, name: str, down_since: datetime | None, *, drain
     sealed, problems = await _sealed(shell.store, loop)
     iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
     running = (s.name for it in iterations.values() for s in it.status.sessions if s.phase == "Running")
-    shell.beats.expect(running)
+    await shell.beats.expect(running)
     # Workloads last: what they show is then never older than the statuses that want them.
     experiments = {one.metadata.name: one for one in await shell.store.list(ResearchExperiment, name)}
     return Observed(
@@ -81,7 +80,7 @@ async def _gather(shell: Shell, name: str, down_since: datetime | None, *, drain
         iterations=iterations,
         experiments=experiments,
         workloads=await shell.runtime.observe(name),
-        beats=shell.beats.read(),
+        beats=await shell.beats.read(),
         sealed=sealed,
         problems=problems,
         down_since=down_since,
@@ -113,7 +112,7 @@ async def _act(shell: Shell, observed: Observed, action: Action) -> None:
         case Append():
             await shell.store.append(observed.loop.metadata.name, action)
         case Nudge(session, message):
-            shell.beats.nudge(session, message)
+            await shell.beats.nudge(session, message)
         case never:
             assert_never(never)
 
@@ -130,10 +129,14 @@ async def _create(store: Store, obj: ResearchIteration | ResearchExperiment) -> 
 
 
 async def _write(shell: Shell, observed: Observed, decision: Decision) -> None:
-    """Children first, the loop last: what the loop tells has then happened."""
-    for experiment in decision.experiments:
-        await shell.store.apply_status(experiment)
+    """Children first, the loop last: what the loop tells has then happened.
+
+    Iterations before experiments: the gateway writes to them as well, and a conflict should come before anything is
+    written, or the events of this decision are lost.
+    """
     for iteration in decision.iterations:
         await shell.store.apply_status(iteration)
+    for experiment in decision.experiments:
+        await shell.store.apply_status(experiment)
     if decision.status is not None:
         await shell.store.apply_status(observed.loop.model_copy(update={"status": decision.status}))

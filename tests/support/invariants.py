@@ -121,7 +121,7 @@ class WatchedStore(MemoryStore):
     def _iteration(self, before: ResearchIteration, obj: ResearchIteration) -> None:
         name = obj.metadata.name
         moved(ITERATION, before.status.phase, obj.status.phase, name)
-        was = {one.name: one for one in before.status.sessions}
+        was = {one.name: one for one in before.status.sessions or obj.status.sessions}
         for one in obj.status.sessions:
             moved(SESSION, was[one.name].phase, one.phase, one.name)
             assert was[one.name].attempt <= one.attempt <= was[one.name].attempt + 1, one.name

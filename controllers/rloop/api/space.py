@@ -163,7 +163,7 @@ class Space(Model):
                 holder = holder.setdefault(part, {})
                 if not isinstance(holder, dict):
                     message = f'"{dimension.key}": expected a mapping under "{part}"'
-                    raise ValueError(message)
+                    raise ValueError(message)  # noqa: TRY004 -- one error type for all that is wrong with a document
             if dimension.name in point:
                 holder[last] = point[dimension.name]
             else:

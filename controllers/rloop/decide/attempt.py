@@ -82,9 +82,7 @@ def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) ->
     state = draft.observed.workloads.get(wanted.name) or _vanished(draft, wanted)
     if state.exit is not None:
         ended = _ended(attempt, state, state.exit)
-        draft.write_run(
-            experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
-        )
+        draft.write_run(experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], ended]}))
 
 
 def _waited(draft: Draft, run: Run) -> bool:

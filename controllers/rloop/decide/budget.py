@@ -7,13 +7,13 @@ fit; so the sum passes a limit only by what attempts use beyond their reservatio
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.standing import active_seconds
 
 SESSIONS_OVER = frozenset({"Finished", "Failed"})
 
@@ -27,12 +27,6 @@ def account(draft: Draft) -> None:
     unchanged = same and draft.status == draft.loop.status
     if not unchanged and used != old:
         draft.write(budget=BudgetStatus(used=used))
-
-
-def active_seconds(clock: Clock, now: datetime) -> float:
-    """Wall time while the campaign was neither suspended nor without an operator, in seconds."""
-    present = (now - clock.active_since).total_seconds() if clock.active_since is not None else 0.0
-    return clock.accumulated_seconds + max(0.0, present)
 
 
 def exhausted(draft: Draft) -> str | None:
@@ -134,7 +128,7 @@ def _used(draft: Draft) -> Used:
 
 
 def _spent(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, float]:
-    """Proposals, runs, and CPU and GPU seconds of their attempts: measured for what ended, reserved for what is live."""
+    """Proposals, runs, and their CPU and GPU seconds: measured for what ended, reserved for what is live."""
     proposed, total_runs, cpu, gpu = 0, 0, 0.0, 0.0
     for experiment in experiments:
         proposed += experiment.spec.kind == "Candidate"

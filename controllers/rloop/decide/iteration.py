@@ -29,7 +29,7 @@ GRACE_SECONDS = 30
 """An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
 PAUSE_SECONDS_MAX = 300
 HELD = "Held"
-"""Reason of a session that was told to finish because the loop is suspended or its operator ends: says nothing of it."""
+"""Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
 
 
 def record(draft: Draft) -> None:
@@ -40,7 +40,6 @@ def record(draft: Draft) -> None:
             pending = [SessionStatus(name=one.name) for one in draft.iterations[name].spec.sessions]
             draft.write_iteration(name, sessions=pending)
             continue  # started once that is stored
-            continue
         iteration = draft.iterations[name]
         for index, session in enumerate(iteration.status.sessions):
             if session.phase not in OVER:
@@ -161,7 +160,6 @@ def open_next(draft: Draft) -> None:
         return
     number = max((one.spec.number for one in draft.iterations.values()), default=0) + 1
     draft.act(Create(_iteration(draft, number)))
-    draft.write(iteration=number)
     draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
 
 

@@ -266,7 +266,8 @@ def _refresh_best(draft: Draft) -> None:
     value = fmean(found)
     low, high = interval(found)
     sign = 1 if draft.spec.objective.goal == "Maximize" else -1
-    claims = [run.claimed for run in incumbent.status.runs if run.claimed is not None and run.phase == "Done"]
+    counted = [run for run in incumbent.status.runs if run.phase == "Done" and run.kind in runs.REFERENCE]
+    claims = [run.claimed for run in counted if run.claimed is not None]
     verdict = incumbent.status.verdict
     draft.write(
         best=Best(

@@ -97,7 +97,8 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
         if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:
             label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
             style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
-            found.append(Row(label.get(one.type, one.type.lower()), words.clean(one.message or one.reason), style))
+            told = words.line((one.message or one.reason).replace(f"{snapshot.name}-", ""))
+            found.append(Row(label.get(one.type, one.type.lower()), told, style))
     return found
 
 

@@ -30,12 +30,11 @@ def show_logs(name: str | None, folder: Path | None, *, follow: bool) -> None:
     if not layout.exists():
         look(layout.root)  # says what is wrong
     tails = _orchestrator(layout) if name is None else _workloads(layout, name)
-    _print_all(tails)
+    _print_new(tails)
     while follow and holder(layout.root) is not None:
         time.sleep(POLL_SECONDS)
-        _print_all(tails)
-    if follow:
-        _print_all(tails)
+        _print_new(tails)
+    _print_new(tails, last=True)
     if not tails.printed:
         complain("it has printed nothing")
 
@@ -98,18 +97,16 @@ class _Tails:
         return f"==> {tail.title} <=="
 
 
-def _print_all(tails: _Tails) -> None:
+def _print_new(tails: _Tails, *, last: bool = False) -> None:
+    """Print what is new; the last time also a line that has no end."""
     for tail in tails:
-        lines = list(tail.lines())
+        lines = [*tail.lines(), *(tail.last() if last else ())]
         if lines:
             tails.printed = True
             heading = tails.heading(tail)
             if heading is not None:
                 print(heading)
             print(*lines, sep="\n", flush=True)
-    for tail in tails:
-        for text in tail.last():
-            print(text, flush=True)
 
 
 def _orchestrator(layout: RunFolder) -> _Tails:

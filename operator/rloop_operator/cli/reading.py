@@ -17,7 +17,6 @@ from pathlib import Path
 from rloop import standing
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
-from rloop.api.loop_status import Clock
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound
 from rloop_operator.cli.words import short
@@ -57,7 +56,7 @@ class Snapshot:
     @property
     def active_seconds(self) -> float:
         """How long the campaign has been active, to this moment."""
-        return active_seconds(self.loop.status.clock, self.now)
+        return standing.active_seconds(self.loop.status.clock, self.now)
 
     def ordered(self) -> list[ResearchExperiment]:
         """All experiments in order of their proposal, the baseline first."""
@@ -71,12 +70,6 @@ class Snapshot:
 def place(experiment: ResearchExperiment) -> tuple[int, str, int]:
     """The order of proposal."""
     return experiment.spec.iteration, experiment.spec.session or "", experiment.spec.sequence
-
-
-def active_seconds(clock: Clock, now: datetime) -> float:
-    """Wall time while the campaign was neither suspended nor without an operator."""
-    present = (now - clock.active_since).total_seconds() if clock.active_since is not None else 0.0
-    return clock.accumulated_seconds + max(0.0, present)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,6 @@ class KubeIdentity(Identity):
     def __init__(self, api: kube.Kube) -> None:
         self._api = api
         self._cache: dict[str, tuple[float, Caller | None]] = {}
-        self.namespaces: dict[str, str] = {}
-        """Workload -> namespace, of the callers seen."""
 
     @override
     async def caller(self, token: str) -> Caller | None:
@@ -76,6 +74,4 @@ class KubeIdentity(Identity):
             return None
         if holder["spec"]["loopName"] != loop:
             return None
-        name = labels.get("batch.kubernetes.io/job-name", pod["metadata"]["name"])
-        self.namespaces[name] = namespace
-        return Caller(name, role, loop, owner, labels.get(names.LABEL_SESSION, ""))
+        return Caller(pod["metadata"]["name"], role, loop, owner, labels.get(names.LABEL_SESSION, ""), namespace)

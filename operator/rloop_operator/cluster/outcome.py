@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from rloop import names
-from rloop.api.experiment import ResearchExperiment, Usage
+from rloop.api.experiment import Usage
+from rloop.api.wire import ProgressRequest
 from rloop.observed import Exit, WorkloadState
 
 Manifest = dict[str, Any]
@@ -65,12 +66,10 @@ def exit_of(workload: Manifest, pod: Manifest | None, log_tail: str, now: dateti
     )
 
 
-def with_report(state: WorkloadState, experiment: ResearchExperiment | None, steps: dict[str, Step]) -> WorkloadState:
-    """The state with what the relay reported: the step and its age, and the claims."""
-    if experiment is None:
-        return state
-    run, attempt = _numbers(state.name)
-    report = next((one for one in experiment.status.reported if (one.run, one.attempt) == (run, attempt)), None)
+def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step]) -> WorkloadState:
+    """The state with what the relay reported on the run's pod: the step and its age, and the claims."""
+    notes = [pod["metadata"].get("annotations", {}).get(names.ANNOTATION_PROGRESS) for pod in own_pods]
+    report = next((ProgressRequest.model_validate_json(note) for note in notes if note), None)
     now = time.monotonic()
     step = report.step if report is not None else None
     seen = steps.setdefault(state.name, Step(step or 0, now))
@@ -79,12 +78,6 @@ def with_report(state: WorkloadState, experiment: ResearchExperiment | None, ste
     claims = report.claims if report is not None else {}
     exit_ = replace(state.exit, claims=claims) if state.exit is not None else None
     return replace(state, exit=exit_, step=step, step_age_seconds=now - seen.at)
-
-
-def _numbers(name: str) -> tuple[int, int]:
-    """Run and attempt of `…-r3-a1`."""
-    _, run, attempt = name.rsplit("-", 2)
-    return int(run[1:]), int(attempt[1:])
 
 
 def _reason(workload: Manifest, pod: Manifest | None, code: int | None) -> tuple[str, bool]:

@@ -23,6 +23,7 @@ from rloop.errors import Conflict, NotFound
 from rloop.observed import WorkloadState
 from rloop_operator.cluster import kube, outcome, pods
 from rloop_operator.cluster.settings import Settings
+from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import PLURALS, KubeStore, owner_reference
 from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
@@ -34,11 +35,12 @@ LOG_BYTES = 8192
 class KubeRuntime(Runtime):
     """The runtime of one namespace."""
 
-    def __init__(self, store: KubeStore, settings: Settings) -> None:
+    def __init__(self, store: KubeStore, settings: Settings, signs: OperatorSigns) -> None:
         self._store = store
         self._api = store.api
         self._namespace = store.namespace
         self._settings = settings
+        self._signs = signs
         self._steps: dict[str, outcome.Step] = {}
         """When we saw a workload's step move, by our own monotonic clock."""
 
@@ -101,7 +103,7 @@ class KubeRuntime(Runtime):
             noted = found["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
             if noted is None and not outcome.ended(found):
                 await self._api.patch(f"{path}/{name}", {"metadata": {"annotations": {names.ANNOTATION_STOP: reason}}})
-            if found["kind"] == "Job" if "kind" in found else path.endswith("/jobs"):
+            if path.endswith("/jobs"):
                 await self._api.patch(f"{path}/{name}", {"spec": {"suspend": True}})
             else:
                 await self._api.patch(f"{path}/{name}", {"spec": {"activeDeadlineSeconds": 1}})
@@ -118,10 +120,9 @@ class KubeRuntime(Runtime):
     @override
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
         selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
-        found_pods, jobs, experiments = await asyncio.gather(
+        found_pods, jobs = await asyncio.gather(
             self._api.list(kube.core(self._namespace, "pods"), selector),
             self._api.list(kube.group("batch/v1", self._namespace, "jobs"), selector),
-            self._store.list(ResearchExperiment, loop),
         )
         by_job: dict[str, list[dict[str, Any]]] = {}
         states: dict[str, WorkloadState] = {}
@@ -132,11 +133,11 @@ class KubeRuntime(Runtime):
             else:
                 name = pod["metadata"]["name"]
                 states[name] = await self._state(name, pod, [pod])
-        reported = {one.metadata.name: one for one in experiments}
+                await self._signs.look(loop, pod)
         for job in jobs:
             name = job["metadata"]["name"]
             state = await self._state(name, job, by_job.get(name, []))
-            states[name] = outcome.with_report(state, reported.get(job["metadata"]["labels"][names.LABEL_OWNER]), self._steps)
+            states[name] = outcome.with_report(state, by_job.get(name, []), self._steps)
         return states
 
     async def _state(self, name: str, workload: dict[str, Any], own_pods: list[dict[str, Any]]) -> WorkloadState:

@@ -62,16 +62,9 @@ class KubeStore(Store):
     async def create(self, obj: Object) -> Object:
         kind = type(obj)
         body = _wire(obj)
-        status = body.pop("status", {})
+        body.pop("status", None)  # the API server drops it
         body["metadata"] = _metadata(body["metadata"], self.namespace)
-        path = kube.objects(self.namespace, PLURALS[kind])
-        created = await self.api.create(path, body)
-        if not _says_something(obj):
-            return _model(kind, created)
-        # A new object's status is dropped by the API server; it has no other writer yet, so it follows at once. A
-        # crash in between leaves an object without status, which the next pass completes (see `complete`).
-        patch = {"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}, "status": status}
-        return _model(kind, await self.api.patch(f"{path}/{obj.metadata.name}/status", patch))
+        return _model(kind, await self.api.create(kube.objects(self.namespace, PLURALS[kind]), body))
 
     @override
     async def apply_status(self, obj: Object) -> Object:
@@ -206,10 +199,6 @@ def _wire(obj: Object) -> dict[str, Any]:
 def _metadata(metadata: dict[str, Any], namespace: str) -> dict[str, Any]:
     kept = {key: metadata[key] for key in ("name", "labels", "annotations", "ownerReferences") if key in metadata}
     return kept | {"namespace": namespace}
-
-
-def _says_something(obj: Object) -> bool:
-    return obj.status != type(obj).model_fields["status"].default
 
 
 def _model(kind: type[Object], document: dict[str, Any]) -> Object:

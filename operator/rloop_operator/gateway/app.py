@@ -27,6 +27,7 @@ from rloop.api.wire import (
     HeartbeatReply,
     HeartbeatRequest,
     Problem,
+    ProgressRequest,
     TaskFiles,
 )
 from rloop.errors import Conflict, NotFound, Refused
@@ -108,13 +109,21 @@ VERBS = (
         HeartbeatReply,
         lambda g, c, b, _n: g.heartbeat(c, b.round),
     ),
+    Verb(
+        "POST",
+        "/v1/progress",
+        "A run's step and claims, from its relay",
+        ProgressRequest,
+        None,
+        lambda g, c, b, _n: g.progress(c, b),
+    ),
     Verb("POST", "/v1/finish", "The session is done", FinishRequest, None, lambda g, c, b, _n: g.finish(c, b)),
 )
 
 
-def app(gateway: Gateway, identity: Identity) -> Starlette:
-    """The ASGI application."""
-    routes = [Route(verb.path, _endpoint(verb, gateway, identity), methods=[verb.method]) for verb in VERBS]
+def app(gateway_of: Callable[[Caller], Gateway], identity: Identity) -> Starlette:
+    """The ASGI application. `gateway_of` gives the gateway of a caller's namespace."""
+    routes = [Route(verb.path, _endpoint(verb, gateway_of, identity), methods=[verb.method]) for verb in VERBS]
     routes.append(Route("/openapi.json", lambda _request: JSONResponse(openapi())))
     return Starlette(routes=routes)
 
@@ -127,7 +136,7 @@ def openapi() -> dict[str, Any]:
         problem = _content(Problem, schemas)
         operation: dict[str, Any] = {
             "summary": verb.summary,
-            "operationId": f"{verb.method.lower()}{verb.path.removeprefix('/v1').replace('/', '_').replace('{', '').replace('}', '')}",
+            "operationId": _operation_id(verb),
             "security": [{"token": []}],
             "responses": {
                 "401": {"description": "the token is not that of a live session", "content": problem},
@@ -159,6 +168,11 @@ def openapi() -> dict[str, Any]:
     }
 
 
+def _operation_id(verb: Verb) -> str:
+    words = verb.path.removeprefix("/v1").replace("{", "").replace("}", "")
+    return verb.method.lower() + words.replace("/", "_")
+
+
 def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     schema = TypeAdapter(type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
     schemas.update(schema.pop("$defs", {}))
@@ -168,7 +182,7 @@ def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _endpoint(verb: Verb, gateway: Gateway, identity: Identity) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(verb: Verb, gateway_of: Callable[[Caller], Gateway], identity: Identity) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         caller = await identity.caller(token) if scheme.lower() == "bearer" else None
@@ -176,7 +190,7 @@ def _endpoint(verb: Verb, gateway: Gateway, identity: Identity) -> Callable[[Req
             return _problem(401, "Unauthorized", "the token is not that of a live session of this loop")
         try:
             body = await _body(request, verb)
-            reply = await verb.handler(gateway, caller, body, request.path_params.get("name", ""))
+            reply = await verb.handler(gateway_of(caller), caller, body, request.path_params.get("name", ""))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "body"

@@ -10,6 +10,7 @@ import asyncio
 import difflib
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 import structlog
 import yaml
@@ -34,13 +35,13 @@ from rloop.api.wire import (
     FindingRequest,
     FinishRequest,
     HeartbeatReply,
+    ProgressRequest,
     TaskFiles,
 )
 from rloop.decide.baseline import children_metadata
 from rloop.errors import Conflict, NotFound, Refused
 from rloop.standing import Situation, finished
-from rloop_operator.beats import Beats
-from rloop_operator.ports import Caller, File, Files, Store
+from rloop_operator.ports import Caller, File, Files, Signs, Store
 
 log = structlog.get_logger("rloop.gateway")
 WRITE_TRIES = 20
@@ -53,7 +54,7 @@ SPACE_FILE = "space.yaml"
 class Gateway:
     """The verbs. `now` gives the time, `changed` wakes the operator."""
 
-    def __init__(self, store: Store, beats: Beats, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
+    def __init__(self, store: Store, beats: Signs, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
         self._store = store
         self._beats = beats
         self._now = now
@@ -95,7 +96,7 @@ class Gateway:
                 return admitted
             reported = situation.iteration.status.reported
             if len(reported.directions) >= DIRECTIONS_MAX:
-                raise Refused("LimitReached", f"this iteration has its {DIRECTIONS_MAX} directions: work in one of them")
+                raise Refused("LimitReached", f"this iteration has {DIRECTIONS_MAX} directions: work in one of them")
             own = [one for one in reported.directions if one.session == caller.session]
             new = Direction(
                 name=names.direction(caller.session, len(own) + 1),
@@ -206,7 +207,13 @@ class Gateway:
 
     async def heartbeat(self, caller: Caller, round_: int) -> HeartbeatReply:
         """POST heartbeat: alive, and in which round."""
-        return HeartbeatReply(nudge=self._beats.record(caller.session, round_))
+        return HeartbeatReply(nudge=await self._beats.record(caller, round_))
+
+    async def progress(self, caller: Caller, request: ProgressRequest) -> None:
+        """POST progress: what a run's relay saw. Raises Refused for any other caller."""
+        if caller.role != "run":
+            raise Refused("Forbidden", "only a run's relay reports progress")
+        await self._beats.progress(caller, request)
 
     async def finish(self, caller: Caller, request: FinishRequest) -> None:
         """POST finish: the session is done. Idempotent."""
@@ -283,6 +290,7 @@ class Gateway:
         return space_of(files[SPACE_FILE].content)
 
 
+@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read
 def space_of(content: bytes) -> Space:
     """The space in a space.yaml. Raises Refused(SpaceInvalid); at Accept it was valid, so that is a defect."""
     try:
@@ -299,4 +307,3 @@ def _texts(files: Files) -> dict[str, str]:
         except UnicodeDecodeError:
             continue
     return found
-

@@ -26,6 +26,7 @@ from rloop_operator.gateway.app import app
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.local.folder import RunLock
 from rloop_operator.local.identity import LocalIdentity
+from rloop_operator.local.protocol_files import ProtocolFiles
 from rloop_operator.local.runtime import LocalRuntime
 from rloop_operator.local.server import listen, serving
 from rloop_operator.local.store import LocalStore
@@ -104,16 +105,17 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
     gateway = Gateway(store, beats, now=_now, changed=lambda: None)
     listener = listen(_kept_port(store))
     store.database.set_meta("gateway_port", str(listener.getsockname()[1]))
-    async with serving(app(gateway, identity), listener) as url, _handling(signals):
+    async with serving(app(lambda _: gateway, identity), listener) as url, _handling(signals):
         runtime = LocalRuntime(store, identity, url)
 
         async def tell(event: Event) -> None:
             view.event(event)
 
         shell = Shell(store, runtime, beats, _now, tell)
+        files = ProtocolFiles(store.folder)
         down_since = store.last_alive()
         alive_at = 0.0
-        while not signals.kill.is_set():
+        while True:
             if time.monotonic() - alive_at > ALIVE_SECONDS:
                 store.beat(_now())
                 alive_at = time.monotonic()
@@ -122,12 +124,14 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             done = await reconcile(shell, name, down_since=down_since, draining=signals.drain.is_set())
             down_since = None
             view.update(done.observed)
+            files.render(done.observed)
+            if signals.kill.is_set() or (not done.changed and _over(done.observed, draining=signals.drain.is_set())):
+                break
             if not done.changed:
-                if _over(done.observed, draining=signals.drain.is_set()):
-                    break
                 await _wait(store, revision, runtime, signals)
         if signals.kill.is_set():
             await _kill(runtime, name)
+        files.render(done.observed, final=True)
         runtime.close()
         store.beat(_now())
 
@@ -167,12 +171,12 @@ async def _kill(runtime: LocalRuntime, name: str) -> None:
 @contextlib.asynccontextmanager
 async def _handling(signals: _Signals) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, signals.received)
     try:
         yield
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 

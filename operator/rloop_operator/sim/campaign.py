@@ -13,7 +13,7 @@ from rloop.api.wire import VerifierReport
 from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway
-from rloop_operator.ports import Files
+from rloop_operator.ports import Caller, Files
 from rloop_operator.reconcile import Shell, reconcile
 from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock, World
 from rloop_operator.sim.store import MemoryStore
@@ -65,8 +65,8 @@ class Campaign:
         """Move the clock to the next end of a workload (or a second on), and end what is due."""
         end = self.runtime.next_end()
         self.clock.seconds = max(self.clock.seconds, end) if end is not None else self.clock.seconds + IDLE_SECONDS
-        for name in list(self.beats.read()):
-            self.beats.record(name, 0)
+        for name in await self.beats.read():
+            await self.beats.record(Caller(name, "agent", self.name, name, name), 0)
         await self.runtime.end_due()
 
     async def finished(self) -> bool:

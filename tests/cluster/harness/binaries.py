@@ -6,7 +6,6 @@ go.sum say is also the key of the cache: a folder that is there is complete, and
 """
 
 import hashlib
-import os
 import re
 import shutil
 import tempfile
@@ -113,7 +112,6 @@ def _build(module: str, scratch: Path) -> None:
         "GOMODCACHE": str(scratch / "modules"),
         # The module cache is read-only by default, and then cannot be removed plainly.
         "GOFLAGS": "-modcacherw -mod=readonly",
-        "GOTOOLCHAIN": os.environ.get("GOTOOLCHAIN", "local"),
         "GOWORK": "off",
     }
     say(f"building {module} {version(module)}, once for this version (minutes)")

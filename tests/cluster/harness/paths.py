@@ -36,6 +36,9 @@ def state() -> Path:
     folder = Path(os.environ.get("RLOOP_CLUSTER_DIR") or "/var/tmp/rloop-cluster").absolute()
     if folder.is_relative_to(ROOT) or ROOT.is_relative_to(folder):
         raise ValueError(f"RLOOP_CLUSTER_DIR is {folder}: it must not touch the checkout")
+    # The node has its own of these (see node.py), so it could not see the folder.
+    if any(folder.is_relative_to(private) for private in ("/run", "/var/run", "/var/lib", "/var/log")):
+        raise ValueError(f"RLOOP_CLUSTER_DIR is {folder}: not under /run, /var/lib or /var/log, please")
     return folder
 
 

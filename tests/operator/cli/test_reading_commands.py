@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +145,25 @@ def test_logs_of_workloads_by_their_own_name_or_their_owners(rloop: Rloop, layou
     unknown = rloop("logs", "i0001-e9")
     assert unknown.returncode == 2
     assert "did you mean i0001-e1" in unknown.stderr
+
+
+def test_logs_follow_until_the_operator_ends(layout: RunFolder) -> None:
+    path = layout.workload("demo-i0002-s1-a1") / "output.log"
+    path.parent.mkdir()
+    path.write_text("first\n")
+    command = [sys.executable, "-m", "rloop_operator.cli", "logs", "-f", "i0002-s1", "--dir", str(layout.root)]
+    with RunLock(layout.root):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "first\n"
+        with path.open("a") as file:
+            file.write("second, still half a li")
+        time.sleep(1)
+        with path.open("a") as file:
+            file.write("ne\nthird")
+        path.rename(layout.workload_log("demo-i0002-s1-a1"))  # as when the workload is removed
+    told, _ = process.communicate(timeout=20)
+    assert told == "second, still half a line\nthird\n"
 
 
 def test_without_dir_several_runs_are_listed(rloop: Rloop, layout: RunFolder, tmp_path: Path) -> None:

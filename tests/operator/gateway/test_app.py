@@ -63,7 +63,7 @@ class World:
         self.woken = 0
         self.gateway = Gateway(self.store, self.beats, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=self._wake)
         asyncio.run(self._fill())
-        self.app = app(self.gateway, OneSession())
+        self.app = app(lambda _: self.gateway, OneSession())
 
     def _wake(self) -> None:
         self.woken += 1
@@ -199,7 +199,7 @@ def test_a_finding_needs_measured_evidence(world: World) -> None:
 
 
 def test_a_nudge_is_told_once_at_the_next_beat(world: World) -> None:
-    world.beats.nudge(SESSION, "go on")
+    asyncio.run(world.beats.nudge(SESSION, "go on"))
     assert world.post("heartbeat", {"round": 3})[1] == {"nudge": "go on"}
     assert world.post("heartbeat", {"round": 3})[1] == {"nudge": None}
 

@@ -1,0 +1,49 @@
+{{/* Labels of everything that the chart makes. Argument: the root. */}}
+{{- define "rloop.labels" -}}
+app.kubernetes.io/name: rloop
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* Labels by which the pods of one of our processes are found; they never change. Arguments: root, component. */}}
+{{- define "rloop.selector" -}}
+app.kubernetes.io/name: rloop
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* The reference of an image. Arguments: root, image. */}}
+{{- define "rloop.image" -}}
+{{- $images := .root.Values.images -}}
+{{- index $images .image | default (printf "%srloop-%s:%s" $images.prefix .image $images.tag) -}}
+{{- end }}
+
+{{/* Namespaces as the processes are told: comma list, empty for all. */}}
+{{- define "rloop.watched" -}}
+{{- if not .Values.rbac.clusterWide }}{{ join "," .Values.watchNamespaces }}{{ end -}}
+{{- end }}
+
+{{/* Fails on what the schema cannot see. */}}
+{{- define "rloop.check" -}}
+{{- if and (not .Values.rbac.clusterWide) (not .Values.watchNamespaces) }}
+{{- fail "watchNamespaces is empty: name the namespaces whose loops are served, or set rbac.clusterWide" }}
+{{- end }}
+{{- if has .Release.Namespace .Values.watchNamespaces }}
+{{- fail (printf "watchNamespaces names %q, the release's own namespace: a loop there could mount its Secrets; install the chart elsewhere, say with -n rloop-system --create-namespace" .Release.Namespace) }}
+{{- end }}
+{{- end }}
+
+{{/* The way of a loop's pod to the gateway, as an egress rule. */}}
+{{- define "rloop.toGateway" -}}
+to:
+  - namespaceSelector:
+      matchLabels:
+        kubernetes.io/metadata.name: {{ .Release.Namespace }}
+    podSelector:
+      matchLabels:
+        {{- include "rloop.selector" (dict "root" . "component" "gateway") | nindent 8 }}
+ports:
+  - {protocol: TCP, port: 8080}
+{{- end }}

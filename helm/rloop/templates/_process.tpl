@@ -1,0 +1,116 @@
+{{/*
+One of our processes: a StatefulSet of one replica, so that its pod has a name that a Role can allow to delete.
+Arguments: root, component, ports (more than the health port).
+*/}}
+{{- define "rloop.process" -}}
+{{- $values := .root.Values -}}
+apiVersion: apps/v1
+kind: StatefulSet
+metadata:
+  name: rloop-{{ .component }}
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "rloop.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .component }}
+spec:
+  replicas: 1
+  serviceName: rloop-{{ .component }}
+  revisionHistoryLimit: 3
+  selector:
+    matchLabels:
+      {{- include "rloop.selector" . | nindent 6 }}
+  template:
+    metadata:
+      labels:
+        {{- include "rloop.labels" .root | nindent 8 }}
+        app.kubernetes.io/component: {{ .component }}
+    spec:
+      serviceAccountName: rloop-{{ .component }}
+      automountServiceAccountToken: true
+      terminationGracePeriodSeconds: 30
+      {{- with $values.images.pullSecrets }}
+      imagePullSecrets:
+        {{- range . }}
+        - name: {{ . }}
+        {{- end }}
+      {{- end }}
+      {{- with $values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
+      {{- with $values.nodeSelector }}
+      nodeSelector:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with $values.tolerations }}
+      tolerations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        runAsNonRoot: true
+        runAsUser: {{ $values.runAsUser | int64 }}
+        runAsGroup: {{ $values.runAsUser | int64 }}
+        fsGroup: {{ $values.runAsUser | int64 }}
+        seccompProfile:
+          type: RuntimeDefault
+      containers:
+        - name: {{ .component }}
+          image: {{ include "rloop.image" (dict "root" .root "image" "operator") | quote }}
+          imagePullPolicy: {{ $values.images.pullPolicy }}
+          command: [python, -m, rloop_operator.cluster.{{ .component }}]
+          env:
+            - name: RLOOP_NAMESPACE
+              valueFrom:
+                fieldRef:
+                  fieldPath: metadata.namespace
+            - name: POD_NAME
+              valueFrom:
+                fieldRef:
+                  fieldPath: metadata.name
+            - name: RLOOP_WATCH_NAMESPACES
+              value: {{ include "rloop.watched" .root | quote }}
+            # The kubelet puts the Service's address here: agents may not ask DNS, so they are told the ClusterIP.
+            - name: RLOOP_GATEWAY_URL
+              value: {{ $values.gateway.url | default "http://$(RLOOP_GATEWAY_SERVICE_HOST):$(RLOOP_GATEWAY_SERVICE_PORT)" | quote }}
+            {{- range list "agent" "verifier" "sidecar" }}
+            - name: RLOOP_IMAGE_{{ upper . }}
+              value: {{ include "rloop.image" (dict "root" $.root "image" .) | quote }}
+            {{- end }}
+            - name: RLOOP_PULL_POLICY
+              value: {{ $values.images.pullPolicy }}
+            - name: RLOOP_RUN_AS_USER
+              value: {{ $values.runAsUser | int64 | quote }}
+          ports:
+            - name: health
+              containerPort: 8081
+            {{- with .ports }}
+            {{- toYaml . | nindent 12 }}
+            {{- end }}
+          # A slow start is no hang; after it, silence of a minute is.
+          startupProbe:
+            httpGet: {path: /healthz, port: health}
+            periodSeconds: 2
+            failureThreshold: 60
+          livenessProbe:
+            httpGet: {path: /healthz, port: health}
+            periodSeconds: 20
+            timeoutSeconds: 5
+            failureThreshold: 3
+          readinessProbe:
+            httpGet: {path: /healthz, port: health}
+            periodSeconds: 5
+            timeoutSeconds: 5
+          resources:
+            {{- toYaml (index $values.resources .component) | nindent 12 }}
+          securityContext:
+            allowPrivilegeEscalation: false
+            readOnlyRootFilesystem: true
+            capabilities:
+              drop: [ALL]
+          volumeMounts:
+            - name: tmp
+              mountPath: /tmp
+      volumes:
+        - name: tmp
+          emptyDir:
+            sizeLimit: 64Mi
+{{- end }}

@@ -1,0 +1,86 @@
+"""Signs of life between two processes: annotations on the session's own pod.
+
+The gateway writes them, the operator sees them change and judges their age by its own monotonic clock; so neither needs
+to reach the other, and either may restart. An idle loop has no sessions and causes no writes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from typing_extensions import override
+
+from rloop import names
+from rloop.api.wire import ProgressRequest
+from rloop.observed import Beat
+from rloop_operator.beats import Beats
+from rloop_operator.cluster import kube
+from rloop_operator.ports import Caller, Signs
+
+
+class GatewaySigns(Signs):
+    """The gateway's side: it records, and reads nothing."""
+
+    def __init__(self, api: kube.Kube) -> None:
+        self._api = api
+        self._counter = itertools.count(1)
+
+    @override
+    async def record(self, caller: Caller, round_: int) -> str | None:
+        path = kube.core(caller.namespace, "pods", caller.workload)
+        beat = f"{next(self._counter)}/{round_}"
+        pod = await self._api.patch(path, _annotated({names.ANNOTATION_BEAT: beat}))
+        nudge: str | None = pod["metadata"]["annotations"].get(names.ANNOTATION_NUDGE)
+        if nudge is not None:
+            await self._api.patch(path, _annotated({names.ANNOTATION_NUDGE: None}))
+        return nudge
+
+    @override
+    async def progress(self, caller: Caller, request: ProgressRequest) -> None:
+        path = kube.core(caller.namespace, "pods", caller.workload)
+        await self._api.patch(path, _annotated({names.ANNOTATION_PROGRESS: request.model_dump_json(by_alias=True)}))
+
+    @override
+    async def expect(self, sessions: Iterable[str]) -> None:
+        return
+
+    @override
+    async def read(self) -> Mapping[str, Beat]:
+        return {}
+
+    @override
+    async def nudge(self, session: str, message: str) -> None:
+        return
+
+
+class OperatorSigns(Beats):
+    """The operator's side: it sees beats change on the pods that the runtime lists."""
+
+    def __init__(self, api: kube.Kube, namespace: str, monotonic: Callable[[], float]) -> None:
+        super().__init__(monotonic)
+        self._api = api
+        self._namespace = namespace
+        self._values: dict[str, str] = {}
+
+    async def look(self, loop: str, pod: dict[str, Any]) -> None:
+        """Take in what an agent's pod says."""
+        metadata = pod["metadata"]
+        beat = metadata.get("annotations", {}).get(names.ANNOTATION_BEAT)
+        session = metadata["labels"].get(names.LABEL_SESSION, "")
+        if beat is None or not session or self._values.get(session) == beat:
+            return
+        self._values[session] = beat
+        caller = Caller(metadata["name"], "agent", loop, metadata["labels"].get(names.LABEL_OWNER, ""), session)
+        await self.record(caller, int(beat.partition("/")[2]))
+
+    @override
+    async def nudge(self, session: str, message: str) -> None:
+        for pod in await self._api.list(kube.core(self._namespace, "pods"), f"{names.LABEL_SESSION}={session}"):
+            path = kube.core(self._namespace, "pods", pod["metadata"]["name"])
+            await self._api.patch(path, _annotated({names.ANNOTATION_NUDGE: message}))
+
+
+def _annotated(annotations: dict[str, str | None]) -> dict[str, Any]:
+    return {"metadata": {"annotations": annotations}}

@@ -1,0 +1,49 @@
+"""Every benchmark prints JSON of one shape, so that figures can be kept and compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks import seeds
+from benchmarks.report import machine
+
+ROOT = Path(__file__).parents[2]
+
+
+def printed(name: str, *arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def assert_shape(document: dict[str, Any], name: str) -> None:
+    assert set(document) == {"benchmark", "machine", "figures", "goals"}
+    assert document["benchmark"] == name
+    assert document["goals"]
+    for goal in document["goals"]:
+        assert set(goal) == {"name", "value", "goal", "met"}
+
+
+def test_no_name_of_a_host_is_printed() -> None:
+    assert set(machine()) == {"system", "processor", "cores", "memoryGiB", "python"}
+
+
+@pytest.mark.timeout(300)
+def test_aa_with_two_campaigns() -> None:
+    document = printed("aa", "--campaigns", "2", "--model-campaigns", "2")
+    assert_shape(document, "aa")
+    assert {row["noise"] for row in document["figures"]["shell"]} == {"gaussian", "t3", "skewed", "bimodal"}
+    assert all(row["proposalsPerCampaign"] == 100 for row in [document["figures"]])
+
+
+def test_seeds_without_running_any() -> None:
+    row = seeds.Row(1, True, 0.02, 40, 80, 2, 4, 30.0, "TargetMet")
+    found = seeds.report([row])
+    assert [goal.met for goal in found.goals] == [True, True]
+    assert "nashconv 0.0200" in seeds.line(row)

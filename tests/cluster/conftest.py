@@ -1,0 +1,59 @@
+"""Fixtures of all tests that need a real Kubernetes: a cluster, shared by everybody, and a namespace of one's own.
+
+They run only with RLOOP_TEST_CLUSTER=1 (`make test-cluster`), because they may start a cluster on this machine, or
+use the one that KUBECONFIG names. A test that needs more than five minutes says so with its own timeout.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.cluster.harness import cluster as harness
+from tests.cluster.harness.shell import Failure, say
+
+HERE = Path(__file__).parent
+TEST_SECONDS = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them, and give each time of its own: starting the cluster does not count."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.cluster)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(TEST_SECONDS, func_only=True))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[harness.Cluster]:
+    """The cluster: the given one, or ours, started if need be and left up for the next run."""
+    if os.environ.get("RLOOP_TEST_CLUSTER") != "1":
+        pytest.skip("needs a Kubernetes cluster (make test-cluster)")
+    if reason := harness.why_not():
+        # In CI, a test that cannot run has not passed.
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    try:
+        yield harness.up()
+    except Failure as failure:
+        pytest.fail(str(failure), pytrace=False)
+    # With several workers the first to finish must not end it for the others.
+    if os.environ.get("RLOOP_CLUSTER_DOWN") == "1" and "PYTEST_XDIST_WORKER" not in os.environ:
+        harness.down()
+    else:
+        say("left up for the next run (python3 -m tests.cluster.harness down ends it)")
+
+
+@pytest.fixture
+def namespace(cluster: harness.Cluster) -> Iterator[str]:
+    """An empty namespace that admits only what Pod Security calls restricted."""
+    name = f"test-{secrets.token_hex(4)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    # No pod is admitted before its account exists, and a controller makes that.
+    cluster.kubectl("-n", name, "wait", "--for=create", "--timeout=30s", "serviceaccount/default")
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,220 @@
+"""A cluster for tests: up, down, and what a test does with one.
+
+Called by `__main__` (people, make, CI) and by ../conftest.py. A cluster that the caller already has, by
+KUBECONFIG, is used as it is; else one is started on this machine, from nothing but Debian packages and Go.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.harness import (
+    binaries,
+    control_plane,
+    dns,
+    images,
+    keys,
+    node,
+    packages,
+    paths,
+    storage,
+    workers,
+)
+from tests.cluster.harness.shell import Failure, locked, run, say, step, succeeds, wait
+
+# A build, a cluster and the project's images together; a full disk shows itself in stranger ways.
+FREE_GIB = 15
+
+_MARK = ".rloop-cluster"
+_UP = "up"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster: where its kubeconfig is, and whether it is one of ours."""
+
+    kubeconfig: str
+    own: bool
+
+    @property
+    def base_image(self) -> str:
+        """What the project's Dockerfiles take as BASE_IMAGE, and test pods run."""
+        return images.BASE if self.own else os.environ.get("RLOOP_BASE_IMAGE", "python:3.11-slim")
+
+    @property
+    def storage_class(self) -> str | None:
+        """What a claim should name; nothing means the default of a cluster that is not ours."""
+        return storage.CLASS if self.own else os.environ.get("RLOOP_STORAGE_CLASS")
+
+    def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 120) -> str:
+        """Run kubectl as administrator and return what it prints."""
+        program = str(paths.state() / "bin" / "kubectl") if self.own else "kubectl"
+        return run(program, "--kubeconfig", self.kubeconfig, *words, stdin=stdin, timeout=timeout)
+
+    def apply(self, *manifests: Mapping[str, Any]) -> None:
+        """Apply manifests."""
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}))
+
+    def get(self, *words: str) -> Any:
+        """What `kubectl get ...` says, as an object."""
+        return json.loads(self.kubectl("get", *words, "-o", "json"))
+
+    def make_volumes(self, number: int, size: str = "1Gi") -> None:
+        """Provide volumes for so many claims; other clusters have a provisioner that does."""
+        if self.own:
+            storage.make_volumes(number, size)
+
+    def build_image(
+        self,
+        dockerfile: Path,
+        tag: str,
+        build_args: Mapping[str, str] | None = None,
+        context: Path = paths.ROOT,
+    ) -> None:
+        """Build an image on top of our base image and load it. Refer to it with imagePullPolicy IfNotPresent."""
+        if not self.own:
+            raise Failure(f"build {tag} for the given cluster yourself, and load it there")
+        with step(f"built {tag}"):
+            images.build(dockerfile, tag, {"BASE_IMAGE": images.BASE, **(build_args or {})}, context)
+        self.load_image(tag)
+
+    def load_image(self, tag: str) -> None:
+        """Make a built image known to the node."""
+        if not self.own:
+            raise Failure(f"load {tag} into the given cluster yourself")
+        with step(f"loaded {tag}"):
+            images.load(tag)
+
+    def load_archive(self, archive: Path) -> None:
+        """Make the image in an archive known to the node."""
+        if not self.own:
+            run("kind", "load", "image-archive", archive)
+            return
+        with step(f"loaded {archive.name}"):
+            images.load_archive(archive)
+
+
+def up() -> Cluster:
+    """Start a cluster, or find that there is one."""
+    if given := paths.given_kubeconfig():
+        say(f"using the cluster of KUBECONFIG={given}")
+        if not succeeds("kubectl", "--kubeconfig", given, "get", "--raw", "/readyz"):
+            raise Failure(f"the cluster of KUBECONFIG={given} does not answer")
+        return Cluster(given, own=False)
+    packages.check_host()
+    cluster = Cluster(str(paths.kubeconfig()), own=True)
+    with locked(paths.cache() / "lock"):
+        if _is_up():
+            say(f"already up: {paths.state()}")
+            return cluster
+        _clear()
+        for place in (paths.cache(), paths.state().parent):
+            place.mkdir(parents=True, exist_ok=True)
+            binaries.require_space(place, FREE_GIB)
+        packages.install()
+        binaries.build()
+        with step("the cluster is up"):
+            try:
+                _start()
+            except BaseException:
+                # The logs stay, until the next up or down.
+                node.stop()
+                raise
+    return cluster
+
+
+def current() -> Cluster:
+    """The cluster there is, without starting one."""
+    if given := paths.given_kubeconfig():
+        return Cluster(given, own=False)
+    if not node.process():
+        raise Failure("no cluster is up")
+    return Cluster(str(paths.kubeconfig()), own=True)
+
+
+def down() -> None:
+    """Stop what up started and remove it; a given cluster is left alone."""
+    if given := paths.given_kubeconfig():
+        say(f"the cluster of KUBECONFIG={given} is not ours, and stays as it is")
+        return
+    with locked(paths.cache() / "lock"):
+        if not paths.state().exists():
+            say("nothing is up")
+            return
+        with step("the cluster is down"):
+            _clear()
+
+
+def why_not() -> str | None:
+    """Why no cluster can be had here, in one line; nothing where one can be tried."""
+    if paths.given_kubeconfig():
+        return None
+    try:
+        packages.check_host()
+    except Failure as reason:
+        return str(reason)
+    if binaries.missing() and not shutil.which("go"):
+        return "no cluster: neither KUBECONFIG is set nor is Go installed to build one"
+    return None
+
+
+def _is_up() -> bool:
+    running = (paths.state() / _UP).exists() and node.process() is not None
+    return running and not node.ended() and control_plane.answers()
+
+
+def _start() -> None:
+    folder = paths.state()
+    # It holds the keys of the cluster.
+    folder.mkdir(mode=0o700)
+    (folder / _MARK).touch()
+    programs = folder / "bin"
+    binaries.link(programs)
+    keys.make()
+    node.start()
+    workers.start_containerd()
+    with step("started the control plane"):
+        control_plane.start(programs)
+    with step("loaded the pods' sandbox image"):
+        images.load_pause()
+    workers.start_kubelet(programs)
+    dns.start(programs)
+    storage.make_class()
+    images.load_base()
+    with step("the node is ready and names resolve"):
+        wait("a ready node", _node_is_ready, seconds=90)
+        wait("the name service", _names_resolve, seconds=60)
+    (folder / _UP).touch()
+
+
+def _clear() -> None:
+    folder = paths.state()
+    if not folder.exists():
+        return
+    if not (folder / _MARK).exists():
+        raise Failure(f"{folder} is no state directory of this harness: remove it yourself, or set RLOOP_CLUSTER_DIR")
+    node.stop()
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    if inside := [place for place in mounted if Path(place).is_relative_to(folder)]:
+        raise Failure(f"not removing {folder}: {inside[0]} is mounted there, not by this harness")
+    # Out of the way in one step, so that an interrupted removal leaves no half of a cluster.
+    doomed = Path(tempfile.mkdtemp(prefix=f"{folder.name}-removing-", dir=folder.parent))
+    folder.rename(doomed / folder.name)
+    shutil.rmtree(doomed)
+
+
+def _node_is_ready() -> bool:
+    node.check_servers()
+    jsonpath = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    command = (*control_plane.kubectl(), "get", "node", paths.NODE_NAME, "--ignore-not-found", "-o", jsonpath)
+    return run(*command) == "True"
+
+
+def _names_resolve() -> bool:
+    node.check_servers()
+    return dns.answers()

@@ -1,0 +1,59 @@
+"""The patrol: who is silent, and who beats but gets nowhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import iteration, running, session
+from tests.support.deciding import after, iteration_after, observed, status_after, stops
+
+from rloop.actions import Nudge
+from rloop.api.iteration import Reported, SessionStatus
+from rloop.decide import patrol
+from rloop.observed import Beat
+
+AGENT = "demo-i0001-s1-a1"
+WATCH: dict[str, Any] = {"watchdog__heartbeatSeconds": 10, "watchdog__progressSeconds": 100, "watchdog__maxNudges": 2}
+
+
+@pytest.mark.parametrize(
+    ("own", "beat", "finished", "stopped", "nudged"),
+    [
+        pytest.param(session(), Beat(29, 3, 29), False, {}, 0, id="it beats"),
+        pytest.param(session(), Beat(31, 3, 31), False, {AGENT: "HeartbeatMissed"}, 0, id="it missed three beats"),
+        pytest.param(session(), Beat(1, 3, 101), False, {}, 1, id="alive is not progress: it is nudged"),
+        pytest.param(session(nudges=1), Beat(1, 3, 150), False, {}, 0, id="after a nudge it has as much time again"),
+        pytest.param(session(nudges=2), Beat(1, 3, 301), False, {AGENT: "NoProgress"}, 0, id="nudges are used up"),
+        pytest.param(session(), Beat(29, 3, 500), True, {}, 0, id="one that is done may end in peace"),
+        pytest.param(session(), Beat(31, 3, 31), True, {AGENT: "Stopped"}, 0, id="but not take for ever"),
+        pytest.param(session("Pending"), Beat(999, 0, 999), False, {}, 0, id="one that has not started is not judged"),
+    ],
+)
+def test_patrol(own: SessionStatus, beat: Beat, finished: bool, stopped: dict[str, str], nudged: int) -> None:
+    reported = Reported(finished=["demo-i0001-s1"] if finished else [])
+    seen = observed(running(**WATCH), iteration(1, own, reported=reported), beats={"demo-i0001-s1": beat})
+    decision = after(patrol.patrol, seen)
+    assert stops(decision) == stopped
+    assert sum(isinstance(one, Nudge) for one in decision.actions) == nudged
+    assert iteration_after(patrol.patrol, seen).status.sessions[0].nudges == own.nudges + nudged
+
+
+def test_a_process_that_takes_its_time_to_end_fills_no_evidence() -> None:
+    seen = observed(running(**WATCH), iteration(1, session()), beats={"demo-i0001-s1": Beat(31, 3, 31)})
+    first = status_after(patrol.patrol, seen)
+    again = seen.loop.model_copy(update={"status": first})
+    later = observed(again, *seen.iterations.values(), beats={"demo-i0001-s1": Beat(32, 3, 32)})
+    assert after(patrol.patrol, later).status is None
+
+
+@pytest.mark.parametrize(
+    ("sessions", "state"),
+    [
+        pytest.param([session()], "Alive", id="a running session that beats"),
+        pytest.param([session("Finished")], "Absent", id="no session"),
+    ],
+)
+def test_state_of_the_agent_layer(sessions: list[SessionStatus], state: str) -> None:
+    seen = observed(running(), iteration(1, *sessions), beats={"demo-i0001-s1": Beat(1, 1, 1)})
+    assert status_after(patrol.patrol, seen).watchdog.agent.state == state

@@ -1,0 +1,119 @@
+"""Scorings: one a repeat, tried again with a pause, and no value without all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import exited, experiment, moment, report, run, running, scoring, workload
+from tests.support.deciding import after, experiment_after, observed, starts
+
+from rloop.api.experiment import Run, Verification
+from rloop.decide import verification
+from rloop.observed import Exit
+
+NAME = "demo-i0001-e1-r1-v1"
+
+
+def recorded(of: Any, own: Run, *workloads: Any, **seen: Any) -> Run:
+    world = observed(of, experiment("demo-i0001-e1", own), *workloads, **seen)
+    return experiment_after(verification.record, world).status.runs[0]
+
+
+def test_each_repeat_gets_a_scoring_with_a_seed_of_its_own() -> None:
+    found = recorded(running(evaluation__repeats=3), run(phase="Verifying")).verifications
+    assert [(one.number, one.repeat, one.phase) for one in found] == [(n, n, "Pending") for n in (1, 2, 3)]
+    assert len({one.seed for one in found}) == 3
+
+
+def test_a_stored_intent_is_started() -> None:
+    world = observed(running(), experiment("demo-i0001-e1", run(phase="Verifying", verifications=[scoring()])))
+    assert starts(after(verification.record, world)) == [NAME]
+
+
+@pytest.mark.parametrize(
+    ("scorings", "phase", "value"),
+    [
+        pytest.param([scoring(0.2, 1), scoring(0.4, 2)], "Done", 0.3, id="the value is the mean of all repeats"),
+        pytest.param([scoring(0.2, 1), scoring(None, 2)], "Verifying", None, id="one is missing: no value"),
+        pytest.param(
+            [scoring(0.2, 1, checks=[{"name": "legal", "passed": False}]), scoring(0.4, 2)],
+            "Failed",
+            None,
+            id="a failed check gives no value, whatever the metric",
+        ),
+        pytest.param(
+            [
+                scoring(0.2, 1),
+                *[scoring(None, 2, number=n, phase="Failed", reason="Timeout") for n in (2, 3, 4)],
+            ],
+            "Failed",
+            None,
+            id="three failures of one repeat are enough",
+        ),
+        pytest.param(
+            [
+                scoring(0.2, 1),
+                scoring(None, 2, number=30, phase="Failed", infrastructure=True, retry=20, reason="Lost"),
+            ],
+            "Failed",
+            None,
+            id="lost scorings are not tried for ever",
+        ),
+    ],
+)
+def test_value(scorings: list[Verification], phase: str, value: float | None) -> None:
+    found = recorded(running(evaluation__repeats=2), run(phase="Verifying", verifications=scorings))
+    assert found.phase == phase
+    assert found.value == (pytest.approx(value) if value is not None else None)
+
+
+def test_scorings_lost_to_the_machine_are_called_so() -> None:
+    lost = scoring(None, number=30, phase="Failed", infrastructure=True, retry=20, reason="Lost")
+    assert recorded(running(), run(phase="Verifying", verifications=[lost])).reason == "InfrastructureFailing"
+
+
+@pytest.mark.parametrize(
+    ("ended", "phase", "reason"),
+    [
+        pytest.param(exited(message=report(0.5)), "Succeeded", None, id="a verdict with the metric"),
+        pytest.param(exited(message=report(0.5, metric="other")), "Failed", "MetricMissing", id="without the metric"),
+        pytest.param(exited(message="{"), "Failed", "ReportMalformed", id="no report of this version"),
+        pytest.param(
+            exited(message='{"verdict": {"metrics": {"loss": NaN}}}'), "Failed", "ReportMalformed", id="no number"
+        ),
+        pytest.param(exited("DeadlineExceeded", None), "Failed", "DeadlineExceeded", id="it took too long"),
+        pytest.param(
+            exited("Error", 1, message='{"reason": "Timeout"}'), "Failed", "Timeout", id="the verifier says why not"
+        ),
+        pytest.param(
+            exited(message=report(0.5, metric="other", legal=False)),
+            "Succeeded",
+            None,
+            id="a failed check needs no metric",
+        ),
+    ],
+)
+def test_report(ended: Exit, phase: str, reason: str | None) -> None:
+    own = run(phase="Verifying", verifications=[scoring(phase="Running")])
+    found = recorded(running(), own, workload(NAME, ended)).verifications[0]
+    assert (found.phase, found.reason) == (phase, reason)
+
+
+@pytest.mark.parametrize(
+    ("since", "scorings"), [pytest.param(0.0, 1, id="not at once"), pytest.param(4.0, 2, id="after a pause")]
+)
+def test_a_failed_scoring_is_tried_again_with_another_seed(since: float, scorings: int) -> None:
+    failed = scoring(None, phase="Failed", reason="Timeout", retry=2, finished_at=moment(60 - since))
+    found = recorded(running(), run(phase="Verifying", verifications=[failed])).verifications
+    assert len(found) == scorings
+    assert len({one.seed for one in found}) == scorings
+
+
+def test_a_scoring_that_vanished_is_no_failure_of_the_candidate() -> None:
+    own = run(phase="Verifying", verifications=[scoring(phase="Running")])
+    assert recorded(running(), own).verifications[0].infrastructure
+
+
+def test_a_claim_is_never_a_value() -> None:
+    assert recorded(running(), run(phase="Verifying", claimed=0.0)).value is None
