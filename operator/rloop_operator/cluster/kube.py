@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ REQUEST_SECONDS = 30
 PAGE = 500
 PARALLEL_REQUESTS = 16
 """A burst of workloads must not open a connection each."""
+LEASES = "/apis/coordination.k8s.io/"
 MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -43,6 +44,8 @@ class Kube:
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
+        self.may_write: Callable[[], bool] = lambda: True
+        """Asked before every write of a holder of our Lease: no write after it has expired."""
 
     async def get(self, path: str) -> Object:
         """The object. Raises NotFound, KubeError."""
@@ -109,6 +112,8 @@ class Kube:
         body: Object | None = None,
         content_type: str = "application/json",
     ) -> bytes:
+        if method != "GET" and not path.startswith(LEASES) and not self.may_write():
+            raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
         headers = {"Accept": "application/json", "Content-Type": content_type}
         try:
             async with self._slots:

@@ -1,0 +1,90 @@
+"""Our own Lease: exactly one operator acts, and one that cannot renew stops acting in time.
+
+Judged by the local monotonic clock only: a holder is dead when we have not seen its Lease change for the whole duration,
+and we are when we have not renewed for less than that. The identity is the pod's name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from rloop.errors import Conflict, NotFound, RloopError
+from rloop_operator.cluster import kube
+
+log = structlog.get_logger("rloop.lease")
+DURATION_SECONDS = 15.0
+RENEW_SECONDS = 4.0
+FENCE_SECONDS = 10.0
+"""We act only this long after a renewal: shorter than anybody else waits."""
+
+
+class Lease:
+    """One Lease object and our hold on it."""
+
+    def __init__(self, api: kube.Kube, namespace: str, name: str, holder: str) -> None:
+        self._api = api
+        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases")
+        self._name = name
+        self._holder = holder
+        self._renewed_at = float("-inf")
+        self._seen: tuple[str, float] = ("", float("-inf"))
+
+    def held(self) -> bool:
+        """Whether we may write now."""
+        return time.monotonic() - self._renewed_at < FENCE_SECONDS
+
+    async def hold(self) -> None:
+        """Acquire and renew for ever."""
+        while True:
+            try:
+                await self._step()
+            except RloopError as error:
+                log.warning("lease_not_renewed", lease=self._name, detail=str(error))
+            await asyncio.sleep(RENEW_SECONDS)
+
+    async def acquired(self) -> None:
+        """Wait until we hold it."""
+        while not self.held():
+            await asyncio.sleep(0.2)
+
+    async def _step(self) -> None:
+        begun = time.monotonic()
+        try:
+            lease = await self._api.get(f"{self._path}/{self._name}")
+        except NotFound:
+            body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self._name}}
+            await self._api.create(self._path, body | {"spec": self._spec(1)})
+            self._renewed_at = begun
+            return
+        spec = lease.get("spec", {})
+        if spec.get("holderIdentity") != self._holder and not self._expired(lease):
+            return
+        transitions = spec.get("leaseTransitions", 0) + (spec.get("holderIdentity") != self._holder)
+        metadata = {"resourceVersion": lease["metadata"]["resourceVersion"]}
+        try:
+            await self._api.patch(f"{self._path}/{self._name}", {"metadata": metadata, "spec": self._spec(transitions)})
+        except Conflict:
+            return
+        # The moment before the request: what we know is that it was ours at some time after that.
+        self._renewed_at = begun
+
+    def _expired(self, lease: dict[str, Any]) -> bool:
+        version, since = self._seen
+        if lease["metadata"]["resourceVersion"] != version:
+            self._seen = (lease["metadata"]["resourceVersion"], time.monotonic())
+            return not lease.get("spec", {}).get("holderIdentity")
+        return time.monotonic() - since > DURATION_SECONDS
+
+    def _spec(self, transitions: int) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "holderIdentity": self._holder,
+            "leaseDurationSeconds": int(DURATION_SECONDS),
+            "leaseTransitions": transitions,
+            "renewTime": now,
+        }
