@@ -54,7 +54,7 @@ owner reference that blocks deletion needs on some clusters.
   verbs: [get, create]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get]
+  verbs: [get, patch] # signs of life, as annotations of the caller's own pod
 {{- end }}
 
 {{/* The guard looks for loops that nobody has reconciled for too long. */}}

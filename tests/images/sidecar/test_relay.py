@@ -170,7 +170,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     @override
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the overridden method
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
