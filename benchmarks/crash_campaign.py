@@ -1,4 +1,4 @@
-"""One real campaign under fire, for `benchmarks.crash`: shoot at it, remember its rows, count what is lost or doubled."""
+"""One real campaign under fire, for `benchmarks.crash`: shoot at it, and count what is lost or doubled."""
 
 from __future__ import annotations
 

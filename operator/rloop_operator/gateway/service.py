@@ -10,7 +10,6 @@ import asyncio
 import difflib
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 
 import structlog
 
@@ -281,6 +280,3 @@ class Gateway:
         if SPACE_FILE not in files:
             return None
         return space_of(files[SPACE_FILE].content)
-
-
-@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read

@@ -5,6 +5,8 @@ Called by `gateway.service`.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import yaml
 from pydantic import ValidationError
 
@@ -13,6 +15,7 @@ from rloop.errors import Refused
 from rloop_operator.ports import Files
 
 
+@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read
 def space_of(content: bytes) -> Space:
     """The space in a space.yaml. Raises Refused(SpaceInvalid); at Accept it was valid, so that is a defect."""
     try:
@@ -22,6 +25,7 @@ def space_of(content: bytes) -> Space:
 
 
 def texts(files: Files) -> dict[str, str]:
+    """Those that are UTF-8, by path."""
     found = {}
     for path, file in files.items():
         try:
