@@ -101,10 +101,11 @@ def example_space() -> dict[str, Any]:
     return document
 
 
-def example_loop(seed: int, **stall: int) -> ResearchLoop:
-    """loop.yaml for one seed of the agent, which decides the seeds of the runs too."""
+def example_loop(seed: int, runs: int | None = None, **stall: int) -> ResearchLoop:
+    """loop.yaml for one seed of the agent, which decides the seeds of the runs too; `runs` is another budget."""
     loop = load(EXAMPLE / "loop.yaml")
-    changed = loop.spec.model_copy(update={"stall": loop.spec.stall.model_copy(update=stall)})
+    budget = loop.spec.budget if runs is None else loop.spec.budget.model_copy(update={"runs": runs})
+    changed = loop.spec.model_copy(update={"stall": loop.spec.stall.model_copy(update=stall), "budget": budget})
     metadata = loop.metadata.model_copy(update={"uid": f"{seed:032d}"})
     return loop.model_copy(update={"spec": changed, "metadata": metadata})
 

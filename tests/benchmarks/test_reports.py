@@ -39,7 +39,15 @@ def test_aa_with_two_campaigns() -> None:
     document = printed("aa", "--campaigns", "2", "--model-campaigns", "2")
     assert_shape(document, "aa")
     assert {row["noise"] for row in document["figures"]["shell"]} == {"gaussian", "t3", "skewed", "bimodal"}
-    assert all(row["proposalsPerCampaign"] == 100 for row in [document["figures"]])
+    assert document["figures"]["proposalsPerCampaign"] == 100
+
+
+@pytest.mark.timeout(300)
+def test_pivots_with_a_budget_too_small_to_succeed() -> None:
+    document = printed("pivots", "--campaigns", "2", "--runs", "12")
+    assert_shape(document, "pivots")
+    loops = [row for row in document["figures"].values() if "interval95" in row]
+    assert [row["campaigns"] for row in loops] == [2, 2, 2]
 
 
 def test_seeds_without_running_any() -> None:

@@ -1,12 +1,14 @@
 """The cluster can do what the operator relies on: each test is one promise of section 8 of the design."""
 
 import json
+import socket
 import time
 from typing import Any
 
 import pytest
 from tests.cluster import pods
 from tests.cluster.harness import cluster as harness
+from tests.cluster.harness import paths
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.shell import Failure
 
@@ -65,6 +67,17 @@ def test_pods_reach_each_other_through_a_service(cluster: Cluster, namespace: st
     assert pods.log(cluster, namespace, "client").strip() == "200"
 
 
+def test_no_pod_reaches_the_machine_that_runs_the_cluster(cluster: Cluster, namespace: str) -> None:
+    if not cluster.own:
+        pytest.skip("only a cluster of ours promises this")
+    with socket.create_server((paths.HOST_ADDRESS, 0)) as server:
+        code = f"import socket; socket.create_connection(('{paths.HOST_ADDRESS}', {server.getsockname()[1]}), 5)"
+        manifest = pods.pod("caller", pods.container("main", cluster.base_image, ["python3", "-c", code]))
+        pods.create(cluster, namespace, manifest)
+        assert pods.finish(cluster, namespace, "caller")["status"]["phase"] == "Failed"
+    assert "No route to host" in pods.log(cluster, namespace, "caller")
+
+
 def test_a_native_sidecar_that_never_ends_does_not_keep_its_pod(cluster: Cluster, namespace: str) -> None:
     shared = {"name": "task", "mountPath": "/task"}
     image = cluster.base_image
@@ -86,8 +99,8 @@ def test_a_token_for_an_audience_says_which_pod_holds_it(cluster: Cluster, names
     pods.create(cluster, namespace, manifest)
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=60s", "pod/holder")
     token = ""
-    for _ in range(50):
-        token = token or pods.log(cluster, namespace, "holder").strip()
+    while not token:
+        token = pods.log(cluster, namespace, "holder").strip()
     uid = cluster.get("pod", "holder", "-n", namespace)["metadata"]["uid"]
 
     seen = review(cluster, token, AUDIENCE)

@@ -16,8 +16,8 @@ from tests.support.campaigns import Driven, drive
 from tests.support.worlds import Chances, world
 
 EDITS = [campaigns.suspend, campaigns.redirect, campaigns.widen, campaigns.spend_more, campaigns.demand_pivot]
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-share = st.sampled_from([0.0, 0.05, 0.3])
+QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+share = st.sampled_from([0.0, 0.0, 0.05, 0.2])
 chances = st.builds(
     Chances,
     crash=share,
@@ -79,3 +79,20 @@ def test_nothing_goes_wrong_while_operators_die_and_users_edit(
     campaign.edits = [*EDITS]
     campaign.loss = 0.01
     drive(campaign)
+
+
+@given(
+    st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([0.0, 0.05]), st.sampled_from(["Minimize", "Maximize"])
+)
+@settings(QUICK, max_examples=12)
+def test_long_campaigns_with_real_gains_keep_their_promises(seed: int, slots: int, death: float, goal: str) -> None:
+    random = Random(seed)
+    spec = {"budget__runs": 200, "budget__experiments": 60, "parallelism": slots, "objective__goal": goal}
+    spec |= {"evaluation__repeats": 1, "agent__sessionSeconds": 60, "experiment__progressDeadlineSeconds": 12}
+    spec["objective__target"] = "20" if goal == "Maximize" else "-20"
+    luck = Chances(crash=0.02, hang=0.0, lost=0.02, deadline=0.0, invalid=0.02, broken_verifier=0.0, step=4.0, gain=0.4)
+    campaign = Driven(loop(**spec), world(random, luck, goal), random)
+    campaign.deaths.chance = death
+    ended = drive(campaign)
+    assert campaign.store.keeps > 0
+    assert ended.status.phase in ("Complete", "Failed")

@@ -11,7 +11,7 @@ from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import LayerStatus
 from rloop.decide import runs
 from rloop.decide.draft import Draft
-from rloop.decide.iteration import experiments_of, gain
+from rloop.decide.iteration import all_terminal, experiments_of, gain
 from rloop.decide.plateau import withdraw_experiment
 from rloop.standing import finished
 
@@ -93,8 +93,8 @@ def _close(draft: Draft) -> None:
             if session.phase in ("Pending", "Running"):
                 ended_session = {"phase": "Finished", "reason": "LoopFinished", "finished_at": draft.now}
                 draft.write_session(name, session.model_copy(update=ended_session))
-        if iteration.status.phase == "Open":
-            outcome = gain(experiments_of(draft, iteration)) or "Neutral"
-            draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
+        own = experiments_of(draft, iteration)
+        if iteration.status.phase == "Open" and all_terminal(draft, own):
+            draft.write_iteration(name, phase="Settled", outcome=gain(own) or "Neutral", settled_at=draft.now)
     layers = {"agent": LayerStatus(state="Absent"), "patrol": LayerStatus(state="Absent")}
     draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))

@@ -103,15 +103,18 @@ def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: st
 def settle(draft: Draft) -> None:
     """Settle the iterations whose sessions ended and whose experiments are all terminal.
 
-    An end counts once it is stored: it is seen later than the experiments were read, and the last one of a session may
-    have come between.
+    Only what is stored counts. The end of a session is seen later than the experiments were read, and its last one may
+    have come between; and an iteration that is settled by a verdict, a keep or a pivot which then is not stored would
+    be wrong for ever.
     """
+    if draft.generation != draft.loop.status.generation:
+        return
     for name, iteration in list(draft.iterations.items()):
         sessions = draft.observed.iterations[name].status.sessions
         if iteration.status.phase == "Settled" or not sessions or any(one.phase not in OVER for one in sessions):
             continue
         own = experiments_of(draft, iteration)
-        if any(one.status.phase not in TERMINAL_PHASES for one in own):
+        if not all_terminal(draft, own):
             continue
         outcome = _outcome(draft, iteration, own)
         draft.write_iteration(
@@ -124,6 +127,11 @@ def experiments_of(draft: Draft, iteration: ResearchIteration) -> list[ResearchE
     """All experiments that the iteration's sessions proposed."""
     number = iteration.spec.number
     return [one for one in draft.experiments.values() if one.spec.iteration == number and one.spec.kind == "Candidate"]
+
+
+def all_terminal(draft: Draft, own: list[ResearchExperiment]) -> bool:
+    """Whether all of these have a stored verdict."""
+    return all(draft.observed.experiments[one.metadata.name].status.phase in TERMINAL_PHASES for one in own)
 
 
 def gain(own: list[ResearchExperiment]) -> Outcome | None:

@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rloop.api.wire import HeartbeatRequest
 from rloop_agent.client import Client
@@ -35,7 +36,7 @@ class Settings:
     """The environment, checked."""
 
     url: str
-    token: str
+    token: Callable[[], str]
     session: str
     policy: str
     seed: int
@@ -66,12 +67,21 @@ def settings(environment: Mapping[str, str]) -> Settings:
         raise BadEnvironment(f"RLOOP_HEARTBEAT_SECONDS is {heartbeat:g}; it must lie above 0")
     return Settings(
         url=text("RLOOP_GATEWAY"),
-        token=text("RLOOP_TOKEN"),
+        token=_token(environment, text),
         session=text("RLOOP_SESSION"),
         policy=policy,
         seed=int(number("RLOOP_POLICY_SEED")),
         heartbeat_seconds=heartbeat,
     )
+
+
+def _token(environment: Mapping[str, str], text: Callable[[str], str]) -> Callable[[], str]:
+    """A token in the environment, or in a file that the kubelet rotates."""
+    if environment.get("RLOOP_TOKEN_FILE"):
+        file = Path(environment["RLOOP_TOKEN_FILE"])
+        return lambda: file.read_text(encoding="ascii").strip()
+    token = text("RLOOP_TOKEN")
+    return lambda: token
 
 
 def main() -> int:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from random import Random
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import TypeAdapter, ValidationError
+from typing_extensions import override
 
 from rloop.api.common import Model
 from rloop.api.iteration import Direction, Finding
@@ -44,13 +45,25 @@ FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0
 TIMEOUT_SECONDS = 30.0
 
 
+class _Bearer(httpx.Auth):
+    """The token, asked for at each request: in a cluster it is a file that the kubelet rotates."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    @override
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        yield request
+
+
 class Client:
     """Every verb of `rloop_agent.gateway.Gateway`. Safe to use from several threads."""
 
     def __init__(
         self,
         url: str,
-        token: str,
+        token: Callable[[], str],
         *,
         patience: float = PATIENCE_SECONDS,
         wait: Callable[[float], bool] | None = None,
@@ -62,7 +75,7 @@ class Client:
         verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._http = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}"},
+            auth=_Bearer(token),
             timeout=TIMEOUT_SECONDS,
             trust_env=False,  # a proxy of the environment must never see the token
             verify=verify,

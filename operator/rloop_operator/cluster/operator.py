@@ -64,13 +64,17 @@ class Operator:
         """Wake every loop that exists, for ever."""
         while True:
             try:
-                for namespace in self._settings.watched:
-                    for loop in await self._api.list(kube.objects(namespace, "researchloops")):
-                        self.wake((namespace, loop["metadata"]["name"]))
+                for path in self._paths():
+                    for loop in await self._api.list(path):
+                        self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
                 self.patrolled_at = time.monotonic()
             except RloopError as error:
                 log.warning("patrol_failed", detail=str(error))
             await asyncio.sleep(PATROL_SECONDS)
+
+    def _paths(self) -> list[str]:
+        watched = self._settings.watched
+        return [kube.objects(one, "researchloops") for one in watched] or ["/apis/rloop.dev/v1alpha1/researchloops"]
 
     async def _serve(self, key: Key, served: _Served) -> None:
         """One loop, one pass at a time, until it is gone."""
@@ -182,7 +186,11 @@ async def run() -> None:
         api.may_write = lease.held
         operator = Operator(api, settings)
         watching = kopf.operator(
-            registry=_registry(operator), settings=_kopf_settings(), namespaces=settings.watched, standalone=True
+            registry=_registry(operator),
+            settings=_kopf_settings(),
+            namespaces=settings.watched,
+            clusterwide=not settings.watched,
+            standalone=True,
         )
         alive = health.serve(lambda: lease.held() and time.monotonic() - operator.patrolled_at < 3 * PATROL_SECONDS)
         tasks = [holding, *map(asyncio.ensure_future, (operator.patrol(), watching, alive))]

@@ -45,4 +45,6 @@ def _need(name: str) -> str:
     value = os.environ.get(name, "")
     if not value:
         raise RloopError(f"the environment variable {name} is not set; the Helm chart sets it")
+    if "$(" in value:
+        raise RloopError(f"{name} is {value}: the kubelet did not know the Service yet; the next start of this pod will")
     return value

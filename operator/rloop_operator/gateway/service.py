@@ -10,11 +10,8 @@ import asyncio
 import difflib
 from collections.abc import Callable
 from datetime import datetime
-from functools import lru_cache
 
 import structlog
-import yaml
-from pydantic import ValidationError
 
 from rloop import context as contexts
 from rloop import names
@@ -41,7 +38,8 @@ from rloop.api.wire import (
 from rloop.decide.baseline import children_metadata
 from rloop.errors import Conflict, NotFound, Refused
 from rloop.standing import Situation, finished
-from rloop_operator.ports import Caller, File, Files, Signs, Store
+from rloop_operator.gateway.texts import space_of, texts
+from rloop_operator.ports import Caller, File, Signs, Store
 
 log = structlog.get_logger("rloop.gateway")
 WRITE_TRIES = 20
@@ -77,7 +75,7 @@ class Gateway:
         """GET task: the sealed task's files."""
         situation = await self._situation(caller)
         files = await self._store.files(f"{caller.loop}-task")
-        text = _texts(files)
+        text = texts(files)
         editable = situation.loop.spec.boundaries.editable
         return TaskFiles(
             files=text,
@@ -135,7 +133,7 @@ class Gateway:
             pivot_demanded=situation.pivot_demanded,
             experiments=situation.experiments,
             incumbent=situation.incumbent.metadata.name if situation.incumbent else names.baseline(caller.loop),
-            task=_texts(await self._store.files(f"{caller.loop}-task")),
+            task=texts(await self._store.files(f"{caller.loop}-task")),
             parent=await self._changed_files(parent) if parent else {},
             parent_name=parent.metadata.name if parent else None,
             space=await self._space(caller.loop),
@@ -170,7 +168,7 @@ class Gateway:
             raise NotFound(message)
         found = situation.experiments[name]
         files = await self._changed_files(found)
-        task = _texts(await self._store.files(f"{caller.loop}-task"))
+        task = texts(await self._store.files(f"{caller.loop}-task"))
         difference = "".join(
             line
             for path, text in files.items()
@@ -281,29 +279,10 @@ class Gateway:
     async def _changed_files(self, experiment: ResearchExperiment) -> dict[str, str]:
         if not experiment.spec.files:
             return {}
-        return _texts(await self._store.files(experiment.metadata.name))
+        return texts(await self._store.files(experiment.metadata.name))
 
     async def _space(self, loop: str) -> Space | None:
         files = await self._store.files(f"{loop}-task")
         if SPACE_FILE not in files:
             return None
         return space_of(files[SPACE_FILE].content)
-
-
-@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read
-def space_of(content: bytes) -> Space:
-    """The space in a space.yaml. Raises Refused(SpaceInvalid); at Accept it was valid, so that is a defect."""
-    try:
-        return Space.model_validate(yaml.safe_load(content))
-    except (ValidationError, yaml.YAMLError) as error:
-        raise Refused("SpaceInvalid", f"space.yaml of the task cannot be read: {str(error).splitlines()[0]}") from error
-
-
-def _texts(files: Files) -> dict[str, str]:
-    found = {}
-    for path, file in files.items():
-        try:
-            found[path] = file.content.decode()
-        except UnicodeDecodeError:
-            continue
-    return found

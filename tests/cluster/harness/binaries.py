@@ -6,6 +6,7 @@ go.sum say is also the key of the cache: a folder that is there is complete, and
 """
 
 import hashlib
+import os
 import re
 import shutil
 import tempfile
@@ -23,6 +24,8 @@ RENAMED = {"server": "etcd"}
 
 # The compiler's cache of a full build is some GB, thrown away afterwards.
 BUILD_GIB = 8
+
+MONTH = 30 * 24 * 3600
 
 
 def key(module: str) -> str:
@@ -61,6 +64,9 @@ def build() -> None:
     if not shutil.which("go"):
         raise Failure("Go is needed to build the cluster's programs (or set KUBECONFIG to a cluster you have)")
     paths.cache().mkdir(parents=True, exist_ok=True)
+    # What an interrupted build has left. The caller holds the lock, so nobody is using it.
+    for left in paths.cache().glob("build-*"):
+        shutil.rmtree(left)
     require_space(paths.cache(), BUILD_GIB)
     # Compiled packages and sources are shared by the modules of one build and removed with it.
     scratch = Path(tempfile.mkdtemp(prefix="build-", dir=paths.cache()))
@@ -77,9 +83,13 @@ def build() -> None:
 
 
 def link(to: Path) -> None:
-    """One folder with all programs, to be put in front of PATH."""
+    """One folder with all programs, to be put in front of PATH. What nobody has used for a month is dropped."""
     to.mkdir(parents=True, exist_ok=True)
+    for other in folder(MODULES[0]).parent.iterdir():
+        if other.stat().st_mtime < time.time() - MONTH:
+            shutil.rmtree(other)
     for module in MODULES:
+        os.utime(folder(module))
         for program in folder(module).iterdir():
             (to / program.name).symlink_to(program)
 
@@ -104,12 +114,14 @@ def _flags(module: str) -> list[str]:
 
 
 def _build(module: str, scratch: Path) -> None:
-    output = scratch / module
+    output, work = scratch / module, scratch / "work"
     output.mkdir()
+    work.mkdir(exist_ok=True)
     env = {
         "CGO_ENABLED": "0",
         "GOCACHE": str(scratch / "compiled"),
         "GOMODCACHE": str(scratch / "modules"),
+        "GOTMPDIR": str(work),
         # The module cache is read-only by default, and then cannot be removed plainly.
         "GOFLAGS": "-modcacherw -mod=readonly",
         "GOWORK": "off",

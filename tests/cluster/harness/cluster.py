@@ -54,7 +54,7 @@ class Cluster:
     def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run kubectl as administrator and return what it prints."""
         program = str(paths.state() / "bin" / "kubectl") if self.own else "kubectl"
-        return run(program, "--kubeconfig", self.kubeconfig, *words, stdin=stdin, timeout=timeout)
+        return run(program, *words, stdin=stdin, env={"KUBECONFIG": self.kubeconfig}, timeout=timeout)
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """Apply manifests."""
@@ -103,7 +103,7 @@ def up() -> Cluster:
     """Start a cluster, or find that there is one."""
     if given := paths.given_kubeconfig():
         say(f"using the cluster of KUBECONFIG={given}")
-        if not succeeds("kubectl", "--kubeconfig", given, "get", "--raw", "/readyz"):
+        if not succeeds("kubectl", "get", "--raw", "/readyz"):
             raise Failure(f"the cluster of KUBECONFIG={given} does not answer")
         return Cluster(given, own=False)
     packages.check_host()
@@ -143,7 +143,7 @@ def down() -> None:
         say(f"the cluster of KUBECONFIG={given} is not ours, and stays as it is")
         return
     with locked(paths.cache() / "lock"):
-        if not paths.state().exists():
+        if not _remains():
             say("nothing is up")
             return
         with step("the cluster is down"):
@@ -194,18 +194,27 @@ def _start() -> None:
 
 def _clear() -> None:
     folder = paths.state()
-    if not folder.exists():
-        return
-    if not (folder / _MARK).exists():
-        raise Failure(f"{folder} is no state directory of this harness: remove it yourself, or set RLOOP_CLUSTER_DIR")
-    node.stop()
-    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    if inside := [place for place in mounted if Path(place).is_relative_to(folder)]:
-        raise Failure(f"not removing {folder}: {inside[0]} is mounted there, not by this harness")
-    # Out of the way in one step, so that an interrupted removal leaves no half of a cluster.
-    doomed = Path(tempfile.mkdtemp(prefix=f"{folder.name}-removing-", dir=folder.parent))
-    folder.rename(doomed / folder.name)
-    shutil.rmtree(doomed)
+    if folder.exists():
+        # An empty one is what a crash between two lines of _start leaves.
+        if not (folder / _MARK).exists() and any(folder.iterdir()):
+            raise Failure(f"{folder} is no state directory of ours: remove it yourself, or set RLOOP_CLUSTER_DIR")
+        node.stop()
+        # Out of the way in one step, so that an interrupted removal leaves no half of a cluster.
+        folder.rename(Path(tempfile.mkdtemp(prefix=_removing(), dir=folder.parent)) / folder.name)
+    for doomed in _remains():
+        mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        if inside := [place for place in mounted if Path(place).is_relative_to(doomed)]:
+            raise Failure(f"not removing {doomed}: {inside[0]} is mounted there, not by this harness")
+        shutil.rmtree(doomed)
+
+
+def _remains() -> list[Path]:
+    folder = paths.state()
+    return [*([folder] if folder.exists() else []), *folder.parent.glob(f"{_removing()}*")]
+
+
+def _removing() -> str:
+    return f".{paths.state().name}-removing-"
 
 
 def _node_is_ready() -> bool:

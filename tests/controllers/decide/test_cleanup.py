@@ -83,7 +83,14 @@ def test_after_the_end_everything_is_closed() -> None:
     assert (closed.status.phase, closed.status.runs[0].phase) == ("Withdrawn", "Withdrawn")
     assert closed.status.verdict is not None
     assert closed.status.verdict.reason == "BudgetExhausted"
-    assert (decision.iterations[0].status.phase, decision.iterations[0].status.outcome) == ("Settled", "Neutral")
+    assert decision.iterations[0].status.sessions[0].phase == "Finished"
+
+
+def test_an_iteration_is_closed_once_its_experiments_are_stored_as_closed() -> None:
+    still_open = observed(OVER, experiment("demo-i0001-e1"), iteration(1))
+    assert after(cleanup.clean, still_open).iterations == ()
+    (closed,) = after(cleanup.clean, observed(OVER, experiment(phase="Withdrawn"), iteration(1))).iterations
+    assert (closed.status.phase, closed.status.outcome) == ("Settled", "Neutral")
 
 
 def test_the_baseline_is_closed_too() -> None:

@@ -78,9 +78,15 @@ def test_end_of_a_process(ended: Exit | None, finished: bool, attempt: int, phas
     ],
 )
 def test_outcome(own: list[Any], pivots: int, outcome: str | None) -> None:
-    seen = observed(running(status={"pivots": pivots}), baseline(), *own, iteration(1))
+    generation = pivots + (outcome == "Keep")
+    seen = observed(running(status={"pivots": pivots, "generation": generation}), baseline(), *own, iteration(1))
     found = iteration_after(decide_iteration.settle, seen).status
     assert (found.outcome, found.phase) == (outcome, "Settled" if outcome else "Open")
+
+
+def test_a_keep_counts_once_it_is_stored() -> None:
+    seen = observed(running(), baseline(), kept(), iteration(1))
+    assert iteration_after(decide_iteration.settle, seen).status.phase == "Open"
 
 
 def test_an_end_counts_once_it_is_stored() -> None:

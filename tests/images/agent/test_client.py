@@ -135,7 +135,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def client(server: Server, clock: Clock) -> Iterator[Client]:
-    one = Client(server.url, TOKEN, wait=clock.wait, clock=clock)
+    one = Client(server.url, lambda: TOKEN, wait=clock.wait, clock=clock)
     yield one
     one.close()
 
@@ -221,7 +221,7 @@ def test_a_gateway_that_stays_away_is_given_up_in_order(server: Server, client: 
 
 def test_a_process_that_is_told_to_end_waits_no_longer(server: Server) -> None:
     server.intercept = lambda _verb, _path: (503, b"")
-    client = Client(server.url, TOKEN, wait=lambda _seconds: True)
+    client = Client(server.url, lambda: TOKEN, wait=lambda _seconds: True)
     with pytest.raises(Unreachable, match="told to end"):
         client.context()
     client.close()

@@ -1,0 +1,70 @@
+"""What the README and the documents name exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md", "CHANGELOG.md", "examples/README.md")),
+        *(path for path in (ROOT / "docs").glob("*.md") if path.name not in ("design.md", "crd-reference.md")),
+    ]
+)
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def tracked_folders() -> set[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return {path.split("/")[0] for path in listed.splitlines() if "/" in path and not path.startswith(".")}
+
+
+def test_the_tree_names_every_folder_and_no_other() -> None:
+    tree = README.split("## The repository")[1].split("```")[1]
+    assert set(re.findall(r"^(\w+)/ ", tree, re.MULTILINE)) == tracked_folders()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_make_targets_that_are_named_exist(document: Path) -> None:
+    assert set(re.findall(r"(?:^|`)make ([a-z][a-z-]*)", document.read_text(), re.MULTILINE)) <= TARGETS
+
+
+def test_commands_that_are_shown_exist() -> None:
+    shown = subprocess.run(
+        [str(Path(sys.executable).with_name("rloop")), "--help"], check=True, capture_output=True, text=True
+    ).stdout
+    commands = set(re.findall(r"^  ([a-z]+)  ", shown.split("Commands:")[1], re.MULTILINE))
+    named: set[str] = set()
+    for document in DOCUMENTS:
+        # `rloop pivot` stands in the column of what is not built.
+        text = document.read_text().replace("verbs such as `rloop pivot`", "")
+        named |= set(re.findall(r"(?:^|`|bin/|&& )rloop ([a-z]+)", text, re.MULTILINE))
+    assert named
+    assert named <= commands
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", document.read_text())
+    missing = [one for one in targets if "://" not in one and not (document.parent / one).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_modules_that_are_named_exist(document: Path) -> None:
+    for name in re.findall(r"-m (benchmarks\.\w+)", document.read_text()):
+        assert (ROOT / f"{name.replace('.', '/')}.py").exists(), name
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 250
