@@ -42,7 +42,9 @@ async def run() -> None:
 
         application = app(gateway_of, KubeIdentity(api))
         # Pods listen on all their addresses: who may reach them is the business of NetworkPolicies.
-        config = uvicorn.Config(application, host="0.0.0.0", port=PORT, log_config=None, access_log=False, lifespan="off")  # noqa: S104
+        config = uvicorn.Config(
+            application, host="0.0.0.0", port=PORT, log_config=None, access_log=False, lifespan="off"
+        )
         server = uvicorn.Server(config)
         await asyncio.gather(server.serve(), health.serve(lambda: server.started))
 

@@ -118,7 +118,12 @@ class Kube:
         try:
             async with self._slots:
                 verb, url, sent, content, _ = await self._api.param_serialize(
-                    method, path, query_params=query or [], header_params=headers, body=body, auth_settings=["BearerToken"]
+                    method,
+                    path,
+                    query_params=query or [],
+                    header_params=headers,
+                    body=body,
+                    auth_settings=["BearerToken"],
                 )
                 answer = await self._api.call_api(verb, url, sent, content, _request_timeout=REQUEST_SECONDS)
                 data: bytes = await answer.read()
@@ -127,7 +132,7 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             told = f"the API server cannot be reached ({type(error).__name__}); we try again"
             raise KubeError(0, "Unreachable", told) from error
-        if answer.status >= 300:  # noqa: PLR2004 -- HTTP: above stands no success
+        if answer.status >= 300:
             raise _ours(answer.status, data, path)
         return data
 
@@ -141,9 +146,9 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
         document = {}
     reason = document.get("reason") or "Unknown"
     message = document.get("message") or text[:500]
-    if status == 404:  # noqa: PLR2004 -- HTTP
+    if status == 404:
         return NotFound(message or f"{path} is not there")
-    if status == 409:  # noqa: PLR2004 -- HTTP
+    if status == 409:
         return Conflict(message)
     return KubeError(status, reason, message)
 

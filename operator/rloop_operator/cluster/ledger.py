@@ -35,7 +35,9 @@ async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> No
         return
     if newest is not None:
         path = kube.core(namespace, "configmaps", newest["metadata"]["name"])
-        await api.patch(path, {"metadata": {"resourceVersion": newest["metadata"]["resourceVersion"]}, "immutable": True})
+        await api.patch(
+            path, {"metadata": {"resourceVersion": newest["metadata"]["resourceVersion"]}, "immutable": True}
+        )
     owner = await api.get(kube.objects(namespace, "researchloops", loop))
     await api.create(kube.core(namespace, "configmaps"), _chunk(loop, len(chunks), owner, key, text))
 

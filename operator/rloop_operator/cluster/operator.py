@@ -110,7 +110,9 @@ class Operator:
     async def _tell(self, namespace: str, event: Event) -> None:
         """A Kubernetes Event on the loop; its name makes a repeated one the same."""
         log.info("decided", reason=event.reason, object=event.object, message=event.message)
-        loop = next((name for ns, name in self._served if ns == namespace and _belongs(event.object, name)), event.object)
+        loop = next(
+            (name for ns, name in self._served if ns == namespace and _belongs(event.object, name)), event.object
+        )
         stored = await self._api.get(kube.objects(namespace, "researchloops", loop))
         moment = _now().strftime("%Y-%m-%dT%H:%M:%SZ")
         unique = sha256(f"{event.reason}/{event.object}/{event.message}".encode()).hexdigest()[:12]

@@ -17,7 +17,9 @@ from rloop.observed import Exit, WorkloadState
 
 Manifest = dict[str, Any]
 TAIL = 3072
-INFRASTRUCTURE = frozenset({"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"})
+INFRASTRUCTURE = frozenset(
+    {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
+)
 """Pod reasons that are nobody's fault in this loop."""
 
 

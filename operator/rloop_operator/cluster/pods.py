@@ -34,13 +34,17 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
         "RLOOP_POLICY": policy.name if policy else "",
         "RLOOP_POLICY_SEED": str(policy.seed if policy else 0),
     }
-    container = _container("agent", settings.agent_image, settings, env=env, mounts=[_mount("token", "/var/run/secrets/rloop")])
+    container = _container(
+        "agent", settings.agent_image, settings, env=env, mounts=[_mount("token", "/var/run/secrets/rloop")]
+    )
     spec = _pod_spec("rloop-agent", settings, [container], [_token_volume()])
     spec["activeDeadlineSeconds"] = workload.deadline_seconds
     return _manifest("Pod", loop, workload, owner) | {"spec": spec}
 
 
-def experiment(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings, digests: Manifest) -> Manifest:
+def experiment(
+    loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings, digests: Manifest
+) -> Manifest:
     """The Job of one attempt at a run: our init container lays the task out, our sidecar relays progress."""
     template = loop.spec.experiment
     place = f"experiments/{workload.owner}/r{workload.run}"
@@ -59,18 +63,23 @@ def experiment(loop: ResearchLoop, workload: Workload, owner: Manifest, settings
         _mount("workspace", "/rloop/artifacts", sub_path=f"{place}/artifacts"),
         _mount("workspace", "/rloop/checkpoints", sub_path=f"{place}/checkpoints"),
     ]
-    main = _container("experiment", template.image or "", settings, env=env, mounts=[_mount("task", "/task"), *workspace])
+    main = _container(
+        "experiment", template.image or "", settings, env=env, mounts=[_mount("task", "/task"), *workspace]
+    )
     main |= {"command": template.command, "workingDir": "/task", "resources": _resources(template)}
     main["imagePullPolicy"] = settings.pull_policy
     unpack = {
         "archives": [
-            {"path": f"/rloop/files/{index}/files.tar.gz", "sha256": digest} for index, digest in enumerate(digests.values())
+            {"path": f"/rloop/files/{index}/files.tar.gz", "sha256": digest}
+            for index, digest in enumerate(digests.values())
         ],
         "target": "/task",
         "empty": ["/rloop/artifacts"],
     }
     files = [_mount(f"files-{index}", f"/rloop/files/{index}", read_only=True) for index in range(len(digests))]
-    init = _ours("unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, [_mount("task", "/task"), *files, *workspace[:1]])
+    init = _ours(
+        "unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, [_mount("task", "/task"), *files, *workspace[:1]]
+    )
     relay_env = {
         "RLOOP_GATEWAY": settings.gateway_url,
         "RLOOP_TOKEN_FILE": "/var/run/secrets/rloop/token",
@@ -79,7 +88,9 @@ def experiment(loop: ResearchLoop, workload: Workload, owner: Manifest, settings
         "RLOOP_RUN": str(workload.run),
         "RLOOP_ATTEMPT": str(workload.number),
     }
-    relay = _ours("relay", settings, relay_env, [workspace[0] | {"readOnly": True}, _mount("token", "/var/run/secrets/rloop")])
+    relay = _ours(
+        "relay", settings, relay_env, [workspace[0] | {"readOnly": True}, _mount("token", "/var/run/secrets/rloop")]
+    )
     relay["restartPolicy"] = "Always"
     volumes = [_token_volume(), {"name": "task", "emptyDir": {}}, _workspace(loop)]
     volumes += [{"name": f"files-{index}", "configMap": {"name": name}} for index, name in enumerate(digests)]
@@ -99,7 +110,9 @@ def verifier(
 ) -> Manifest:
     """The Pod of one scoring: a copy of the artifact, the sealed code, no token, and its verdict as termination message."""
     evaluation = loop.spec.evaluation
-    held_out = evaluation.final_held_out if workload.kind == "final" and evaluation.final_held_out else evaluation.held_out
+    held_out = (
+        evaluation.final_held_out if workload.kind == "final" and evaluation.final_held_out else evaluation.held_out
+    )
     job = VerifierJob(
         command=evaluation.command,
         code="/rloop/code",
@@ -122,7 +135,10 @@ def verifier(
         mounts.append(_mount("held-out", "/rloop/held-out", read_only=True))
         volumes.append({"name": "held-out"} | _held_out(held_out.model_dump(by_alias=True, exclude_none=True)))
     main = _container("verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts)
-    main |= {"terminationMessagePath": TERMINATION, "resources": _or_small(evaluation.resources.model_dump(exclude_defaults=True))}
+    main |= {
+        "terminationMessagePath": TERMINATION,
+        "resources": _or_small(evaluation.resources.model_dump(exclude_defaults=True)),
+    }
     unpack = {
         "archives": [{"path": "/rloop/archive/files.tar.gz", "sha256": code_sha256}],
         "target": "/rloop/code",
@@ -195,9 +211,7 @@ def _pod_spec(account: str, settings: Settings, containers: list[Manifest], volu
     }
 
 
-def _container(
-    name: str, image: str, settings: Settings, *, env: dict[str, str], mounts: list[Manifest]
-) -> Manifest:
+def _container(name: str, image: str, settings: Settings, *, env: dict[str, str], mounts: list[Manifest]) -> Manifest:
     variables = {"HOME": "/tmp", "TMPDIR": "/tmp", "USER": "rloop"} | env  # noqa: S108 -- an emptyDir of the pod's own
     return {
         "name": name,

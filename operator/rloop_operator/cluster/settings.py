@@ -46,5 +46,7 @@ def _need(name: str) -> str:
     if not value:
         raise RloopError(f"the environment variable {name} is not set; the Helm chart sets it")
     if "$(" in value:
-        raise RloopError(f"{name} is {value}: the kubelet did not know the Service yet; the next start of this pod will")
+        raise RloopError(
+            f"{name} is {value}: the kubelet did not know the Service yet; the next start of this pod will"
+        )
     return value

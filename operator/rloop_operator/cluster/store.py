@@ -83,7 +83,9 @@ class KubeStore(Store):
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         name = loop.metadata.name
         task = await self._sealed(loop, f"{name}-task", "spec.task", loop.spec.task.config_map)
-        code = await self._sealed(loop, f"{name}-evaluation", "spec.evaluation.code", loop.spec.evaluation.code.config_map)
+        code = await self._sealed(
+            loop, f"{name}-evaluation", "spec.evaluation.code", loop.spec.evaluation.code.config_map
+        )
         return SealedTask(task=files_digest(task), evaluation=files_digest(code))
 
     async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
@@ -208,5 +210,3 @@ def _model(kind: type[Object], document: dict[str, Any]) -> Object:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise Corrupt(f"{kind.__name__} {document['metadata']['name']}: {where}: {first['msg']}") from error
-
-

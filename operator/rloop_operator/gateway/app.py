@@ -182,7 +182,9 @@ def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _endpoint(verb: Verb, gateway_of: Callable[[Caller], Gateway], identity: Identity) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    verb: Verb, gateway_of: Callable[[Caller], Gateway], identity: Identity
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         caller = await identity.caller(token) if scheme.lower() == "bearer" else None
