@@ -74,6 +74,11 @@ def verification(experiment_name: str, run: int, number: int) -> str:
     return f"{experiment_name}-r{run}-v{number}"
 
 
+def uid_of_seed(seed: int, loop: str) -> str:
+    """The uid of a campaign whose user fixed its seeds: each run's seed is derived from it."""
+    return sha256(f"rloop/{seed}/{loop}".encode()).hexdigest()[:32]
+
+
 def seed(uid: str, *parts: str | int) -> int:
     """A 31-bit seed that depends on the loop's uid, which no agent sees, and on what it is for."""
     text = "/".join([uid, *map(str, parts)])

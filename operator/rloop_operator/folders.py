@@ -7,8 +7,6 @@ runs; what a folder must be to be sealed is `rloop_operator.task_files`' busines
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.api.workload import HeldOut
 from rloop.errors import BadInput, InputProblem
+from rloop_operator import commands
 from rloop_operator.ports import Files
 from rloop_operator.task_files import read_folder
 from rloop_operator.yaml_file import parse, parse_mapping
@@ -44,9 +43,9 @@ def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
         found += _editable(spec.boundaries.editable, task)
         found += _space(loop, task)
         search = next((one.value for one in spec.experiment.env if one.name == "PATH"), None)
-        found += _program(spec.experiment.command[0], task, "spec.experiment.command[0]", search)
+        found += commands.problems(spec.experiment.command, task, "spec.experiment.command", search)
     if code is not None:
-        found += _program(spec.evaluation.command[0], code, "spec.evaluation.command[0]", None)
+        found += commands.problems(spec.evaluation.command, code, "spec.evaluation.command", None)
     return found
 
 
@@ -165,30 +164,3 @@ def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem
     except ValueError as error:
         found.append(InputProblem(space.file, str(error)))
     return found
-
-
-def _program(program: str, files: Files, field: str, search: str | None) -> list[InputProblem]:
-    """Whether the command's program can be started in a copy of the folder."""
-    if not program.strip():
-        return [InputProblem(field, "is empty; the first word of a command is the program")]
-    if program.startswith("/"):
-        if os.access(program, os.X_OK) and Path(program).is_file():
-            return []
-        return [InputProblem(field, f'there is no executable program "{program}" on this machine')]
-    if "/" in program:
-        name = os.path.normpath(program)
-        if name not in files:
-            return [InputProblem(field, f'"{name}" is not in the folder in which the command runs')]
-        if not files[name].executable:
-            return [InputProblem(field, f'"{name}" is not executable: chmod +x, or start it with its interpreter')]
-        return []
-    # The folder of our own Python comes last, as it does for the runs themselves.
-    place = os.environ.get("PATH", os.defpath) if search is None else search
-    if shutil.which(program, path=os.pathsep.join([place, str(Path(sys.executable).parent)])):
-        return []
-    if program in files:
-        return [InputProblem(field, f'"{program}" is no program in PATH; for the file beside it write "./{program}"')]
-    remedy = "install it, or give a path in the folder such as ./run.sh"
-    if " " in program:
-        remedy = f"write each word as its own item: {program.split()}"
-    return [InputProblem(field, f'there is no program "{program}" in PATH; {remedy}')]

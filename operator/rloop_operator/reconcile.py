@@ -46,6 +46,8 @@ class Pass:
     observed: Observed
     changed: bool
     """Something was written or done: a further pass may find more to do. A stop is none: its exit will be an event."""
+    conflict: bool = False
+    """Somebody wrote first: the decision was not carried out to its end."""
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
@@ -58,7 +60,7 @@ async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = No
         await _write(shell, observed, decision)
     except Conflict as conflict:
         log.info("conflict", loop=loop, detail=str(conflict))
-        return Pass(observed, changed=True)
+        return Pass(observed, changed=True, conflict=True)
     for event in decision.events:
         await shell.tell(event)
     acted = any(not isinstance(action, Stop) for action in decision.actions)

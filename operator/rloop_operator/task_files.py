@@ -96,8 +96,8 @@ class _Reader:
                     self._problem(
                         f'"{self.folder}" is larger than {self.max_bytes // 2**20} MiB or'
                         f" {MAX_FOLDER_FILES} files, and every run gets its own copy;"
-                        " take data, environments and old runs out of it, and mount"
-                        " large data with experiment.volumes"
+                        " take environments and old runs out of it, leave large data"
+                        " where it is, and name its absolute path in experiment.env"
                     )
                     return
                 content = path.read_bytes()

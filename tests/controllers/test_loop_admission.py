@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
-from rloop.admit.loop import Shell, advice, changed_frozen_fields, unsupported
+from rloop.admit.advice import RUNS_OF_A_CONCLUSION, RUNS_OF_A_KEEP, advice
+from rloop.admit.loop import Shell, changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
+from rloop.decide.acceptance import procedure
+from rloop.decide.conclusion import FINAL_RUNS
 
 GOOD: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "manifests/good.yaml").read_text())
 
@@ -84,6 +87,30 @@ def test_a_laptop_warns_of_what_it_does_not_share_out() -> None:
     warned = [problem.field for problem in advice(loop(budget={"gpuSeconds": 5}), "local")]
     assert warned == ["spec.budget.gpuSeconds", "spec.experiment.resources"]
     assert advice(loop(), "cluster") == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "acceptance", "target", "words"),
+    [
+        (4, "Standard", "0.05", "do not even measure the baseline, which takes 5"),
+        (14, "Standard", "0.05", "too few to keep anything: it takes 20"),
+        (19, "Standard", "0.05", "too few to confirm the target: it takes 20"),
+        (20, "Standard", "0.05", ""),
+        (15, "Standard", None, ""),
+        (10, "Economy", None, ""),
+        (6, "Provisional", "0.05", ""),
+    ],
+)
+def test_a_budget_that_is_too_small_is_warned_of(runs: int, acceptance: str, target: str | None, words: str) -> None:
+    tight = loop(budget={"runs": runs}, evaluation={"acceptance": acceptance}, objective={"target": target})
+    told = [problem.message for problem in advice(tight, "cluster")]
+    assert told == [] if not words else words in told[0]
+
+
+def test_what_is_told_of_runs_is_what_the_decisions_take() -> None:
+    for acceptance, runs in RUNS_OF_A_KEEP.items():
+        assert runs == 1 + procedure(acceptance, 0.01).post_screen_runs  # type: ignore[arg-type]
+    assert RUNS_OF_A_CONCLUSION == FINAL_RUNS
 
 
 def test_a_moved_goalpost_is_named() -> None:

@@ -61,7 +61,7 @@ def test_refused(document: dict[str, Any], named: str) -> None:
 
 
 def test_what_is_written_is_read_again_and_the_rest_stays() -> None:
-    point = {"net": "rnn", "rate": 0.5, "cells": 4}
+    point: dict[str, Any] = {"net": "rnn", "rate": 0.5, "cells": 4}
     document = SPACE.write({"epochs": 3, "model": {"bias": True}}, point)
     assert SPACE.read(document) == point
     assert (document["epochs"], document["model"]["bias"]) == (3, True)

@@ -61,10 +61,8 @@ def test_the_gradient_is_that_of_the_payoff(kuhn_task: Modules, seed: int) -> No
     exact = kuhn_task["kuhn"].payoff_gradient(in_order(kuhn_task, mine), in_order(kuhn_task, theirs))
     for number, name in enumerate(kuhn_task["kuhn"].INFORMATION_SETS):
         high, low = mine | {name: 1.0}, mine | {name: 0.0}
-        if number < 6:
-            slope = value(high, theirs) - value(low, theirs)
-        else:
-            slope = value(theirs, low) - value(theirs, high)
+        sides = [(high, theirs), (low, theirs)] if number < 6 else [(theirs, low), (theirs, high)]
+        slope = value(*sides[0]) - value(*sides[1])
         assert exact[number] == pytest.approx(slope, abs=1e-12), name
 
 

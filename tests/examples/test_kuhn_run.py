@@ -106,9 +106,7 @@ def test_the_scorer_gives_the_uniform_policy_eleven_twelfths(kuhn_runner: Runner
         (UNIFORM | {"J": {"pass": 0.5, "bet": 0.50001}}, "sum to 1"),
     ],
 )
-def test_the_scorer_refuses_what_is_no_policy(
-    kuhn_runner: Runner, tmp_path: Path, policy: object, words: str
-) -> None:
+def test_the_scorer_refuses_what_is_no_policy(kuhn_runner: Runner, tmp_path: Path, policy: object, words: str) -> None:
     if policy is not None:
         text = policy if isinstance(policy, str) else json.dumps(policy)
         (tmp_path / "policy.json").write_text(text)

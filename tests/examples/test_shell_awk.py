@@ -82,12 +82,8 @@ def test_a_bad_recipe_is_one_clear_sentence(shell_runner: Runner, recipe: object
     assert list(run.artifacts.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "text", [None, "", "nan\n", "inf\n", "1e400\n", "1 2\n", "9999999\n", "0\n" * 7, "x" * 2000]
-)
-def test_the_scorer_refuses_what_are_no_coefficients(
-    shell_runner: Runner, tmp_path: Path, text: str | None
-) -> None:
+@pytest.mark.parametrize("text", [None, "", "nan\n", "inf\n", "1e400\n", "1 2\n", "9999999\n", "0\n" * 7, "x" * 2000])
+def test_the_scorer_refuses_what_are_no_coefficients(shell_runner: Runner, tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / "coefficients.txt").write_text(text)
     verdict = shell_runner.score(SCORE, tmp_path)

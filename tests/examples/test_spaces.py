@@ -28,9 +28,7 @@ def start(example: str) -> dict[str, Any]:
 def test_the_recipe_is_what_the_defaults_say(example: str) -> None:
     dimensions = space(example)["dimensions"]
     frame = {d["name"]: d["default"] for d in dimensions if d.get("structural")}
-    exist = [
-        d for d in dimensions if all(frame[name] in allowed for name, allowed in d.get("when", {}).items())
-    ]
+    exist = [d for d in dimensions if all(frame[name] in allowed for name, allowed in d.get("when", {}).items())]
     assert start(example) == {d["key"]: d["default"] for d in exist}
 
 

@@ -13,6 +13,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput
 from rloop_operator.generate import generate
 from rloop_operator.manifest import check_folders, load
+from rloop_operator.notes import folder_notes
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/01-kuhn-selfplay"
@@ -111,6 +112,33 @@ def campaign(folder: Path, **spec: Any) -> tuple[ResearchLoop, Path]:
 
 def told(loop: ResearchLoop, base: Path) -> list[str]:
     return [str(problem) for problem in check_folders(loop, base)]
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["python3", "tran.py"], 'command[1]: there is no "tran.py" in the folder'),
+        (["sh", "/no/such.sh"], "on this machine"),
+        (["python3", "train.py", "out.py"], ""),  # may be written
+        (["python3", "-m", "train"], ""),
+        (["python3", "./train.py"], ""),
+    ],
+)
+def test_a_script_that_is_not_there_is_told(tmp_path: Path, command: list[str], words: str) -> None:
+    loop, base = campaign(tmp_path, experiment={"command": command})
+    found = told(loop, base)
+    assert found == [] if not words else words in found[0]
+
+
+def test_what_is_probably_not_meant_is_a_note(tmp_path: Path) -> None:
+    loop, base = campaign(
+        tmp_path, boundaries={"editable": ["recipe.json", "x/*"]}, experiment={"command": ["env", "python3", "tran.py"]}
+    )
+    assert told(loop, base) == []
+    assert [problem.field for problem in folder_notes(loop, base)] == [
+        "spec.boundaries.editable[1]",
+        "spec.experiment.command[2]",
+    ]
 
 
 def test_names_with_spaces_and_unicode_are_fine(tmp_path: Path) -> None:

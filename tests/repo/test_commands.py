@@ -33,11 +33,7 @@ def test_every_target_is_listed_by_help_and_never_taken_for_a_file() -> None:
 @pytest.mark.parametrize("document", ["README.md", "docs/contributing.md"])
 def test_a_document_names_only_targets_that_exist(document: str) -> None:
     path = ROOT / document
-    named = (
-        re.findall(r"(?:^|[`$] ?)make ([a-z][a-z-]*)", path.read_text(), re.MULTILINE)
-        if path.exists()
-        else []
-    )
+    named = re.findall(r"(?:^|[`$] ?)make ([a-z][a-z-]*)", path.read_text(), re.MULTILINE) if path.exists() else []
     assert set(named) <= TARGETS
 
 

@@ -71,18 +71,13 @@ def test_every_file_says_what_it_is_for() -> None:
 
 
 def test_files_stay_short() -> None:
-    sizes = {
-        p: len(p.read_text().splitlines())
-        for p in under("controllers/", "operator/", "images/", "benchmarks/")
-    }
+    sizes = {p: len(p.read_text().splitlines()) for p in under("controllers/", "operator/", "images/", "benchmarks/")}
     assert {p.relative_to(ROOT).as_posix(): n for p, n in sizes.items() if n >= MAX_LINES} == {}
 
 
 # Written in pieces, or this file would find itself.
 MACHINE_PATH = re.compile(r"(?<![\w.$}{~-])/(?:" + "|".join(["wo" + "rk", "ro" + "ot", "ho" + "me"]) + r")/")
-INDEX_HOST = re.compile(
-    "|".join([r"py" + r"pi\.org", r"python" + r"hosted\.org", r"--(?:extra-)?index-" + "url"])
-)
+INDEX_HOST = re.compile("|".join([r"py" + r"pi\.org", r"python" + r"hosted\.org", r"--(?:extra-)?index-" + "url"]))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from rloop.api.common import Resources
 from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop, ResearchLoopSpec
 from rloop.errors import InputProblem
 
@@ -86,7 +85,11 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
             "not yet: use job: {}; its command may start torchrun --standalone",
         ),
         (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
-        (experiment.volumes, "experiment.volumes", "not yet: keep the data in the task"),
+        (
+            experiment.volumes,
+            "experiment.volumes",
+            "not yet: keep small data in the task, and name the absolute path of large data in experiment.env",
+        ),
         (agent.llm is not None, "agent.llm", instead),
         (agent.image is not None, "agent.image", instead),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
@@ -99,6 +102,11 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
             agent.references is not None,
             "agent.references",
             "not yet: a policy reads no papers; leave the field out",
+        ),
+        (
+            spec.stall.on_attention != "Continue",
+            "stall.onAttention",
+            "Suspend is not built yet: use Continue, and set suspend: true yourself",
         ),
         (
             spec.history_limit is not None,
@@ -120,32 +128,6 @@ def _never_spent(spec: ResearchLoopSpec) -> Found:
         for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
             if limit is not None:
                 yield f"spec.budget.{name}", "only an agent with an llm spends it: use runs or activeSeconds"
-
-
-def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
-    """What is accepted and probably not what the user means; shown as a warning, refused by nobody."""
-    spec = loop.spec
-    found: list[InputProblem] = []
-    if spec.objective.target is None and not spec.budget.model_fields_set:
-        message = "neither a target nor a budget: the campaign never ends by itself; set runs or activeSeconds"
-        found.append(InputProblem("spec.budget", message))
-    if shell == "cluster":
-        return found
-    if spec.budget.gpu_seconds is not None:
-        message = "the local shell does not measure GPU time: set activeSeconds as well"
-        found.append(InputProblem("spec.budget.gpuSeconds", message))
-    for name, part in (("experiment", spec.experiment), ("evaluation", spec.evaluation)):
-        if _asks_for_gpu(part.resources):
-            message = f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
-            found.append(InputProblem(f"spec.{name}.resources", message))
-        if part.image is not None:
-            message = "the local shell uses the programs of this machine, not the image"
-            found.append(InputProblem(f"spec.{name}.image", message))
-    return found
-
-
-def _asks_for_gpu(resources: Resources) -> bool:
-    return any("gpu" in name for name in {**resources.requests, **resources.limits})
 
 
 def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputProblem]:

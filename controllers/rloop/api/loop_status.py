@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, Sha256, Text, Time, Word
+from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, Sha256, Time, Word
 
 LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Complete", "Failed"]
 RECENT_LIMIT = 20
@@ -176,8 +176,8 @@ class ResearchLoopStatus(Model):
     pivots: Count = 0
     directional_inputs: Count = 0
     """How often the director's words were changed."""
-    direction_seen: Text = ""
-    """The director's words as last handed to a session."""
+    direction_sha256: Sha256 | None = None
+    """Of the director's words as last seen: a change of them is a directional input."""
     baseline: Baseline | None = None
     best: Best | None = None
     final: Final | None = None

@@ -15,8 +15,9 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from rloop.api.common import LOOP_NAME_MAX
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wording import sentence
+from rloop.api.wording import sentence, shown
 from rloop.errors import InputProblem
 
 Place = tuple[str | int, ...]
@@ -47,6 +48,10 @@ def _problem(detail: ErrorDetails, document: object, model: type[BaseModel]) -> 
             text = f"must be a mapping; its fields are {', '.join(_fields(wanted))}"
         case _ if len(place) > 1 and place[-1] in UNION_BRANCHES and _is_plain(_value_at(document, place[:-1])):
             place, text = place[:-1], "must be a plain value: text, a number, true or false"
+        case "string_pattern_mismatch" | "string_too_long" if place == ("metadata", "name"):
+            # Stricter than the model's type, which is any Kubernetes object's: our own name is part of others.
+            words = f"must be a DNS label of at most {LOOP_NAME_MAX} characters"
+            text = f"{words} (a-z, 0-9 and -, a letter or digit at both ends); found {shown(detail['input'])}"
         case _:
             text = sentence(detail, is_command=bool(place) and place[-1] == "command")
     return InputProblem(spelled(place), text)

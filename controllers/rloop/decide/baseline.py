@@ -18,6 +18,7 @@ from rloop.decide import runs
 from rloop.decide.acceptance import interval, is_deterministic
 from rloop.decide.draft import Draft
 from rloop.decide.plateau import fail
+from rloop.digits import number
 
 
 def measure(draft: Draft) -> None:
@@ -81,8 +82,7 @@ def _why(experiment: ResearchExperiment) -> str:
     told = f"run {run.number}: {run.reason}"
     if run.verifications:
         last = run.verifications[-1]
-        failed = [f"{check.name}: {check.detail}" for check in last.checks if not check.passed]
-        return f"{told}. {'; '.join(failed) or last.message}"
+        return f"{told}. {runs.failed_checks(last) or last.message}"
     if run.attempts:
         last_attempt = run.attempts[-1]
         return f"{told}, exit code {last_attempt.exit_code}. Its last words: {last_attempt.log_tail[-600:].strip()}"
@@ -102,9 +102,9 @@ def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
         baseline=Baseline(experiment=name, value=value, stddev=spread, n=len(found), deterministic=deterministic),
         best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=draft.now),
     )
-    noise = "the task is deterministic" if deterministic else f"noise between runs {spread:.4g}"
+    noise = "the task is deterministic" if deterministic else f"noise between runs {number(spread)}"
     draft.tell(
         "BaselineMeasured",
-        f"{draft.spec.objective.metric} {value:.6g} over {len(found)} runs; {noise}",
+        f"{draft.spec.objective.metric} {number(value)} over {len(found)} runs; {noise}",
         about=name,
     )

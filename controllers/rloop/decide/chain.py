@@ -46,8 +46,8 @@ WHILE_RUNNING: tuple[Step, ...] = (
     conclusion.conclude,  # is the target met, by fresh runs?
     budget.account,  # what was spent and reserved; is anything left?
     schedule.schedule,  # which queued runs start now
-    iteration.open_next,  # does the agent's next session start?
     budget.end,  # nothing runs and nothing can: the campaign is complete
+    iteration.open_next,  # does the agent's next session start?
 )
 LAST: tuple[Step, ...] = (
     cleanup.clean,  # workloads that no record wants

@@ -6,6 +6,8 @@ Stalled have kstatus' meaning, so GitOps tools show Healthy for a running and a 
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from rloop import standing
 from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
@@ -152,7 +154,8 @@ def _direction(draft: Draft) -> None:
         if current is None or current.name != newest.name:
             current = CurrentDirection(name=newest.name, title=newest.title, frame=newest.frame)
             draft.write(current_direction=current)
-    if draft.spec.direction != draft.status.direction_seen:
-        changed = bool(draft.status.direction_seen)
+    words = sha256(draft.spec.direction.encode()).hexdigest()
+    if words != draft.status.direction_sha256:
+        changed = draft.status.direction_sha256 is not None
         inputs = draft.status.directional_inputs + changed
-        draft.write(direction_seen=draft.spec.direction, directional_inputs=inputs)
+        draft.write(direction_sha256=words, directional_inputs=inputs)

@@ -31,6 +31,7 @@ from rloop.decide.acceptance import (
 )
 from rloop.decide.draft import Draft
 from rloop.decide.plateau import withdraw_experiment
+from rloop.digits import number
 from rloop.standing import kept_number
 
 PHASE_OF_REASON = {
@@ -127,7 +128,9 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
                 at=draft.now,
             )
             draft.write_experiment(name, phase=phase, verdict=verdict)
-            draft.tell(phase, f"{name}: {reason}, gain {reject.gain:.4g} over {incumbent.metadata.name}", about=name)
+            draft.tell(
+                phase, f"{name}: {reason}, gain {number(reject.gain)} over {incumbent.metadata.name}", about=name
+            )
         case SeedIgnored():
             told = "its runs are identical whatever the seed, while the incumbent's are not: it must use RLOOP_SEED"
             verdict = Verdict(reason="SeedIgnored", message=told, compared_with=incumbent.metadata.name, at=draft.now)
@@ -183,9 +186,8 @@ def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExper
         at=draft.now,
     )
     draft.write_experiment(name, phase="Accepted", verdict=verdict)
-    told = (
-        f"{name}: {draft.spec.objective.metric} {keep.value:.6g}, gain {keep.gain:.4g} over {incumbent.metadata.name}"
-    )
+    value, gain = number(keep.value), number(keep.gain)
+    told = f"{name}: {draft.spec.objective.metric} {value}, gain {gain} over {incumbent.metadata.name}"
     draft.tell("BestUpdated", told, about=name)
 
 
@@ -234,8 +236,7 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
     message = f"run {broken.number}"
     if broken.verifications:
         last = broken.verifications[-1]
-        failed = [f"{check.name}: {check.detail}" for check in last.checks if not check.passed]
-        message = f"{message}: {'; '.join(failed) or last.message}"
+        message = f"{message}: {runs.failed_checks(last) or last.message}"
     ended = [
         run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
         for run in experiment.status.runs

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rloop import names
-from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind
+from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind, Verification
 from rloop.api.loop_status import SealedTask
 
 LIVE = frozenset({"Running", "Verifying"})
@@ -75,6 +75,15 @@ def counted_failures(attempts: Iterable[Attempt]) -> int:
 def started(experiment: ResearchExperiment) -> bool:
     """Whether any run ever had an attempt."""
     return any(run.attempts for run in experiment.status.runs)
+
+
+def failed_checks(scoring: Verification) -> str:
+    """`check "schema" failed: 3 columns; check "range" failed`; empty where all passed."""
+    return "; ".join(
+        f'check "{check.name}" failed' + (f": {check.detail}" if check.detail.strip() else "")
+        for check in scoring.checks
+        if not check.passed
+    )
 
 
 def hashes(sealed: SealedTask | None) -> str:

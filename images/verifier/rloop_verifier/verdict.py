@@ -14,7 +14,11 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
+from rloop.api.problems import problems
 from rloop.api.wire import VERDICT_BYTES, Verdict
+from rloop.api.wording import shown
+
+FORM = 'write {"metrics": {"<metric>": 0.5}}, with the name in objective.metric for <metric>'
 
 
 class NoVerdict(Exception):
@@ -29,24 +33,32 @@ def read_verdict(path: Path) -> Verdict:
     """The verdict. Raises NoVerdict with the reason VerdictMissing or VerdictMalformed."""
     content = _content(path)
     if len(content) > VERDICT_BYTES:
-        raise NoVerdict("VerdictMalformed", f"the verdict is larger than {VERDICT_BYTES} bytes")
+        message = f"the verdict is larger than {VERDICT_BYTES} bytes: leave out what is neither metric nor check"
+        raise NoVerdict("VerdictMalformed", message)
     try:
         document = json.loads(content.decode(), parse_constant=_no_number)
     except UnicodeDecodeError as error:
-        raise NoVerdict("VerdictMalformed", f"the verdict is no UTF-8 text: {error.reason}") from error
-    except (ValueError, RecursionError) as error:
-        raise NoVerdict("VerdictMalformed", f"the verdict is no JSON: {error}") from error
+        raise NoVerdict("VerdictMalformed", f"the verdict is no UTF-8 text: {error.reason}; {FORM}") from error
+    except json.JSONDecodeError as error:
+        raise NoVerdict("VerdictMalformed", _no_json(error)) from error
+    except RecursionError as error:
+        raise NoVerdict("VerdictMalformed", f"the verdict is no JSON (nested too deep); {FORM}") from error
+    except NoVerdict:
+        raise
+    except ValueError as error:  # what Python refuses to read: a whole number of thousands of digits
+        raise NoVerdict("VerdictMalformed", "the verdict holds a number with too many digits") from error
     try:
         verdict = Verdict.model_validate(document)
     except (ValidationError, OverflowError) as error:
-        raise NoVerdict("VerdictMalformed", _sentence(error)) from error
+        raise NoVerdict("VerdictMalformed", _sentence(error, document)) from error
     if not verdict.metrics and all(check.passed for check in verdict.checks):
-        raise NoVerdict("VerdictMalformed", "metrics: empty, though no check failed")
+        raise NoVerdict("VerdictMalformed", f"metrics: empty, though no check failed; {FORM}")
     return verdict
 
 
 def _no_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON number; a metric must be a finite number")
+    message = f"{constant} is no JSON number: a metric must be finite; let a check fail where nothing can be measured"
+    raise NoVerdict("VerdictMalformed", message)
 
 
 def _content(path: Path) -> bytes:
@@ -59,17 +71,30 @@ def _content(path: Path) -> bytes:
         raise NoVerdict("VerdictMalformed", f"the verdict cannot be read: {error.strerror}") from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NoVerdict("VerdictMalformed", "the verdict is no regular file")
+            raise NoVerdict("VerdictMalformed", "$RLOOP_VERDICT is no regular file; write a file there")
         # A regular file of this size is read at once.
         return os.read(descriptor, VERDICT_BYTES + 1)
     finally:
         os.close(descriptor)
 
 
-def _sentence(error: ValidationError | OverflowError) -> str:
+def _no_json(error: json.JSONDecodeError) -> str:
+    if not error.doc.strip():
+        return f"the verdict is empty; {FORM}"
+    where = f"line {error.lineno}, column {error.colno}"
+    return f"the verdict is no JSON ({where}: {error.msg[:1].lower()}{error.msg[1:]}); {FORM}"
+
+
+def _sentence(error: ValidationError | OverflowError, document: object) -> str:
     if isinstance(error, OverflowError):
-        return f"a number in the verdict is too large: {error}"
-    first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(map(str, first["loc"])) or "the verdict"
-    others = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {first['msg']}{others}"
+        return "the verdict holds a number that is too large"
+    if not isinstance(document, dict):
+        return f"the verdict must be a mapping, not {shown(document)}; {FORM}"
+    first, *others = problems(error, document, Verdict)
+    more = f" (and {len(others)} more)" if others else ""
+    text, cause = str(first), error.errors()[0]
+    if cause["type"] in ("float_type", "finite_number"):
+        quoted = ": write it without quotes" if isinstance(cause["input"], str) else ""
+        text = f"{first.field}: must be a finite number, not {shown(cause['input'])}{quoted}"
+    form = "" if first.field.startswith(("checks", "metrics.")) else f"; {FORM}"
+    return f"{text}{form}{more}"

@@ -41,6 +41,8 @@ def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
     found += _where(snapshot, narrow=narrow)
     found.append(Row("experiments", facts.counts(snapshot)))
     found.append(Row("budget", spent(loop.spec.budget, loop.status.budget.used, snapshot.active_seconds)))
+    if facts.condition(loop, "Suspended") is not None:
+        found.append(Row("suspended", words.SUSPENDED, "yellow"))
     if not standing.finished(loop):
         found.append(Row("now", _now(snapshot)))
     return found
@@ -107,16 +109,22 @@ def _values(snapshot: Snapshot) -> list[Row]:
     found = []
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        noise = "deterministic" if baseline.deterministic else f"noise between runs {baseline.stddev:.2g}"
-        value = words.number(baseline.value, baseline.stddev)
-        found.append(Row("baseline", f"{value} ({noise}, {words.counted(baseline.n, 'run')})"))
+        value = words.number(baseline.value)
+        found.append(Row("baseline", f"{value} ({words.noise(baseline)}, {words.counted(baseline.n, 'run')})"))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         told = words.interval(best.value, best.low, best.high)
-        won = words.gain(best.gain, baseline.value, (best.high - best.low) / 2)
+        won = words.gain(best.gain, baseline.value)
         unconfirmed = ", unconfirmed" if best.unconfirmed else ""
-        found.append(Row("best", f"{told}  gain {won}  {snapshot.short(best.experiment)}{unconfirmed}", "bold green"))
+        found.append(
+            Row(
+                "best",
+                f"{told}  gain {won} over the baseline  {snapshot.short(best.experiment)}{unconfirmed}",
+                "bold green",
+            )
+        )
     elif best is not None:
-        found.append(Row("best", "the baseline: nothing was kept yet"))
+        yet = "" if standing.finished(snapshot.loop) else " yet"
+        found.append(Row("best", f"the baseline: nothing was kept{yet}"))
     if final is not None:
         told = words.interval(final.value, final.low, final.high)
         met = "target confirmed" if final.met else "target missed"
@@ -127,11 +135,12 @@ def _values(snapshot: Snapshot) -> list[Row]:
 def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
     status, stall = snapshot.loop.status, snapshot.loop.spec.stall
     found = []
-    direction = status.current_direction
+    direction = facts.best_direction(snapshot) if standing.finished(snapshot.loop) else status.current_direction
     if direction is not None:
         changed = words.frame(direction.frame, snapshot.base_frame)
         told = changed or words.line(direction.title, 60 if narrow else 160)
-        found.append(Row("direction", f"{snapshot.short(direction.name)}  {told}"))
+        whose = " (the best's)" if standing.finished(snapshot.loop) else ""
+        found.append(Row("direction", f"{snapshot.short(direction.name)}{whose}  {told}"))
     found.append(
         Row(
             "iteration",

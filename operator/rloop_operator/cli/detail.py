@@ -87,8 +87,8 @@ def _run(run: Run) -> tuple[str, ...]:
         run.kind,
         f"{run.phase}{tries}",
         str(run.seed),
-        f"{run.value:.6g}" if run.value is not None else words.DASH,
-        f"{run.claimed:.6g}" if run.claimed is not None else words.DASH,
+        words.number(run.value) if run.value is not None else words.DASH,
+        words.number(run.claimed) if run.claimed is not None else words.DASH,
         f"{seconds:.1f}" if seconds else words.DASH,
         run.reason or "",
     )

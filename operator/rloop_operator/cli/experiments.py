@@ -15,7 +15,7 @@ from rloop_operator.cli.reading import Snapshot, look
 
 SHOWN = 20
 """The last ones are shown in any case; older ones only if they were kept or are open."""
-HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "±", "GAIN", "WHAT")
+HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "OVER INCUMBENT", "WHAT")
 RIGHT = (1, 4, 5, 6, 7)
 SPARE = (1, 6, 3)
 
@@ -53,9 +53,9 @@ def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
         experiment.status.phase,
         verdict.reason if verdict is not None else words.DASH,
         str(sum(run.phase == "Done" for run in experiment.status.runs)),
-        words.number(value.value, spread) if value is not None else words.DASH,
-        words.number(spread, spread) if spread else words.DASH,
-        words.number(gain, spread) if gain is not None and experiment.spec.kind != "Baseline" else words.DASH,
+        words.number(value.value) if value is not None else words.DASH,
+        words.spread(spread, value.value) if value and spread else words.DASH,
+        words.number(gain) if gain is not None and experiment.spec.kind != "Baseline" else words.DASH,
         what(experiment, snapshot),
     )
 

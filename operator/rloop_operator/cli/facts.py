@@ -14,6 +14,7 @@ from statistics import fmean
 from rloop import names, standing
 from rloop.api.common import Condition
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
+from rloop.api.iteration import Direction
 from rloop.api.researchloop import ResearchLoop
 from rloop_operator.cli import words
 from rloop_operator.cli.reading import Snapshot
@@ -57,7 +58,7 @@ def exit_code(loop: ResearchLoop) -> int:
     if condition(loop, "Failed") is not None:
         return BAD_INPUT
     if complete is None:
-        return INTERRUPTED
+        return INTERRUPTED if condition(loop, "Suspended") is None else NO_TARGET
     return TARGET_MET if complete.reason in ("TargetMet", "TargetMetByBaseline") else NO_TARGET
 
 
@@ -81,12 +82,21 @@ def claimed(experiment: ResearchExperiment) -> float | None:
     return fmean(found) if found else None
 
 
+def best_direction(snapshot: Snapshot) -> Direction | None:
+    """The direction that the best belongs to; None for the baseline, and before there is any."""
+    best = snapshot.loop.status.best
+    kept = snapshot.experiments.get(best.experiment) if best is not None else None
+    wanted = kept.spec.direction if kept is not None else None
+    return next((one for one in standing.directions(snapshot.iterations) if one.name == wanted), None)
+
+
 def counts(snapshot: Snapshot) -> str:
     """`17: 2 accepted, 12 rejected, 3 withdrawn`."""
     found = snapshot.loop.status.experiments.model_dump()
     told = ", ".join(f"{found[phase]} {phase}" for phase in PHASES if found[phase])
     total = sum(found.values())
-    return f"{total}: {told}" if total else "none yet"
+    none = "none" if standing.finished(snapshot.loop) else "none yet"
+    return f"{total}: {told}" if total else none
 
 
 def running(snapshot: Snapshot) -> list[str]:
@@ -139,12 +149,17 @@ def verdict_gain(experiment: ResearchExperiment) -> float | None:
     return None if verdict is None else verdict.gain
 
 
-def last_words(experiment: ResearchExperiment) -> tuple[str, str] | None:
-    """The workload that failed last, or else ran last, and the end of its log; None if nothing was said."""
+def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple[str, str] | None:
+    """The workload that failed last, or else ran last, and the end of its log; None if nothing was said.
+
+    `only`: of the run with this number.
+    """
     name = experiment.metadata.name
     failed: list[tuple[str, str]] = []
     said: list[tuple[str, str]] = []
     for run in experiment.status.runs:
+        if only not in (None, run.number):
+            continue
         for attempt in run.attempts:
             told = names.attempt(name, run.number, attempt.number), attempt.log_tail
             (failed if attempt.phase == "Failed" else said).append(told)

@@ -24,22 +24,27 @@ POLL_SECONDS = 0.3
 HIDDEN = frozenset({"ts", "level"})
 
 
-def show_logs(name: str | None, folder: Path | None, *, follow: bool) -> None:
+INFO = "info"
+"""Level of lines that only `--all` shows: what was started, stopped and logged beside the decisions."""
+
+
+def show_logs(name: str | None, folder: Path | None, *, follow: bool, everything: bool = False) -> None:
     """Print a log; with `follow`, go on until the campaign ends."""
     layout = find(folder)
     if not layout.exists():
         look(layout.root)  # says what is wrong
-    tails = _orchestrator(layout) if name is None else _workloads(layout, name)
+    tails = _orchestrator(layout, everything=everything) if name is None else _workloads(layout, name)
     _print_new(tails)
     while follow and holder(layout.root) is not None:
         time.sleep(POLL_SECONDS)
         _print_new(tails)
     _print_new(tails, last=True)
     if not tails.printed:
-        complain("it has printed nothing")
+        hidden = name is None and not everything
+        complain("nothing was decided yet; --all shows what was started" if hidden else "it has printed nothing")
 
 
-Print = Callable[[str], str]
+Print = Callable[[str], str | None]
 
 
 @dataclass(slots=True)
@@ -60,13 +65,13 @@ class _Tail:
         with path.open("rb") as file:
             text = self.rest + self._read(file)
         *whole, self.rest = text.replace("\r\n", "\n").split("\n")
-        yield from map(self.show, whole)
+        yield from (shown for shown in map(self.show, whole) if shown is not None)
 
     def last(self) -> Iterator[str]:
         """What stands after the last line end."""
-        if self.rest:
-            yield self.show(self.rest)
-            self.rest = ""
+        shown, self.rest = self.show(self.rest) if self.rest else None, ""
+        if shown is not None:
+            yield shown
 
     def _read(self, file: IO[bytes]) -> str:
         file.seek(self.position)
@@ -109,10 +114,19 @@ def _print_new(tails: _Tails, *, last: bool = False) -> None:
             print(*lines, sep="\n", flush=True)
 
 
-def _orchestrator(layout: RunFolder) -> _Tails:
+def _orchestrator(layout: RunFolder, *, everything: bool) -> _Tails:
     path = layout.logs / "orchestrator.jsonl"
-    tail = _Tail(lambda: path if path.exists() else None, readable, "orchestrator")
+    tail = _Tail(lambda: path if path.exists() else None, readable if everything else decided, "orchestrator")
     return _Tails(lambda: [tail])
+
+
+def decided(line: str) -> str | None:
+    """The same for decisions, warnings and errors; None for the rest."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    return None if isinstance(record, dict) and record.get("level") == INFO else readable(line)
 
 
 def readable(line: str) -> str:

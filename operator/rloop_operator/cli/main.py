@@ -24,14 +24,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     help="Autonomous research campaigns that keep only gains that are real.",
-    epilog="Exit codes: 0 target met (or done), 2 bad input, 3 ended without the target, 130 interrupted.",
+    epilog="Exit codes: 0 target met (or done), 2 bad input, or a task that fails at its baseline, "
+    "3 ended (or suspended) without the target, 130 interrupted.",
 )
 
 Dir = Annotated[
     Path | None,
     typer.Option("--dir", metavar="DIR", help="The run folder; without it, the only one below ./runs."),
 ]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How it is printed.")]
+
+
+def _format(given: str) -> Format:
+    """Ours and not typer's: its message about a wrong choice has words of a library in it."""
+    if given not in list(Format):
+        raise typer.BadParameter(f"{given!r} is none of {', '.join(Format)}")
+    return Format(given)
+
+
+Output = Annotated[
+    Format,
+    typer.Option("--output", "-o", metavar=f"[{'|'.join(Format)}]", parser=_format, help="How it is printed."),
+]
 
 
 class Target(StrEnum):
@@ -39,6 +52,12 @@ class Target(StrEnum):
 
     LOCAL = "local"
     CLUSTER = "cluster"
+
+
+def _target(given: str) -> Target:
+    if given not in list(Target):
+        raise typer.BadParameter(f"{given!r} is none of {', '.join(Target)}")
+    return Target(given)
 
 
 @app.callback(invoke_without_command=True)
@@ -67,7 +86,8 @@ def run(
 ) -> None:
     """Run a campaign on this machine, or go on with it.
 
-    Ctrl-C ends in order, a second one at once; the same command goes on. A finished campaign prints its result.
+    Ctrl-C ends in order, a second one at once; the same command goes on. A finished campaign prints its result. A
+    suspended one ends when what runs has ended.
     """
     from rloop_operator.cli.run import run as run_campaign
 
@@ -91,7 +111,11 @@ def experiments(
     output: Output = Format.TABLE,
     everything: Annotated[bool, typer.Option("--all", help="Also those of long ago that were not kept.")] = False,
 ) -> None:
-    """What was tried, and what came of it; with NAME, its runs, its changes and its verdict."""
+    """What was tried, and what came of it.
+
+    With NAME, one experiment: its runs, its changes and its verdict. OVER INCUMBENT is the gain over the best of that
+    time, ± half of the value's 95 % interval.
+    """
     if name is None:
         from rloop_operator.cli.experiments import experiments as show_experiments
 
@@ -112,7 +136,10 @@ def directions(folder: Dir = None, output: Output = Format.TABLE) -> None:
 
 @app.command()
 def findings(folder: Dir = None, output: Output = Format.TABLE) -> None:
-    """What was found out: kept gains, and statements of agents with their evidence."""
+    """What was found out, with its evidence.
+
+    Kept gains, and statements of agents.
+    """
     from rloop_operator.cli.directions import findings as show_findings
 
     show_findings(folder, output)
@@ -130,19 +157,27 @@ def logs(
     ] = None,
     folder: Dir = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the campaign ends.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Without NAME: also what was started and stopped, not only decisions.")
+    ] = False,
 ) -> None:
-    """What the orchestrator did, or what a workload printed."""
+    """What was decided, or with NAME what a workload printed."""
     from rloop_operator.cli.logs import show_logs
 
-    show_logs(name, folder, follow=follow)
+    show_logs(name, folder, follow=follow, everything=everything)
 
 
 @app.command()
 def validate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop.")],
-    target: Annotated[Target, typer.Option("--for", help="Where it is to run.")] = Target.LOCAL,
+    target: Annotated[
+        Target, typer.Option("--for", metavar="[local|cluster]", parser=_target, help="Where it is to run.")
+    ] = Target.LOCAL,
 ) -> None:
-    """Check a manifest and the folders it names; every problem at once."""
+    """Check a manifest and the folders that it names.
+
+    Every problem is told at once. What is allowed and probably not meant is a note.
+    """
     from rloop_operator.cli.validate import validate as check
 
     check(file, target.value)

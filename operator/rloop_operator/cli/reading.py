@@ -7,6 +7,7 @@ Called by every command that only reads. It works beside a running `rloop run`, 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from rloop import standing
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
-from rloop.errors import NotFound
+from rloop.errors import BadInput, InputProblem, NotFound
 from rloop_operator.cli.words import short
 from rloop_operator.local.folder import RunFolder, holder
 from rloop_operator.local.store import LocalStore
 
+NEAR = 5
+"""Names that are offered instead of one that is not there."""
 RUNS = Path("runs")
 """Where `rloop run` puts a campaign, below the current directory."""
 
@@ -129,7 +132,7 @@ async def _read(store: LocalStore) -> list[Parts]:
 def find(folder: Path | None) -> RunFolder:
     """The run folder that is meant. Raises NotFound, and lists those there are."""
     if folder is not None:
-        return RunFolder.at(folder)
+        return folder_at(folder)
     here = RunFolder.at(Path())
     if here.exists():
         return here
@@ -145,6 +148,17 @@ def find(folder: Path | None) -> RunFolder:
     raise NotFound(f'there are {len(below)} runs below "{RUNS}"; say which one:\n{listed}')
 
 
+def folder_at(folder: Path) -> RunFolder:
+    """The layout of a folder that a user named. Raises BadInput where a file stands in its place."""
+    layout = RunFolder.at(folder)
+    for place in (layout.root, *layout.root.parents):
+        if os.path.isdir(place):  # noqa: PTH112 - Path's own raises where it may not look
+            break
+        if os.path.exists(place):  # noqa: PTH110
+            raise BadInput(InputProblem("--dir", f'"{place}" is a file; give the folder of a run, or a new one'))
+    return layout
+
+
 def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> str:
     """The one of `names` that `name` stands for, with or without the campaign's own name before it.
 
@@ -157,7 +171,9 @@ def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> s
 
 
 def near(name: str, names: Mapping[str, object], loop: str) -> str:
-    """`; did you mean …`, or nothing."""
+    """`; did you mean …`, or the last ones that there are."""
     shorts = [short(one, loop) for one in names]
-    close = get_close_matches(short(name, loop), shorts, n=5, cutoff=0.5)
-    return f"; did you mean {', '.join(close)}?" if close else ""
+    close = get_close_matches(short(name, loop), shorts, n=NEAR, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; the last ones are {', '.join(shorts[-NEAR:])}" if shorts else "; there is none yet"

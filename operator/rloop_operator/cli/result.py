@@ -46,6 +46,8 @@ def headline(snapshot: Snapshot) -> str:
     failed, complete = facts.condition(loop, "Failed"), facts.condition(loop, "Complete")
     if failed is not None:
         return f"Failed ({failed.reason})"
+    if complete is None and facts.condition(loop, "Suspended") is not None:
+        return f"Suspended: {words.SUSPENDED}"
     if complete is None:
         return "Interrupted: nothing is lost, and the same command goes on"
     told = words.clean(complete.message).replace(f"{snapshot.name}-", "")
@@ -63,15 +65,37 @@ def failure(found: Found) -> Iterator[str]:
     failed = facts.condition(snapshot.loop, "Failed")
     if failed is None:
         return
-    yield f"{failed.reason}: {words.clean(failed.message)}"
-    for experiment in snapshot.ordered():
-        last = facts.last_words(experiment)
-        if last is not None and experiment.status.phase == "Failed":
-            name, tail = last
-            yield ""
-            yield f"the end of {shown(found.folder.workload_log(name))}:"
-            yield from (f"  {one}" for one in words.clean(tail).rstrip().splitlines())
-            return
+    message = f"{failed.reason}: {words.clean(failed.message).strip()}"
+    last = _of_the_baseline(snapshot)
+    if last is None:
+        yield message
+    else:
+        name, tail = last
+        log, told = shown(found.folder.workload_log(name)), words.clean(tail).strip()
+        if told in message:
+            yield message
+            yield f"its log: {log}"
+        else:
+            yield _without(message, told)
+            yield f"the end of {log}:"
+            yield from (f"  {one}" for one in told.splitlines())
+    where = shown(found.folder.root)
+    yield f'This run stays failed. After the repair give another --dir, or delete "{where}", and run again.'
+
+
+def _of_the_baseline(snapshot: Snapshot) -> tuple[str, str] | None:
+    """The last words of the run that the message is about: the first one that failed."""
+    baseline = snapshot.experiments.get(names.baseline(snapshot.name))
+    if baseline is None:
+        return None
+    broken = next((run.number for run in baseline.status.runs if run.phase == "Failed"), None)
+    return None if broken is None else facts.last_words(baseline, broken)
+
+
+def _without(message: str, tail: str) -> str:
+    """The message up to where it begins to quote the end of the tail, which is printed in full."""
+    starts = (at for at in range(len(message)) if tail.endswith(message[at:]))
+    return message[: next(starts, len(message))].rstrip().removesuffix("Its last words:").rstrip()
 
 
 def shown(path: Path) -> str:
@@ -86,8 +110,7 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
     yield board.Row("goal", words.goal(objective))
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        noise = "deterministic" if baseline.deterministic else f"noise between runs {baseline.stddev:.2g}"
-        yield board.Row("baseline", f"{words.number(baseline.value, baseline.stddev)}, {noise}")
+        yield board.Row("baseline", f"{words.number(baseline.value)}, {words.noise(baseline)}")
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         unit = (best.high - best.low) / 2
         experiment = snapshot.experiments.get(best.experiment)
@@ -101,22 +124,28 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
         yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
         if best.claimed is not None:
             gap = best.claimed - best.value
-            told = "agrees" if abs(gap) <= unit else f"{_difference(gap, unit)} against what was verified"
-            yield board.Row("claimed", f"{words.number(best.claimed, unit)} by the experiment itself ({told})")
-        yield board.Row("gain", f"{words.gain(best.gain, baseline.value, unit)} over the baseline")
+            told = "agrees" if abs(gap) <= unit else f"{_difference(gap, best.value)} against what was verified"
+            yield board.Row("claimed", f"{words.number(best.claimed)} by the experiment itself ({told})")
+        yield board.Row("gain", f"{words.gain(best.gain, baseline.value)} over the baseline")
     elif best is not None:
-        certain = "no change of it was a gain that is certain enough to keep"
-        over = standing.finished(loop)
-        yield board.Row("best", f"the baseline: {certain if over else 'nothing was kept yet'}")
+        yield board.Row("best", f"the baseline: {_why_nothing_was_kept(snapshot)}")
     if final is not None:
-        dev_gap = _difference(final.gap, (final.high - final.low) / 2)
+        dev_gap = _difference(final.gap, final.value)
         told = words.interval(final.value, final.low, final.high)
         yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {dev_gap})")
     yield from _way(snapshot)
 
 
-def _difference(gap: float, unit: float) -> str:
-    told = words.number(abs(gap), unit)
+def _why_nothing_was_kept(snapshot: Snapshot) -> str:
+    if not standing.finished(snapshot.loop):
+        return "nothing was kept yet"
+    if not any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
+        return "no change of it was tried"
+    return "no change of it was a gain that is certain enough to keep"
+
+
+def _difference(gap: float, value: float) -> str:
+    told = words.spread(abs(gap), value)
     return "no difference" if not float(told) else f"{'+' if gap > 0 else '-'}{told}"
 
 
@@ -145,5 +174,10 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
         yield f"  go on             rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
         yield f"  the best's files  rloop experiments {best} {folder}"
-    yield f"  what was tried    rloop experiments {folder}"
-    yield f"  in which frames   rloop directions {folder}"
+    if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
+        yield f"  what was tried    rloop experiments {folder}"
+    elif status.budget.used.runs:
+        yield f"  the task's runs   rloop experiments {snapshot.short(names.baseline(snapshot.name))} {folder}"
+    if standing.directions(snapshot.iterations):
+        yield f"  in which frames   rloop directions {folder}"
+    yield f"  what was decided  rloop logs {folder}"

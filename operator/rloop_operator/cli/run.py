@@ -7,33 +7,43 @@ a log, somebody who shows it, and an exit code.
 from __future__ import annotations
 
 import asyncio
+import shlex
 from pathlib import Path
 
-from rloop import standing
-from rloop.admit.loop import advice, changed_frozen_fields, unsupported
+from rloop import names, standing
+from rloop.admit.advice import advice
+from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
-from rloop.errors import BadInput, NotFound
+from rloop.errors import BadInput, InputProblem, NotFound
 from rloop_operator.cli import facts, result
 from rloop_operator.cli.guard import complain, crash_reports_in
 from rloop_operator.cli.output import console
-from rloop_operator.cli.reading import RUNS, look
+from rloop_operator.cli.reading import RUNS, folder_at, look
 from rloop_operator.local.folder import RunFolder
 from rloop_operator.manifest import check_folders, load
+from rloop_operator.notes import folder_notes, frozen_notes
 
 
 def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> int:
     """Run the campaign; the exit code."""
     loop = load(file)
     base = file.absolute().parent
-    layout = RunFolder.at(folder or RUNS / loop.metadata.name)
+    layout = folder_at(folder or RUNS / loop.metadata.name)
+    stored = _stored(layout, loop)
     if not layout.exists():
         _check_new(loop, base)
-    elif _is_finished(layout, loop):
-        return _tell_result(layout, file)
-    crash_reports_in(layout.logs)
-    for one in advice(loop, "local"):
+        found = [*advice(loop, "local"), *folder_notes(loop, base)]
+    elif stored is None:
+        found = []
+    else:
+        found = _ignored(stored, base, seed)
+        found += [] if standing.finished(stored) else advice(loop, "local")
+    for one in found:
         complain(f"note: {one}")
-    _campaign(loop, layout, base, seed, plain=plain)
+    if stored is None or not standing.finished(stored):
+        crash_reports_in(layout.logs)
+        command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
+        _campaign(loop, layout, base, seed, plain=plain, command=command)
     return _tell_result(layout, file)
 
 
@@ -44,29 +54,42 @@ def _check_new(loop: ResearchLoop, base: Path) -> None:
         raise BadInput(*problems)
 
 
-def _is_finished(layout: RunFolder, loop: ResearchLoop) -> bool:
-    """Whether the folder holds the end of this very campaign, which then has only to be told."""
+def _stored(layout: RunFolder, loop: ResearchLoop) -> ResearchLoop | None:
+    """This very campaign as the folder holds it; None where it is new, or another's, which is refused later."""
+    if not layout.exists():
+        return None
     try:
         stored = look(layout.root).snapshot.loop
     except NotFound:
-        return False  # made, and never accepted
-    if stored.metadata.name != loop.metadata.name or not standing.finished(stored):
-        return False
+        return None  # made, and never accepted
+    if stored.metadata.name != loop.metadata.name:
+        return None
     changed = changed_frozen_fields(stored, loop)
     if changed:
         raise BadInput(*changed)
-    return True
+    return stored
 
 
-def _campaign(loop: ResearchLoop, layout: RunFolder, base: Path, seed: int | None, *, plain: bool) -> None:
+def _ignored(stored: ResearchLoop, base: Path, seed: int | None) -> list[InputProblem]:
+    """What the user may think to have changed, and has not."""
+    sealed = stored.status.sealed
+    found = [] if sealed is None else frozen_notes(stored, sealed, base)
+    if seed is not None and stored.metadata.uid != names.uid_of_seed(seed, stored.metadata.name):
+        message = f"the seeds were fixed when this campaign started; {seed} is not used (another --dir starts with it)"
+        found.append(InputProblem("--seed", message))
+    return found
+
+
+def _campaign(
+    loop: ResearchLoop, layout: RunFolder, base: Path, seed: int | None, *, plain: bool, command: str
+) -> None:
     # Here and not above: a finished campaign is told without loading what runs one.
     from rloop_operator.cli.orchestrator_log import LoggedView, logging_to
     from rloop_operator.cli.views import LiveView, PlainView, is_plain
     from rloop_operator.local import campaign
 
     output = console()
-    view = PlainView() if is_plain(output, asked=plain) else LiveView(output)
-    view.begin(loop, layout)
+    view = PlainView(layout) if is_plain(output, asked=plain) else LiveView(layout, output, command)
     with logging_to(layout.logs / "orchestrator.jsonl"), view:
         asyncio.run(campaign.run(loop, layout.root, base, LoggedView(view), seed=seed))
 

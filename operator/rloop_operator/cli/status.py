@@ -48,7 +48,7 @@ def _recent(found: Found) -> list[str]:
     snapshot = found.snapshot
     told = []
     for one in snapshot.loop.status.recent[-RECENT:]:
-        gain = "" if one.gain is None else f", gain {words.number(one.gain)}"
+        gain = "" if one.gain is None else f", {words.number(one.gain)} over the incumbent"
         told.append(f"{snapshot.short(one.experiment)} {one.phase} ({one.reason}{gain})")
     lines = [f"{'recent' if index == 0 else '':<12} {text}" for index, text in enumerate(told)]
     return lines if found.operator is not None else []

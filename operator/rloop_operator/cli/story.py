@@ -53,6 +53,7 @@ ORDER = (
     "concluding",
     "complete",
     "failed",
+    "suspended",
     "stopping",
 )
 """Within one pass: what follows from another is told after it."""
@@ -67,8 +68,10 @@ STYLES = {
     "concluding": "cyan",
     "complete": "bold",
     "stopping": "bold yellow",
+    "suspended": "bold yellow",
 }
 OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
+FAILURE_MAX = 160
 STOPPING = "finishing what runs; press Ctrl-C again to stop now; the same command goes on"
 
 
@@ -101,6 +104,7 @@ class _Told:
     kept: set[str] = field(default_factory=set)
     concluding: set[str] = field(default_factory=set)
     draining: bool = False
+    suspended: bool = False
 
 
 def snapshot_of(observed: Observed) -> Snapshot:
@@ -136,6 +140,10 @@ class Story:
         if observed.draining and not self._told.draining:
             self._told.draining = True
             found.append(("stopping", STOPPING))
+        suspended = observed.loop.spec.suspend and facts.condition(observed.loop, "Suspended") is not None
+        if suspended and not self._told.suspended:
+            self._told.suspended = True
+            found.append(("suspended", words.SUSPENDED))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
         return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]
@@ -193,15 +201,16 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     if event.reason == "Accepted":
         return label, "the manifest is valid, the task is sealed; measuring the baseline"
     told = _baseline(snapshot) if event.reason == "BaselineMeasured" else ""
-    return label, told or words.line(event.message.replace(f"{snapshot.name}-", ""))
+    # Why it failed stands in full at the end.
+    limit = FAILURE_MAX if label == "failed" else 0
+    return label, told or words.line(event.message.replace(f"{snapshot.name}-", ""), limit)
 
 
 def _baseline(snapshot: Snapshot) -> str:
     baseline = snapshot.loop.status.baseline
     if baseline is None:
         return ""
-    noise = "deterministic" if baseline.deterministic else f"noise between runs {baseline.stddev:.2g}"
-    value = words.number(baseline.value, baseline.stddev)
+    value, noise = words.number(baseline.value), words.noise(baseline)
     return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(baseline.n, 'run')})"
 
 
@@ -212,7 +221,8 @@ def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
     told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
     near = facts.closest(own)
     if near is not None and outcome != "Keep":
-        told += f"; closest {snapshot.short(near.metadata.name)}, gain {facts.verdict_gain(near):.2g}"
+        gain = words.number(facts.verdict_gain(near) or 0.0)
+        told += f"; closest {snapshot.short(near.metadata.name)}, {gain} over the incumbent"
     status, stall = snapshot.loop.status, snapshot.loop.spec.stall
     return f"{told}; stale {status.stale_count} of {stall.pivot_after}"
 
@@ -222,14 +232,13 @@ def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
     if verdict is None or verdict.value is None:
         return name
     baseline, objective = snapshot.loop.status.baseline, snapshot.loop.spec.objective
-    unit = ((verdict.high or 0) - (verdict.low or 0)) / 2
     told = f"{name} {objective.metric} {words.interval(verdict.value, verdict.low, verdict.high)}"
     if baseline is not None:
         sign = 1 if objective.goal == "Maximize" else -1
-        won = words.gain(sign * (verdict.value - baseline.value), baseline.value, unit)
-        told += f"; gain {won}"
+        won = words.gain(sign * (verdict.value - baseline.value), baseline.value)
+        told += f"; gain {won} over the baseline"
         if verdict.compared_with not in (None, baseline.experiment) and verdict.gain is not None:
-            told += f", {words.number(verdict.gain, unit)} over {snapshot.short(verdict.compared_with or '')}"
+            told += f", {words.number(verdict.gain)} over {snapshot.short(verdict.compared_with or '')}"
     return f"{told}; {words.line(experiment.spec.title, 60)}"
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from rloop.admit.loop import advice, unsupported
+from rloop.admit.advice import advice
+from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput
 from rloop_operator.cli import board, words
 from rloop_operator.cli.guard import complain
 from rloop_operator.manifest import check_folders, load
+from rloop_operator.notes import folder_notes
 
 
 def validate(file: Path, target: Literal["local", "cluster"]) -> None:
@@ -24,7 +26,10 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
         problems += check_folders(loop, file.absolute().parent)
     if problems:
         raise BadInput(*problems)
-    for one in advice(loop, target):
+    notes = advice(loop, target)
+    if target == "local":
+        notes += folder_notes(loop, file.absolute().parent)
+    for one in notes:
         complain(f"note: {one}")
     print(f"OK {summary(loop)}")
 

@@ -39,17 +39,22 @@ REFRESHES_PER_SECOND = 4
 class PlainView(View):
     """One line an event, for a log, a pipe or NO_COLOR."""
 
-    def __init__(self) -> None:
+    def __init__(self, layout: RunFolder) -> None:
+        self._layout = layout
+        self._begun = False
         self._story = Story()
         self._observed: Observed | None = None
         self._told_at = time.monotonic()
         self._mute = False
 
-    def begin(self, loop: ResearchLoop, layout: RunFolder) -> None:
-        """Say what is about to run, and where."""
+    def begin(self, loop: ResearchLoop) -> None:
+        """Say what runs, and where: with the first pass, because before it the campaign may be refused."""
+        if self._begun:
+            return
+        self._begun = True
         limits = board.limits(loop.spec.budget)
         self.say(f"{loop.metadata.name}: {words.goal(loop.spec.objective)}; budget: {limits}")
-        self.say(f"run folder {result.shown(layout.root)}")
+        self.say(f"run folder {result.shown(self._layout.root)}")
 
     @override
     def event(self, event: Event) -> None:
@@ -58,6 +63,7 @@ class PlainView(View):
     @override
     def update(self, observed: Observed) -> None:
         self._observed = observed
+        self.begin(observed.loop)
         for line in self._story.lines(observed):
             self.tell(line)
         if time.monotonic() - self._told_at > SILENCE_SECONDS:
@@ -103,8 +109,9 @@ class PlainView(View):
 class LiveView(PlainView):
     """The story scrolls by, and below it stands where the campaign is now."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__()
+    def __init__(self, layout: RunFolder, console: Console, command: str) -> None:
+        super().__init__(layout)
+        self._command = command
         self._console = console
         self._snapshot: Snapshot | None = None
         self._quiet = _no_echo_of_controls()
@@ -119,6 +126,7 @@ class LiveView(PlainView):
     def update(self, observed: Observed) -> None:
         self._snapshot = snapshot_of(observed)
         self._observed = observed
+        self.begin(observed.loop)
         for line in self._story.lines(observed):
             self.tell(line)
 
@@ -137,7 +145,8 @@ class LiveView(PlainView):
         if snapshot is None:
             return Text("starting …", style="dim")
         draining = self._observed is not None and self._observed.draining
-        told = "finishing what runs, Ctrl-C stops now" if draining else "Ctrl-C ends in order, the same command goes on"
+        told = "Ctrl-C ends in order" if not draining else "finishing what runs, Ctrl-C stops now"
+        told = f"{told}; to go on: {self._command}"
         return board.panel(snapshot, subtitle=told)
 
     @override

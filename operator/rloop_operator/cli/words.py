@@ -6,14 +6,34 @@ and in a table, and so that no agent's title can send control characters to a te
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 
+from rloop.api.loop_status import Baseline
 from rloop.api.researchloop import Objective
+from rloop.digits import decimals, fixed, number
+
+__all__ = [
+    "DASH",
+    "SUSPENDED",
+    "clean",
+    "counted",
+    "duration",
+    "frame",
+    "gain",
+    "goal",
+    "interval",
+    "line",
+    "line_kept",
+    "noise",
+    "number",
+    "short",
+    "spread",
+]
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+SUSPENDED = "set spec.suspend to false and run the same command"
 DASH = "-"
 """Stands for a value that is not there (yet)."""
 
@@ -34,31 +54,31 @@ def line_kept(text: str) -> str:
     return clean(text).replace("\n", " ").replace("\t", " ")
 
 
-def number(value: float, unit: float = 0.0) -> str:
-    """A value with as many digits as its uncertainty `unit` leaves it; with four where that is unknown."""
-    if value == 0:
-        return "0"
-    size = abs(value)
-    if not math.isfinite(unit) or unit <= 0 or size >= 1e6 or size < 1e-5:
-        return f"{value:.4g}"
-    decimals = 1 - math.floor(math.log10(unit))
-    return f"{value:.{min(decimals, 8)}f}" if decimals > 0 else f"{value:.0f}"
+def spread(value: float, around: float) -> str:
+    """A half width or a difference, with the digits behind the point that `around` is told with."""
+    return fixed(value, decimals(around if abs(around) >= abs(value) else value))
 
 
 def interval(value: float, low: float | None, high: float | None) -> str:
-    """`0.0273 [0.0250, 0.0297]`: a value and its 95 % interval."""
+    """`0.02734 [0.02500, 0.02970]`: a value and its 95 % interval."""
     if low is None or high is None or high <= low:
         return number(value)
-    unit = (high - low) / 2
-    return f"{number(value, unit)} [{number(low, unit)}, {number(high, unit)}]"
+    # Beside its own interval a value that is almost zero needs no further digits.
+    places = decimals(value if abs(value) >= (high - low) / 2 else max(abs(low), abs(high)))
+    return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
 
 
-def gain(value: float, baseline: float | None, unit: float = 0.0) -> str:
-    """`0.118 (81 %)`: a gain, and its share of the baseline where that means something."""
-    told = number(value, unit)
+def gain(value: float, baseline: float | None) -> str:
+    """`0.1180 (81 %)`: a gain, and its share of the baseline where that means something."""
+    told = number(value)
     if baseline is None or baseline <= 0 or abs(value) > 10 * baseline:
         return told
     return f"{told} ({100 * value / baseline:.0f} %)"
+
+
+def noise(baseline: Baseline) -> str:
+    """How much the untouched task scatters."""
+    return "deterministic" if baseline.deterministic else f"noise between runs {number(baseline.stddev)}"
 
 
 def duration(seconds: float) -> str:

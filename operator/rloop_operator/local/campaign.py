@@ -122,7 +122,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             revision = store.revision
             gateway.closing = signals.drain.is_set()
             done = await reconcile(shell, name, down_since=down_since, draining=signals.drain.is_set())
-            down_since = None
+            down_since = down_since if done.conflict else None
             view.update(done.observed)
             files.render(done.observed)
             if signals.kill.is_set() or (not done.changed and _over(done.observed, draining=signals.drain.is_set())):
@@ -137,8 +137,9 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
 
 
 def _over(observed: Observed, *, draining: bool) -> bool:
+    """Nothing runs and nothing will: the spec of a suspended loop is only read again by the next command."""
     idle = not observed.workloads
-    return idle and (draining or finished(observed.loop))
+    return idle and (draining or observed.loop.spec.suspend or finished(observed.loop))
 
 
 async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals) -> None:

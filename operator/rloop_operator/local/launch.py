@@ -48,6 +48,7 @@ GRACE_SECONDS = 5
 LONGEST_TMPDIR = 60
 """A socket's path ends at 104 to 108 bytes, and torch's and multiprocessing's lie some way below TMPDIR."""
 
+_TMP = Path("/tmp")  # noqa: S108 - each folder in it has mode 0700
 Spec = dict[str, Any]
 
 
@@ -80,7 +81,16 @@ def _base(folder: Path, workload: Workload, grace_seconds: int, threads: int) ->
 
 def short_tmpdir(folder: Path) -> Path:
     """A TMPDIR outside the run folder, for run folders with long paths."""
-    return Path("/tmp", f"rloop-{os.getuid()}-{sha256(os.fsencode(folder)).hexdigest()[:12]}")  # noqa: S108 - mode 0700
+    return _TMP / f"{_tmp_prefix(folder.parent)}{sha256(os.fsencode(folder.name)).hexdigest()[:8]}"
+
+
+def short_tmpdirs(workloads: Path) -> list[Path]:
+    """Those there are of all workloads below a run folder's `workloads`, also of ones that are long gone."""
+    return list(_TMP.glob(f"{_tmp_prefix(workloads)}*"))
+
+
+def _tmp_prefix(workloads: Path) -> str:
+    return f"rloop-{os.getuid()}-{sha256(os.fsencode(workloads)).hexdigest()[:12]}-"
 
 
 def _threads(resources: Resources) -> int:

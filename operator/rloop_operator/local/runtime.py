@@ -239,6 +239,7 @@ class LocalRuntime(Runtime):
         """Leave the workloads to themselves: their shims live on, and the next runtime adopts them."""
         for watched in self._watched.values():
             watched.let_go()
+        self._sweep_tmpdirs()
 
     def _sweep(self) -> None:
         """Delete what a dead operator left half written, or had forgotten already."""
@@ -246,6 +247,15 @@ class LocalRuntime(Runtime):
             record = records.find(self._store.database, folder.name)
             if folder.name.startswith(".") or (record is not None and record.removed):
                 _delete(folder)
+        self._sweep_tmpdirs()
+
+    def _sweep_tmpdirs(self) -> None:
+        """Short TMPDIRs whose workload is gone: whoever should have deleted them was killed, or its run folder was."""
+        workloads = self._layout.workloads.iterdir() if self._layout.workloads.is_dir() else ()
+        wanted = {launch.short_tmpdir(folder) for folder in workloads}
+        for folder in launch.short_tmpdirs(self._layout.workloads):
+            if folder not in wanted:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _delete(folder: Path) -> None:

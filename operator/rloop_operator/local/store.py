@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -18,6 +17,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 from typing_extensions import override
 
+from rloop import names
 from rloop.actions import Append
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
@@ -138,8 +138,7 @@ class LocalStore(Store):
             raise Conflict(f'{obj.kind} "{name}" exists; read it and decide again')
         uid = str(uuid4())
         if self._seed is not None and isinstance(obj, ResearchLoop):
-            # Every run's seed is derived from the loop's uid, so this makes a whole campaign reproducible.
-            uid = sha256(f"rloop/{self._seed}/{name}".encode()).hexdigest()[:32]
+            uid = names.uid_of_seed(self._seed, name)
         metadata = obj.metadata.model_copy(
             update={
                 "uid": uid,

@@ -13,14 +13,18 @@ from pathlib import Path
 from tests.cluster.harness import control_plane, keys, node, paths
 from tests.cluster.harness.shell import run, write
 
+# Two servers on one address: within one, the plugin for unknown names would come before the one for known names.
 _CONFIG = """
-.:53 {{
+cluster.local:53 in-addr.arpa:53 {{
   bind {address}
   errors
   kubernetes cluster.local in-addr.arpa {{
     kubeconfig {kubeconfig}
     ttl 5
   }}
+}}
+.:53 {{
+  bind {address}
   template ANY ANY {{
     rcode NXDOMAIN
   }}

@@ -69,7 +69,7 @@ def test_a_failed_check_of_the_untouched_task_is_named() -> None:
     broken = run("baseline", "Failed", 1, reason="CheckFailed", verifications=[scoring(1.0, checks=checks)])
     own = experiment("demo-b01", broken, *done("baseline", 1, 1, first=2))
     decision = after(baseline.measure, observed(running(status=UNMEASURED, evaluation__baselineRuns=3), own))
-    assert "legal: state 3 is missing" in the(decision, "Failed").message
+    assert 'check "legal" failed: state 3 is missing' in the(decision, "Failed").message
 
 
 def test_once_measured_it_is_left_alone() -> None:

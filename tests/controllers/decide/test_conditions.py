@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -81,11 +82,11 @@ def test_only_the_last_twenty_results_are_shown() -> None:
 @pytest.mark.parametrize(
     ("seen", "inputs"),
     [
-        pytest.param("", 0, id="the first words are no change"),
+        pytest.param(None, 0, id="the first words are no change"),
         pytest.param("Other words.", 1, id="later ones are a directional input"),
         pytest.param("Find a better recipe.", 0, id="the same words are none"),
     ],
 )
-def test_directional_inputs(seen: str, inputs: int) -> None:
-    of = running(status={"direction_seen": seen})
+def test_directional_inputs(seen: str | None, inputs: int) -> None:
+    of = running(status={"direction_sha256": seen and sha256(seen.encode()).hexdigest()})
     assert status_after(conditions.fold, observed(of)).directional_inputs == inputs

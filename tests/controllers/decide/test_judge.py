@@ -146,11 +146,11 @@ def test_when_one_audit_run_fails_the_others_are_withdrawn() -> None:
 
 
 def test_failed_checks_are_told() -> None:
-    checks = [{"name": "legal", "passed": False, "detail": "no"}]
+    checks = [{"name": "legal", "passed": False, "detail": "no"}, {"name": "whole", "passed": False, "detail": ""}]
     own = run("screen", "Failed", reason="CheckFailed", verifications=[scoring(0.1, checks=checks)])
     verdict = judged(running(), own).status.verdict
     assert verdict is not None
-    assert verdict.message == "run 1: legal: no"
+    assert verdict.message == 'run 1: check "legal" failed: no; check "whole" failed'
 
 
 def test_before_there_is_a_baseline_nothing_is_judged() -> None:

@@ -1,5 +1,7 @@
 """The grammar of the command line, validate, and what happens when something unexpected happens."""
 
+import importlib
+import pkgutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from rloop_operator import cli
 from rloop_operator.cli import status
 from rloop_operator.cli.main import app
 from rloop_operator.local.folder import RunFolder
@@ -24,6 +27,24 @@ def test_help_lists_every_command_and_each_explains_itself() -> None:
         explained = CliRunner().invoke(app, [command, "--help"])
         assert explained.exit_code == 0
         assert "Usage" in explained.output
+
+
+def test_no_command_is_forgotten_above() -> None:
+    assert sorted(command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands) == (
+        sorted(COMMANDS)
+    )
+
+
+def test_every_first_sentence_fits_into_the_list() -> None:
+    listed = CliRunner().invoke(app, ["--help"], terminal_width=80).output.split("Commands:")[1]
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("module", sorted(one.name for one in pkgutil.iter_modules(cli.__path__)))
+def test_every_module_of_a_command_is_there(module: str) -> None:
+    # A command imports its own when it is called, so --help alone would miss nothing.
+    if module != "__main__":
+        importlib.import_module(f"rloop_operator.cli.{module}")
 
 
 def test_version() -> None:
@@ -50,6 +71,25 @@ def test_validate_tells_every_problem(rloop: Rloop, example: Example) -> None:
     assert done.stdout == ""
     fields = [line.split(":")[0] for line in done.stderr.splitlines()]
     assert sorted(fields) == ["spec.budget.runs", "spec.objective.goal", "spec.parallelism"]
+
+
+def test_validate_notes_what_is_probably_not_meant(rloop: Rloop, example: Example) -> None:
+    done = rloop(
+        "validate",
+        example(
+            boundaries__editable=["recipe.json", "recipes/*.json"],
+            evaluation__command=["env", "python3", "socre.py"],
+        ),
+    )
+    assert done.returncode == 0
+    fields = [line.removeprefix("note: ").split(":")[0] for line in done.stderr.splitlines()]
+    assert fields == ["spec.budget.runs", "spec.boundaries.editable[1]", "spec.evaluation.command[2]"]
+
+
+def test_a_wrong_choice_is_told_without_words_of_a_library() -> None:
+    told = CliRunner().invoke(app, ["status", "-o", "xml"]).output
+    assert "'xml' is none of table, json, yaml" in told
+    assert "Value error" not in told
 
 
 def test_validate_for_a_cluster_refuses_folders_of_a_laptop(rloop: Rloop, example: Example) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.operator.cli.conftest import write
+from tests.operator.cli.conftest import STATUS, condition, write
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
@@ -45,10 +45,19 @@ def test_status_tells_the_story(rloop: Rloop, layout: RunFolder) -> None:
     told = rloop("status").stdout  # the only run below ./runs needs no --dir
     assert "state        Iterating" in told
     assert "goal         Minimize loss to -100" in told
-    assert "0.250 [0.240, 0.260]  gain 0.250 (50 %)  i0001-e1" in told
+    assert "0.2500 [0.2400, 0.2600]  gain 0.2500 (50 %) over the baseline  i0001-e1" in told
     assert "12 runs, 1:40 active" in told  # 30 s and from activeSince to the operator's last beat
     assert "none since 2026-01-02 03:05:15 UTC" in told
     assert "i0002-s1 (investigate), i0002-e1 run 1 (screen)" in told
+
+
+def test_at_the_end_the_direction_is_the_bests(rloop: Rloop, tmp_path: Path) -> None:
+    newer = {"name": "demo-i0002-d1", "title": "newer", "frame": {"averaging": "uniform"}}
+    ended = {"conditions": [condition("Complete", "TargetMet", "over")], "currentDirection": newer}
+    write(tmp_path / "runs/demo", STATUS | ended)
+    told = rloop("status").stdout
+    assert "direction    i0001-d1 (the best's)" in told
+    assert "i0002-d1" not in told
 
 
 def test_status_works_beside_a_living_operator(rloop: Rloop, layout: RunFolder) -> None:
@@ -90,12 +99,13 @@ def test_status_starts_fast(layout: RunFolder) -> None:
 
 def test_experiments_are_a_table_and_one_is_told_in_detail(rloop: Rloop, layout: RunFolder) -> None:
     rows = rloop("experiments").stdout.splitlines()
-    assert rows[0].split() == ["NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "±", "GAIN", "WHAT"]
-    assert rows[2].split()[:8] == ["i0001-e1", "1", "Accepted", "Kept", "2", "0.250", "0.010", "0.250"]
+    headings = ["NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "OVER INCUMBENT", "WHAT"]
+    assert re.split(" {2,}", rows[0]) == headings
+    assert rows[2].split()[:8] == ["i0001-e1", "1", "Accepted", "Kept", "2", "0.2500", "0.0100", "0.2500"]
     assert "rate =0.1 [bold]größer" in rows[2]
     told = rloop("experiments", "i0001-e1").stdout
     assert '-{"rate": 1}\n+{"rate": 0.1}' in told
-    assert "Kept, gain 0.25 over b01" in told
+    assert "Kept, gain 0.2500 over b01" in told
     failed = rloop("experiments", "demo-i0001-e2").stdout
     assert "demo-i0001-e2-r1-a1.log:\n  no such file\n" in failed
 
@@ -105,11 +115,12 @@ def test_an_unknown_experiment_names_those_that_are_near(rloop: Rloop, layout: R
     assert done.returncode == 2
     assert "did you mean i0001-e1" in done.stderr
     assert done.stdout == ""
+    assert "the last ones are b01, i0001-e1, i0001-e2, i0002-e1" in rloop("experiments", "zz").stderr
 
 
 def test_directions_and_findings(rloop: Rloop, layout: RunFolder) -> None:
     directions = rloop("directions").stdout.splitlines()
-    assert directions[1].split()[:5] == ["i0001-d1", "-", "2", "1", "0.25"]
+    assert directions[1].split()[:5] == ["i0001-d1", "-", "2", "1", "0.2500"]
     findings = rloop("findings").stdout
     assert "averaging helps" in findings
     assert "is a verified gain over b01" in findings
@@ -123,10 +134,13 @@ def test_logs_of_the_orchestrator_are_readable(rloop: Rloop, layout: RunFolder) 
         "event": "PivotForced",
         "detail": {"message": "pivot\x1b[2J 1"},
     }
-    (layout.logs / "orchestrator.jsonl").write_text(json.dumps(line) + "\nnot json\n")
+    started = {**line, "level": "info", "event": "start"}
+    log = "".join(f"{one}\n" for one in (json.dumps(line), json.dumps(started), "not json"))
+    (layout.logs / "orchestrator.jsonl").write_text(log)
     told = rloop("logs").stdout.splitlines()
     assert told[0].split() == ["03:04:05", "decision", "decide", "PivotForced", "message=pivot", "1"]
-    assert told[1] == "not json"
+    assert told[1:] == ["not json"]
+    assert rloop("logs", "--all").stdout.splitlines()[1].split()[1:4] == ["info", "decide", "start"]
 
 
 def test_logs_of_workloads_by_their_own_name_or_their_owners(rloop: Rloop, layout: RunFolder) -> None:

@@ -47,16 +47,41 @@ def test_a_campaign_that_ends_without_its_target_is_exit_3(rloop: Rloop, example
     done = rloop("run", example(), "--dir", "my rün", "--seed", "1")
     assert done.returncode == 3, done.stderr + done.stdout
     assert "Ended without the target (BudgetExhausted)" in done.stdout
-    assert "rloop experiments --dir 'my rün'" in done.stdout
+    assert "rloop experiments b01 --dir 'my rün'" in done.stdout
 
 
 def test_a_task_that_cannot_run_is_exit_2_with_its_last_words(rloop: Rloop, example: Example) -> None:
     done = rloop("run", example("echo no module named torch; exit 7", experiment__backoffLimit=0))
     assert done.returncode == 2
     assert "Failed (BaselineFailed)" in done.stdout
+    assert "rloop directions" not in done.stdout  # there is none
     assert "BaselineFailed: " in done.stderr
-    assert "no module named torch" in done.stderr
+    assert done.stderr.count("no module named torch") == 1
     assert "runs/demo/logs/workloads/demo-b01-r" in done.stderr
+    again = rloop("run", example())  # repaired, but what was frozen stays
+    assert again.returncode == 2
+    assert 'note: spec.task.path: "./task" differs from what was frozen at the start' in again.stderr
+    assert 'give another --dir, or delete "runs/demo", and run again' in again.stderr
+
+
+def test_a_long_log_of_a_failed_baseline_is_told_once(rloop: Rloop, example: Example) -> None:
+    long = "for i in $(seq 300); do echo line $i of it; done; exit 1"
+    done = rloop("run", example(long, experiment__backoffLimit=0))
+    assert done.stderr.count("line 300 of it") == 1
+    assert "exit code 1.\nthe end of runs/demo/logs/workloads/" in done.stderr
+
+
+def test_a_suspended_campaign_ends_the_command_and_says_how_to_go_on(rloop: Rloop, example: Example) -> None:
+    done = rloop("run", example(suspend=True))
+    assert done.returncode == 3, done.stderr
+    assert "Suspended: set spec.suspend to false and run the same command" in done.stdout
+    again = rloop("run", example(budget__runs=20, objective__target="3000000000"), "--seed", "99")
+    assert again.returncode == 2  # the target is frozen
+    assert again.stdout == ""
+    again = rloop("run", example(), "--seed", "99")
+    assert "Ended without the target (BudgetExhausted)" in again.stdout
+    assert "best       the baseline: no change of it was tried" in again.stdout
+    assert "note: --seed: the seeds were fixed when this campaign started; 99 is not used" in again.stderr
 
 
 def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(example: Example, tmp_path: Path) -> None:
@@ -84,7 +109,7 @@ def test_on_a_terminal_the_story_scrolls_above_a_panel(example: Example, tmp_pat
     assert code == 3
     told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
     assert "╭─ demo" in told
-    assert "Ctrl-C ends in order" in told
+    assert "Ctrl-C ends in order; to go on: rloop run" in told
     assert told.rindex("Ended without the target") > told.rindex("╭─ demo")
 
 
@@ -134,6 +159,17 @@ def test_a_folder_in_use_is_told_with_its_process(rloop: Rloop, example: Example
         done = rloop("run", example())
     assert done.returncode == 2
     assert f"in use by process {os.getpid()}" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("command", ["run", "status", "experiments", "directions", "findings", "logs"])
+def test_a_file_in_place_of_the_run_folder_is_bad_input(
+    rloop: Rloop, example: Example, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    done = rloop(command, *([example()] if command == "run" else []), "--dir", "file/below")
+    assert done.returncode == 2
+    assert done.stderr == f'--dir: "{tmp_path / "file"}" is a file; give the folder of a run, or a new one\n'
 
 
 def test_a_finished_campaign_cannot_be_given_another_target(rloop: Rloop, example: Example, tmp_path: Path) -> None:
@@ -176,10 +212,10 @@ def test_a_finished_folder_prints_its_result(
     done = rloop("run", file)
     assert done.returncode == code, done.stderr
     assert done.stdout.strip().startswith(headline)
-    assert "verified   0.250 [0.240, 0.260] over 9 runs after the one that selected it" in done.stdout
-    assert "claimed    0.200 by the experiment itself (-0.050 against what was verified)" in done.stdout
-    assert "final      0.260 [0.250, 0.270] over 5 fresh runs (dev-final gap: +0.010)" in done.stdout
+    assert "verified   0.2500 [0.2400, 0.2600] over 9 runs after the one that selected it" in done.stdout
+    assert "claimed    0.2000 by the experiment itself (-0.0500 against what was verified)" in done.stdout
+    assert "final      0.2600 [0.2500, 0.2700] over 5 fresh runs (dev-final gap: +0.0100)" in done.stdout
     assert "rloop experiments i0001-e1 --dir runs/demo" in done.stdout
     assert not list(RunFolder.at(layout.root).workloads.iterdir())
     if code == 2:
-        assert "no such file" in done.stderr
+        assert 'give another --dir, or delete "runs/demo", and run again' in done.stderr

@@ -6,21 +6,38 @@ from rloop_operator.cli import words
 
 
 @pytest.mark.parametrize(
-    ("value", "unit", "told"),
+    ("value", "told"),
     [
-        (0.0273358, 0.00271, "0.0273"),
-        (0.0273358, 0.0, "0.02734"),
-        (1234.5678, 12.0, "1235"),
-        (1234.5678, 0.5, "1234.57"),
-        (-0.5, 0.01, "-0.500"),
-        (0.0, 0.1, "0"),
-        (1.5e9, 3.0, "1.5e+09"),
-        (3e-9, 1e-9, "3e-09"),
-        (0.25, float("inf"), "0.25"),
+        (0.0273358, "0.02734"),
+        (0.25, "0.2500"),
+        (1234.5678, "1235"),
+        (123456.78, "123457"),
+        (0.99996, "1.000"),
+        (-0.5, "-0.5000"),
+        (0.0, "0"),
+        (1.5e9, "1.500e+09"),
+        (3e-9, "3.000e-09"),
+        (float("inf"), "inf"),
     ],
 )
-def test_a_number_has_the_digits_that_its_noise_leaves_it(value: float, unit: float, told: str) -> None:
-    assert words.number(value, unit) == told
+def test_a_number_has_four_significant_digits(value: float, told: str) -> None:
+    assert words.number(value) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "told"),
+    [
+        (0.0273358, 0.025, 0.0297, "0.02734 [0.02500, 0.02970]"),
+        (0.1012, 0.09812, 0.10428, "0.1012 [0.0981, 0.1043]"),
+        (0.00001, -0.25, 0.25, "0.0000 [-0.2500, 0.2500]"),
+        (0.5, 0.5, 0.5, "0.5000"),
+        (0.5, None, None, "0.5000"),
+    ],
+)
+def test_an_interval_has_the_digits_of_its_value(
+    value: float, low: float | None, high: float | None, told: str
+) -> None:
+    assert words.interval(value, low, high) == told
 
 
 @pytest.mark.parametrize(
@@ -32,10 +49,10 @@ def test_durations(seconds: float, told: str) -> None:
 
 
 def test_a_share_is_told_only_where_it_means_something() -> None:
-    assert words.gain(0.1, 0.2) == "0.1 (50 %)"
-    assert words.gain(0.1, -0.2) == "0.1"
-    assert words.gain(0.1, 0.0) == "0.1"
-    assert words.gain(0.1, None) == "0.1"
+    assert words.gain(0.1, 0.2) == "0.1000 (50 %)"
+    assert words.gain(0.1, -0.2) == "0.1000"
+    assert words.gain(0.1, 0.0) == "0.1000"
+    assert words.gain(0.1, None) == "0.1000"
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,23 @@ def test_a_new_operator_adopts_what_runs_and_hears_of_its_end(campaign: Campaign
     asyncio.run(story())
 
 
+def test_short_tmpdirs_of_this_run_folder_are_swept_and_no_others(campaign: Campaign, tmp_path: Path) -> None:
+    live, gone = campaign.folder / "workloads" / "kept", campaign.folder / "workloads" / "gone"
+    live.mkdir()
+    mine, theirs = launch.short_tmpdir(gone), launch.short_tmpdir(tmp_path / "other" / "workloads" / "gone")
+    kept = launch.short_tmpdir(live)
+    for folder in (mine, theirs, kept):
+        folder.mkdir(mode=0o700)
+    try:
+        campaign.reopen()
+        assert (mine.exists(), theirs.exists(), kept.exists()) == (False, True, True)
+    finally:
+        live.rmdir()
+        campaign.reopen()
+        theirs.rmdir()
+    assert not kept.exists()
+
+
 def test_a_running_workload_is_not_removed(campaign: Campaign) -> None:
     async def story() -> None:
         await campaign.begin(campaign.python(SLEEP))

@@ -1,0 +1,68 @@
+"""What of a ResearchLoop is accepted and probably not what its author means.
+
+Called by `rloop validate` and `rloop run`, which print it as notes; nobody is refused for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rloop.admit.loop import Shell
+from rloop.api.common import Resources
+from rloop.api.researchloop import ResearchLoop, ResearchLoopSpec
+from rloop.errors import InputProblem
+
+RUNS_OF_A_KEEP = {"Standard": 10, "Economy": 5, "Provisional": 1}
+"""Runs of its own that a kept proposal has, the screening one included."""
+RUNS_OF_A_CONCLUSION = 5
+
+
+def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
+    """Everything there is to say, with the remedy."""
+    found = [*_budget(loop.spec)]
+    if shell == "local":
+        found += _local(loop.spec)
+    return [InputProblem(field, message) for field, message in found]
+
+
+Found = Iterator[tuple[str, str]]
+
+
+def _budget(spec: ResearchLoopSpec) -> Found:
+    if spec.objective.target is None and not spec.budget.model_fields_set:
+        message = "neither a target nor a budget: the campaign never ends by itself; set runs or activeSeconds"
+        yield "spec.budget", message
+    runs = spec.budget.runs
+    if runs is None:
+        return
+    baseline, acceptance = spec.evaluation.baseline_runs, spec.evaluation.acceptance
+    if runs < baseline:
+        message = f"{runs} runs do not even measure the baseline, which takes {baseline}: give it more"
+        yield "spec.budget.runs", message
+        return
+    keep = RUNS_OF_A_KEEP[acceptance]
+    final = RUNS_OF_A_CONCLUSION if spec.objective.target is not None and acceptance != "Provisional" else 0
+    least = baseline + keep + final
+    if runs < least:
+        parts = f"baseline {baseline}, one kept proposal {keep}" + (f", conclusion {final}" if final else "")
+        message = f"{runs} runs are too few to keep anything: it takes {least} at least ({parts}); give it more"
+        if runs >= baseline + keep:
+            message = f"{runs} runs are too few to confirm the target: it takes {least} at least ({parts})"
+        yield "spec.budget.runs", message
+
+
+def _local(spec: ResearchLoopSpec) -> Found:
+    if spec.budget.gpu_seconds is not None:
+        yield "spec.budget.gpuSeconds", "the local shell does not measure GPU time: set activeSeconds as well"
+    for name, part in (("experiment", spec.experiment), ("evaluation", spec.evaluation)):
+        if _asks_for_gpu(part.resources):
+            message = f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
+            yield f"spec.{name}.resources", message
+        if part.image is not None:
+            yield f"spec.{name}.image", "the local shell uses the programs of this machine, not the image"
+    if spec.suspend:
+        yield "spec.suspend", "nothing new starts while it is true; set it to false and run the same command"
+
+
+def _asks_for_gpu(resources: Resources) -> bool:
+    return any("gpu" in name for name in {**resources.requests, **resources.limits})

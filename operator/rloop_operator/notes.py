@@ -1,0 +1,64 @@
+"""What of the folders beside a manifest is accepted and probably not what its author means.
+
+Called by `rloop validate` and `rloop run`, which print it; what is surely wrong is `rloop_operator.folders`' business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rloop.admit.files import matches
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import BadInput, InputProblem
+from rloop_operator import commands
+from rloop_operator.ports import Files
+from rloop_operator.task_files import files_digest, read_folder
+
+
+def folder_notes(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
+    """About folders in which nothing is wrong."""
+    spec = loop.spec
+    found: list[InputProblem] = []
+    task, code = _files(base_dir, spec.task.path), _files(base_dir, spec.evaluation.code.path)
+    if task is not None:
+        found += _without_a_match(spec.boundaries.editable, task)
+        found += commands.notes(spec.experiment.command, task, "spec.experiment.command")
+    if code is not None:
+        found += commands.notes(spec.evaluation.command, code, "spec.evaluation.command")
+    return found
+
+
+def frozen_notes(loop: ResearchLoop, sealed: SealedTask, base_dir: Path) -> list[InputProblem]:
+    """Folders that are no longer what was frozen when the campaign started."""
+    spec = loop.spec
+    found = []
+    for field, path, digest in (
+        ("spec.task.path", spec.task.path, sealed.task),
+        ("spec.evaluation.code.path", spec.evaluation.code.path, sealed.evaluation),
+    ):
+        files = _files(base_dir, path)
+        if files is not None and files_digest(files) != digest:
+            message = f'"{path}" differs from what was frozen at the start; the frozen one is used'
+            found.append(InputProblem(field, f"{message} (another --dir starts with the new one)"))
+    return found
+
+
+def _files(base_dir: Path, path: str | None) -> Files | None:
+    """None where it cannot be read: that is told by others, or no longer matters."""
+    if path is None:
+        return None
+    try:
+        return read_folder(base_dir / path, "")
+    except BadInput:
+        return None
+
+
+def _without_a_match(globs: list[str], task: Files) -> Iterator[InputProblem]:
+    for index, glob in enumerate(globs):
+        if not any(matches(path, [glob]) for path in task):
+            message = (
+                f'"{glob}" matches no file of the task: only new files could be proposed there; is it spelled right?'
+            )
+            yield InputProblem(f"spec.boundaries.editable[{index}]", message)
