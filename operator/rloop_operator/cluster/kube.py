@@ -51,7 +51,7 @@ class Kube:
         """The object. Raises NotFound, KubeError."""
         return await self._request("GET", path)
 
-    async def list(self, path: str, selector: str = "") -> list[Object]:
+    async def all(self, path: str, selector: str = "") -> list[Object]:
         """All objects that the selector matches, in pages."""
         found: list[Object] = []
         token = ""
@@ -74,7 +74,7 @@ class Kube:
         return await self._request("POST", path, body=body)
 
     async def patch(self, path: str, body: Object) -> Object:
-        """A merge patch; with metadata.resourceVersion in it, it is conditional. Raises Conflict, NotFound, KubeError."""
+        """A merge patch; conditional if it holds a resourceVersion. Raises Conflict, NotFound, KubeError."""
         return await self._request("PATCH", path, body=body, content_type=MERGE_PATCH)
 
     async def replace(self, path: str, body: Object) -> Object:

@@ -1,7 +1,7 @@
 """Our own Lease: exactly one operator acts, and one that cannot renew stops acting in time.
 
-Judged by the local monotonic clock only: a holder is dead when we have not seen its Lease change for the whole duration,
-and we are when we have not renewed for less than that. The identity is the pod's name.
+Judged by the local monotonic clock only: a holder is dead when we have not seen its Lease change for the whole
+duration, and we are when we have not renewed for less than that. The identity is the pod's name.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ async def entries(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, A
 
 async def _chunks(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:
     selector = f"{names.LABEL_LOOP}={loop},{names.LABEL_ROLE}=ledger"
-    found = await api.list(kube.core(namespace, "configmaps"), selector)
+    found = await api.all(kube.core(namespace, "configmaps"), selector)
     return sorted(found, key=lambda one: one["metadata"]["name"])
 
 

@@ -1,13 +1,14 @@
 """The operator's process: kopf only wakes it, one reconcile per loop does all the work.
 
-Run as `python -m rloop_operator.cluster.operator` in its own StatefulSet. Level-triggered: an event names a loop, nothing
-more; the patrol LISTs everything once a minute, so a lost event costs a minute and never a campaign.
+Run as `python -m rloop_operator.cluster.operator` in its own StatefulSet. Level-triggered: an event names a loop and
+nothing more; the patrol LISTs everything once a minute, so a lost event costs a minute and never a campaign.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -65,7 +66,7 @@ class Operator:
         while True:
             try:
                 for path in self._paths():
-                    for loop in await self._api.list(path):
+                    for loop in await self._api.all(path):
                         self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
                 self.patrolled_at = time.monotonic()
             except RloopError as error:
@@ -153,7 +154,7 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
     """Only on.event handlers: no finalizers, no annotations, and nothing here is retried by kopf."""
     registry = kopf.OperatorRegistry()
 
-    def seen(namespace: str | None, name: str | None, labels: dict[str, str], **_: Any) -> None:
+    def seen(*, namespace: str | None, name: str, labels: Mapping[str, str], **_: Any) -> None:
         loop = labels.get(names.LABEL_LOOP) or name
         if namespace and loop:
             operator.wake((namespace, loop))

@@ -121,8 +121,8 @@ class KubeRuntime(Runtime):
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
         selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
         found_pods, jobs = await asyncio.gather(
-            self._api.list(kube.core(self._namespace, "pods"), selector),
-            self._api.list(kube.group("batch/v1", self._namespace, "jobs"), selector),
+            self._api.all(kube.core(self._namespace, "pods"), selector),
+            self._api.all(kube.group("batch/v1", self._namespace, "jobs"), selector),
         )
         by_job: dict[str, list[dict[str, Any]]] = {}
         states: dict[str, WorkloadState] = {}

@@ -77,7 +77,7 @@ class OperatorSigns(Beats):
 
     @override
     async def nudge(self, session: str, message: str) -> None:
-        for pod in await self._api.list(kube.core(self._namespace, "pods"), f"{names.LABEL_SESSION}={session}"):
+        for pod in await self._api.all(kube.core(self._namespace, "pods"), f"{names.LABEL_SESSION}={session}"):
             path = kube.core(self._namespace, "pods", pod["metadata"]["name"])
             await self._api.patch(path, _annotated({names.ANNOTATION_NUDGE: message}))
 

@@ -55,7 +55,7 @@ class KubeStore(Store):
     @override
     async def list(self, kind: type[Object], loop: str) -> list[Object]:
         path = kube.objects(self.namespace, PLURALS[kind])
-        found = await self.api.list(path, "" if kind is ResearchLoop else f"{names.LABEL_LOOP}={loop}")
+        found = await self.api.all(path, "" if kind is ResearchLoop else f"{names.LABEL_LOOP}={loop}")
         return sorted((_model(kind, one) for one in found), key=lambda one: one.metadata.name)
 
     @override
@@ -99,7 +99,7 @@ class KubeStore(Store):
         try:
             found = await self.api.get(kube.core(self.namespace, "configmaps", source.name))
         except NotFound as error:
-            told = f'there is no ConfigMap "{source.name}" in namespace {self.namespace}; create it, it is looked for again'
+            told = f'there is no ConfigMap "{source.name}" in namespace {self.namespace}; create it'
             raise BadInput(InputProblem(f"{field}.configMap.name", told)) from error
         files = _from_config_map(found, source, field)
         await self.put_files(loop.metadata.name, name, files)
