@@ -94,7 +94,9 @@ def test_a_token_for_an_audience_says_which_pod_holds_it(cluster: Cluster, names
     projected = {"serviceAccountToken": {"audience": AUDIENCE, "path": "token", "expirationSeconds": 600}}
     mount = {"name": "token", "mountPath": "/token", "readOnly": True}
     # It has to live while it is asked about: with the pod the token ends.
-    main = pods.container("main", cluster.base_image, ["sh", "-c", "cat /token/token; sleep 60"], volumeMounts=[mount])
+    main = pods.container(
+        "main", cluster.base_image, ["sh", "-c", "cat /token/token; echo; sleep 60"], volumeMounts=[mount]
+    )
     manifest = pods.pod("holder", main, volumes=[{"name": "token", "projected": {"sources": [projected]}}])
     pods.create(cluster, namespace, manifest)
     cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "--timeout=60s", "pod/holder")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.harness import binaries, cluster, identity, packages, paths
+from tests.cluster.harness.removal import remove
 from tests.cluster.harness.shell import Failure
 
 
@@ -97,3 +98,16 @@ def test_each_module_is_pinned(module: str) -> None:
     # No module may come from a folder of somebody's machine.
     assert "=> ." not in (paths.TOOLS / module / "go.mod").read_text()
     assert "=> /" not in (paths.TOOLS / module / "go.mod").read_text()
+
+
+def test_removing_a_folder_follows_no_link(tmp_path: Path) -> None:
+    kept, doomed = tmp_path / "kept", tmp_path / "doomed"
+    kept.mkdir()
+    (kept / "file").touch()
+    (doomed / "a" / "b").mkdir(parents=True)
+    (doomed / "a" / "b" / "file").touch()
+    (doomed / "a" / "folder").symlink_to(kept)
+    (doomed / "dangling").symlink_to(tmp_path / "nowhere")
+    remove(doomed)
+    assert not doomed.exists()
+    assert (kept / "file").exists()

@@ -17,7 +17,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide import runs
 from rloop.decide.acceptance import interval, is_deterministic
 from rloop.decide.draft import Draft
-from rloop.decide.plateau import fail
+from rloop.decide.ending import fail
 from rloop.digits import number
 
 

@@ -11,8 +11,8 @@ from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.loop_status import LayerStatus
 from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.decide.ending import withdraw_experiment
 from rloop.decide.iteration import all_terminal, experiments_of, gain
-from rloop.decide.plateau import withdraw_experiment
 from rloop.standing import finished
 
 OVER = frozenset({"Succeeded", "Failed"})

@@ -30,7 +30,7 @@ from rloop.decide.acceptance import (
     judge as judge_runs,
 )
 from rloop.decide.draft import Draft
-from rloop.decide.plateau import withdraw_experiment
+from rloop.decide.ending import withdraw_experiment
 from rloop.digits import number
 from rloop.standing import kept_number
 

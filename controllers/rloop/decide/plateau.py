@@ -8,9 +8,9 @@ one, else it is neutral. staleCount is derived from the settled iterations, so n
 from __future__ import annotations
 
 from rloop.actions import Append
-from rloop.api.experiment import Verdict
 from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.decide.ending import withdraw_experiment
 
 VOID_LIMIT = 3
 """Iterations in a row that only infrastructure failed, before a person is told."""
@@ -83,23 +83,6 @@ def withdraw(draft: Draft) -> None:
         opened = _pivots_at_opening(draft, one.spec.iteration)
         if opened < draft.status.pivots and not runs.started(one):
             withdraw_experiment(draft, one.metadata.name, "PivotDemanded", "withdrawn unstarted: the frame must change")
-
-
-def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:
-    """Give an experiment up: its queued and live runs end, its verdict says why."""
-    experiment = draft.experiments[name]
-    ended = [
-        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
-        for run in experiment.status.runs
-    ]
-    verdict = Verdict(reason=reason, message=message, at=draft.now)
-    draft.write_experiment(name, runs=ended, phase="Withdrawn", verdict=verdict)
-
-
-def fail(draft: Draft, reason: str, message: str) -> None:
-    """End the campaign as Failed: it cannot go on, and a person must act."""
-    draft.condition("Failed", "True", reason, message[:4096])
-    draft.tell(reason, message, warning=True)
 
 
 def _pivots_at_opening(draft: Draft, number: int) -> int:

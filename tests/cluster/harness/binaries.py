@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from tests.cluster.harness import paths
+from tests.cluster.harness.removal import remove
 from tests.cluster.harness.shell import Failure, run, say
 
 # Order: the longest first, so that its failure is not waited for.
@@ -66,7 +67,7 @@ def build() -> None:
     paths.cache().mkdir(parents=True, exist_ok=True)
     # What an interrupted build has left. The caller holds the lock, so nobody is using it.
     for left in paths.cache().glob("build-*"):
-        shutil.rmtree(left)
+        remove(left)
     require_space(paths.cache(), BUILD_GIB)
     # Compiled packages and sources are shared by the modules of one build and removed with it.
     scratch = Path(tempfile.mkdtemp(prefix="build-", dir=paths.cache()))
@@ -79,7 +80,7 @@ def build() -> None:
         used = sum(file.lstat().st_size for file in scratch.rglob("*") if not file.is_dir()) / 1e9
         say(f"removing {used:.1f} GB that only the build needed")
     finally:
-        shutil.rmtree(scratch)
+        remove(scratch)
 
 
 def link(to: Path) -> None:
@@ -87,7 +88,7 @@ def link(to: Path) -> None:
     to.mkdir(parents=True, exist_ok=True)
     for other in folder(MODULES[0]).parent.iterdir():
         if other.stat().st_mtime < time.time() - MONTH:
-            shutil.rmtree(other)
+            remove(other)
     for module in MODULES:
         os.utime(folder(module))
         for program in folder(module).iterdir():

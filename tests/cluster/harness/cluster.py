@@ -25,6 +25,7 @@ from tests.cluster.harness import (
     storage,
     workers,
 )
+from tests.cluster.harness.removal import remove
 from tests.cluster.harness.shell import Failure, locked, run, say, step, succeeds, wait
 
 # A build, a cluster and the project's images together; a full disk shows itself in stranger ways.
@@ -205,7 +206,7 @@ def _clear() -> None:
         mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
         if inside := [place for place in mounted if Path(place).is_relative_to(doomed)]:
             raise Failure(f"not removing {doomed}: {inside[0]} is mounted there, not by this harness")
-        shutil.rmtree(doomed)
+        remove(doomed)
 
 
 def _remains() -> list[Path]:

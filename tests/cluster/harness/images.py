@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.cluster.harness import node, packages, paths, workers
+from tests.cluster.harness.removal import remove
 from tests.cluster.harness.shell import Failure, run, step, write
 
 BASE = "rloop.test/python:3.11"
@@ -108,7 +109,7 @@ def _make_base(archive: Path) -> None:
         # As in the public images.
         (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         run("tar", "--numeric-owner", "-C", root, "-cf", context / "rootfs.tar", ".")
-        shutil.rmtree(root)
+        remove(root)
         build(write(context / "Dockerfile", _BASE_FILE), BASE, {}, context)
         part = context / "image.tar"
         buildah("push", BASE, f"docker-archive:{part}:{BASE}")
@@ -117,7 +118,7 @@ def _make_base(archive: Path) -> None:
         shutil.copyfile(part, landing)
         landing.rename(archive)
     finally:
-        shutil.rmtree(context)
+        remove(context)
 
 
 def _folder() -> Path:

@@ -1,0 +1,27 @@
+"""How an experiment, or the whole campaign, is given up: two writes that several decisions make alike.
+
+Used by baseline, budget, cleanup, judge and plateau. No decisions here.
+"""
+
+from __future__ import annotations
+
+from rloop.api.experiment import Verdict
+from rloop.decide import runs
+from rloop.decide.draft import Draft
+
+
+def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:
+    """Give an experiment up: its queued and live runs end, its verdict says why."""
+    experiment = draft.experiments[name]
+    ended = [
+        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
+        for run in experiment.status.runs
+    ]
+    verdict = Verdict(reason=reason, message=message, at=draft.now)
+    draft.write_experiment(name, runs=ended, phase="Withdrawn", verdict=verdict)
+
+
+def fail(draft: Draft, reason: str, message: str) -> None:
+    """End the campaign as Failed: it cannot go on, and a person must act."""
+    draft.condition("Failed", "True", reason, message[:4096])
+    draft.tell(reason, message, warning=True)
