@@ -22,9 +22,21 @@ GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/app.py by `make
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes the words that YAML 1.1 reads as booleans and PyYAML does not: Kubernetes reads `n` as false."""
+
+
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    style = "'" if text.lower() in ("y", "n") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _string)
+
+
 def dump(document: Any, mark: str = MARK) -> str:
     """A document as YAML, in its own order and with its reason for not being edited."""
-    return mark + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
+    return mark + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def chart_template(document: dict[str, Any]) -> str:

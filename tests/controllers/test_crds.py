@@ -13,6 +13,7 @@ from rloop.api.common import Model
 from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop
 from rloop.crd_reference import reference
 from rloop.crds import COPIED, KINDS, Kind, Schema, definition, structural
+from rloop_operator.generate import dump
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "manifests"
@@ -240,3 +241,10 @@ def test_the_reference_names_every_field_of_every_spec() -> None:
         for path, _ in nodes(schema_of(kind)["properties"]["spec"]):
             if path.startswith(".") and not path.endswith(("[]", "{}")):
                 assert f"`{path[1:]}`" in page or "{}" in path, path
+
+
+@pytest.mark.parametrize("word", ["n", "Y"])
+def test_words_that_kubernetes_reads_as_booleans_are_quoted(word: str) -> None:
+    """Kubernetes reads YAML 1.1, where a plain n is false."""
+    assert f"'{word}'" in dump({word: [word]})
+    assert yaml.safe_load(dump({word: [word]})) == {word: [word]}

@@ -113,11 +113,15 @@ def up() -> Cluster:
         if _is_up():
             say(f"already up: {paths.state()}")
             return cluster
-        _clear()
+        if left := _remains():
+            dead = f" ({', '.join(node.ended())} ended)" if node.ended() else ""
+            say(f"removing what an earlier cluster left in {left[0]}{dead}")
+            _clear()
         for place in (paths.cache(), paths.state().parent):
             place.mkdir(parents=True, exist_ok=True)
             binaries.require_space(place, FREE_GIB)
         packages.install()
+        node.check_machine()
         binaries.build()
         with step("the cluster is up"):
             try:
@@ -133,7 +137,7 @@ def current() -> Cluster:
     """The cluster there is, without starting one."""
     if given := paths.given_kubeconfig():
         return Cluster(given, own=False)
-    if not node.process():
+    if not (paths.state() / _UP).exists() or not node.process():
         raise Failure("no cluster is up")
     return Cluster(str(paths.kubeconfig()), own=True)
 

@@ -67,7 +67,10 @@ def load_archive(archive: Path) -> None:
 def buildah(*words: str | Path) -> str:
     """Run buildah on our own store of images."""
     store = ("--root", _folder() / "store", "--runroot", _folder() / "run", "--storage-driver", "overlay")
-    return node.inside("env", "BUILDAH_ISOLATION=chroot", "buildah", *store, *words, network=False, timeout=1800)
+    scratch = _folder() / "scratch"
+    scratch.mkdir(exist_ok=True)
+    settings = ("env", "BUILDAH_ISOLATION=chroot", f"TMPDIR={scratch}")
+    return node.inside(*settings, "buildah", *store, *words, network=False, timeout=1800)
 
 
 def load_pause() -> None:

@@ -44,9 +44,21 @@ exec unshare --mount --net --pid --fork --mount-proc sh -c "$2" sh "$1"
 _COMPONENT = 'log=$1 exited=$2; shift 2; "$@" >>"$log" 2>&1; echo "$?" >"$exited"'
 
 
+def check_machine() -> None:
+    """Fail where a node of ours would get in the way of somebody else."""
+    if not _is_unlinked():
+        raise Failure(f"another cluster of this harness is up on this machine (interface {paths.LINK})")
+    ours = [ipaddress.ip_network(net) for net in (paths.LINK_NETWORK, paths.POD_NETWORK, paths.SERVICE_NETWORK)]
+    for route in json.loads(run("ip", "-json", "-4", "route", "show", "table", "all")):
+        if route["dst"] == "default":
+            continue
+        taken = ipaddress.ip_network(route["dst"], strict=False)
+        if any(taken.overlaps(net) for net in ours):
+            raise Failure(f"this machine has a route to {taken}, which the cluster would use itself")
+
+
 def start() -> None:
     """Make the namespaces, join them to the host, and prepare the cgroup."""
-    _check_addresses()
     folder = paths.state()
     with (folder / "node.log").open("w") as log:
         # In a session of its own and not our child: it outlives us.
@@ -87,7 +99,11 @@ def stop() -> None:
                 victim.kill()
                 # Process 1 is gone only after all others of its namespace are.
                 wait("the end of the node's processes", victim.gone, seconds=60)
-    wait("the end of the node's network", lambda: not Path(f"/sys/class/net/{paths.LINK}").exists(), seconds=30)
+    with contextlib.suppress(Failure):
+        wait("the end of the node's network", _is_unlinked, seconds=10, every=0.05)
+    if not _is_unlinked():
+        # Nothing of ours lives: it belongs to a cluster with another state directory.
+        return
     for cgroup in _cgroups():
         # A cgroup's folders look like files inside, but are removed by rmdir, from the leaves up.
         for folder in [*sorted(cgroup.rglob("*/"), reverse=True), cgroup]:
@@ -147,16 +163,6 @@ def _exited(name: str) -> Path:
     return paths.state() / "log" / f"{name}.exited"
 
 
-def _check_addresses() -> None:
-    ours = [ipaddress.ip_network(net) for net in (paths.LINK_NETWORK, paths.POD_NETWORK, paths.SERVICE_NETWORK)]
-    for route in json.loads(run("ip", "-json", "-4", "route", "show", "table", "all")):
-        if route["dst"] == "default" or route.get("dev") == paths.LINK:
-            continue
-        taken = ipaddress.ip_network(route["dst"], strict=False)
-        if any(taken.overlaps(net) for net in ours):
-            raise Failure(f"this machine has a route to {taken}, which the cluster would use itself")
-
-
 def _connect(pid: int) -> None:
     run("ip", "link", "add", paths.LINK, "type", "veth", "peer", "name", "uplink", "netns", str(pid))
     bits = paths.LINK_NETWORK.partition("/")[2]
@@ -180,6 +186,10 @@ def _cgroups() -> list[Path]:
     # Version 1 has a tree for each controller; some have two names, one a link to the other.
     trees = {tree.resolve() for tree in root.iterdir() if (tree / "cgroup.procs").exists()}
     return [tree / CGROUP for tree in sorted(trees)]
+
+
+def _is_unlinked() -> bool:
+    return not Path(f"/sys/class/net/{paths.LINK}").exists()
 
 
 def _removed(cgroup: Path) -> bool:
