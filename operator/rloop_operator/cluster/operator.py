@@ -159,6 +159,10 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
         if namespace and loop:
             operator.wake((namespace, loop))
 
+    def login(**facts: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
+
+    kopf.on.login(registry=registry)(login)
     kopf.on.event("rloop.dev", "v1alpha1", "researchloops", registry=registry)(seen)
     for plural in ("researchiterations", "researchexperiments"):
         kopf.on.event("rloop.dev", "v1alpha1", plural, registry=registry)(seen)
@@ -194,6 +198,7 @@ async def run() -> None:
             namespaces=settings.watched,
             clusterwide=not settings.watched,
             standalone=True,
+            identity=settings.pod,  # else kopf asks for a user name, which a container's user does not have
         )
         alive = health.serve(lambda: lease.held() and time.monotonic() - operator.patrolled_at < 3 * PATROL_SECONDS)
         tasks = [holding, *map(asyncio.ensure_future, (operator.patrol(), watching, alive))]
