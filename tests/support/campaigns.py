@@ -21,7 +21,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway
-from rloop_operator.ports import Files, Store
+from rloop_operator.ports import Caller, Files, Store
 from rloop_operator.reconcile import Shell, reconcile
 from rloop_operator.sim.campaign import MakeWorld
 from rloop_operator.sim.runtime import VirtualClock
@@ -95,8 +95,8 @@ class Driven:
         end = self.runtime.next_end()
         now = self.clock.seconds
         self.clock.seconds = min(max(now, end), now + STEP_SECONDS) if end is not None else now + STEP_SECONDS
-        for name in list(self.beats.read()):
-            self.beats.record(name, 0)
+        for name in await self.beats.read():
+            await self.beats.record(Caller(name, "agent", self.name, name, name), 0)
         for name in self.runtime.live():
             if self.random.random() < self.loss:
                 self.runtime.lose(name)

@@ -1,7 +1,7 @@
 """The gateway's process in a cluster: the same verbs as on a laptop, callers known by TokenReview.
 
-Run as `python -m rloop_operator.cluster.gateway` in its own StatefulSet. Without state of its own: it may be restarted at
-any time, and agents try again.
+Run as `python -m rloop_operator.cluster.gateway` in its own StatefulSet. Without state of its own: it may be
+restarted at any time, and agents try again.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ async def run() -> None:
             return gateways[caller.namespace]
 
         application = app(gateway_of, KubeIdentity(api))
-        # Pods listen on all their addresses: who may reach them is the business of NetworkPolicies.
         config = uvicorn.Config(
-            application, host="0.0.0.0", port=PORT, log_config=None, access_log=False, lifespan="off"
+            application, host=health.EVERYWHERE, port=PORT, log_config=None, access_log=False, lifespan="off"
         )
         server = uvicorn.Server(config)
         await asyncio.gather(server.serve(), health.serve(lambda: server.started))

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 PORT = 8081
+EVERYWHERE = "0.0.0.0"  # noqa: S104 -- a pod is reached at its own address; by whom, NetworkPolicies say
 
 
 async def serve(alive: Callable[[], bool], port: int = PORT) -> None:
@@ -23,6 +24,5 @@ async def serve(alive: Callable[[], bool], port: int = PORT) -> None:
         return PlainTextResponse("ok") if alive() else PlainTextResponse("not working", 503)
 
     application = Starlette(routes=[Route("/healthz", healthz)])
-    # Pods listen on all their addresses: who may reach them is the business of NetworkPolicies.
-    config = uvicorn.Config(application, host="0.0.0.0", port=port, log_config=None, access_log=False, lifespan="off")  # noqa: S104
+    config = uvicorn.Config(application, host=EVERYWHERE, port=port, log_config=None, access_log=False, lifespan="off")
     await uvicorn.Server(config).serve()

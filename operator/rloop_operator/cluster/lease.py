@@ -33,6 +33,7 @@ class Lease:
         self._holder = holder
         self._renewed_at = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
+        self._acquired = asyncio.Event()
 
     def held(self) -> bool:
         """Whether we may write now."""
@@ -48,9 +49,8 @@ class Lease:
             await asyncio.sleep(RENEW_SECONDS)
 
     async def acquired(self) -> None:
-        """Wait until we hold it."""
-        while not self.held():
-            await asyncio.sleep(0.2)
+        """Wait until we hold it for the first time."""
+        await self._acquired.wait()
 
     async def _step(self) -> None:
         begun = time.monotonic()
@@ -59,7 +59,7 @@ class Lease:
         except NotFound:
             body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self._name}}
             await self._api.create(self._path, body | {"spec": self._spec(1)})
-            self._renewed_at = begun
+            self._renew(begun)
             return
         spec = lease.get("spec", {})
         if spec.get("holderIdentity") != self._holder and not self._expired(lease):
@@ -71,7 +71,11 @@ class Lease:
         except Conflict:
             return
         # The moment before the request: what we know is that it was ours at some time after that.
-        self._renewed_at = begun
+        self._renew(begun)
+
+    def _renew(self, moment: float) -> None:
+        self._renewed_at = moment
+        self._acquired.set()
 
     def _expired(self, lease: dict[str, Any]) -> bool:
         version, since = self._seen

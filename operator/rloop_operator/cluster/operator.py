@@ -198,7 +198,7 @@ async def run() -> None:
             namespaces=settings.watched,
             clusterwide=not settings.watched,
             standalone=True,
-            identity=settings.pod,  # else kopf asks for a user name, which a container's user does not have
+            identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
         )
         alive = health.serve(lambda: lease.held() and time.monotonic() - operator.patrolled_at < 3 * PATROL_SECONDS)
         tasks = [holding, *map(asyncio.ensure_future, (operator.patrol(), watching, alive))]

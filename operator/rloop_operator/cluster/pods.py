@@ -1,7 +1,7 @@
 """Manifests of the workloads, as pure functions of the loop, the workload and the administrator's settings.
 
-Called by the cluster's runtime. Everything here passes Pod Security *restricted*. Only an agent and a relay hold a token,
-and that one is for the gateway alone; a verifier holds none and needs no network.
+Called by the cluster's runtime. Everything here passes Pod Security *restricted*. Only an agent and a relay hold a
+token, and that one is for the gateway alone; a verifier holds none and needs no network.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def experiment(
 def verifier(
     loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings, code: str, code_sha256: str
 ) -> Manifest:
-    """The Pod of one scoring: a copy of the artifact, the sealed code, no token, and its verdict as termination message."""
+    """The Pod of one scoring: a copy of the artifact, the sealed code, no token; its verdict is its last message."""
     evaluation = loop.spec.evaluation
     held_out = (
         evaluation.final_held_out if workload.kind == "final" and evaluation.final_held_out else evaluation.held_out

@@ -135,7 +135,7 @@ class KubeStore(Store):
         if name not in self._files:
             found = await self.api.get(kube.core(self.namespace, "configmaps", name))
             if ARCHIVE not in found.get("binaryData", {}):
-                told = f'a ConfigMap "{name}" exists that is not ours; rename it: the frozen files are kept under this name'
+                told = f'a ConfigMap "{name}" exists that is not ours; rename it: frozen files are kept there'
                 raise BadInput(InputProblem(name, told))
             self._files[name] = unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
         return self._files[name]
