@@ -13,6 +13,7 @@ from rloop.crds import KINDS
 
 SEEN = [row for row in BAD if row["by"] != "local"]
 UNSEEN = [row for row in BAD if row["by"] == "local"]
+KEY_CHARS = 63
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,7 +52,10 @@ def test_a_good_manifest_is_accepted(cluster: Cluster) -> None:
 def test_a_bad_manifest_is_refused_and_the_field_named(cluster: Cluster, row: dict[str, Any]) -> None:
     with pytest.raises(Failure) as refused:
         dry_run(cluster, "default", patched(GOOD, row["patch"]))
-    assert row["field"] in str(refused.value), str(refused.value)
+    field = row["field"]
+    if len(field.rpartition(".")[2]) > KEY_CHARS:
+        field = field.rpartition(".")[0]  # a rule on a map names the map: it cannot point to a key
+    assert field in str(refused.value), str(refused.value)
 
 
 @pytest.mark.parametrize("row", UNSEEN, ids=[row["id"] for row in UNSEEN])
@@ -73,9 +77,9 @@ def test_an_accepted_loop_keeps_its_goalposts(cluster: Cluster, namespace: str) 
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
     cluster.kubectl(*patch, json.dumps({"status": {"conditions": [condition]}}), "--subresource=status")
-    with pytest.raises(Failure, match=r"spec\.objective\.target"):
+    with pytest.raises(Failure, match=r"spec\.objective is frozen"):
         cluster.kubectl(*patch, json.dumps({"spec": {"objective": {"target": "0.07"}}}))
-    with pytest.raises(Failure, match=r"spec\.objective\.target"):
+    with pytest.raises(Failure, match=r"spec\.objective is frozen"):
         cluster.kubectl(*patch, json.dumps({"spec": {"objective": {"target": None}}}))
     cluster.kubectl(*patch, json.dumps({"spec": {"parallelism": 1}}))
     assert cluster.get("rloop", "good", "-n", namespace)["spec"]["objective"]["target"] == "0.06"

@@ -1,6 +1,5 @@
 """Renders the chart, and the rules that every rendered pod and rule of rights has to keep."""
 
-import os
 import shutil
 import subprocess
 from functools import cache
@@ -8,27 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.cluster.harness import binaries
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm/rloop"
 RELEASE_NAMESPACE = "rloop-system"
+NO_HELM = "helm is neither in PATH nor built by `python3 -m tests.cluster.harness build`"
 
 Manifest = dict[str, Any]
 
 
 def helm() -> str | None:
     """The program: from PATH, or as the tests' own cluster has built it."""
-    found = shutil.which("helm")
-    if found:
-        return found
-    base = Path(os.environ.get("RLOOP_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    built = sorted((base / "rloop-cluster/bin").glob("helm-*/helm"), key=lambda path: path.stat().st_mtime)
-    return str(built[-1]) if built else None
+    return shutil.which("helm") or shutil.which(str(binaries.folder("helm") / "helm"))
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     program = helm()
-    assert program is not None, "helm is neither in PATH nor built by the tests' own cluster"
+    assert program is not None, NO_HELM
     return subprocess.run([program, *arguments], check=False, capture_output=True, text=True)
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.helm.rendering import (
     CHART,
+    NO_HELM,
     RELEASE_NAMESPACE,
     ROOT,
     Manifest,
@@ -24,10 +25,10 @@ from tests.helm.rendering import (
 
 from rloop.crds import KINDS
 from rloop_operator.cluster import settings
+from rloop_operator.cluster.operator import LEASE
 
-if helm() is None and not os.environ.get("CI"):
-    reason = "helm is neither in PATH nor built by the tests' own cluster"
-    pytest.skip(reason, allow_module_level=True)
+if helm() is None:
+    pytest.skip(NO_HELM, allow_module_level=True)
 
 NO_CRDS = "crds.install=false"
 CLUSTER_WIDE = "rbac.clusterWide=true"
@@ -62,7 +63,7 @@ def test_helm_lint_finds_nothing() -> None:
 
 def test_every_pod_passes_restricted_and_writes_no_root_file_system(manifests: list[Manifest]) -> None:
     specs = pod_specs(manifests)
-    assert len(specs) == 3
+    assert len(specs) == 2
     for spec in specs:
         assert restricted_problems(spec) == []
         assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in spec["containers"])
@@ -105,32 +106,18 @@ def test_nobody_writes_what_users_have_written(cluster_wide: list[Manifest]) -> 
             assert not writing & set(rule["verbs"]), role
 
 
-def test_each_guardian_may_delete_the_pods_that_it_repairs_and_no_others(manifests: list[Manifest]) -> None:
-    may: dict[str, list[str]] = {}
-    for component in ("operator", "guard"):
-        role = named(manifests, "Role", f"rloop-{component}", RELEASE_NAMESPACE)
-        deletes = [rule for rule in role["rules"] if "delete" in rule["verbs"]]
-        assert [rule["resources"] for rule in deletes] == [["pods"]]
-        may[component] = deletes[0]["resourceNames"]
-    assert may == {"operator": ["rloop-gateway-0", "rloop-guard-0"], "guard": ["rloop-operator-0"]}
-    pods = {f"{one['metadata']['name']}-0" for one in manifests if one["kind"] == "StatefulSet"}
-    assert set(may["operator"] + may["guard"]) == pods
-
-
-def test_a_guardian_may_write_its_own_lease_and_the_canary_only(manifests: list[Manifest]) -> None:
-    for component in ("operator", "guard"):
-        role = named(manifests, "Role", f"rloop-{component}", RELEASE_NAMESPACE)
-        writing = [
-            rule["resourceNames"]
-            for rule in role["rules"]
-            if rule["resources"] == ["leases"] and {"update", "patch"} & set(rule["verbs"])
-        ]
-        assert writing == [[f"rloop-{component}", "rloop-canary"]]
-
-
-def test_the_guard_cannot_touch_a_loop(cluster_wide: list[Manifest]) -> None:
-    role = named(cluster_wide, "ClusterRole", f"rloop-guard:{RELEASE_NAMESPACE}")
-    assert [(rule["resources"], rule["verbs"]) for rule in role["rules"]] == [(["researchloops"], ["get", "list"])]
+def test_in_its_own_namespace_the_operator_writes_its_lease_and_nothing_else(manifests: list[Manifest]) -> None:
+    here = [one for one in manifests if one["kind"] == "Role" and one["metadata"]["namespace"] == RELEASE_NAMESPACE]
+    assert [one["metadata"]["name"] for one in here] == ["rloop-operator"]
+    assert here[0]["rules"] == [
+        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": [LEASE],
+            "verbs": ["get", "patch"],
+        },
+    ]
 
 
 def test_rights_end_at_the_watched_namespaces() -> None:
@@ -138,7 +125,7 @@ def test_rights_end_at_the_watched_namespaces() -> None:
     cluster_roles = [one["metadata"]["name"] for one in two if one["kind"] == "ClusterRole"]
     assert cluster_roles == [f"rloop-tokenreview:{RELEASE_NAMESPACE}"]
     for namespace in ("team-a", "team-b"):
-        for component in ("operator", "gateway", "guard"):
+        for component in ("operator", "gateway"):
             named(two, "Role", f"rloop-{component}", namespace)
             binding = named(two, "RoleBinding", f"rloop-{component}", namespace)
             assert binding["subjects"] == [
@@ -148,7 +135,7 @@ def test_rights_end_at_the_watched_namespaces() -> None:
 
 
 def test_one_switch_serves_all_namespaces(manifests: list[Manifest], cluster_wide: list[Manifest]) -> None:
-    for component in ("operator", "gateway", "guard"):
+    for component in ("operator", "gateway"):
         here = named(manifests, "Role", f"rloop-{component}", "default")["rules"]
         assert named(cluster_wide, "ClusterRole", f"rloop-{component}:{RELEASE_NAMESPACE}")["rules"] == here
     assert not [one for one in cluster_wide if one["kind"] == "Role" and one["metadata"]["namespace"] == "team-a"]
@@ -164,7 +151,7 @@ def environment(manifests: list[Manifest], component: str) -> dict[str, str]:
     return {one["name"]: one.get("value", "from the pod") for one in spec["containers"][0]["env"]}
 
 
-@pytest.mark.parametrize("component", ["operator", "gateway", "guard"])
+@pytest.mark.parametrize("component", ["operator", "gateway"])
 def test_a_process_is_told_all_that_it_reads(
     manifests: list[Manifest], component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,10 +159,17 @@ def test_a_process_is_told_all_that_it_reads(
     for name in list(os.environ):
         if name.startswith("RLOOP_"):
             monkeypatch.delenv(name)
+    # As the kubelet does, which knows the Service.
     for name, value in told.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(
+            name,
+            value.replace("$(RLOOP_GATEWAY_SERVICE_HOST)", "10.96.0.7").replace(
+                "$(RLOOP_GATEWAY_SERVICE_PORT)", "8080"
+            ),
+        )
     read = settings.read()
     assert read.watched == ("default",)
+    assert read.gateway_url == "http://10.96.0.7:8080"
     assert read.sidecar_image == "rloop.test/rloop-sidecar:dev"
     assert (read.pull_policy, read.run_as_user) == ("IfNotPresent", 65532)
 
@@ -196,7 +190,7 @@ def test_the_gateway_is_named_by_an_address_that_needs_no_dns(manifests: list[Ma
 
 
 def test_a_process_is_one_small_pod_with_probes(manifests: list[Manifest]) -> None:
-    for component in ("operator", "gateway", "guard"):
+    for component in ("operator", "gateway"):
         spec = named(manifests, "StatefulSet", f"rloop-{component}")["spec"]
         (container,) = spec["template"]["spec"]["containers"]
         assert spec["replicas"] == 1

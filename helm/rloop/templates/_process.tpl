@@ -1,5 +1,6 @@
 {{/*
-One of our processes: a StatefulSet of one replica, so that its pod has a name that a Role can allow to delete.
+One of our processes: a StatefulSet of one replica, so that a new pod waits for the end of the old one and has its
+name, by which it holds the Lease.
 Arguments: root, component, ports (more than the health port).
 */}}
 {{- define "rloop.process" -}}

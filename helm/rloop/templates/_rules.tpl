@@ -56,10 +56,3 @@ owner reference that blocks deletion needs on some clusters.
   resources: [pods]
   verbs: [get, patch] # signs of life, as annotations of the caller's own pod
 {{- end }}
-
-{{/* The guard looks for loops that nobody has reconciled for too long. */}}
-{{- define "rloop.rules.guard" -}}
-- apiGroups: [rloop.dev]
-  resources: [researchloops]
-  verbs: [get, list]
-{{- end }}

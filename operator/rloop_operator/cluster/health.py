@@ -1,6 +1,6 @@
 """A health endpoint for the kubelet: 200 while the process really does its work, 503 when it does not.
 
-Served by the operator, the gateway and the guard on a port of its own.
+Served by the operator and the gateway on a port of its own.
 """
 
 from __future__ import annotations
