@@ -12,7 +12,7 @@ BASE := .venv/.base-installed
 DEV := .venv/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-seeds picture test lint types generate verify bench lock images clean help
+.PHONY: demo demo-seeds picture test lint types generate verify bench lock images cluster cluster-down test-cluster clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -65,6 +65,16 @@ TAG ?= dev
 BASE_IMAGE ?=
 BUILD_FLAGS ?=
 BUILDER ?= $(notdir $(firstword $(shell command -v buildah docker 2>/dev/null)))
+cluster: ## start a Kubernetes on this machine, unless KUBECONFIG names one (the first time builds it: minutes)
+	@$(PYTHON) -m tests.cluster.harness up
+
+cluster-down: ## stop that cluster and remove it
+	@$(PYTHON) -m tests.cluster.harness down
+
+test-cluster: $(DEV) ## run the tests that need a Kubernetes
+	@$(PYTHON) -m tests.cluster.harness up >/dev/null
+	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q tests/cluster $(PYTEST_ARGS)
+
 images: $(BASE) ## build the container images with buildah or docker (IMAGE_PREFIX, TAG, BASE_IMAGE, BUILD_FLAGS)
 	@test -n "$(BUILDER)" || { echo "neither buildah nor docker is here: install one of them" >&2; exit 1; }
 	rm -rf dist && $(PY) -m hatchling build -t wheel -d dist
