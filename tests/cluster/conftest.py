@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cluster import release as releases
 from tests.cluster.harness import cluster as harness
 from tests.cluster.harness.shell import Failure, say
 
@@ -57,3 +58,11 @@ def namespace(cluster: harness.Cluster) -> Iterator[str]:
     cluster.kubectl("-n", name, "wait", "--for=create", "--timeout=30s", "serviceaccount/default")
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def release(cluster: harness.Cluster, namespace: str) -> Iterator[str]:
+    """The namespace of a release of the chart that serves the loops of the test's own namespace."""
+    name = releases.install(cluster, namespace)
+    yield name
+    releases.uninstall(cluster, name)

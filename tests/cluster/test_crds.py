@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.cluster.harness import paths
+from tests.cluster import release
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.shell import Failure
 from tests.controllers.test_crds import BAD, GOOD, patched
@@ -19,13 +19,7 @@ KEY_CHARS = 63
 @pytest.fixture(scope="module", autouse=True)
 def definitions(cluster: Cluster) -> str:
     """The CRDs of the checkout, as the API server answers when it is given them."""
-    # By force: an older checkout's CRDs may be there, put by somebody else (Helm, say).
-    folder = str(paths.ROOT / "crds")
-    answer = cluster.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=rloop-tests", "-f", folder)
-    for kind in KINDS:
-        name = f"customresourcedefinition/{kind.plural}.rloop.dev"
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", name)
-    return answer
+    return release.apply_definitions(cluster)
 
 
 def dry_run(cluster: Cluster, namespace: str, manifest: dict[str, Any]) -> str:

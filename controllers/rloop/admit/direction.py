@@ -7,6 +7,7 @@ field against every tried one; with a `space.yaml` that is its frame, which no w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import get_args
 
 from rapidfuzz import fuzz
@@ -34,6 +35,10 @@ def admit(
     same = _same(request, space, tried)
     if same is not None and not pivot_demanded:
         return same
+    if same is not None and space is not None and _used_up(space, tried):
+        if request.frame != tried[-1].frame or _frames(space) == 1:
+            return None
+        raise Refused("NotNew", "every frame was tried: an old one may be taken again, only not the present one")
     if same is not None:
         raise Refused(
             "NotNew",
@@ -48,6 +53,16 @@ def _left(tried: Sequence[Direction]) -> list[Direction]:
     """The directions that a pivot left behind: to go back to one in other words is no new direction either."""
     newest = max((one.pivot for one in tried), default=0)
     return [one for one in tried if one.pivot < newest]
+
+
+def _frames(space: Space) -> int:
+    """How many frames the space has."""
+    return prod(len(dimension.values or []) for dimension in space.structural)
+
+
+def _used_up(space: Space, tried: Sequence[Direction]) -> bool:
+    """Whether every frame was tried. A demand to pivot could then never be met, and the campaign would idle."""
+    return len({frozenset(one.frame.items()) for one in tried}) >= _frames(space)
 
 
 def _check_frame(request: DirectionRequest, space: Space | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from random import Random
 
 from rloop.api.iteration import Direction
@@ -152,11 +153,17 @@ class _Session:
         return self._admitted(space, [frame_to_stay_in(space, context)])
 
     def _pivot(self, start: Start, context: Context) -> Direction | None:
-        """A direction in the nearest frame that is untried and admitted."""
+        """A direction in the nearest frame that is untried and admitted; when all were tried, in another one."""
         tried = tried_frames(start, context)
         direction = self._admitted(start.space, untried(start.space, start.frame, tried, self._dice))
+        if direction is not None or self.done.why:
+            return direction
+        self._log("info", "every frame was tried", frames=len(tried))
+        present = frame_to_stay_in(start.space, context)
+        back = [start.frame] if start.frame != present or not start.space.structural else []  # the incumbent's first
+        direction = self._admitted(start.space, chain(back, untried(start.space, start.frame, [present], self._dice)))
         if direction is None and not self.done.why:
-            self.done.why = "A pivot is demanded, and every frame of the space has been tried."
+            self.done.why = "A pivot is demanded, and the space has no other frame."
         return direction
 
     def _admitted(self, space: Space, frames: Iterable[Frame]) -> Direction | None:

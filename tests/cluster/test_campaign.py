@@ -1,0 +1,117 @@
+"""Whole campaigns in a cluster, from helm install to the target: real agents, runs and verifiers in pods."""
+
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from tests.cluster import release as releases
+from tests.cluster.campaign import Campaign
+from tests.cluster.harness.cluster import Cluster
+from tests.cluster.harness.shell import say
+
+TARGET = 0.02
+CAMPAIGN_SECONDS = 360
+QUICK: dict[str, Any] = {
+    "agent": {"policy": {"name": "random-search", "seed": 11}, "maxExperiments": 2, "sessionSeconds": 300},
+    "stall": {"pivotAfter": 1, "attentionAfter": 8, "onAttention": "Continue"},
+}
+"""Small iterations and little patience, so that it is over in minutes."""
+WORK = ("run", "verification")
+
+pytestmark = pytest.mark.timeout(2 * CAMPAIGN_SECONDS, func_only=True)
+
+
+def finish(campaign: Campaign, release: str) -> dict[str, Any]:
+    """Wait for the end; if there is none, say what the operator has said."""
+    begin = time.monotonic()
+    try:
+        loop = campaign.wait(CAMPAIGN_SECONDS)
+    except AssertionError:
+        say(releases.explain(campaign.cluster, release))
+        raise
+    say(f"{campaign.name} was complete after {time.monotonic() - begin:.0f} s")
+    assert campaign.condition("Complete")["reason"] == "TargetMet", campaign.explain()
+    return loop
+
+
+def assert_nothing_ran_twice(campaign: Campaign) -> None:
+    """Every run has one Job with one pod, every scoring one pod, and no program was started again inside its pod."""
+    jobs = [job["metadata"]["name"] for job in campaign.children("jobs", "run")]
+    runs = Counter(name.rpartition("-a")[0] for name in jobs)
+    assert [run for run, count in runs.items() if count > 1] == []
+    of_jobs = Counter(
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in campaign.children("pods", "run")
+    )
+    assert set(of_jobs) <= set(jobs)
+    assert [job for job, count in of_jobs.items() if count > 1] == []
+    scorings = Counter(pod["metadata"]["name"].rpartition("-v")[0] for pod in campaign.children("pods", "verification"))
+    assert set(scorings) <= set(runs)
+    assert [run for run, count in scorings.items() if count > 1] == []
+    for pod in campaign.children("pods"):
+        restarts = [one["restartCount"] for one in pod["status"].get("containerStatuses", [])]
+        assert not any(restarts), pod["metadata"]["name"]
+    told = [run for one in campaign.children("rexp") for run in one.get("status", {}).get("runs", [])]
+    assert sum(1 for run in told if run["phase"] == "Done") <= len(runs)
+
+
+def volumes(pod: dict[str, Any]) -> list[str]:
+    """Names of the pod's volumes that bring a token of a ServiceAccount."""
+    found = []
+    for volume in pod["spec"]["volumes"]:
+        for source in volume.get("projected", {}).get("sources", []):
+            if "serviceAccountToken" in source:
+                assert source["serviceAccountToken"]["audience"] == "rloop-gateway"
+                found.append(volume["name"])
+    return found
+
+
+def token_holders(pod: dict[str, Any]) -> set[str]:
+    """Names of the pod's containers that can read such a token."""
+    tokens = set(volumes(pod))
+    containers = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
+    return {one["name"] for one in containers if tokens & {mount["name"] for mount in one["volumeMounts"]}}
+
+
+def test_a_campaign_from_helm_install_to_its_target(cluster: Cluster, namespace: str, release: str) -> None:
+    campaign = Campaign(cluster, namespace, "shell")
+    campaign.start(parallelism=4, **QUICK)
+    status = finish(campaign, release)["status"]
+    assert status["best"]["value"] < TARGET
+    assert status["final"]["value"] < TARGET
+    assert status["pivots"] >= 1
+
+    pods = {role: campaign.children("pods", role) for role in ("agent", *WORK)}
+    for role, found in pods.items():
+        assert [pod for pod in found if pod["status"]["phase"] == "Succeeded"], role
+    assert_nothing_ran_twice(campaign)
+
+    holders = {role: [token_holders(pod) for pod in found] for role, found in pods.items()}
+    assert all(one == {"agent"} for one in holders["agent"])
+    assert all(one == {"relay"} for one in holders["run"])
+    assert all(volumes(pod) == [] for pod in pods["verification"])
+    for pod in (pod for found in pods.values() for pod in found):
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        assert "secret" not in str(pod["spec"]["volumes"]) or pod in pods["verification"]
+
+    events = cluster.get("events", "-n", namespace)["items"]
+    assert [event["reason"] for event in events].count("TargetMet") == 1
+    assert [event["message"] for event in events if event["reason"] == "FailedCreate"] == []
+    assert campaign.children("configmaps", "ledger")
+    names = {one["metadata"]["name"] for one in campaign.children("configmaps", "files")}
+    assert {"shell-task", "shell-evaluation"} <= names
+
+
+def test_the_operator_may_die_in_mid_campaign(cluster: Cluster, namespace: str, release: str) -> None:
+    campaign = Campaign(cluster, namespace, "mortal")
+    campaign.start(parallelism=2, **QUICK)
+    end = time.monotonic() + CAMPAIGN_SECONDS / 2
+    while not any(job["status"].get("active") for job in campaign.children("jobs", "run")):
+        assert time.monotonic() < end, campaign.explain()
+        time.sleep(0.5)
+    before = cluster.get("pod", "rloop-operator-0", "-n", release)["metadata"]["uid"]
+    # Without any notice: it can finish nothing.
+    cluster.kubectl("-n", release, "delete", "pod", "rloop-operator-0", "--grace-period=0", "--force")
+    finish(campaign, release)
+    assert cluster.get("pod", "rloop-operator-0", "-n", release)["metadata"]["uid"] != before
+    assert_nothing_ran_twice(campaign)
