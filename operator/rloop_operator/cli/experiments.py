@@ -56,12 +56,5 @@ def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
         words.number(value.value) if value is not None else words.DASH,
         words.spread(spread, value.value) if value and spread else words.DASH,
         words.number(gain) if gain is not None and experiment.spec.kind != "Baseline" else words.DASH,
-        what(experiment, snapshot),
+        facts.what(experiment, snapshot),
     )
-
-
-def what(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
-    """The change in words: its frame where that is not the first one, and its title."""
-    frame = words.frame(experiment.spec.frame, snapshot.base_frame)
-    title = words.line(experiment.spec.title, 100)
-    return f"{frame}; {title}" if frame and frame not in title else title

@@ -169,3 +169,10 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
             if scoring.phase == "Failed"
         ]
     return next((one for one in reversed(failed or said) if one[1].strip()), None)
+
+
+def what(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
+    """The change in words: its frame where that is not the first one, and its title."""
+    frame = words.frame(experiment.spec.frame, snapshot.base_frame)
+    title = words.line(experiment.spec.title, 100)
+    return f"{frame}; {title}" if frame and frame not in title else title

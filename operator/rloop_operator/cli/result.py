@@ -114,7 +114,7 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         unit = (best.high - best.low) / 2
         experiment = snapshot.experiments.get(best.experiment)
-        title = f"  {words.line(experiment.spec.title, 60)}" if experiment is not None else ""
+        title = f"  {facts.what(experiment, snapshot)}" if experiment is not None else ""
         yield board.Row("best", f"{snapshot.short(best.experiment)}{title}")
         source = (
             "its only run, unconfirmed"

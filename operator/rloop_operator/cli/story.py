@@ -239,7 +239,7 @@ def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
         told += f"; gain {won} over the baseline"
         if verdict.compared_with not in (None, baseline.experiment) and verdict.gain is not None:
             told += f", {words.number(verdict.gain)} over {snapshot.short(verdict.compared_with or '')}"
-    return f"{told}; {words.line(experiment.spec.title, 60)}"
+    return f"{told}; {facts.what(experiment, snapshot)}"
 
 
 def _direction(one: Direction, before: Direction | None, snapshot: Snapshot) -> str:

@@ -59,13 +59,15 @@ def _gain(experiment: ResearchExperiment) -> Record:
     kept = standing.kept_number(experiment) > 0
     over = verdict.compared_with or "the incumbent"
     said = f"a verified gain over {over}" if kept else f"a gain once, but not over {over}"
+    frame = ", ".join(f"{name}={value}" for name, value in experiment.spec.frame.items())
+    change = f"{experiment.spec.title} ({frame})" if frame else experiment.spec.title
     return {
         "ts": stamp(verdict.at),
         "name": experiment.metadata.name,
         "kind": "keep" if kept else "superseded",
         "iteration": experiment.spec.iteration,
         "source": "verifier",
-        "statement": f'"{experiment.spec.title}" is {said}',
+        "statement": f'"{change}" is {said}',
         "evidence": [experiment.metadata.name],
         "value": verdict.value,
         "low": verdict.low,
