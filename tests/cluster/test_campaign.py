@@ -104,7 +104,7 @@ def test_a_campaign_from_helm_install_to_its_target(cluster: Cluster, namespace:
 
 def test_the_operator_may_die_in_mid_campaign(cluster: Cluster, namespace: str, release: str) -> None:
     campaign = Campaign(cluster, namespace, "mortal")
-    campaign.start(parallelism=2, **QUICK)
+    campaign.start(parallelism=4, **QUICK)
     end = time.monotonic() + CAMPAIGN_SECONDS / 2
     while not any(job["status"].get("active") for job in campaign.children("jobs", "run")):
         assert time.monotonic() < end, campaign.explain()

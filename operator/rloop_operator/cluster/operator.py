@@ -154,7 +154,8 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
     """Only on.event handlers: no finalizers, no annotations, and nothing here is retried by kopf."""
     registry = kopf.OperatorRegistry()
 
-    def seen(*, namespace: str | None, name: str, labels: Mapping[str, str], **_: Any) -> None:
+    # Async, though it waits for nothing: kopf calls plain functions in threads, where no task can be made.
+    async def seen(*, namespace: str | None, name: str, labels: Mapping[str, str], **_: Any) -> None:
         loop = labels.get(names.LABEL_LOOP) or name
         if namespace and loop:
             operator.wake((namespace, loop))
