@@ -24,8 +24,6 @@ ANNOTATION_DIGEST = "rloop.dev/files-sha256"
 ANNOTATION_HEAD = "rloop.dev/ledger-head"
 """SHA-256 of a ledger chunk's newest entry."""
 ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
-ANNOTATION_APPROVE = "rloop.dev/approve-requested-at"
-ANNOTATION_RETRY = "rloop.dev/retry-requested-at"
 
 
 def baseline(loop: str) -> str:

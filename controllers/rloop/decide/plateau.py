@@ -7,6 +7,7 @@ one, else it is neutral. staleCount is derived from the settled iterations, so n
 
 from __future__ import annotations
 
+from rloop import names
 from rloop.actions import Append
 from rloop.decide import runs
 from rloop.decide.draft import Draft
@@ -45,7 +46,7 @@ def count(draft: Draft) -> None:
 
 def pivot(draft: Draft) -> None:
     """Demand a change of frame on a plateau, or when the director asks. One status write raises the generation."""
-    requested = draft.loop.metadata.annotations.get("rloop.dev/pivot-requested-at", "")
+    requested = draft.loop.metadata.annotations.get(names.ANNOTATION_PIVOT, "")
     asked = bool(requested) and requested != draft.status.last_handled.pivot
     if draft.status.baseline is None or draft.status.phase == "Concluding":
         return

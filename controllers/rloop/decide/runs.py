@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from rloop import names
 from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind, Verification
-from rloop.api.loop_status import SealedTask
 
 LIVE = frozenset({"Running", "Verifying"})
 OPEN = frozenset({"Queued", "Running", "Verifying"})
@@ -84,8 +83,3 @@ def failed_checks(scoring: Verification) -> str:
         for check in scoring.checks
         if not check.passed
     )
-
-
-def hashes(sealed: SealedTask | None) -> str:
-    """A short text of the sealed hashes, for messages."""
-    return "" if sealed is None else f"task {sealed.task[:12]}, evaluation {sealed.evaluation[:12]}"

@@ -168,6 +168,18 @@ async def connected() -> AsyncIterator[Kube]:
         yield Kube(api)
 
 
+def owner_reference(owner: Object) -> Object:
+    """The reference of a child to its owner."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
 def objects(namespace: str, plural: str, name: str = "") -> str:
     """Path of our own kinds."""
     return _path(f"/apis/rloop.dev/v1alpha1/namespaces/{namespace}/{plural}", name)

@@ -42,19 +42,6 @@ async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> No
     await api.create(kube.core(namespace, "configmaps"), _chunk(loop, len(chunks), owner, key, text))
 
 
-async def entries(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:
-    """All entries, oldest first: the chain gives the order."""
-    texts = [text for chunk in await _chunks(api, namespace, loop) for text in chunk.get("data", {}).values()]
-    after = {json.loads(text)["previous"]: text for text in texts}
-    found: list[dict[str, Any]] = []
-    head = ""
-    while head in after:
-        text = after[head]
-        found.append(json.loads(text))
-        head = sha256(text.encode()).hexdigest()
-    return found
-
-
 async def _chunks(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:
     selector = f"{names.LABEL_LOOP}={loop},{names.LABEL_ROLE}=ledger"
     found = await api.all(kube.core(namespace, "configmaps"), selector)
@@ -70,14 +57,6 @@ def _size(chunk: dict[str, Any]) -> int:
 
 
 def _chunk(loop: str, number: int, owner: dict[str, Any], key: str, text: str) -> dict[str, Any]:
-    reference = {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": loop,
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -85,7 +64,7 @@ def _chunk(loop: str, number: int, owner: dict[str, Any], key: str, text: str) -
             "name": f"{loop}-ledger-{number:04d}",
             "labels": names.labels(loop, "ledger"),
             "annotations": {names.ANNOTATION_HEAD: sha256(text.encode()).hexdigest()},
-            "ownerReferences": [reference],
+            "ownerReferences": [kube.owner_reference(owner)],
         },
         "data": {key: text},
     }

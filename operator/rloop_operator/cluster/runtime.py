@@ -24,12 +24,11 @@ from rloop.observed import WorkloadState
 from rloop_operator.cluster import kube, outcome, pods
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns
-from rloop_operator.cluster.store import PLURALS, KubeStore, owner_reference
+from rloop_operator.cluster.store import PLURALS, KubeStore
 from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
 log = structlog.get_logger("rloop.runtime")
-LOG_BYTES = 8192
 
 
 class KubeRuntime(Runtime):
@@ -62,7 +61,7 @@ class KubeRuntime(Runtime):
     async def _owner(self, workload: Workload) -> dict[str, Any]:
         plural = "researchiterations" if workload.role == "agent" else PLURALS[ResearchExperiment]
         found = await self._api.get(kube.objects(self._namespace, plural, workload.owner))
-        return owner_reference(found)
+        return kube.owner_reference(found)
 
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
         path = kube.core(self._namespace, "persistentvolumeclaims")
@@ -71,7 +70,7 @@ class KubeRuntime(Runtime):
         except NotFound:
             owner = await self._api.get(kube.objects(self._namespace, PLURALS[ResearchLoop], loop.metadata.name))
             try:
-                await self._api.create(path, pods.workspace_claim(loop, owner_reference(owner)))
+                await self._api.create(path, pods.workspace_claim(loop, kube.owner_reference(owner)))
             except Conflict:
                 log.info("exists", name=pods.claim_name(loop))
 

@@ -119,7 +119,7 @@ class KubeStore(Store):
             "metadata": {
                 "name": name,
                 "labels": names.labels(loop, "files"),
-                "ownerReferences": [owner_reference(owner)],
+                "ownerReferences": [kube.owner_reference(owner)],
                 "annotations": {names.ANNOTATION_DIGEST: files_digest(files)},
             },
             "binaryData": {ARCHIVE: base64.b64encode(archive).decode()},
@@ -166,18 +166,6 @@ def unpack(archive: bytes) -> dict[str, File]:
             if content is not None:
                 found[info.name] = File(content.read(), executable=bool(info.mode & 0o100))
     return found
-
-
-def owner_reference(owner: dict[str, Any]) -> dict[str, Any]:
-    """The reference of a child to its owner."""
-    return {
-        "apiVersion": owner["apiVersion"],
-        "kind": owner["kind"],
-        "name": owner["metadata"]["name"],
-        "uid": owner["metadata"]["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 def _from_config_map(found: dict[str, Any], source: ConfigMapFiles, field: str) -> dict[str, File]:
