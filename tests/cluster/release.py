@@ -4,6 +4,7 @@ Used by the fixture `release`. Images that are loaded already are used as they a
 build them anew (`python3 -m tests.cluster.harness image ...`), or take the cluster down and up.
 """
 
+import os
 import secrets
 import shutil
 import sys
@@ -14,7 +15,8 @@ from tests.cluster.harness.shell import Failure, locked, run, say
 
 IMAGES = ("operator", "agent", "verifier", "sidecar")
 PREFIX = "rloop.test/rloop-"
-TAG = "dev"
+TAG = os.environ.get("RLOOP_TEST_TAG", "dev")
+"""Another tag for each checkout that shares a cluster."""
 CHART = paths.ROOT / "helm" / "rloop"
 PROCESSES = ("rloop-gateway", "rloop-operator")
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 import kopf
@@ -19,8 +18,8 @@ import structlog
 
 from rloop import names
 from rloop.actions import Event
-from rloop.errors import Conflict, NotFound, RloopError
-from rloop_operator.cluster import health, kube
+from rloop.errors import NotFound, RloopError
+from rloop_operator.cluster import events, health, kube
 from rloop_operator.cluster.lease import Lease
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
@@ -109,37 +108,10 @@ class Operator:
         return self._shells[namespace]
 
     async def _tell(self, namespace: str, event: Event) -> None:
-        """A Kubernetes Event on the loop; its name makes a repeated one the same."""
-        log.info("decided", reason=event.reason, object=event.object, message=event.message)
         loop = next(
             (name for ns, name in self._served if ns == namespace and _belongs(event.object, name)), event.object
         )
-        stored = await self._api.get(kube.objects(namespace, "researchloops", loop))
-        moment = _now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        unique = sha256(f"{event.reason}/{event.object}/{event.message}".encode()).hexdigest()[:12]
-        body: dict[str, Any] = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{loop}.{unique}", "namespace": namespace, "labels": {names.LABEL_LOOP: loop}},
-            "involvedObject": {
-                "apiVersion": stored["apiVersion"],
-                "kind": stored["kind"],
-                "name": loop,
-                "namespace": namespace,
-                "uid": stored["metadata"]["uid"],
-            },
-            "type": event.type,
-            "reason": event.reason,
-            "message": event.message,
-            "source": {"component": "researchloop-operator"},
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "count": 1,
-        }
-        try:
-            await self._api.create(kube.core(namespace, "events"), body)
-        except (Conflict, kube.KubeError) as error:
-            log.info("event_not_written", reason=event.reason, detail=str(error))
+        await events.tell(self._api, namespace, loop, event, _now())
 
 
 def _belongs(name: str, loop: str) -> bool:
