@@ -6,6 +6,7 @@ RloopError                 every message names the remedy
 |- Refused                 the gateway's admission said no; carries a reason
 |- NotFound                no object of that name
 |- Conflict                somebody wrote first: read again and decide again
+|- Blocked                the world refuses what the campaign needs; it waits until the cause goes
 |- InUse                   another process owns the run folder
 `- Corrupt                 stored state that cannot be read
 ```
@@ -59,6 +60,19 @@ class NotFound(RloopError):
 
 class Conflict(RloopError):
     """Somebody else wrote first, or an object of that name exists; read again and decide again."""
+
+
+class Blocked(RloopError):
+    """The world refuses something that the campaign needs; the campaign waits, and tries again by itself."""
+
+    def __init__(self, reason: str, about: str, message: str) -> None:
+        self.reason = reason
+        """One CamelCase word, the reason of the condition."""
+        self.about = about
+        """Name of what could not be made."""
+        self.message = message
+        """What is in the way, and the remedy."""
+        super().__init__(f"{reason}: {message}")
 
 
 class InUse(RloopError):

@@ -16,6 +16,11 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
 
+PENDING_DEADLINE = "PendingDeadline"
+"""Reason of a workload that was ended because it never began."""
+CAPACITY = "WaitingForCapacity"
+"""The one obstacle that is no trouble: a queue, which others leave."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
@@ -36,16 +41,33 @@ class Exit:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps the campaign from going on, though nothing in it is at fault."""
+
+    reason: str
+    """One CamelCase word: ImagePullFailed, QuotaExceeded, …"""
+    about: str
+    """Name of the workload or object that cannot start or be made."""
+    message: str
+    """What is in the way, and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadState:
     """A workload as the runtime sees it."""
 
     name: str
     started_at: datetime
+    """When its program began; of one that still waits, when it was made."""
     exit: Exit | None = None
     step: int | None = None
     """The newest step it reported."""
     step_age_seconds: float = 0
     """Since the step last moved (or the start), by the shell's own monotonic clock."""
+    started: bool = True
+    """False while it waits for a place, an image or a volume."""
+    obstacle: Obstacle | None = None
+    """Why it waits, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +96,8 @@ class Observed:
     """The frozen task; None while it could not be sealed."""
     problems: tuple[InputProblem, ...] = ()
     """Why it could not."""
+    obstacles: tuple[Obstacle, ...] = ()
+    """What could not be made; those of waiting workloads stand with them."""
     down_since: datetime | None = None
     """On the first pass of an operator: when its predecessor was last alive. That gap is not active time."""
     draining: bool = False

@@ -7,7 +7,7 @@ conflict or a crash anywhere in it is answered by calling it again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -18,10 +18,10 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.chain import decide
+from rloop.decide.chain import decide, hindered
 from rloop.decide.draft import Decision
-from rloop.errors import BadInput, Conflict, InputProblem
-from rloop.observed import Observed
+from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError
+from rloop.observed import Observed, Obstacle
 from rloop_operator.ports import Runtime, Signs, Store
 
 log = structlog.get_logger("rloop.reconcile")
@@ -37,6 +37,8 @@ class Shell:
     now: Callable[[], datetime]
     tell: Callable[[Event], Awaitable[None]]
     """Takes an event; called after the status that it belongs to was written."""
+    unsupported: Callable[[ResearchLoop], list[InputProblem]] = lambda _: []
+    """What this shell cannot do; asked in every pass, because a spec may be edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +53,66 @@ class Pass:
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
-    """Bring the loop one step on. Raises NotFound if it is gone."""
-    observed = await _gather(shell, loop, down_since, draining=draining)
+    """Bring the loop one step on. Raises NotFound if it is gone, or is going."""
+    stored = await shell.store.get(ResearchLoop, loop)
+    if stored.metadata.deletion_timestamp is not None:
+        raise NotFound(f"{loop} is being deleted")
+    try:
+        observed = await _gather(shell, stored, down_since, draining=draining)
+        return await _pass(shell, observed)
+    except NotFound as error:
+        # Not the loop: something of it was deleted while we looked.
+        raise RloopError(str(error)) from error
+
+
+async def _pass(shell: Shell, observed: Observed) -> Pass:
     decision = decide(observed)
     try:
-        for action in decision.actions:
-            await _act(shell, observed, action)
-        await _write(shell, observed, decision)
+        return await _do(shell, observed, decision)
     except Conflict as conflict:
-        log.info("conflict", loop=loop, detail=str(conflict))
+        log.info("conflict", loop=observed.loop.metadata.name, detail=str(conflict))
         return Pass(observed, changed=True, conflict=True)
+
+
+async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
+    done, refused = await _carry_out(shell, observed, decision)
+    if refused:
+        observed = replace(observed, obstacles=(*observed.obstacles, *(_obstacle(error) for _, error in refused)))
+        # A start that was refused is asked for again in each pass; nothing else depends on it. Without an object that
+        # should have been made, nothing of this decision holds.
+        only_starts = all(isinstance(action, Start) for action, _ in refused)
+        decision = decide(observed) if only_starts else hindered(observed)
+    await _write(shell, observed, decision)
     for event in decision.events:
         await shell.tell(event)
-    acted = any(not isinstance(action, Stop) for action in decision.actions)
-    changed = bool(acted or decision.experiments or decision.iterations or decision.status)
-    return Pass(observed, changed)
+    acted = any(not isinstance(action, Stop) for action in done)
+    return Pass(observed, changed=bool(acted or decision.experiments or decision.iterations or decision.status))
 
 
-async def _gather(shell: Shell, name: str, down_since: datetime | None, *, draining: bool) -> Observed:
-    loop = await shell.store.get(ResearchLoop, name)
-    sealed, problems = await _sealed(shell.store, loop)
+async def _carry_out(
+    shell: Shell, observed: Observed, decision: Decision
+) -> tuple[list[Action], list[tuple[Action, Blocked]]]:
+    """Act; what was done, and what the world refused."""
+    done: list[Action] = []
+    refused: list[tuple[Action, Blocked]] = []
+    for action in decision.actions:
+        try:
+            await _act(shell, observed, action)
+        except Blocked as error:
+            log.warning("blocked", about=error.about, reason=error.reason, detail=error.message)
+            refused.append((action, error))
+        else:
+            done.append(action)
+    return done, refused
+
+
+def _obstacle(error: Blocked) -> Obstacle:
+    return Obstacle(error.reason, error.about, error.message)
+
+
+async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None, *, draining: bool) -> Observed:
+    name = loop.metadata.name
+    sealed, problems, obstacles = await _sealed(shell, loop)
     iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
     running = (s.name for it in iterations.values() for s in it.status.sessions if s.phase == "Running")
     await shell.beats.expect(running)
@@ -85,18 +127,26 @@ async def _gather(shell: Shell, name: str, down_since: datetime | None, *, drain
         beats=await shell.beats.read(),
         sealed=sealed,
         problems=problems,
+        obstacles=obstacles,
         down_since=down_since,
         draining=draining,
     )
 
 
-async def _sealed(store: Store, loop: ResearchLoop) -> tuple[SealedTask | None, tuple[InputProblem, ...]]:
-    if loop.status.sealed is not None:
-        return loop.status.sealed, ()
+Sealed = tuple[SealedTask | None, tuple[InputProblem, ...], tuple[Obstacle, ...]]
+
+
+async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
+    """The frozen task, and what is in the way of freezing it."""
+    problems = tuple(shell.unsupported(loop))
+    if loop.status.sealed is not None or problems:
+        return loop.status.sealed, problems, ()
     try:
-        return await store.seal(loop), ()
+        return await shell.store.seal(loop), (), ()
     except BadInput as error:
-        return None, error.problems
+        return None, error.problems, ()
+    except Blocked as error:
+        return None, (), (_obstacle(error),)
 
 
 async def _act(shell: Shell, observed: Observed, action: Action) -> None:

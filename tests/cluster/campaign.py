@@ -67,6 +67,17 @@ class Campaign:
         found: dict[str, Any] = self.cluster.get("rloop", self.name, "-n", self.namespace)
         return found
 
+    def patch(self, change: dict[str, Any]) -> None:
+        """Edit the loop as a user would."""
+        words = ("patch", "rloop", self.name, "-n", self.namespace, "--type=merge", "-p", json.dumps(change))
+        self.cluster.kubectl(*words)
+
+    def events(self) -> list[dict[str, Any]]:
+        """What was told about it, oldest first."""
+        selector = f"involvedObject.kind=ResearchLoop,involvedObject.name={self.name}"
+        found = self.cluster.get("events", "-n", self.namespace, "--field-selector", selector)["items"]
+        return sorted(found, key=lambda one: str(one["firstTimestamp"]))
+
     def children(self, kind: str, role: str = "") -> list[dict[str, Any]]:
         """Its objects of a kind, of one role or of all."""
         selector = f"rloop.dev/loop={self.name}" + (f",rloop.dev/role={role}" if role else "")

@@ -7,6 +7,7 @@ use the one that KUBECONFIG names. A test that needs more than five minutes says
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,16 +49,25 @@ def cluster() -> Iterator[harness.Cluster]:
         say("left up for the next run (python3 -m tests.cluster.harness down ends it)")
 
 
+@contextmanager
+def namespaces(cluster: harness.Cluster, number: int) -> Iterator[list[str]]:
+    """Empty namespaces that admit only what Pod Security calls restricted."""
+    names = [f"test-{secrets.token_hex(4)}" for _ in range(number)]
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    for name in names:
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    for name in names:
+        # No pod is admitted before its account exists, and a controller makes that.
+        cluster.kubectl("-n", name, "wait", "--for=create", "--timeout=30s", "serviceaccount/default")
+    yield names
+    cluster.kubectl("delete", "namespace", *names, "--wait=false")
+
+
 @pytest.fixture
 def namespace(cluster: harness.Cluster) -> Iterator[str]:
-    """An empty namespace that admits only what Pod Security calls restricted."""
-    name = f"test-{secrets.token_hex(4)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    # No pod is admitted before its account exists, and a controller makes that.
-    cluster.kubectl("-n", name, "wait", "--for=create", "--timeout=30s", "serviceaccount/default")
-    yield name
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    """A namespace of the test's own."""
+    with namespaces(cluster, 1) as [name]:
+        yield name
 
 
 @pytest.fixture

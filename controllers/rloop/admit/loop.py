@@ -59,6 +59,12 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
             yield f"spec.evaluation.{name}.path", f"{where} secret, configMap or persistentVolumeClaim"
     if spec.experiment.image is None:
         yield "spec.experiment.image", "is missing: a cluster runs the command in an image"
+    if spec.budget.cpu_seconds is not None:
+        yield "spec.budget.cpuSeconds", "not yet in a cluster, where it is not measured: use runs or activeSeconds"
+    for index, guardrail in enumerate(spec.objective.guardrails):
+        if guardrail.metric in ("run.cpuSeconds", "run.peakMemoryBytes"):
+            remedy = "not yet in a cluster, where it is not measured: use resources.limits, or run.wallSeconds"
+            yield f"spec.objective.guardrails[{index}].metric", remedy
 
 
 def _not_built(spec: ResearchLoopSpec) -> Found:

@@ -15,6 +15,8 @@ def seal(draft: Draft) -> None:
     observed = draft.observed
     if observed.problems:
         told = "; ".join(map(str, observed.problems))[:MESSAGE_MAX]
+        if not any(one.type == "Accepted" and one.message == told for one in draft.status.conditions):
+            draft.tell("NotAccepted", told, warning=True)
         draft.condition("Accepted", "False", "InvalidSpec", told)
         return
     if draft.status.sealed is None and observed.sealed is not None:

@@ -11,15 +11,16 @@ from datetime import timedelta
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
+from rloop.decide import waiting
 from rloop.decide.budget import overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures
-from rloop.observed import Exit, WorkloadState
+from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
 """Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
 
-NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost"})
+NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", PENDING_DEADLINE})
 """Reasons of ends that we, or the machine, caused."""
 RETRY_SECONDS_MAX = 60
 
@@ -58,7 +59,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
             return
         state = _vanished(draft, wanted)
     if state.exit is None:
-        _still_running(draft, experiment, run, attempt, state)
+        _still_running(draft, experiment, run, attempt, wanted, state)
         return
     ended = _ended(attempt, state, state.exit)
     run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
@@ -94,13 +95,16 @@ def _waited(draft: Draft, run: Run) -> bool:
 
 
 def _still_running(
-    draft: Draft, experiment: ResearchExperiment, run: Run, attempt: Attempt, state: WorkloadState
+    draft: Draft, experiment: ResearchExperiment, run: Run, attempt: Attempt, wanted: Workload, state: WorkloadState
 ) -> None:
+    if draft.suspended and draft.spec.suspend_policy == "Stop":
+        draft.act(Stop(state.name, "Suspended"))
+    if waiting.waits(draft, state):
+        return
+    waiting.hold_to_deadline(draft, wanted, state)
     deadline = draft.spec.experiment.progress_deadline_seconds
     if deadline is not None and state.step_age_seconds > deadline:
         draft.act(Stop(state.name, "Hang"))
-    if draft.suspended and draft.spec.suspend_policy == "Stop":
-        draft.act(Stop(state.name, "Suspended"))
     if attempt.phase == "Pending":
         begun = attempt.model_copy(update={"phase": "Running", "started_at": state.started_at})
         draft.write_run(experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], begun]}))
@@ -133,13 +137,15 @@ def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, f
     told = f"{name}: {failed.reason} (exit code {failed.exit_code})"
     if draft.finished:
         return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
-    lost = len(run.attempts) - counted_failures(run.attempts)
+    # One that never began says nothing, and waiting may take days: a status may not grow by it.
+    begun = [one for one in run.attempts if one.reason != PENDING_DEADLINE]
+    lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
         return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
     if counted_failures(run.attempts) > draft.spec.experiment.backoff_limit:
         draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
-    again = run.model_copy(update={"attempts": [*run.attempts, Attempt(number=failed.number + 1)]})
+    again = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
     draft.write_run(experiment.metadata.name, again)
     if overdrawn(draft):
         return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})

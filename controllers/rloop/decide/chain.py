@@ -57,6 +57,13 @@ LAST: tuple[Step, ...] = (
 )
 
 
+def hindered(observed: Observed) -> Decision:
+    """What to write when an object could not be made: only the story, for nothing else has happened. Pure."""
+    draft = Draft(observed)
+    conditions.fold(draft)
+    return draft.decision()
+
+
 def decide(observed: Observed) -> Decision:
     """Decide what is to be done in the observed world. Pure: the same facts give the same decision."""
     draft = Draft(observed)

@@ -14,6 +14,7 @@ from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCoun
 from rloop.decide import runs
 from rloop.decide.draft import Draft
 from rloop.decide.verification import WAITING
+from rloop.observed import CAPACITY, Obstacle
 
 
 def fold(draft: Draft) -> None:
@@ -60,6 +61,23 @@ def _plateau(draft: Draft) -> None:
 
 
 def _degraded(draft: Draft) -> None:
+    """What needs a person; told as an event when its reason changes, and when it is over."""
+    before = next((one for one in draft.status.conditions if one.type == "Degraded"), None)
+    reason, message = _trouble(draft) or ("None", "")
+    draft.condition("Degraded", "False" if reason == "None" else "True", reason, message)
+    if reason != "None" and (before is None or before.reason != reason):
+        draft.tell(reason, message, warning=True)
+    elif reason == "None" and before is not None and before.status == "True" and not draft.finished:
+        draft.tell("Recovered", f"{before.reason} is over; the campaign goes on")
+
+
+def _trouble(draft: Draft) -> tuple[str, str] | None:
+    """Reason and message of the first thing that is in the way."""
+    if draft.finished:
+        return None
+    for one in _obstacles(draft):
+        if one.reason != CAPACITY:
+            return one.reason, f"{one.about}: {one.message}"
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()
@@ -67,9 +85,15 @@ def _degraded(draft: Draft) -> None:
     ]
     if waiting:
         told = f"{waiting[0].message}; put it back as it was, and the campaign goes on by itself"
-        draft.condition("Degraded", "True", waiting[0].reason or "Unknown", told)
-    else:
-        draft.condition("Degraded", "False", "None")
+        return waiting[0].reason or "Unknown", told
+    return None
+
+
+def _obstacles(draft: Draft) -> list[Obstacle]:
+    """All that is in the way, in an order that does not change from pass to pass."""
+    states = draft.observed.workloads.values()
+    found = [*draft.observed.obstacles, *(one.obstacle for one in states if one.obstacle is not None)]
+    return sorted(found, key=lambda one: (one.reason, one.about))
 
 
 def _progressing(draft: Draft) -> None:
@@ -77,6 +101,8 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "Finished")
     elif draft.suspended:
         draft.condition("Progressing", "False", "Suspended")
+    elif waits := [one for one in _obstacles(draft) if one.reason == CAPACITY]:
+        draft.condition("Progressing", "True", CAPACITY, f"{waits[0].about}: {waits[0].message}")
     elif any(run.phase in runs.LIVE for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:

@@ -18,11 +18,12 @@ from rloop.api.iteration import (
     SessionSpec,
     SessionStatus,
 )
-from rloop.decide import plateau, runs
+from rloop.decide import plateau, runs, waiting
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted
 from rloop.decide.draft import Draft
 from rloop.decide.judge import concluding
+from rloop.observed import PENDING_DEADLINE
 
 OVER = frozenset({"Finished", "Failed"})
 GRACE_SECONDS = 30
@@ -63,6 +64,9 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
             draft.act(Start(wanted))
         return
     if state is not None and state.exit is None:
+        if waiting.waits(draft, state):
+            return
+        waiting.hold_to_deadline(draft, wanted, state)
         if session.phase == "Pending":
             begun = {"phase": "Running", "started_at": session.started_at or state.started_at}
             draft.write_session(name, session.model_copy(update=begun))
@@ -77,7 +81,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
             draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
         draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
         return
-    lost = reason in ("Lost", "HeartbeatMissed") or (exit_ is not None and exit_.infrastructure)
+    lost = reason in ("Lost", "HeartbeatMissed", PENDING_DEADLINE) or (exit_ is not None and exit_.infrastructure)
     _replace_or_fail(draft, name, session, reason, {**ended, "infrastructure": lost})
 
 

@@ -13,8 +13,9 @@ from rloop import names
 from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
 from rloop.api.wire import VerifierReport
+from rloop.decide import waiting
 from rloop.decide.draft import Draft
-from rloop.observed import Exit, WorkloadState
+from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
 
 VERIFIER_RETRIES = 2
 """Failed scorings of one repeat that are tried again; lost ones do not count."""
@@ -71,6 +72,9 @@ def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
         gone = Exit(code=None, reason="Lost", finished_at=draft.now, infrastructure=True)
         state = WorkloadState(wanted.name, started_at=draft.now, exit=gone)
     if state.exit is None:
+        if waiting.waits(draft, state):
+            return verification
+        waiting.hold_to_deadline(draft, wanted, state)
         return verification.model_copy(update={"phase": "Running", "started_at": state.started_at})
     ended = verification.model_copy(
         update={
@@ -140,7 +144,8 @@ def _pruned(verifications: list[Verification]) -> list[Verification]:
 
 def _given_up(failures: list[Verification]) -> bool:
     """Whether scorings were lost too often. While an input is missing we wait: that is no candidate's fault."""
-    return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and failures[-1].reason not in WAITING
+    waits = bool(failures) and failures[-1].reason in {*WAITING, PENDING_DEADLINE}
+    return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and not waits
 
 
 def _complete(draft: Draft, run: Run) -> Run:

@@ -33,7 +33,7 @@ owner reference that blocks deletion needs on some clusters.
   verbs: [get, create]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [list, create, patch] # listed to tell why a pod does not start
 {{- end }}
 
 {{- define "rloop.rules.gateway" -}}

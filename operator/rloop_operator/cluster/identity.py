@@ -13,7 +13,7 @@ from typing_extensions import override
 from rloop import names
 from rloop.errors import NotFound
 from rloop_operator.cluster import kube
-from rloop_operator.cluster.pods import AUDIENCE
+from rloop_operator.cluster.parts import AUDIENCE
 from rloop_operator.ports import Caller, Identity
 
 POD_NAME = "authentication.kubernetes.io/pod-name"

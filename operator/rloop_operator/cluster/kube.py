@@ -26,6 +26,7 @@ PARALLEL_REQUESTS = 16
 """A burst of workloads must not open a connection each."""
 LEASES = "/apis/coordination.k8s.io/"
 MERGE_PATCH = "application/merge-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class KubeError(RloopError):
@@ -51,13 +52,20 @@ class Kube:
         """The object. Raises NotFound, KubeError."""
         return await self._request("GET", path)
 
-    async def all(self, path: str, selector: str = "") -> list[Object]:
-        """All objects that the selector matches, in pages."""
+    async def uid(self, path: str) -> str:
+        """The uid of an object, without its bytes. Raises NotFound, KubeError."""
+        answer: Object = json.loads(await self._raw("GET", path, accept=METADATA_ONLY))
+        uid: str = answer["metadata"]["uid"]
+        return uid
+
+    async def all(self, path: str, selector: str = "", *, fields: str = "") -> list[Object]:
+        """All objects that the selectors (by labels, by fields) match, in pages."""
         found: list[Object] = []
         token = ""
         while True:
             query = [("limit", str(PAGE))]
             query += [("labelSelector", selector)] if selector else []
+            query += [("fieldSelector", fields)] if fields else []
             query += [("continue", token)] if token else []
             page = await self._request("GET", path, query=query)
             found += page["items"]
@@ -111,10 +119,11 @@ class Kube:
         query: list[tuple[str, str]] | None = None,
         body: Object | None = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
     ) -> bytes:
         if method != "GET" and not path.startswith(LEASES) and not self.may_write():
             raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
-        headers = {"Accept": "application/json", "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with self._slots:
                 verb, url, sent, content, _ = await self._api.param_serialize(

@@ -11,7 +11,7 @@ from typing import Any
 
 from rloop import names
 from rloop.actions import Append
-from rloop_operator.cluster import kube
+from rloop_operator.cluster import children, kube
 
 CHUNK_BYTES = 512 * 1024
 
@@ -39,7 +39,7 @@ async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> No
             path, {"metadata": {"resourceVersion": newest["metadata"]["resourceVersion"]}, "immutable": True}
         )
     owner = await api.get(kube.objects(namespace, "researchloops", loop))
-    await api.create(kube.core(namespace, "configmaps"), _chunk(loop, len(chunks), owner, key, text))
+    await children.create(api, kube.core(namespace, "configmaps"), _chunk(loop, len(chunks), owner, key, text))
 
 
 async def _chunks(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ import structlog
 
 from rloop import names
 from rloop.actions import Event
+from rloop.admit.loop import unsupported
 from rloop.errors import NotFound, RloopError
 from rloop_operator.cluster import events, health, kube
 from rloop_operator.cluster.lease import Lease
@@ -104,7 +105,14 @@ class Operator:
             store = KubeStore(self._api, namespace)
             signs = OperatorSigns(self._api, namespace, time.monotonic)
             runtime = KubeRuntime(store, self._settings, signs)
-            self._shells[namespace] = Shell(store, runtime, signs, _now, lambda event: self._tell(namespace, event))
+            self._shells[namespace] = Shell(
+                store,
+                runtime,
+                signs,
+                _now,
+                lambda event: self._tell(namespace, event),
+                lambda loop: unsupported(loop, "cluster"),
+            )
         return self._shells[namespace]
 
     async def _tell(self, namespace: str, event: Event) -> None:

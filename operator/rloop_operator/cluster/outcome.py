@@ -13,7 +13,7 @@ from typing import Any
 from rloop import names
 from rloop.api.experiment import Usage
 from rloop.api.wire import ProgressRequest
-from rloop.observed import Exit, WorkloadState
+from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
 
 Manifest = dict[str, Any]
 TAIL = 3072
@@ -21,6 +21,8 @@ INFRASTRUCTURE = frozenset(
     {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
 )
 """Pod reasons that are nobody's fault in this loop."""
+NOT_BEGUN = frozenset({"StartError", "ContainerCannotRun"})
+"""Reasons of a container whose program could not be executed; its message is then the runtime's, not its own."""
 
 
 @dataclass(slots=True)
@@ -42,10 +44,19 @@ def ended(workload: Manifest) -> bool:
     return bool(stopped and workload.get("spec", {}).get("suspend") and not status.get("active"))
 
 
-def started_at(workload: Manifest) -> datetime:
-    """When it started, or was created."""
-    text = workload.get("status", {}).get("startTime") or workload["metadata"]["creationTimestamp"]
-    return datetime.fromisoformat(text)
+def made_at(workload: Manifest) -> datetime:
+    """When it was created."""
+    return datetime.fromisoformat(workload["metadata"]["creationTimestamp"])
+
+
+def begun_at(pod: Manifest | None) -> datetime | None:
+    """When the pod's main program began; None while it waits."""
+    statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
+    state = statuses[0].get("state", {}) if statuses else {}
+    for phase in ("running", "terminated"):
+        if started := state.get(phase, {}).get("startedAt"):
+            return datetime.fromisoformat(started)
+    return None
 
 
 def exit_of(workload: Manifest, pod: Manifest | None, log_tail: str, now: datetime) -> Exit:
@@ -64,7 +75,7 @@ def exit_of(workload: Manifest, pod: Manifest | None, log_tail: str, now: dateti
         infrastructure=infrastructure,
         usage=Usage(wall_seconds=max(0.0, wall)),
         log_tail=log_tail[-TAIL:] or _why(pod),
-        message=terminated.get("message", ""),
+        message="" if terminated.get("reason") in NOT_BEGUN else terminated.get("message", ""),
     )
 
 
@@ -85,7 +96,7 @@ def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str,
 def _reason(workload: Manifest, pod: Manifest | None, code: int | None) -> tuple[str, bool]:
     stopped = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
     if stopped:
-        return stopped, False
+        return stopped, stopped == PENDING_DEADLINE
     failed = _condition(workload, "Failed")
     status = (pod or {}).get("status", {})
     word = status.get("reason") or (failed or {}).get("reason") or ""
@@ -116,6 +127,8 @@ def _why(pod: Manifest | None) -> str:
         ended_ = one.get("state", {}).get("terminated", {})
         if ended_.get("exitCode"):
             return str(ended_.get("message", ""))[-TAIL:]
+    if _terminated(pod).get("reason") in NOT_BEGUN:
+        return str(_terminated(pod).get("message", ""))[-TAIL:]
     return str(status.get("message", ""))[-TAIL:]
 
 

@@ -14,12 +14,10 @@ from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import VerifierJob
 from rloop.api.workload import ExperimentTemplate
+from rloop_operator.cluster import parts
 from rloop_operator.cluster.settings import Settings
 
 Manifest = dict[str, Any]
-AUDIENCE = "rloop-gateway"
-TOKEN_SECONDS = 3600
-SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 TERMINATION = "/tmp/termination/message"  # noqa: S108 -- a path inside a pod, on an emptyDir of its own
 
 
@@ -34,11 +32,11 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
         "RLOOP_POLICY": policy.name if policy else "",
         "RLOOP_POLICY_SEED": str(policy.seed if policy else 0),
     }
-    container = _container(
-        "agent", settings.agent_image, settings, env=env, mounts=[_mount("token", "/var/run/secrets/rloop")]
+    container = parts.container(
+        "agent", settings.agent_image, settings, env=env, mounts=[parts.mount("token", "/var/run/secrets/rloop")]
     )
-    spec = _pod_spec("rloop-agent", settings, [container], [_token_volume()])
-    spec["activeDeadlineSeconds"] = workload.deadline_seconds
+    spec = parts.pod_spec("rloop-agent", settings, [container], [parts.token_volume()])
+    spec["activeDeadlineSeconds"] = _deadline(loop, workload.deadline_seconds)
     return _manifest("Pod", loop, workload, owner) | {"spec": spec}
 
 
@@ -47,7 +45,7 @@ def experiment(
 ) -> Manifest:
     """The Job of one attempt at a run: our init container lays the task out, our sidecar relays progress."""
     template = loop.spec.experiment
-    place = f"experiments/{workload.owner}/r{workload.run}"
+    place = _place(loop, workload)
     env = {
         "RLOOP_SEED": str(workload.seed),
         "RLOOP_ARTIFACTS": "/rloop/artifacts",
@@ -60,11 +58,11 @@ def experiment(
         env["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
     env |= {one.name: one.value for one in template.env}
     workspace = [
-        _mount("workspace", "/rloop/artifacts", sub_path=f"{place}/artifacts"),
-        _mount("workspace", "/rloop/checkpoints", sub_path=f"{place}/checkpoints"),
+        parts.mount("workspace", "/rloop/artifacts", sub_path=f"{place}/artifacts"),
+        parts.mount("workspace", "/rloop/checkpoints", sub_path=f"{place}/checkpoints"),
     ]
-    main = _container(
-        "experiment", template.image or "", settings, env=env, mounts=[_mount("task", "/task"), *workspace]
+    main = parts.container(
+        "experiment", template.image or "", settings, env=env, mounts=[parts.mount("task", "/task"), *workspace]
     )
     main |= {"command": template.command, "workingDir": "/task", "resources": _resources(template)}
     main["imagePullPolicy"] = settings.pull_policy
@@ -76,9 +74,9 @@ def experiment(
         "target": "/task",
         "empty": ["/rloop/artifacts"],
     }
-    files = [_mount(f"files-{index}", f"/rloop/files/{index}", read_only=True) for index in range(len(digests))]
-    init = _ours(
-        "unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, [_mount("task", "/task"), *files, *workspace[:1]]
+    files = [parts.mount(f"files-{index}", f"/rloop/files/{index}", read_only=True) for index in range(len(digests))]
+    init = parts.ours(
+        "unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, [parts.mount("task", "/task"), *files, *workspace[:1]]
     )
     relay_env = {
         "RLOOP_GATEWAY": settings.gateway_url,
@@ -88,17 +86,20 @@ def experiment(
         "RLOOP_RUN": str(workload.run),
         "RLOOP_ATTEMPT": str(workload.number),
     }
-    relay = _ours(
-        "relay", settings, relay_env, [workspace[0] | {"readOnly": True}, _mount("token", "/var/run/secrets/rloop")]
+    relay = parts.ours(
+        "relay",
+        settings,
+        relay_env,
+        [workspace[0] | {"readOnly": True}, parts.mount("token", "/var/run/secrets/rloop")],
     )
     relay["restartPolicy"] = "Always"
-    volumes = [_token_volume(), {"name": "task", "emptyDir": {}}, _workspace(loop)]
+    volumes = [parts.token_volume(), {"name": "task", "emptyDir": {}}, _workspace(loop)]
     volumes += [{"name": f"files-{index}", "configMap": {"name": name}} for index, name in enumerate(digests)]
-    spec = _pod_spec("rloop-experiment", settings, [main], volumes) | {"initContainers": [init, relay]}
-    spec |= _placing(template) | {"terminationGracePeriodSeconds": template.grace_period_seconds}
+    spec = parts.pod_spec("rloop-experiment", settings, [main], volumes) | {"initContainers": [init, relay]}
+    spec |= _placing(template) | _beside(loop) | {"terminationGracePeriodSeconds": template.grace_period_seconds}
     job = {
         "backoffLimit": 0,
-        "activeDeadlineSeconds": template.active_deadline_seconds,
+        "activeDeadlineSeconds": _deadline(loop, template.active_deadline_seconds),
         "podReplacementPolicy": "Failed",
         "template": {"metadata": {"labels": _labels(loop, workload)}, "spec": spec},
     }
@@ -124,7 +125,7 @@ def verifier(
         report=TERMINATION,
     )
     env = {"RLOOP_VERIFIER_JOB": job.model_dump_json(by_alias=True)}
-    mounts = [_mount("code", "/rloop/code", read_only=True), _mount("artifacts", "/rloop/artifacts")]
+    mounts = [parts.mount("code", "/rloop/code", read_only=True), parts.mount("artifacts", "/rloop/artifacts")]
     volumes: list[Manifest] = [
         {"name": "code", "emptyDir": {}},
         {"name": "artifacts", "emptyDir": {}},
@@ -132,9 +133,9 @@ def verifier(
         _workspace(loop, read_only=True),
     ]
     if held_out is not None:
-        mounts.append(_mount("held-out", "/rloop/held-out", read_only=True))
+        mounts.append(parts.mount("held-out", "/rloop/held-out", read_only=True))
         volumes.append({"name": "held-out"} | _held_out(held_out.model_dump(by_alias=True, exclude_none=True)))
-    main = _container("verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts)
+    main = parts.container("verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts)
     main |= {
         "terminationMessagePath": TERMINATION,
         "resources": _or_small(evaluation.resources.model_dump(exclude_defaults=True)),
@@ -144,23 +145,27 @@ def verifier(
         "target": "/rloop/code",
         "copy": {"from": "/rloop/run", "to": "/rloop/artifacts", "maxBytes": loop.spec.experiment.max_artifact_bytes},
     }
-    place = f"experiments/{workload.owner}/r{workload.run}/artifacts"
+    place = f"{_place(loop, workload)}/artifacts"
     init_mounts = [
-        _mount("code", "/rloop/code"),
-        _mount("artifacts", "/rloop/artifacts"),
-        _mount("archive", "/rloop/archive", read_only=True),
-        _mount("workspace", "/rloop/run", sub_path=place, read_only=True),
+        parts.mount("code", "/rloop/code"),
+        parts.mount("artifacts", "/rloop/artifacts"),
+        parts.mount("archive", "/rloop/archive", read_only=True),
+        parts.mount("workspace", "/rloop/run", sub_path=place, read_only=True),
     ]
-    init = _ours("unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, init_mounts)
-    spec = _pod_spec("rloop-verifier", settings, [main], volumes) | {"initContainers": [init]}
-    spec["activeDeadlineSeconds"] = workload.deadline_seconds
+    init = parts.ours("unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, init_mounts)
+    spec = parts.pod_spec("rloop-verifier", settings, [main], volumes) | {"initContainers": [init]}
+    spec["activeDeadlineSeconds"] = _deadline(loop, workload.deadline_seconds)
+    spec |= _beside(loop)
     return _manifest("Pod", loop, workload, owner) | {"spec": spec}
 
 
 def workspace_claim(loop: ResearchLoop, owner: Manifest) -> Manifest:
     """The PersistentVolumeClaim of a loop's workspace; kept when the loop goes, if retention says so."""
     workspace = loop.spec.workspace
-    metadata: Manifest = {"name": claim_name(loop), "labels": names.labels(loop.metadata.name, "workspace")}
+    metadata: Manifest = {
+        "name": claim_name(loop.metadata.name),
+        "labels": names.labels(loop.metadata.name, "workspace"),
+    }
     if workspace.retention == "Delete":
         metadata["ownerReferences"] = [owner]
     spec: Manifest = {"accessModes": [workspace.access_mode], "resources": {"requests": {"storage": workspace.size}}}
@@ -169,9 +174,28 @@ def workspace_claim(loop: ResearchLoop, owner: Manifest) -> Manifest:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
-def claim_name(loop: ResearchLoop) -> str:
+def claim_name(loop: str) -> str:
     """The workspace claim's name."""
-    return f"{loop.metadata.name}-workspace"
+    return f"{loop}-workspace"
+
+
+def _place(loop: ResearchLoop, workload: Workload) -> str:
+    """A run's folder on the workspace. A kept workspace may serve a later campaign of the same name: hence the uid."""
+    return f"{loop.metadata.uid}/{workload.owner}/r{workload.run}"
+
+
+def _deadline(loop: ResearchLoop, seconds: int) -> int:
+    """What Kubernetes holds it to: it counts waiting too, and does so when the operator, which does not, is down."""
+    return loop.spec.experiment.pending_deadline_seconds + seconds
+
+
+def _beside(loop: ResearchLoop) -> Manifest:
+    """A volume that one node at a time can mount keeps all pods that mount it on one node."""
+    if loop.spec.workspace.access_mode != "ReadWriteOnce":
+        return {}
+    together = {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+    term = {"labelSelector": {"matchLabels": together}, "topologyKey": "kubernetes.io/hostname"}
+    return {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
 
 
 def _manifest(kind: str, loop: ResearchLoop, workload: Workload, owner: Manifest) -> Manifest:
@@ -184,70 +208,13 @@ def _manifest(kind: str, loop: ResearchLoop, workload: Workload, owner: Manifest
 
 def _labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
     labels = names.labels(loop.metadata.name, workload.role) | {names.LABEL_OWNER: workload.owner}
-    return labels | ({names.LABEL_SESSION: workload.session} if workload.session else {})
-
-
-def _pod_spec(account: str, settings: Settings, containers: list[Manifest], volumes: list[Manifest]) -> Manifest:
-    return {
-        "restartPolicy": "Never",
-        "serviceAccountName": account,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": settings.run_as_user,
-            "runAsGroup": settings.run_as_user,
-            "fsGroup": settings.run_as_user,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "containers": containers,
-        "volumes": [
-            {"name": "tmp", "emptyDir": {}},
-            {"name": "shm", "emptyDir": {"medium": "Memory"}},
-            *volumes,
-        ],
-    }
-
-
-def _container(name: str, image: str, settings: Settings, *, env: dict[str, str], mounts: list[Manifest]) -> Manifest:
-    variables = {"HOME": "/tmp", "TMPDIR": "/tmp", "USER": "rloop"} | env  # noqa: S108 -- an emptyDir of the pod's own
-    return {
-        "name": name,
-        "image": image,
-        "imagePullPolicy": settings.pull_policy,
-        "env": [{"name": key, "value": value} for key, value in variables.items()],
-        "resources": SMALL,
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [_mount("tmp", "/tmp"), _mount("shm", "/dev/shm"), *mounts],  # noqa: S108 -- as above
-    }
-
-
-def _ours(command: str, settings: Settings, env: dict[str, str], mounts: list[Manifest]) -> Manifest:
-    """A container of the sidecar's image."""
-    container = _container(command, settings.sidecar_image, settings, env=env, mounts=mounts)
-    container["args"] = [command]
-    container["securityContext"] = container["securityContext"] | {"readOnlyRootFilesystem": True}
-    return container
-
-
-def _mount(name: str, path: str, *, sub_path: str = "", read_only: bool = False) -> Manifest:
-    mount: Manifest = {"name": name, "mountPath": path}
-    if sub_path:
-        mount["subPath"] = sub_path
-    if read_only:
-        mount["readOnly"] = True
-    return mount
-
-
-def _token_volume() -> Manifest:
-    token = {"path": "token", "audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
-    return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
+    if workload.role == "agent":
+        return labels | {names.LABEL_SESSION: workload.session}
+    return labels | {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
 
 
 def _workspace(loop: ResearchLoop, *, read_only: bool = False) -> Manifest:
-    claim: Manifest = {"claimName": claim_name(loop)}
+    claim: Manifest = {"claimName": claim_name(loop.metadata.name)}
     if read_only:
         claim["readOnly"] = True
     return {"name": "workspace", "persistentVolumeClaim": claim}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -20,8 +20,8 @@ from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound
-from rloop.observed import WorkloadState
-from rloop_operator.cluster import kube, outcome, pods
+from rloop.observed import Obstacle, WorkloadState
+from rloop_operator.cluster import children, kube, obstacles, outcome, pods
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import PLURALS, KubeStore
@@ -29,6 +29,8 @@ from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
 log = structlog.get_logger("rloop.runtime")
+PATIENCE = timedelta(seconds=10)
+"""A pod takes a moment to start; nobody asks why before."""
 
 
 class KubeRuntime(Runtime):
@@ -50,13 +52,9 @@ class KubeRuntime(Runtime):
             await self._ensure_workspace(loop)
         path, body = await self._manifest(loop, workload, owner)
         try:
-            await self._api.create(path, body)
+            await children.create(self._api, path, body)
         except Conflict:
-            stored = await self._api.get(f"{path}/{workload.name}")
-            uids = [one["uid"] for one in stored["metadata"].get("ownerReferences", [])]
-            if owner["uid"] not in uids:
-                told = f"{body['kind']} {workload.name} exists and is not ours: rename or delete it"
-                raise Conflict(told) from None
+            log.info("exists", name=workload.name)
 
     async def _owner(self, workload: Workload) -> dict[str, Any]:
         plural = "researchiterations" if workload.role == "agent" else PLURALS[ResearchExperiment]
@@ -65,14 +63,17 @@ class KubeRuntime(Runtime):
 
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
         path = kube.core(self._namespace, "persistentvolumeclaims")
+        owner = await self._api.get(kube.objects(self._namespace, PLURALS[ResearchLoop], loop.metadata.name))
+        claim = pods.workspace_claim(loop, kube.owner_reference(owner))
         try:
-            await self._api.get(f"{path}/{pods.claim_name(loop)}")
+            stored = await self._api.get(f"{path}/{pods.claim_name(loop.metadata.name)}")
         except NotFound:
-            owner = await self._api.get(kube.objects(self._namespace, PLURALS[ResearchLoop], loop.metadata.name))
-            try:
-                await self._api.create(path, pods.workspace_claim(loop, kube.owner_reference(owner)))
-            except Conflict:
-                log.info("exists", name=pods.claim_name(loop))
+            await children.create(self._api, path, claim)
+            return
+        # A kept claim of an earlier campaign of this name is welcome: each has its own folder on it.
+        ours = stored["metadata"].get("labels", {}).get(names.LABEL_LOOP) == loop.metadata.name
+        if not ours or stored["metadata"].get("deletionTimestamp"):
+            raise children.taken("PersistentVolumeClaim", stored)
 
     async def _manifest(
         self, loop: ResearchLoop, workload: Workload, owner: dict[str, Any]
@@ -131,21 +132,55 @@ class KubeRuntime(Runtime):
                 by_job.setdefault(job, []).append(pod)
             else:
                 name = pod["metadata"]["name"]
-                states[name] = await self._state(name, pod, [pod])
+                states[name] = await self._state(loop, pod, [pod])
                 await self._signs.look(loop, pod)
         for job in jobs:
             name = job["metadata"]["name"]
-            state = await self._state(name, job, by_job.get(name, []))
+            state = await self._state(loop, job, by_job.get(name, []))
             states[name] = outcome.with_report(state, by_job.get(name, []), self._steps)
         return states
 
-    async def _state(self, name: str, workload: dict[str, Any], own_pods: list[dict[str, Any]]) -> WorkloadState:
-        if not outcome.ended(workload):
-            return WorkloadState(name, started_at=outcome.started_at(workload))
+    async def _state(self, loop: str, workload: dict[str, Any], own_pods: list[dict[str, Any]]) -> WorkloadState:
+        name = workload["metadata"]["name"]
         pod = own_pods[-1] if own_pods else None
-        tail = await self._log(pod) if pod is not None else ""
-        exit_ = outcome.exit_of(workload, pod, tail, datetime.now(UTC))
-        return WorkloadState(name, started_at=outcome.started_at(workload), exit=exit_)
+        if outcome.ended(workload):
+            tail = await self._log(pod) if pod is not None else ""
+            exit_ = outcome.exit_of(workload, pod, tail, datetime.now(UTC))
+            return WorkloadState(name, started_at=outcome.made_at(workload), exit=exit_)
+        begun = outcome.begun_at(pod)
+        if begun is not None:
+            return WorkloadState(name, started_at=begun)
+        made = outcome.made_at(workload)
+        obstacle = await self._obstacle(loop, workload, pod, waited=datetime.now(UTC) - made)
+        return WorkloadState(name, started_at=made, started=False, obstacle=obstacle)
+
+    async def _obstacle(
+        self, loop: str, workload: dict[str, Any], pod: dict[str, Any] | None, *, waited: timedelta
+    ) -> Obstacle | None:
+        """Why a workload has not begun; asked of the Events about it only when it has waited for a while."""
+        told = obstacles.of_containers(pod) if pod is not None else None
+        if told is not None or waited < PATIENCE:
+            return told
+        if pod is None:
+            return obstacles.of_job(workload, await self._warnings(workload))
+        claim: dict[str, Any] | None = None
+        claim_told: list[str] = []
+        if any(one.get("persistentVolumeClaim") for one in pod["spec"]["volumes"]):
+            path = kube.core(self._namespace, "persistentvolumeclaims", pods.claim_name(loop))
+            try:
+                claim = await self._api.get(path)
+                claim_told = await self._warnings(claim)
+            except NotFound:
+                # Somebody deleted it while pods wait for it, as the remedy for a wrong StorageClass says.
+                await self._ensure_workspace(await self._store.get(ResearchLoop, loop))
+                return None
+        return obstacles.of_pod(pod, await self._warnings(pod), claim, claim_told)
+
+    async def _warnings(self, of: dict[str, Any]) -> list[str]:
+        """The messages of the warnings about an object, oldest first."""
+        fields = f"involvedObject.uid={of['metadata']['uid']},type=Warning"
+        found = await self._api.all(kube.core(self._namespace, "events"), fields=fields)
+        return [one["message"] for one in sorted(found, key=lambda one: one.get("lastTimestamp") or "")]
 
     async def _log(self, pod: dict[str, Any]) -> str:
         path = kube.core(self._namespace, "pods", pod["metadata"]["name"])

@@ -22,8 +22,8 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ConfigMapFiles
-from rloop.errors import BadInput, Conflict, Corrupt, InputProblem, NotFound
-from rloop_operator.cluster import kube, ledger
+from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound
+from rloop_operator.cluster import children, kube, ledger
 from rloop_operator.cluster.merge import merge_patch
 from rloop_operator.ports import File, Files, Object, Store
 from rloop_operator.task_files import files_digest
@@ -45,8 +45,8 @@ class KubeStore(Store):
     def __init__(self, api: kube.Kube, namespace: str) -> None:
         self.api = api
         self.namespace = namespace
-        self._files: dict[str, Files] = {}
-        """Frozen files do not change, so they are fetched once."""
+        self._files: dict[str, tuple[str, Files]] = {}
+        """Frozen files do not change, so they are fetched once; with the uid, for a later campaign of the same name."""
 
     @override
     async def get(self, kind: type[Object], name: str) -> Object:
@@ -64,7 +64,7 @@ class KubeStore(Store):
         body = _wire(obj)
         body.pop("status", None)  # the API server drops it
         body["metadata"] = _metadata(body["metadata"], self.namespace)
-        return _model(kind, await self.api.create(kube.objects(self.namespace, PLURALS[kind]), body))
+        return _model(kind, await children.create(self.api, kube.objects(self.namespace, PLURALS[kind]), body))
 
     @override
     async def apply_status(self, obj: Object) -> Object:
@@ -90,12 +90,14 @@ class KubeStore(Store):
 
     async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
         """The frozen files under `name`; frozen now, from the user's ConfigMap, if this is the first time."""
+        assert source is not None  # anything else is refused before (`rloop.admit.loop`)
         try:
-            return await self.files(name)
+            frozen = await self.api.get(kube.core(self.namespace, "configmaps", name))
         except NotFound:
-            pass
-        if source is None:
-            raise BadInput(InputProblem(field, "not yet: in a cluster the files come from a ConfigMap; use configMap"))
+            frozen = None
+        if frozen is not None:
+            children.check_ours("ConfigMap", frozen, {"ownerReferences": [{"uid": loop.metadata.uid}]})
+            return await self.files(name)
         try:
             found = await self.api.get(kube.core(self.namespace, "configmaps", source.name))
         except NotFound as error:
@@ -125,20 +127,21 @@ class KubeStore(Store):
             "binaryData": {ARCHIVE: base64.b64encode(archive).decode()},
         }
         try:
-            await self.api.create(kube.core(self.namespace, "configmaps"), body)
+            await children.create(self.api, kube.core(self.namespace, "configmaps"), body)
         except Conflict:
             if files_digest(await self.files(name)) != files_digest(files):
                 raise Conflict(f"other files stand under {name}") from None
 
     @override
     async def files(self, name: str) -> Files:
-        if name not in self._files:
-            found = await self.api.get(kube.core(self.namespace, "configmaps", name))
+        path = kube.core(self.namespace, "configmaps", name)
+        if name not in self._files or self._files[name][0] != await self.api.uid(path):
+            found = await self.api.get(path)
             if ARCHIVE not in found.get("binaryData", {}):
-                told = f'a ConfigMap "{name}" exists that is not ours; rename it: frozen files are kept there'
-                raise BadInput(InputProblem(name, told))
-            self._files[name] = unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
-        return self._files[name]
+                told = "a ConfigMap of this name exists that is not ours; rename it: frozen files are kept there"
+                raise Blocked("NameTaken", name, told)
+            self._files[name] = found["metadata"]["uid"], unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
+        return self._files[name][1]
 
     @override
     async def append(self, loop: str, entry: Append) -> None:

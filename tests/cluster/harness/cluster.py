@@ -91,6 +91,12 @@ class Cluster:
         with step(f"loaded {tag}"):
             images.load(tag)
 
+    def name_image(self, known: str, name: str) -> None:
+        """Give an image of our own node a further name."""
+        if not self.own:
+            raise Failure(f"give {known} the name {name} in the given cluster yourself")
+        node.inside(*workers.ctr(), "images", "tag", "--force", known, name)
+
     def load_archive(self, archive: Path) -> None:
         """Make the image in an archive known to the node."""
         if not self.own:

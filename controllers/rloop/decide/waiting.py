@@ -1,0 +1,32 @@
+"""Workloads that wait before they begin, and those that run on after their deadline.
+
+Asked by `attempt`, `verification` and `iteration` about every live workload. Waiting for a place, an image or a volume
+is nobody's failure: it uses up no deadline, and one that waits too long is made anew without being counted.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from rloop.actions import Stop, Workload
+from rloop.decide.draft import Draft
+from rloop.observed import PENDING_DEADLINE, WorkloadState
+
+SLACK_SECONDS = 15
+"""A runtime that can ends a workload at its deadline itself; this is for one that cannot."""
+
+
+def waits(draft: Draft, state: WorkloadState) -> bool:
+    """Whether its program has not begun. One that waited for pendingDeadlineSeconds is ended."""
+    if state.started:
+        return False
+    limit = timedelta(seconds=draft.spec.experiment.pending_deadline_seconds)
+    if draft.now - state.started_at > limit:
+        draft.act(Stop(state.name, PENDING_DEADLINE))
+    return True
+
+
+def hold_to_deadline(draft: Draft, wanted: Workload, state: WorkloadState) -> None:
+    """End a workload that has run past its deadline, counted from the start of its program."""
+    if draft.now - state.started_at > timedelta(seconds=wanted.deadline_seconds + SLACK_SECONDS):
+        draft.act(Stop(state.name, "DeadlineExceeded"))

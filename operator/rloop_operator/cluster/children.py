@@ -1,0 +1,47 @@
+"""Children of a loop: POSTed once, under a name that is theirs, and never applied again.
+
+Called by the cluster's store, ledger and runtime. A name that somebody else's object has, a quota and a namespace that
+goes are obstacles of the campaign, not errors.
+"""
+
+from __future__ import annotations
+
+from rloop.errors import Blocked, Conflict
+from rloop_operator.cluster import obstacles
+from rloop_operator.cluster.kube import Kube, KubeError, Object
+
+
+async def create(api: Kube, path: str, body: Object) -> Object:
+    """POST it. Raises Conflict if it exists and is ours, Blocked if the name is taken or the server refuses it."""
+    name = body["metadata"]["name"]
+    try:
+        return await api.create(path, body)
+    except Conflict:
+        stored = await api.get(f"{path}/{name}")
+        check_ours(body["kind"], stored, body["metadata"])
+        raise
+    except KubeError as error:
+        refused = obstacles.refusal(error, name)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def check_ours(kind: str, stored: Object, wanted: Object) -> None:
+    """Raise Blocked if the stored object has other owners than the wanted metadata."""
+    if _owners(stored["metadata"]) != _owners(wanted):
+        raise taken(kind, stored)
+
+
+def taken(kind: str, stored: Object) -> Blocked:
+    """The obstacle that a foreign object of our name is."""
+    name = stored["metadata"]["name"]
+    if stored["metadata"].get("deletionTimestamp"):
+        told = f"an older {kind} of this name is still being deleted; the campaign goes on when it is gone"
+    else:
+        told = f"a {kind} of this name exists and is not this campaign's; delete it, or rename one of the two"
+    return Blocked("NameTaken", name, told)
+
+
+def _owners(metadata: Object) -> list[str]:
+    return [one["uid"] for one in metadata.get("ownerReferences", [])]

@@ -1,0 +1,109 @@
+"""What is in the way of a pod or an object, in words a person can act on: pure functions on what the API server says.
+
+Called by the cluster's runtime and by `children`. Each reason is documented in docs/troubleshooting.md; none of them
+is a failure of the campaign, which waits and goes on by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from rloop.errors import Blocked
+from rloop.observed import CAPACITY, Obstacle
+from rloop_operator.cluster.kube import KubeError
+
+Manifest = dict[str, Any]
+IMAGE_WAITS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+CONTAINER_WAITS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+IMAGE_OF = {
+    "experiment": "spec.experiment.image",
+    "verifier": "spec.evaluation.image, or the chart's images.verifier",
+    "agent": "the chart's images.agent",
+}
+
+
+def refusal(error: KubeError, about: str) -> Blocked | None:
+    """Why a POST was refused, if that is no passing trouble of the API server."""
+    told = str(error)
+    if error.status not in (400, 403, 422):
+        return None
+    for sign, reason, remedy in (
+        ("exceeded quota", "QuotaExceeded", "raise the quota, or free some of it"),
+        ("being terminated", "NamespaceTerminating", "the namespace is being deleted: apply the loop in another one"),
+        ("PodSecurity", "PodNotAdmitted", "the namespace's Pod Security level refuses the pod"),
+        (
+            "service account",
+            "ServiceAccountMissing",
+            "add the namespace to the chart's watchNamespaces, which makes them",
+        ),
+        ("is forbidden: User", "Forbidden", "add the namespace to the chart's watchNamespaces, which grants it"),
+    ):
+        if sign in told:
+            return Blocked(reason, about, f"{remedy} ({told})")
+    return Blocked("NotAdmitted", about, f"the API server refuses it: {told}")
+
+
+def of_events(told: Sequence[str]) -> tuple[str, str] | None:
+    """Reason and message from the warnings that stand about a pod, a job or a claim."""
+    for one in reversed(told):
+        if "exceeded quota" in one:
+            return "QuotaExceeded", f"raise the quota, or free some of it ({one})"
+        if missing := re.search(r'(secret|configmap|persistentvolumeclaim) "([^"]+)" not found', one):
+            kind, name = missing.groups()
+            return "InputsMissing", f'there is no {kind} "{name}" in this namespace; create it'
+        if "not found" in one and "storageclass" in one.lower():
+            return "StorageClassMissing", _STORAGE.format(one)
+        if "service account" in one or "serviceaccount" in one:
+            return (
+                "ServiceAccountMissing",
+                f"add the namespace to the chart's watchNamespaces, which makes them ({one})",
+            )
+        if "PodSecurity" in one:
+            return "PodNotAdmitted", f"the namespace's Pod Security level refuses the pod ({one})"
+    return None
+
+
+_STORAGE = "make the StorageClass, or mend spec.workspace and delete the claim, which holds nothing yet ({})"
+
+
+def of_containers(pod: Manifest) -> Obstacle | None:
+    """What the pod itself says of a container that does not start."""
+    name = pod["metadata"]["name"]
+    status = pod.get("status", {})
+    for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
+        waiting = one.get("state", {}).get("waiting", {})
+        if waiting.get("reason") in IMAGE_WAITS:
+            where = IMAGE_OF.get(one["name"], "the chart's images.sidecar")
+            message = f'image "{one["image"]}" cannot be pulled; make it available under this name ({where})'
+            return Obstacle("ImagePullFailed", name, message)
+        if waiting.get("reason") in CONTAINER_WAITS:
+            return Obstacle("ContainerNotStarted", name, waiting.get("message") or waiting["reason"])
+    return None
+
+
+def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_told: Sequence[str]) -> Obstacle | None:
+    """Why a pod has not begun; `told` are warnings about it, `claim` is the workspace it waits for."""
+    name = pod["metadata"]["name"]
+    if found := of_events(told):
+        return Obstacle(found[0], name, found[1])
+    conditions = pod.get("status", {}).get("conditions") or []
+    unplaced = next((one for one in conditions if one.get("reason") == "Unschedulable"), None)
+    if unplaced is None:
+        return None
+    if claim is not None and claim.get("status", {}).get("phase") == "Pending":
+        reason, message = of_events(claim_told) or ("VolumeNotBound", _STORAGE.format(unplaced["message"]))
+        return Obstacle(reason, claim["metadata"]["name"], message)
+    if claim is not None and claim.get("status", {}).get("phase") == "Lost":
+        return Obstacle("VolumeLost", claim["metadata"]["name"], "its volume is gone; restore it")
+    reason = CAPACITY if "Insufficient" in unplaced["message"] else "Unschedulable"
+    return Obstacle(reason, name, unplaced["message"])
+
+
+def of_job(job: Manifest, told: Sequence[str]) -> Obstacle | None:
+    """Why a Job has no pod yet."""
+    found = of_events(told)
+    if found is None and told:
+        found = "NotAdmitted", told[-1]
+    return Obstacle(found[0], job["metadata"]["name"], found[1]) if found else None
