@@ -58,9 +58,13 @@ class Campaign:
     def start(self, **spec: Any) -> None:
         """Apply all that it needs."""
         self.cluster.make_volumes(1)
-        for one in manifests(self.cluster, self.name, **spec):
+        self.apply(*manifests(self.cluster, self.name, **spec))
+
+    def apply(self, *manifests: dict[str, Any]) -> None:
+        """Apply manifests in its namespace."""
+        for one in manifests:
             one["metadata"]["namespace"] = self.namespace
-            self.cluster.apply(one)
+        self.cluster.apply(*manifests)
 
     def loop(self) -> dict[str, Any]:
         """The loop as it stands."""

@@ -1,8 +1,7 @@
 """The cluster's runtime: workloads as Pods and Jobs, POSTed once and never applied again.
 
 Called by reconcile through `rloop_operator.ports.Runtime`. It remembers nothing: what runs, and how it ended, is read
-from the API server. A finished workload whose result is stored is only marked; the mark keeps its name taken until the
-loop itself goes, so no name can run twice.
+from the API server. A finished workload whose result is stored is marked first, and deleted an hour later.
 """
 
 from __future__ import annotations
@@ -31,6 +30,8 @@ from rloop_operator.task_files import files_digest
 log = structlog.get_logger("rloop.runtime")
 PATIENCE = timedelta(seconds=10)
 """A pod takes a moment to start; nobody asks why before."""
+KEEP_SECONDS = 3600
+"""How long a finished workload stays for people to look at. Its name is not used again: its end stands in a status."""
 
 
 class KubeRuntime(Runtime):
@@ -110,12 +111,24 @@ class KubeRuntime(Runtime):
 
     @override
     async def remove(self, name: str) -> None:
+        mark = {"metadata": {"labels": {names.LABEL_REMOVED: _seconds()}}}
+        pods_path, _ = self._paths()
         for path in self._paths():
             try:
-                await self._api.patch(f"{path}/{name}", {"metadata": {"labels": {names.LABEL_REMOVED: "true"}}})
+                await self._api.patch(f"{path}/{name}", mark)
             except NotFound:
                 continue
+        for pod in await self._api.all(pods_path, f"batch.kubernetes.io/job-name={name},!{names.LABEL_REMOVED}"):
+            await self._api.patch(f"{pods_path}/{pod['metadata']['name']}", mark)
         self._steps.pop(name, None)
+
+    async def sweep(self) -> None:
+        """Delete what was removed long ago, in the whole namespace. Until then its log can be read."""
+        for path in reversed(self._paths()):  # a Job's pods go with it
+            for one in await self._api.all(path, f"{names.LABEL_LOOP},{names.LABEL_REMOVED}"):
+                metadata = one["metadata"]
+                if int(_seconds()) - int(metadata["labels"][names.LABEL_REMOVED]) > KEEP_SECONDS:
+                    await self._api.delete(f"{path}/{metadata['name']}", metadata["uid"])
 
     @override
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
@@ -192,3 +205,8 @@ class KubeRuntime(Runtime):
 
     def _paths(self) -> tuple[str, str]:
         return kube.core(self._namespace, "pods"), kube.group("batch/v1", self._namespace, "jobs")
+
+
+def _seconds() -> str:
+    """Now, as a label can hold it."""
+    return str(int(datetime.now(UTC).timestamp()))

@@ -1,0 +1,18 @@
+"""Waiting for a campaign to come to something, with its story if it does not."""
+
+import time
+from collections.abc import Callable
+
+from tests.cluster.campaign import Campaign
+
+SECONDS = 240
+PAUSE_SECONDS = 1.0
+
+
+def until(campaign: Campaign, what: str, true: Callable[[], bool]) -> None:
+    """Wait until it is true."""
+    end = time.monotonic() + SECONDS
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError(f"{campaign.name}: not {what} after {SECONDS} s:\n{campaign.explain()}")
+        time.sleep(PAUSE_SECONDS)
