@@ -89,11 +89,14 @@ def pack(file: Path, image: str | None = None) -> Pack:
     document = read_mapping(file)
     loop = parse(document, str(file))
     base = file.absolute().parent
-    folders, found = _folders(loop, base)
+    found = check_folders(loop, base)
+    if found:
+        raise BadInput(*found)
+    folders = _folders(loop, base)
     patches = [{"op": "replace", "path": one.place, "value": one.source()} for one in folders]
     if image is not None:
         patches.append({"op": "add", "path": "/spec/experiment/image", "value": image})
-    found += [problem for one in folders for problem in _problems(one, base)]
+    found = [problem for one in folders for problem in _problems(one, base)]
     found += _refused(_patched(document, patches), str(file))
     if found:
         raise BadInput(*found)
@@ -103,27 +106,25 @@ def pack(file: Path, image: str | None = None) -> Pack:
     return Pack(text, max((_size(one.files) for one in folders), default=0))
 
 
-def _folders(loop: ResearchLoop, base: Path) -> tuple[list[_Folder], list[InputProblem]]:
+def _folders(loop: ResearchLoop, base: Path) -> list[_Folder]:
     """The folders that the manifest names by path, with their content."""
     name, evaluation = loop.metadata.name, loop.spec.evaluation
     asked = (
-        ("task", loop.spec.task, "task-files", False),
-        ("evaluation.code", evaluation.code, "evaluation-files", False),
-        ("evaluation.heldOut", evaluation.held_out, "held-out", True),
-        ("evaluation.finalHeldOut", evaluation.final_held_out, "final-held-out", True),
+        ("spec.task.path", loop.spec.task.path, "task-files", False),
+        ("spec.evaluation.code.path", evaluation.code.path, "evaluation-files", False),
+        ("spec.evaluation.heldOut.path", evaluation.held_out and evaluation.held_out.path, "held-out", True),
+        (
+            "spec.evaluation.finalHeldOut.path",
+            evaluation.final_held_out and evaluation.final_held_out.path,
+            "final-held-out",
+            True,
+        ),
     )
-    folders, found = [], check_folders(loop, base)
-    for field, source, suffix, secret in asked:
-        if source is None or source.path is None:
-            continue
-        where = f"spec.{field}.path"
-        try:
-            files = read_folder(base / source.path, where)
-        except BadInput as error:
-            found += [problem for problem in error.problems if problem not in found]
-            continue
-        folders.append(_Folder(where, source.path, f"{name}-{suffix}", files, secret))
-    return folders, found
+    return [
+        _Folder(field, path, f"{name}-{suffix}", read_folder(base / path, field), secret)
+        for field, path, suffix, secret in asked
+        if path is not None
+    ]
 
 
 def _problems(folder: _Folder, base: Path) -> Iterator[InputProblem]:
@@ -172,9 +173,7 @@ def _refused(document: Document, file: str) -> list[InputProblem]:
     return [InputProblem(field, missing) if one.field == field else one for one in problems]
 
 
-def _kustomization(
-    file: str, metadata: Mapping[str, Any], folders: list[_Folder], patches: list[Document]
-) -> Document:
+def _kustomization(file: str, metadata: Mapping[str, Any], folders: list[_Folder], patches: list[Document]) -> Document:
     config_maps = [one.generator() for one in folders if not one.secret]
     secrets = [one.generator() for one in folders if one.secret]
     # The names are given in a field that kustomize does not know, so it must not change them.
