@@ -110,20 +110,15 @@ def _folders(loop: ResearchLoop, base: Path) -> list[_Folder]:
     """The folders that the manifest names by path, with their content."""
     name, evaluation = loop.metadata.name, loop.spec.evaluation
     asked = (
-        ("spec.task.path", loop.spec.task.path, "task-files", False),
-        ("spec.evaluation.code.path", evaluation.code.path, "evaluation-files", False),
-        ("spec.evaluation.heldOut.path", evaluation.held_out and evaluation.held_out.path, "held-out", True),
-        (
-            "spec.evaluation.finalHeldOut.path",
-            evaluation.final_held_out and evaluation.final_held_out.path,
-            "final-held-out",
-            True,
-        ),
+        ("spec.task", loop.spec.task, "task-files", False),
+        ("spec.evaluation.code", evaluation.code, "evaluation-files", False),
+        ("spec.evaluation.heldOut", evaluation.held_out, "held-out", True),
+        ("spec.evaluation.finalHeldOut", evaluation.final_held_out, "final-held-out", True),
     )
     return [
-        _Folder(field, path, f"{name}-{suffix}", read_folder(base / path, field), secret)
-        for field, path, suffix, secret in asked
-        if path is not None
+        _Folder(f"{field}.path", path, f"{name}-{suffix}", read_folder(base / path, f"{field}.path"), secret)
+        for field, source, suffix, secret in asked
+        if source is not None and (path := source.path) is not None
     ]
 
 

@@ -29,6 +29,8 @@ from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
 log = structlog.get_logger("rloop.runtime")
+JOB_NAME = "batch.kubernetes.io/job-name"
+"""The label by which a pod belongs to a Job."""
 
 
 class KubeRuntime(Runtime):
@@ -119,14 +121,19 @@ class KubeRuntime(Runtime):
     @override
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
         selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
+        core_pods = kube.core(self._namespace, "pods")
         found_pods, jobs = await asyncio.gather(
-            self._api.all(kube.core(self._namespace, "pods"), selector),
+            self._api.all(core_pods, f"{selector},!{JOB_NAME}"),
             self._api.all(kube.group("batch/v1", self._namespace, "jobs"), selector),
         )
+        if jobs:
+            # Only these: the pods of all runs that ever were are many.
+            wanted = ",".join(job["metadata"]["name"] for job in jobs)
+            found_pods += await self._api.all(core_pods, f"{selector},{JOB_NAME} in ({wanted})")
         by_job: dict[str, list[dict[str, Any]]] = {}
         states: dict[str, WorkloadState] = {}
         for pod in found_pods:
-            job = pod["metadata"]["labels"].get("batch.kubernetes.io/job-name")
+            job = pod["metadata"]["labels"].get(JOB_NAME)
             if job is not None:
                 by_job.setdefault(job, []).append(pod)
             else:
@@ -140,9 +147,10 @@ class KubeRuntime(Runtime):
         return states
 
     async def _state(self, name: str, workload: dict[str, Any], own_pods: list[dict[str, Any]]) -> WorkloadState:
-        if not outcome.ended(workload):
-            return WorkloadState(name, started_at=outcome.started_at(workload))
         pod = own_pods[-1] if own_pods else None
+        of_an_agent = workload["metadata"]["labels"][names.LABEL_ROLE] == "agent"
+        if not outcome.ended(workload) and (of_an_agent or not outcome.succeeded(pod)):
+            return WorkloadState(name, started_at=outcome.started_at(workload))
         tail = await self._log(pod) if pod is not None else ""
         exit_ = outcome.exit_of(workload, pod, tail, datetime.now(UTC))
         return WorkloadState(name, started_at=outcome.started_at(workload), exit=exit_)
