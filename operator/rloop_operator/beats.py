@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from rloop.api.wire import ProgressRequest
+from rloop.api.helpers import ProgressRequest
 from rloop.errors import Refused
 from rloop.observed import Beat
 from rloop_operator.ports import Caller, Signs

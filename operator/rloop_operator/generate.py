@@ -11,50 +11,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rloop.api.common import GROUP
 from rloop.crd_reference import reference
 from rloop.crds import KINDS, definition
 from rloop_operator.gateway.app import openapi
+from rloop_operator.packing import FILE, pack
+from rloop_operator.yaml_text import dump
 
 GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/app.py by `make generate`. Do not edit.\n"
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes the words that YAML 1.1 reads as booleans and PyYAML does not: Kubernetes reads `n` as false."""
-
-
-def _string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    style = "'" if text.lower() in ("y", "n") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _string)
-
-
-def dump(document: Any, mark: str = MARK) -> str:
-    """A document as YAML, in its own order and with its reason for not being edited."""
-    return mark + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
+"""Public, and has what the examples need: Python, sh and awk."""
 
 
 def chart_template(document: dict[str, Any]) -> str:
     """A CRD as a template of the chart: an upgrade upgrades it, and uninstalling leaves it, with all its objects."""
     metadata = document["metadata"] | {"annotations": {"helm.sh/resource-policy": "keep"}}
-    text = dump(document | {"metadata": metadata}).replace("{{", '{{ "{{" }}')
+    text = dump(document | {"metadata": metadata}, MARK).replace("{{", '{{ "{{" }}')
     return f"{{{{- if .Values.crds.install }}}}\n{text}{{{{- end }}}}\n"
 
 
 def documents() -> dict[str, Callable[[], str]]:
     """Path in the repository -> what makes the file. A new derived file is one line here."""
     made: dict[str, Callable[[], str]] = {
-        f"crds/{GROUP}_{kind.plural}.yaml": lambda kind=kind: dump(definition(kind))  # type: ignore[misc]
+        f"crds/{GROUP}_{kind.plural}.yaml": lambda kind=kind: dump(definition(kind), MARK)  # type: ignore[misc]
         for kind in KINDS
     }
     made |= {
         f"helm/rloop/templates/{path}": lambda kind=kind: chart_template(definition(kind))  # type: ignore[misc]
         for path, kind in zip(list(made), KINDS, strict=True)
+    }
+    made |= {
+        f"examples/{loop.parent.name}/{FILE}": lambda loop=loop: pack(loop, EXAMPLE_IMAGE).text  # type: ignore[misc]
+        for loop in sorted(EXAMPLES.glob("*/loop.yaml"))
     }
     made["docs/crd-reference.md"] = reference
     made["docs/openapi.yaml"] = lambda: dump(openapi(), GATEWAY_MARK)

@@ -12,10 +12,10 @@ from typing import Protocol, TypeVar
 
 from rloop.actions import Append, Role, Workload
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wire import ProgressRequest
 from rloop.observed import Beat, WorkloadState
 
 AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment

@@ -1,50 +1,41 @@
 """A campaign in a namespace, from an example's folder: what a user applies, and what is there at its end."""
 
 import json
+import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tests.cluster.harness import paths
 from tests.cluster.harness.cluster import Cluster
 
-EXAMPLE = paths.ROOT / "examples" / "02-shell-awk"
+EXAMPLES = paths.ROOT / "examples"
+VOLUME = "10Gi"
+"""What a workspace asks for that says nothing."""
 PAUSE_SECONDS = 2.0
 
 
-def config_map(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """A folder as a ConfigMap, and which key is which path: a key cannot hold a slash."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    items = {str(path.relative_to(folder)).replace("/", "--"): str(path.relative_to(folder)) for path in files}
-    data = {key: (folder / path).read_text() for key, path in items.items()}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}, items
-
-
-def manifests(cluster: Cluster, name: str, **spec: Any) -> list[dict[str, Any]]:
-    """The example as a cluster takes it: its folders in ConfigMaps and a Secret, an image, a class of volumes."""
-    loop: dict[str, Any] = yaml.safe_load((EXAMPLE / "loop.yaml").read_text())
-    task, task_items = config_map("awk-task-files", EXAMPLE / "task")
-    code, code_items = config_map("awk-scorer-files", EXAMPLE / "evaluation")
-    held_out, _ = config_map("awk-points", EXAMPLE / "held-out")
-    secret = {**held_out, "kind": "Secret", "stringData": held_out["data"]}
-    del secret["data"]
-    workspace: dict[str, Any] = {"size": "1Gi"}
-    if cluster.storage_class:
-        workspace["storageClassName"] = cluster.storage_class
-    loop["metadata"]["name"] = name
-    loop["spec"] |= {
-        "task": {"configMap": {"name": "awk-task-files", "items": task_items}},
-        "workspace": workspace,
-        **spec,
+def overlay(cluster: Cluster, namespace: str, name: str, example: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    """A kustomization on top of the example's own: where it goes, what it is called, and what of it differs."""
+    changed = dict(spec)
+    if cluster.storage_class and not cluster.own:
+        changed.setdefault("workspace", {"storageClassName": cluster.storage_class})
+    patch = {
+        "apiVersion": "rloop.dev/v1alpha1",
+        "kind": "ResearchLoop",
+        "metadata": {"name": name},
+        "spec": changed,
     }
-    loop["spec"]["evaluation"] |= {
-        "code": {"configMap": {"name": "awk-scorer-files", "items": code_items}},
-        "heldOut": {"secret": "awk-points"},
+    target = {"kind": "ResearchLoop"}
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": namespace,
+        "resources": [str(example)],
+        "patches": [{"target": target, "patch": json.dumps(patch), "options": {"allowNameChange": True}}],
     }
-    loop["spec"]["experiment"]["image"] = cluster.base_image
-    return [task, code, secret, loop]
 
 
 @dataclass(frozen=True)
@@ -54,11 +45,17 @@ class Campaign:
     cluster: Cluster
     namespace: str
     name: str
+    example: str = "02-shell-awk"
 
     def start(self, **spec: Any) -> None:
-        """Apply all that it needs."""
-        self.cluster.make_volumes(1)
-        self.apply(*manifests(self.cluster, self.name, **spec))
+        """Apply the example, as `kubectl apply -k` of its folder does; `spec` is merged into the loop's."""
+        self.cluster.make_volumes(1, VOLUME)
+        with tempfile.TemporaryDirectory(prefix="rloop-overlay-") as folder:
+            # kustomize takes a base by a relative path only.
+            example = Path(os.path.relpath(EXAMPLES / self.example, Path(folder).resolve()))
+            document = overlay(self.cluster, self.namespace, self.name, example, spec)
+            Path(folder, "kustomization.yaml").write_text(json.dumps(document))
+            self.cluster.kubectl("apply", "-k", folder)
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         """Apply manifests in its namespace."""

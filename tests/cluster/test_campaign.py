@@ -10,7 +10,6 @@ from tests.cluster.campaign import Campaign
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.shell import say
 
-TARGET = 0.02
 CAMPAIGN_SECONDS = 360
 QUICK: dict[str, Any] = {
     "agent": {"policy": {"name": "random-search", "seed": 11}, "maxExperiments": 2, "sessionSeconds": 300},
@@ -73,12 +72,17 @@ def token_holders(pod: dict[str, Any]) -> set[str]:
     return {one["name"] for one in containers if tokens & {mount["name"] for mount in one["volumeMounts"]}}
 
 
-def test_a_campaign_from_helm_install_to_its_target(cluster: Cluster, namespace: str, release: str) -> None:
-    campaign = Campaign(cluster, namespace, "shell")
-    campaign.start(parallelism=4, **QUICK)
+@pytest.mark.parametrize(
+    ("example", "target"), [("01-kuhn-selfplay", 0.05), ("02-shell-awk", 0.02)], ids=["kuhn", "shell"]
+)
+def test_an_example_from_helm_install_to_its_target(
+    cluster: Cluster, namespace: str, release: str, example: str, target: float
+) -> None:
+    campaign = Campaign(cluster, namespace, "from-folder", example)
+    campaign.start(parallelism=4)
     status = finish(campaign, release)["status"]
-    assert status["best"]["value"] < TARGET
-    assert status["final"]["value"] < TARGET
+    assert status["best"]["value"] < target
+    assert status["final"]["value"] < target
     assert status["pivots"] >= 1
 
     pods = {role: campaign.children("pods", role) for role in ("agent", *WORK)}
@@ -99,7 +103,7 @@ def test_a_campaign_from_helm_install_to_its_target(cluster: Cluster, namespace:
     assert [event["message"] for event in events if event["reason"] == "FailedCreate"] == []
     assert campaign.children("configmaps", "ledger")
     names = {one["metadata"]["name"] for one in campaign.children("configmaps", "files")}
-    assert {"shell-task", "shell-evaluation"} <= names
+    assert {"from-folder-task", "from-folder-evaluation"} <= names
 
 
 def test_the_operator_may_die_in_mid_campaign(cluster: Cluster, namespace: str, release: str) -> None:

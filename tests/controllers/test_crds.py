@@ -13,7 +13,7 @@ from rloop.api.common import Model
 from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop
 from rloop.crd_reference import reference
 from rloop.crds import COPIED, KINDS, Kind, Schema, definition, structural
-from rloop_operator.generate import dump
+from rloop_operator.yaml_text import dump
 
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).parent / "manifests"

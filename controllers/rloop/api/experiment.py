@@ -27,6 +27,7 @@ from rloop.api.common import (
     Word,
     cel,
 )
+from rloop.api.helpers import Check
 
 MAX_RUNS = 24
 ExperimentPhase = Literal[
@@ -104,14 +105,6 @@ class Attempt(Model):
     """It failed through no fault of the candidate, and is not counted against backoffLimit."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
     usage: Usage = Usage()
-
-
-class Check(Model):
-    """One check of the verdict; a failed one makes the experiment Invalid, whatever the metric."""
-
-    name: Line
-    passed: bool
-    detail: Line = ""
 
 
 class Verification(Model):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rloop import names
 from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
-from rloop.api.wire import VerifierReport
+from rloop.api.helpers import VerifierReport
 from rloop.decide import waiting
 from rloop.decide.draft import Draft
 from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState

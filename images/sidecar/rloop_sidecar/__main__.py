@@ -11,16 +11,20 @@ from __future__ import annotations
 import os
 import sys
 
-from rloop_sidecar import relay, unpack
 from rloop_sidecar.environment import BadEnvironment
 
 
 def main(arguments: list[str]) -> int:
     """Run the command that is named."""
     match arguments:
+        # Each imports its own: one program's libraries would make up most of the other's start.
         case ["unpack"]:
+            from rloop_sidecar import unpack
+
             return unpack.main(os.environ)
         case ["relay"]:
+            from rloop_sidecar import relay
+
             try:
                 return relay.main(os.environ)
             except BadEnvironment as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rloop.api.common import METRIC_PATTERN
-from rloop.api.wire import MAX_CLAIMS
+from rloop.api.helpers import MAX_CLAIMS
 
 PROGRESS_BYTES = 8192
 """Read from the end of progress.jsonl: the newest step stands in the last lines."""

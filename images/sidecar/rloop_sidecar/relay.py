@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from rloop.api.wire import ProgressRequest
+from rloop.api.helpers import ProgressRequest
 from rloop_sidecar.environment import BadEnvironment, text, whole
 from rloop_sidecar.gateway import Away, Gateway
 from rloop_sidecar.reading import claims, newest_step

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rloop.api.wire import VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
+from rloop.api.helpers import VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
 from rloop_sidecar.archive import unpack
 from rloop_sidecar.copying import copy_tree, remove_content
 from rloop_sidecar.environment import BadEnvironment, text

@@ -15,7 +15,7 @@ from types import FrameType
 
 from pydantic import ValidationError
 
-from rloop.api.wire import VerifierJob
+from rloop.api.helpers import VerifierJob
 from rloop_verifier.job import score
 from rloop_verifier.report import write
 

@@ -10,7 +10,7 @@ import signal
 import tempfile
 from pathlib import Path
 
-from rloop.api.wire import VerifierJob, VerifierReport
+from rloop.api.helpers import VerifierJob, VerifierReport
 from rloop_verifier import scorer
 from rloop_verifier.folders import copy_folder, folder_digest, make_read_only
 from rloop_verifier.report import with_verdict, without_verdict

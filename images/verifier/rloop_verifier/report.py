@@ -11,7 +11,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from rloop.api.wire import VERDICT_BYTES, Verdict, VerifierReport
+from rloop.api.helpers import VERDICT_BYTES, Verdict, VerifierReport
 
 MESSAGE_CHARACTERS = 1024
 

@@ -14,9 +14,7 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from rloop.api.problems import problems
-from rloop.api.wire import VERDICT_BYTES, Verdict
-from rloop.api.wording import shown
+from rloop.api.helpers import VERDICT_BYTES, Verdict
 
 FORM = 'write {"metrics": {"<metric>": 0.5}}, with the name in objective.metric for <metric>'
 
@@ -86,6 +84,10 @@ def _no_json(error: json.JSONDecodeError) -> str:
 
 
 def _sentence(error: ValidationError | OverflowError, document: object) -> str:
+    # Only here: it knows all kinds, and loading them takes longer than reading a good verdict.
+    from rloop.api.problems import problems
+    from rloop.api.wording import shown
+
     if isinstance(error, OverflowError):
         return "the verdict holds a number that is too large"
     if not isinstance(document, dict):

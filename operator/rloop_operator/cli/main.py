@@ -183,6 +183,23 @@ def validate(
     check(file, target.value)
 
 
+@app.command()
+def pack(
+    file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="The manifest of a ResearchLoop.")],
+    image: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGE", help="What runs the command; without it, the manifest says.", show_default=False),
+    ] = None,
+) -> None:
+    """Pack a campaign's folders for a cluster.
+
+    Writes kustomization.yaml beside the manifest, which stays as it is: kubectl apply -k then brings the files along.
+    """
+    from rloop_operator.cli.pack import pack as write_pack
+
+    write_pack(file, image)
+
+
 def main() -> None:
     """Run the command line."""
     for stream in (sys.stdout, sys.stderr):

@@ -12,7 +12,7 @@ from typing import Any
 
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.wire import ProgressRequest
+from rloop.api.helpers import ProgressRequest
 from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
 
 Manifest = dict[str, Any]
@@ -42,6 +42,18 @@ def ended(workload: Manifest) -> bool:
         return True
     stopped = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
     return bool(stopped and workload.get("spec", {}).get("suspend") and not status.get("active"))
+
+
+def succeeded(pod: Manifest | None) -> bool:
+    """Whether every container has ended, the main one with 0 and nobody's help: the phase says so seconds later.
+
+    Any other end is told by the phase, or by the Job: only they know whether somebody ended it, and why.
+    """
+    status = (pod or {}).get("status", {})
+    statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
+    if pod is None or not statuses or "deletionTimestamp" in pod["metadata"]:
+        return False
+    return _terminated(pod).get("exitCode") == 0 and all("terminated" in one.get("state", {}) for one in statuses)
 
 
 def made_at(workload: Manifest) -> datetime:

@@ -11,8 +11,8 @@ from typing import Any
 
 from rloop import names
 from rloop.actions import Workload
+from rloop.api.helpers import VerifierJob
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wire import VerifierJob
 from rloop.api.workload import ExperimentTemplate
 from rloop_operator.cluster import parts
 from rloop_operator.cluster.settings import Settings

@@ -32,6 +32,8 @@ PATIENCE = timedelta(seconds=10)
 """A pod takes a moment to start; nobody asks why before."""
 KEEP_SECONDS = 3600
 """How long a finished workload stays for people to look at. Its name is not used again: its end stands in a status."""
+JOB_NAME = "batch.kubernetes.io/job-name"
+"""The label by which a pod belongs to a Job."""
 
 
 class KubeRuntime(Runtime):
@@ -95,7 +97,10 @@ class KubeRuntime(Runtime):
 
     @override
     async def stop(self, name: str, reason: str) -> None:
-        """The reason is noted on the object first; a pod is then deleted, a Job is suspended, which ends its pods."""
+        """The reason is noted on the object first; a pod then has a second left, a Job is suspended with its pods.
+
+        A pod that no kubelet has seen yet is deleted: it never began, and may be made anew under its name.
+        """
         for path in self._paths():
             try:
                 found = await self._api.get(f"{path}/{name}")
@@ -104,22 +109,20 @@ class KubeRuntime(Runtime):
             noted = found["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
             if noted is None and not outcome.ended(found):
                 await self._api.patch(f"{path}/{name}", {"metadata": {"annotations": {names.ANNOTATION_STOP: reason}}})
-            if path.endswith("/jobs"):
+            if path.endswith("/pods") and "startTime" not in found.get("status", {}):
+                await self._api.delete(f"{path}/{name}", found["metadata"]["uid"])
+            elif path.endswith("/jobs"):
                 await self._api.patch(f"{path}/{name}", {"spec": {"suspend": True}})
             else:
                 await self._api.patch(f"{path}/{name}", {"spec": {"activeDeadlineSeconds": 1}})
 
     @override
     async def remove(self, name: str) -> None:
-        mark = {"metadata": {"labels": {names.LABEL_REMOVED: _seconds()}}}
-        pods_path, _ = self._paths()
         for path in self._paths():
             try:
-                await self._api.patch(f"{path}/{name}", mark)
+                await self._api.patch(f"{path}/{name}", {"metadata": {"labels": {names.LABEL_REMOVED: _seconds()}}})
             except NotFound:
                 continue
-        for pod in await self._api.all(pods_path, f"batch.kubernetes.io/job-name={name},!{names.LABEL_REMOVED}"):
-            await self._api.patch(f"{pods_path}/{pod['metadata']['name']}", mark)
         self._steps.pop(name, None)
 
     async def sweep(self) -> None:
@@ -133,14 +136,19 @@ class KubeRuntime(Runtime):
     @override
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
         selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
+        core_pods = kube.core(self._namespace, "pods")
         found_pods, jobs = await asyncio.gather(
-            self._api.all(kube.core(self._namespace, "pods"), selector),
+            self._api.all(core_pods, f"{selector},!{JOB_NAME}"),
             self._api.all(kube.group("batch/v1", self._namespace, "jobs"), selector),
         )
+        if jobs:
+            # Only these: the pods of all runs that ever were are many.
+            wanted = ",".join(job["metadata"]["name"] for job in jobs)
+            found_pods += await self._api.all(core_pods, f"{selector},{JOB_NAME} in ({wanted})")
         by_job: dict[str, list[dict[str, Any]]] = {}
         states: dict[str, WorkloadState] = {}
         for pod in found_pods:
-            job = pod["metadata"]["labels"].get("batch.kubernetes.io/job-name")
+            job = pod["metadata"]["labels"].get(JOB_NAME)
             if job is not None:
                 by_job.setdefault(job, []).append(pod)
             else:
@@ -156,14 +164,15 @@ class KubeRuntime(Runtime):
     async def _state(self, loop: str, workload: dict[str, Any], own_pods: list[dict[str, Any]]) -> WorkloadState:
         name = workload["metadata"]["name"]
         pod = own_pods[-1] if own_pods else None
-        if outcome.ended(workload):
+        of_an_agent = workload["metadata"]["labels"][names.LABEL_ROLE] == "agent"
+        begun = outcome.begun_at(pod)
+        made = outcome.made_at(workload)
+        if outcome.ended(workload) or (not of_an_agent and outcome.succeeded(pod)):
             tail = await self._log(pod) if pod is not None else ""
             exit_ = outcome.exit_of(workload, pod, tail, datetime.now(UTC))
-            return WorkloadState(name, started_at=outcome.made_at(workload), exit=exit_)
-        begun = outcome.begun_at(pod)
+            return WorkloadState(name, started_at=begun or made, exit=exit_)
         if begun is not None:
             return WorkloadState(name, started_at=begun)
-        made = outcome.made_at(workload)
         obstacle = await self._obstacle(loop, workload, pod, waited=datetime.now(UTC) - made)
         return WorkloadState(name, started_at=made, started=False, obstacle=obstacle)
 

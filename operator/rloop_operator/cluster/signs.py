@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from rloop import names
-from rloop.api.wire import ProgressRequest
+from rloop.api.helpers import ProgressRequest
 from rloop.observed import Beat
 from rloop_operator.beats import Beats
 from rloop_operator.cluster import kube

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding
 from rloop.api.wire import (
     Context,
@@ -27,7 +28,6 @@ from rloop.api.wire import (
     HeartbeatReply,
     HeartbeatRequest,
     Problem,
-    ProgressRequest,
     TaskFiles,
 )
 from rloop.errors import Conflict, NotFound, Refused

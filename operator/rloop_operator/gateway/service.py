@@ -20,6 +20,7 @@ from rloop.admit import experiment as experiment_gate
 from rloop.admit import finding as finding_gate
 from rloop.admit.files import matches
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding, Handoff, Reported, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
@@ -32,7 +33,6 @@ from rloop.api.wire import (
     FindingRequest,
     FinishRequest,
     HeartbeatReply,
-    ProgressRequest,
     TaskFiles,
 )
 from rloop.decide.baseline import children_metadata

@@ -18,9 +18,9 @@ from uuid import uuid4
 
 from rloop.actions import Workload
 from rloop.api.common import Resources
+from rloop.api.helpers import VerifierJob
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wire import VerifierJob
 from rloop_operator.local.folder import RunFolder
 from rloop_operator.local.processes import COOKIE
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rloop.actions import Event
+from rloop.api.helpers import VerifierReport
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wire import VerifierReport
 from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway

@@ -16,6 +16,9 @@ from tests.cluster.harness.removal import remove
 from tests.cluster.harness.shell import Failure, run, step, write
 
 BASE = "rloop.test/python:3.11"
+PUBLIC = ("docker.io/library/python:3.11-slim-bookworm",)
+"""The public images that the base image stands for: the same Debian, and all that examples and tests use of them.
+The node knows it under these names too, so that it runs the very manifests that any other cluster runs."""
 _SUITE = "bookworm"
 # python3-venv brings pip, without the compiler that python3-pip would bring.
 _PACKAGES = "python3,python3-venv,ca-certificates"
@@ -91,6 +94,14 @@ def load_base() -> None:
     with step(f"loaded the base image {BASE} ({archive.stat().st_size / 1e6:.0f} MB)"):
         buildah("pull", f"docker-archive:{archive}")
         load_archive(archive)
+        name_base()
+
+
+def name_base() -> None:
+    """Give the loaded base image its public names."""
+    for name in PUBLIC:
+        node.inside(*workers.ctr(), "images", "tag", "--force", BASE, name)
+        buildah("tag", BASE, name)
 
 
 def _base_archive() -> Path:

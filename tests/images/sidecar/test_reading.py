@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rloop.api.wire import ProgressRequest
+from rloop.api.helpers import ProgressRequest
 from rloop_sidecar.reading import claims, newest_step
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from typing_extensions import override
 
-from rloop.api.wire import ProgressRequest
+from rloop.api.helpers import ProgressRequest
 from rloop_sidecar.environment import BadEnvironment
 from rloop_sidecar.gateway import Away
+from rloop_sidecar.gateway import Gateway as HttpGateway
 from rloop_sidecar.relay import LAST_WORD_SECONDS, Relay, Settings, settings
 
 
@@ -144,6 +145,12 @@ def test_a_wrong_variable_is_named(name: str, value: str) -> None:
     assert settings(right).seconds == 2.0
     with pytest.raises(BadEnvironment, match=name):
         settings(right | {name: value})
+
+
+@pytest.mark.parametrize("url", ["gateway:8080", "ftp://gateway", "http://", "http://gateway:port", "http://[gateway"])
+def test_a_wrong_url_is_named(tmp_path: Path, url: str) -> None:
+    with pytest.raises(BadEnvironment, match="RLOOP_GATEWAY is"):
+        HttpGateway(url, tmp_path / "token")
 
 
 class Server(ThreadingHTTPServer):

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from rloop.api.wire import VERDICT_BYTES, VerifierReport
+from rloop.api.helpers import VERDICT_BYTES, VerifierReport
 from rloop_verifier.folders import folder_digest
 
 GOOD = "write({'metrics': {'loss': 0.5}, 'checks': [{'name': 'shape', 'passed': True, 'detail': ''}]})"

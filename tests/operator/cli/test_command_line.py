@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,8 @@ from rloop_operator.local.folder import RunFolder
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]
-COMMANDS = ["run", "status", "experiments", "directions", "findings", "logs", "validate"]
+EXAMPLES = Path(__file__).parents[3] / "examples"
+COMMANDS = ["run", "status", "experiments", "directions", "findings", "logs", "validate", "pack"]
 
 
 def test_help_lists_every_command_and_each_explains_itself() -> None:
@@ -130,3 +132,25 @@ def test_ctrl_c_is_quiet(layout: RunFolder, monkeypatch: pytest.MonkeyPatch) -> 
     done = CliRunner().invoke(app, ["status", "--dir", str(layout.root)])
     assert done.exit_code == 130
     assert done.output == ""
+
+
+def test_pack_writes_a_kustomization_and_says_how_to_apply_it(rloop: Rloop, tmp_path: Path) -> None:
+    mine = shutil.copytree(EXAMPLES / "02-shell-awk", tmp_path / "my campaign")
+    (mine / "kustomization.yaml").unlink()
+    done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"apply it with: kubectl apply -k '{mine}'\n")
+    assert "python:3" in (mine / "kustomization.yaml").read_text()
+    (mine / "task" / "more.txt").write_bytes(bytes(300 * 1024))
+    done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
+    assert f"kubectl apply --server-side -k '{mine}'" in done.stdout
+    assert "more.txt" in (mine / "kustomization.yaml").read_text()
+
+
+def test_pack_overwrites_nothing_of_somebody_elses(rloop: Rloop, tmp_path: Path) -> None:
+    mine = shutil.copytree(EXAMPLES / "02-shell-awk", tmp_path / "mine")
+    (mine / "kustomization.yaml").write_text("resources: [loop.yaml]\n")
+    done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
+    assert done.returncode == 2
+    assert "kustomization.yaml: is there and was not written by rloop pack" in done.stderr
+    assert (mine / "kustomization.yaml").read_text() == "resources: [loop.yaml]\n"

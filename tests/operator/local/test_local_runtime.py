@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rloop.actions import Workload
-from rloop.api.wire import VerifierJob
+from rloop.api.helpers import VerifierJob
 from rloop_operator.local import launch
 from rloop_operator.task_files import digest_tree
 

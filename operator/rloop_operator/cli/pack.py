@@ -1,0 +1,31 @@
+"""`rloop pack`: writes the kustomization.yaml beside a manifest, and says how to apply it.
+
+Called by the command line. It never overwrites what it has not written.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from rloop.errors import BadInput, InputProblem
+from rloop_operator.packing import FILE, MARK
+from rloop_operator.packing import pack as pack_campaign
+
+APPLY_BYTES = 256 * 1024
+"""What `kubectl apply` can keep of an object beside it, unless the server does it."""
+
+
+def pack(file: Path, image: str | None) -> None:
+    """Write it, or raise BadInput with every problem."""
+    packed = pack_campaign(file, image)
+    target = file.parent / FILE
+    try:
+        if target.exists() and not target.read_text(encoding="utf-8").startswith(MARK):
+            told = "is there and was not written by rloop pack: rename it, or pack a copy of the manifest elsewhere"
+            raise BadInput(InputProblem(str(target), told))
+        target.write_text(packed.text, encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(InputProblem(str(target), f"cannot be written ({error})")) from error
+    by_server = "" if packed.bytes * 4 < APPLY_BYTES * 3 else "--server-side "
+    print(f"wrote {target}; apply it with: kubectl apply {by_server}-k {shlex.quote(str(file.parent))}")

@@ -1,0 +1,184 @@
+"""A campaign's folders packed for a cluster: the kustomization.yaml that `kubectl apply -k` reads.
+
+Called by `rloop pack`, and by `rloop_operator.generate` for the examples. The manifest stays as it is, for the
+machine it is written on: the kustomization puts the files into ConfigMaps and Secrets, and patches the manifest to
+take them from there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from rloop.admit.loop import unsupported
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import BadInput, InputProblem
+from rloop_operator.manifest import check_folders, parse
+from rloop_operator.ports import Files
+from rloop_operator.task_files import read_folder
+from rloop_operator.yaml_file import read_mapping
+from rloop_operator.yaml_text import Block, dump
+
+FILE = "kustomization.yaml"
+MARK = "# Written by `rloop pack "
+"""How a kustomization.yaml of ours begins."""
+MAX_BYTES = 900 * 1024
+"""A ConfigMap, or a Secret, holds 1 MiB; what is frozen from it has to fit again."""
+KEY = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What is written, and what to tell whoever asked for it."""
+
+    text: str
+    """The kustomization.yaml."""
+    bytes: int
+    """Of the largest ConfigMap or Secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder of the manifest's, and what becomes of it."""
+
+    field: str
+    path: str
+    name: str
+    """Of the ConfigMap or Secret. Not LOOP-task and LOOP-evaluation: the operator freezes the files under these."""
+    files: Files
+    secret: bool = False
+
+    @property
+    def place(self) -> str:
+        """The field that names the source, as a JSON pointer."""
+        return "/" + self.field.removesuffix(".path").replace(".", "/")
+
+    def keys(self) -> dict[str, str]:
+        """Key -> path in the folder."""
+        keys: dict[str, str] = {}
+        for path in self.files:
+            key = path.replace("/", "--")
+            if not KEY.fullmatch(key) or key in keys:
+                key = f"{re.sub(r'[^-_a-zA-Z0-9]', '_', key)[:200]}-{sha256(path.encode()).hexdigest()[:8]}"
+            keys[key] = path
+        return keys
+
+    def source(self) -> Document:
+        """What stands in the cluster's manifest."""
+        if self.secret:
+            return {"secret": self.name}
+        keys = self.keys()
+        items = {} if all(key == path for key, path in keys.items()) else {"items": keys}
+        return {"configMap": {"name": self.name, **items}}
+
+    def generator(self) -> Document:
+        """What kustomize makes."""
+        files = [f"{key}={PurePosixPath(self.path, path)}" for key, path in self.keys().items()]
+        return {"name": self.name, "files": files}
+
+
+def pack(file: Path, image: str | None = None) -> Pack:
+    """Pack the campaign of a manifest. Raises BadInput with every problem."""
+    document = read_mapping(file)
+    loop = parse(document, str(file))
+    base = file.absolute().parent
+    found = check_folders(loop, base)
+    if found:
+        raise BadInput(*found)
+    folders = _folders(loop, base)
+    patches = [{"op": "replace", "path": one.place, "value": one.source()} for one in folders]
+    if image is not None:
+        patches.append({"op": "add", "path": "/spec/experiment/image", "value": image})
+    found = [problem for one in folders for problem in _problems(one, base)]
+    found += _refused(_patched(document, patches), str(file))
+    if found:
+        raise BadInput(*found)
+    asked = f"{file.name}{'' if image is None else f' --image {image}'}"
+    comment = f"{MARK}{asked}`.\n# Do not edit: repeat that when a file comes or goes.\n"
+    text = dump(_kustomization(file.name, document["metadata"], folders, patches), comment)
+    return Pack(text, max((_size(one.files) for one in folders), default=0))
+
+
+def _folders(loop: ResearchLoop, base: Path) -> list[_Folder]:
+    """The folders that the manifest names by path, with their content."""
+    name, evaluation = loop.metadata.name, loop.spec.evaluation
+    asked = (
+        ("spec.task", loop.spec.task, "task-files", False),
+        ("spec.evaluation.code", evaluation.code, "evaluation-files", False),
+        ("spec.evaluation.heldOut", evaluation.held_out, "held-out", True),
+        ("spec.evaluation.finalHeldOut", evaluation.final_held_out, "final-held-out", True),
+    )
+    return [
+        _Folder(f"{field}.path", path, f"{name}-{suffix}", read_folder(base / path, f"{field}.path"), secret)
+        for field, source, suffix, secret in asked
+        if source is not None and (path := source.path) is not None
+    ]
+
+
+def _problems(folder: _Folder, base: Path) -> Iterator[InputProblem]:
+    if not (base / folder.path).resolve().is_relative_to(base.resolve()):
+        told = f'"{folder.path}" is outside the manifest\'s folder, where kubectl apply -k reads nothing: move it there'
+        yield InputProblem(folder.field, told)
+    size = _size(folder.files)
+    if size > MAX_BYTES:
+        told = (
+            f'"{folder.path}" has {size // 1024} KiB, and a ConfigMap or Secret takes {MAX_BYTES // 1024}: '
+            "take out what is not needed, or bring large files in the image"
+        )
+        yield InputProblem(folder.field, told)
+    for path in folder.files:
+        if "=" in path:
+            yield InputProblem(folder.field, f'"{path}": kustomize takes no name with "="; rename it')
+        if folder.secret and "/" in path:
+            told = f'"{path}": a Secret has no folders; put the file into "{folder.path}" itself, or use a volume'
+            yield InputProblem(folder.field, told)
+
+
+def _size(files: Files) -> int:
+    return sum(len(file.content) for file in files.values())
+
+
+def _patched(document: Mapping[str, Any], patches: list[Document]) -> Document:
+    """What kustomize will make of the manifest."""
+    patched = deepcopy(dict(document))
+    for patch in patches:
+        *parents, last = patch["path"].strip("/").split("/")
+        place = patched
+        for part in parents:
+            place = place[part]
+        place[last] = patch["value"]
+    return patched
+
+
+def _refused(document: Document, file: str) -> list[InputProblem]:
+    """What a cluster will not take, in the words of what has to be given here."""
+    try:
+        problems = unsupported(parse(document, file), "cluster")
+    except BadInput as error:
+        return list(error.problems)
+    missing = "is missing: a cluster runs the command in an image; write it there, or give --image"
+    field = "spec.experiment.image"
+    return [InputProblem(field, missing) if one.field == field else one for one in problems]
+
+
+def _kustomization(file: str, metadata: Mapping[str, Any], folders: list[_Folder], patches: list[Document]) -> Document:
+    config_maps = [one.generator() for one in folders if not one.secret]
+    secrets = [one.generator() for one in folders if one.secret]
+    # The names are given in a field that kustomize does not know, so it must not change them.
+    generated = {"configMapGenerator": config_maps, "secretGenerator": secrets}
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        **({"namespace": namespace} if (namespace := metadata.get("namespace")) else {}),
+        "resources": [file],
+        "generatorOptions": {"disableNameSuffixHash": True},
+        **{key: value for key, value in generated.items() if value},
+        "patches": [{"target": {"kind": "ResearchLoop", "name": metadata["name"]}, "patch": Block(dump(patches))}],
+    }
