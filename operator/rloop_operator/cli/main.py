@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from rloop.errors import RloopError
 from rloop_operator.cli.guard import Commands, quiet_stdout
 from rloop_operator.cli.options import KUBECTL, Context, Dir, Kubeconfig, Loop, Namespace, Output, where
 from rloop_operator.cli.output import Format
@@ -61,6 +62,7 @@ def _root(
 
 @app.command()
 def run(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="The manifest of a ResearchLoop.")],
     folder: Annotated[
         Path | None,
@@ -78,6 +80,8 @@ def run(
     """
     from rloop_operator.cli.run import run as run_campaign
 
+    if context.obj is KUBECTL:
+        raise RloopError("run is for this machine; in a cluster a campaign starts with kubectl apply -f")
     raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
 
 
@@ -222,23 +226,31 @@ def _verb(verb: Verb, told: str) -> None:
 
 _verb(
     "suspend",
-    "Start nothing new; what runs finishes, or stops by spec.suspendPolicy.\n\n"
-    "Beside a running rloop run, that ends with exit code 3.",
+    "Start nothing new until it is resumed.\n\n"
+    "What runs finishes, or stops by spec.suspendPolicy. A rloop run on this machine then ends with exit code 3.",
 )
-_verb("resume", "Let a suspended campaign go on; on this machine, the next rloop run does.")
+_verb("resume", "Let a suspended campaign go on.\n\nOn this machine the next rloop run does.")
 _verb(
     "pivot",
-    "Demand that the next direction changes the frame (the method, not a number).\n\n"
-    "What happens by itself on a plateau, by order of the director.",
+    "Demand that the frame changes.\n\n"
+    "The next direction must change the method, not a number: what a plateau demands by itself.",
 )
 
 
 @app.command()
 def validate(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop.")],
     target: Annotated[
-        Target, typer.Option("--for", metavar="[local|cluster]", parser=_target, help="Where it is to run.")
-    ] = Target.LOCAL,
+        Target | None,
+        typer.Option(
+            "--for",
+            metavar="[local|cluster]",
+            parser=_target,
+            help="Where it is to run: local, or with kubectl rloop cluster.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Check a manifest and the folders that it names.
 
@@ -246,7 +258,8 @@ def validate(
     """
     from rloop_operator.cli.validate import validate as check
 
-    check(file, target.value)
+    usual = Target.CLUSTER if context.obj is KUBECTL else Target.LOCAL
+    check(file, (target or usual).value)
 
 
 def main() -> None:
