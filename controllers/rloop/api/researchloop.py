@@ -190,8 +190,7 @@ class ResearchLoopSpec(Model):
     ttl_seconds_after_finished: Count | None = None
     """Delete the loop, with all that belongs to it, so long after its end. Absent: it stays."""
     history_limit: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """How many finished experiments stay as objects; older ones stand in the ledger only. Absent: all.
-    """
+    """How many finished experiments stay as objects; older ones stand in the ledger only. Absent: all."""
 
     @field_validator("direction")
     @classmethod

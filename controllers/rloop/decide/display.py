@@ -68,4 +68,4 @@ def _budget(budget: Budget, used: Used) -> str:
     if not shares:
         return f"{used.runs} runs"
     _, spent, limit, noun = max(shares, key=lambda one: one[0])
-    return f"{spent:.0f}/{limit:g} {noun}"
+    return f"{round(spent, 0 if limit >= 100 else 2):.10g}/{limit:.10g} {noun}"

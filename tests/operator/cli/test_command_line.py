@@ -16,7 +16,10 @@ from rloop_operator.local.folder import RunFolder
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]
-COMMANDS = ["run", "status", "experiments", "directions", "findings", "logs", "validate"]
+COMMANDS = [
+    *("run", "status", "experiments", "directions", "findings", "logs"),
+    *("suspend", "resume", "pivot", "validate"),
+]
 
 
 def test_help_lists_every_command_and_each_explains_itself() -> None:
