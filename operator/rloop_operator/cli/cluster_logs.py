@@ -7,7 +7,8 @@ server for an hour or so, so it is said when the oldest are gone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from rloop import names, standing
@@ -86,45 +87,58 @@ def _say_what_is_gone(events: list[kube.Object], snapshot: Snapshot) -> None:
 
 def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -> None:
     """Print the logs of what `name` stands for: a session, experiment, run, attempt or verification."""
-    printed: dict[str, int] = {}
+    told = _Told()
     snapshot = look()
-    known = {*_pods(cluster, snapshot.name), *dict(_stored(snapshot))}
-    wanted = [one for one in sorted(known, key=natural) if {name, f"{snapshot.name}-{name}"} & set(owners([one]))]
-    if not wanted and not (follow and _exists(name, snapshot)):
-        everything = dict.fromkeys([*owners(known), *snapshot.experiments, *snapshot.iterations])
-        why = "nothing of it has started yet" if _exists(name, snapshot) else ""
-        raise NotFound(f'there is no log of "{name}"' + (f": {why}" if why else near(name, everything, snapshot.name)))
+    if not _known(name, snapshot) and not _matching(name, snapshot, _pods(cluster, snapshot.name)):
+        everything = dict.fromkeys([*owners(dict(_stored(snapshot))), *snapshot.experiments, *_sessions(snapshot)])
+        raise NotFound(f'there is no log of "{name}"{near(name, everything, snapshot.name)}')
     while True:
-        live = _print(cluster, snapshot, name, printed)
-        if not follow or (printed and not live) or standing.finished(snapshot.loop):
+        pods = _pods(cluster, snapshot.name)
+        matching = _matching(name, snapshot, pods)
+        live = [one for one in matching if _print(cluster, one, pods.get(one), dict(_stored(snapshot)), told)]
+        if not follow or (matching and not live) or standing.finished(snapshot.loop):
             break
         time.sleep(POLL_SECONDS)
         snapshot = look()
-    if not any(printed.values()):
-        complain("it has printed nothing")
+    if not matching:
+        complain("nothing of it has started yet")
+    elif not any(told.printed.values()):
+        gone = all(one not in pods for one in matching)
+        complain("its pods are gone, and nothing is left of what it printed" if gone else "it has printed nothing")
 
 
-def _print(cluster: Cluster, snapshot: Snapshot, name: str, printed: dict[str, int]) -> bool:
-    """Print what is new; whether any of it still runs."""
-    pods, stored = _pods(cluster, snapshot.name), dict(_stored(snapshot))
+@dataclass(slots=True)
+class _Told:
+    """What was printed already."""
+
+    printed: dict[str, int] = field(default_factory=dict)
+    """Workload -> characters of its log."""
+    heading: str = ""
+
+
+def _matching(name: str, snapshot: Snapshot, pods: Mapping[str, kube.Object]) -> list[str]:
+    """The workloads that a name stands for, in their order."""
     wanted = {name, f"{snapshot.name}-{name}"}
-    found = [one for one in sorted({*pods, *stored}, key=natural) if wanted & set(owners([one]))]
-    live = False
-    for one in found:
-        pod = pods.get(one)
-        ended = pod is None or pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
-        live = live or not ended
-        log = _log(cluster, pod) if pod is not None else None
-        text = words.clean(log if log is not None else stored.get(one, ""))
-        whole = text if ended else text[: text.rfind("\n") + 1]
-        new = whole[printed.get(one, 0) :]
-        if new and len(found) > 1:
-            print(f"==> {one} <==")
-        if new and log is None:
-            complain(f"the pod of {one} is gone; this is the end of its log, as the status keeps it:")
-        if new:
-            print(new.rstrip("\n"), flush=True)
-        printed[one] = max(printed.get(one, 0), len(whole))
+    return [one for one in sorted({*pods, *dict(_stored(snapshot))}, key=natural) if wanted & set(owners([one]))]
+
+
+def _print(cluster: Cluster, name: str, pod: kube.Object | None, stored: Mapping[str, str], told: _Told) -> bool:
+    """Print what is new of a workload's log; whether it still runs."""
+    live = pod is not None and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    log = _log(cluster, pod) if pod is not None else None
+    text = words.clean(log if log is not None else stored.get(name, ""))
+    whole = text[: text.rfind("\n") + 1] if live else text
+    before = told.printed.get(name, 0)
+    told.printed[name] = max(before, len(whole))
+    # After the pod itself has been read, the end that the status keeps says nothing new.
+    if len(whole) <= before or (before and log is None):
+        return live
+    if log is None:
+        complain(f"the pod of {name} is gone; this is the end of its log, as the status keeps it:")
+    if len(told.printed) > 1 and told.heading != name:
+        print(f"==> {name} <==")
+    told.heading = name
+    print(whole[before:].rstrip("\n"), flush=True)
     return live
 
 
@@ -163,6 +177,11 @@ def _stored(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
                 yield names.verification(own, run.number, scoring.number), scoring.message
 
 
-def _exists(name: str, snapshot: Snapshot) -> bool:
-    sessions = (one.name for it in snapshot.iterations.values() for one in it.spec.sessions)
-    return bool({name, f"{snapshot.name}-{name}"} & {*snapshot.experiments, *snapshot.iterations, *sessions})
+def _sessions(snapshot: Snapshot) -> list[str]:
+    return [one.name for iteration in snapshot.iterations.values() for one in iteration.spec.sessions]
+
+
+def _known(name: str, snapshot: Snapshot) -> bool:
+    """Whether there is such a thing, though it may not have started yet."""
+    parts = {*snapshot.experiments, *snapshot.iterations, *_sessions(snapshot), *owners(dict(_stored(snapshot)))}
+    return bool({name, f"{snapshot.name}-{name}"} & parts)
