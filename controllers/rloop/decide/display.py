@@ -10,6 +10,7 @@ from rloop.api.loop_status import LoopDisplay, Used
 from rloop.api.researchloop import Budget
 from rloop.decide.draft import Draft
 from rloop.digits import number
+from rloop.observed import CAPACITY
 
 
 def show(draft: Draft) -> None:
@@ -48,6 +49,8 @@ def _phase(draft: Draft) -> str:
     for type_ in ("Suspended", "NeedsAttention"):
         if draft.is_true(type_):
             return f"{phase}:{type_}"
+    if by_type.get("Progressing") is not None and by_type["Progressing"].reason == CAPACITY:
+        return f"{phase}:{CAPACITY}"
     return f"{phase}:PivotRequired" if draft.is_true("PlateauDetected") else phase
 
 

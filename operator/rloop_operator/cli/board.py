@@ -105,8 +105,10 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
 
 
 def _of_the_controller(snapshot: Snapshot, told: list[str]) -> list[Row]:
-    """Ready and Stalled, where they say more than the conditions before."""
-    found: list[Row] = []
+    """What work waits for, and Ready and Stalled where they say more than the conditions before."""
+    progressing = facts.condition(snapshot.loop, "Progressing")
+    waits = words.line(progressing.message.replace(f"{snapshot.name}-", "")) if progressing is not None else ""
+    found = [Row("waiting", waits, "yellow")] if waits else []
     for type_, bad in (("Ready", "False"), ("Stalled", "True")):
         one = next((one for one in snapshot.loop.status.conditions if one.type == type_), None)
         if one is None or one.status != bad:
