@@ -26,6 +26,9 @@ ANNOTATION_DIGEST = "rloop.dev/files-sha256"
 ANNOTATION_HEAD = "rloop.dev/ledger-head"
 """SHA-256 of a ledger chunk's newest entry."""
 ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
+"""On a loop, by its director: any new text demands a pivot once."""
+ANNOTATION_SUSPENDED = "rloop.dev/suspended-at"
+"""On a loop of a run folder that `rloop suspend` holds, whatever its manifest says."""
 
 
 def baseline(loop: str) -> str:

@@ -145,17 +145,23 @@ class Condition(Model):
     """One fact about an object, in Kubernetes' shape. `lastTransitionTime` moves only when `status` does."""
 
     type: Word
+    """What it is about."""
     status: ConditionStatus
+    """Whether it holds."""
     reason: Word
     """One CamelCase word that programs may match."""
     message: Annotated[str, Field(max_length=4096)] = ""
     """A sentence for a person; it names the remedy where there is one."""
     last_transition_time: Time
+    """When `status` changed last."""
     observed_generation: Count = 0
+    """The generation of the spec that it speaks of."""
 
 
 class Resources(Model):
     """Compute resources of one container, as Kubernetes writes them."""
 
     requests: Annotated[dict[Word, Quantity], Field(max_length=16)] = {}
+    """What is set aside: cpu, memory, nvidia.com/gpu."""
     limits: Annotated[dict[Word, Quantity], Field(max_length=16)] = {}
+    """What it may not pass."""

@@ -30,10 +30,15 @@ class CandidateServer(Model):
     """The candidate's own code served in a second container for the scorer to question."""
 
     command: Command
+    """Starts the server in the candidate's files."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """Absent: the experiment's."""
     port: Annotated[int, Field(ge=1, le=65535)]
+    """Where it listens; the scorer reads it as RLOOP_PORT."""
     readiness_seconds: Seconds = 60
+    """How long it may take to listen."""
     resources: Resources = Resources()
+    """Of its container."""
 
 
 class Evaluation(Model):
@@ -60,6 +65,9 @@ class Evaluation(Model):
     baseline_runs: Annotated[int, Field(ge=3, le=11)] = 5
     """Runs of the untouched task with different seeds: the value to beat and the noise between runs."""
     acceptance: Literal["Standard", "Economy", "Provisional"] = "Standard"
+    """Standard: about ten runs a keep. Economy: fewer runs, and it misses more. Provisional: one run, shown as
+    unconfirmed, never the end of a campaign.
+    """
     false_keep_rate: Decimal = "0.01"
     """Expected false keeps per proposal that has no effect."""
     comparison: Literal["Single", "Paired"] = "Single"
@@ -68,11 +76,17 @@ class Evaluation(Model):
     timeout_seconds: Seconds = 600
     """Wall time of one scoring."""
     resources: Resources = Resources()
+    """Of the scorer's container."""
     volumes: Annotated[list[Volume], Field(max_length=16)] = []
+    """Data for the scorer."""
     node_selector: Labels = {}
+    """Labels that its node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
+    """Taints that its node may have."""
     runtime_class_name: ObjectName | None = None
+    """A RuntimeClass, for example a sandbox."""
     queue_name: ObjectName | None = None
+    """A queue of Kueue."""
 
     @field_validator("false_keep_rate")
     @classmethod
@@ -107,7 +121,9 @@ class Guardrail(Model):
     metric: MetricName
     """The loop measures `run.{wallSeconds,cpuSeconds,gpuSeconds,peakMemoryBytes}`, the verifier the rest."""
     min: Decimal | None = None
+    """The mean over the runs must not be below."""
     max: Decimal | None = None
+    """The mean over the runs must not be above."""
 
     @model_validator(mode="after")
     def _a_bound(self) -> Self:
@@ -136,4 +152,6 @@ class MeasureDesign(Model):
         dict[Word, Annotated[list[Argument], Field(min_length=1, max_length=32)]],
         Field(min_length=1, max_length=8),
     ]
+    """Factor -> its values."""
     seeds: Annotated[int, Field(ge=1, le=16)] = 5
+    """Runs of each cell."""

@@ -56,14 +56,19 @@ class ResearchExperimentSpec(Model):
     model_config = cel(IMMUTABLE)
 
     loop_name: DnsLabel
+    """The campaign."""
     iteration: Count
     """0 for the baseline."""
     session: DnsLabel | None = None
+    """Who proposed it; absent for the baseline."""
     sequence: Count
     """The agent's own number, so that a retried request is the same experiment."""
     kind: Literal["Baseline", "Candidate", "Probe"]
+    """Baseline: the untouched task. Candidate: a proposal."""
     title: Line
+    """In the agent's words."""
     direction: DnsLabel | None = None
+    """The direction that it belongs to."""
     parent: DnsLabel | None = None
     """The experiment its files started from; absent: the task."""
     incumbent: DnsLabel | None = None
@@ -71,6 +76,7 @@ class ResearchExperimentSpec(Model):
     frame: FrameValues = {}
     """With a space.yaml: one value per structural dimension."""
     files: Annotated[list[ChangedFile], Field(max_length=128)] = []
+    """What differs from the task; the content stands in a ConfigMap of the experiment's name."""
     digest: Sha256
     """Of the normalised difference from the task; equal digests are the same experiment in other words."""
 
@@ -100,10 +106,13 @@ class Attempt(Model):
     started_at: Time | None = None
     finished_at: Time | None = None
     exit_code: int | None = None
+    """Of the program."""
     reason: Word | None = None
+    """Why it ended, in a word."""
     infrastructure: bool = False
     """It failed through no fault of the candidate, and is not counted against backoffLimit."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
+    """The end of what it printed."""
     usage: Usage = Usage()
 
 
@@ -116,14 +125,19 @@ class Verification(Model):
     retry: Count = 0
     """Failed scorings of this repeat before this one."""
     seed: Seed
+    """The scorer's secret seed."""
     phase: WorkPhase = "Pending"
     started_at: Time | None = None
     finished_at: Time | None = None
     reason: Word | None = None
+    """Why it failed, in a word."""
     infrastructure: bool = False
     message: Line = ""
+    """The end of what the scorer printed, where it failed."""
     metrics: Annotated[dict[MetricName, float], Field(max_length=32)] = {}
+    """Of the verdict."""
     checks: Annotated[list[Check], Field(max_length=32)] = []
+    """Of the verdict."""
 
 
 class Run(Model):
@@ -131,7 +145,11 @@ class Run(Model):
 
     number: Annotated[int, Field(ge=1, le=MAX_RUNS)]
     seed: Seed
+    """What the program is given as RLOOP_SEED."""
     kind: RunKind
+    """Why it is made: to measure the baseline, screen, confirm or audit a candidate, compare with the incumbent, or
+    conclude.
+    """
     phase: RunPhase = "Queued"
     reservation: Reservation | None = None
     """Written together with the first attempt."""
@@ -143,24 +161,42 @@ class Run(Model):
     claimed: float | None = None
     """What the run itself believed its metric to be."""
     reason: Word | None = None
+    """Why it failed, in a word."""
 
 
 class Verdict(Model):
     """The decision about a candidate."""
 
     reason: Word
+    """Why, in a word."""
     message: Line = ""
+    """Why, in a sentence."""
     compared_with: DnsLabel | None = None
+    """The incumbent of its time."""
     value: float | None = None
+    """Mean over the runs that decide."""
     low: float | None = None
     high: float | None = None
     gain: float | None = None
+    """Over `comparedWith`; positive is better."""
     z: float | None = None
+    """How certain the gain is, in standard normal units."""
     n: Count = 0
+    """Runs behind `value`."""
     keep: Count | None = None
     """The keep's number, 1 for the campaign's first; the incumbent is the experiment with the largest."""
     unconfirmed: bool = False
     at: Time
+    """When it was decided."""
+
+
+class ExperimentDisplay(Model):
+    """Short strings for the columns of `kubectl get`. Programs read the fields of `verdict`."""
+
+    value: Line = ""
+    """`verdict.value` with four significant digits."""
+    gain: Line = ""
+    """`verdict.gain` with four significant digits."""
 
 
 class ResearchExperimentStatus(Model):
@@ -168,9 +204,12 @@ class ResearchExperimentStatus(Model):
 
     phase: ExperimentPhase = "Queued"
     runs: Annotated[list[Run], Field(max_length=MAX_RUNS)] = []
+    """With the intent of each before it is started."""
     verdict: Verdict | None = None
+    """Absent until it is decided; then final."""
     folded: bool = False
     """It stands in the ledger."""
+    display: ExperimentDisplay = ExperimentDisplay()
 
 
 class ResearchExperiment(Model):

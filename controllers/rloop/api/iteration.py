@@ -49,13 +49,17 @@ class ResearchIterationSpec(Model):
     model_config = cel(IMMUTABLE)
 
     loop_name: DnsLabel
+    """The campaign."""
     number: Count
+    """1 for the first."""
     generation: Count
     """Keeps plus pivots when it opened; a settled iteration of an older generation is neutral."""
     pivots: Count
     """Pivots when it opened."""
     pivot_demanded: bool = False
+    """Its first direction had to change the frame."""
     sessions: Annotated[list[SessionSpec], Field(min_length=1, max_length=3)]
+    """The agents' processes, with their allowances."""
 
 
 class SessionStatus(Model):
@@ -68,10 +72,12 @@ class SessionStatus(Model):
     started_at: Time | None = None
     finished_at: Time | None = None
     reason: Word | None = None
+    """Why it ended, in a word."""
     infrastructure: bool = False
     """It ended through no fault of the agent."""
     nudges: Count = 0
     log_tail: Annotated[str, Field(max_length=4096)] = ""
+    """The end of what its process printed."""
 
 
 class Direction(Model):
@@ -122,12 +128,15 @@ class ResearchIterationStatus(Model):
     """Where the iteration stands."""
 
     phase: Literal["Open", "Settled"] = "Open"
+    """Open until its sessions ended and each of its experiments has a verdict."""
     sessions: Annotated[list[SessionStatus], Field(max_length=3)] = []
     reported: Reported = Reported()
     outcome: Outcome | None = None
+    """Keep or Finding: it brought one. Stale: it counts for a plateau. Neutral and Void: it does not."""
     keeps_at_settlement: Count = 0
     """Keeps of the loop when it settled: staleCount counts the Stale iterations since the newest keep."""
     settled_at: Time | None = None
+    """When the last of its experiments was done."""
 
 
 class ResearchIteration(Model):

@@ -19,7 +19,9 @@ class Baseline(Model):
     """The untouched task, measured."""
 
     experiment: DnsLabel
+    """The untouched task as an experiment."""
     value: float
+    """Mean over the runs."""
     stddev: float
     """Between runs with different seeds, in the metric's unit."""
     n: Count
@@ -32,7 +34,9 @@ class Best(Model):
     """The incumbent. Its value comes from runs made after the selecting run, never from that run itself."""
 
     experiment: DnsLabel
+    """Its name, for `kubectl get rexp`."""
     value: float
+    """Mean over the runs after the selecting one."""
     low: float
     high: float
     """Bounds of the 95 % interval of `value`."""
@@ -45,19 +49,24 @@ class Best(Model):
     unconfirmed: bool = False
     """Provisional acceptance: one run, shown, never a claim."""
     verified_at: Time
+    """When it was kept, or measured again."""
 
 
 class Final(Model):
     """The conclusion: fresh runs of the incumbent."""
 
     experiment: DnsLabel
+    """The incumbent's name."""
     value: float
+    """Mean over the fresh runs."""
     low: float
     high: float
     n: Count
+    """Fresh runs."""
     gap: float
     """`value` minus the incumbent's value before, in the metric's unit (the dev-final gap)."""
     met: bool
+    """Whether they confirmed the target."""
 
 
 class ExperimentCounts(Model):
@@ -78,8 +87,11 @@ class Used(Model):
     """What the campaign has spent. Reservations of running work are part of it."""
 
     active_seconds: Annotated[float, Field(ge=0)] = 0
+    """Without suspensions and without the time that no operator was there. As of the newest write."""
     experiments: Count = 0
+    """Proposals of agents."""
     runs: Count = 0
+    """Runs of all kinds, running ones included."""
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
     cpu_seconds: Annotated[float, Field(ge=0)] = 0
     tokens: Count = 0
@@ -115,7 +127,9 @@ class CurrentDirection(Model):
 
     name: DnsLabel
     title: Line
+    """In the agent's words."""
     frame: FrameValues = {}
+    """With a space.yaml: one value per structural dimension."""
 
 
 class RecentResult(Model):
@@ -141,8 +155,11 @@ class WatchdogStatus(Model):
     patrol: LayerStatus = LayerStatus()
     guard: LayerStatus = LayerStatus(state="Absent")
     restarts: Count = 0
+    """Processes of sessions that were replaced."""
     nudges: Count = 0
+    """How often a silent session was reminded."""
     evidence: Annotated[list[Line], Field(max_length=RECENT_LIMIT)] = []
+    """What the watchdog did and why, newest last."""
 
 
 class LastHandled(Model):
@@ -153,12 +170,26 @@ class LastHandled(Model):
     retry: Line = ""
 
 
+class LoopDisplay(Model):
+    """Short strings for the columns of `kubectl get`. Programs read the fields that they are made from."""
+
+    phase: Line = ""
+    """The phase, and after a colon what a glance must not miss: `Complete:TargetMet`, `Iterating:Suspended`."""
+    best: Line = ""
+    """`best.value` with four significant digits; a question mark while it is unconfirmed."""
+    gain: Line = ""
+    """`best.gain` with four significant digits."""
+    budget: Line = ""
+    """What is used of the limit that is nearest: `97/200 runs`."""
+
+
 class ResearchLoopStatus(Model):
     """Where the campaign stands."""
 
     phase: LoopPhase = "Pending"
     """Derived, for columns and people; programs match conditions."""
     observed_generation: Count = 0
+    """The newest generation of the spec that the operator has acted on."""
     conditions: Annotated[
         list[Condition],
         Field(
@@ -166,6 +197,9 @@ class ResearchLoopStatus(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = []
+    """Facts for programs: Accepted, Progressing, Complete, Failed, Degraded, NeedsAttention, PlateauDetected,
+    Suspended, Ready.
+    """
     sealed: SealedTask | None = None
     clock: Clock = Clock()
     iteration: Count = 0
@@ -173,7 +207,9 @@ class ResearchLoopStatus(Model):
     generation: Count = 0
     """Keeps plus pivots."""
     stale_count: Count = 0
+    """Stale iterations since the newest keep; spec.stall acts on it."""
     pivots: Count = 0
+    """Changes of frame that were demanded."""
     directional_inputs: Count = 0
     """How often the director's words were changed."""
     direction_sha256: Sha256 | None = None
@@ -187,5 +223,7 @@ class ResearchLoopStatus(Model):
     budget: BudgetStatus = BudgetStatus()
     current_direction: CurrentDirection | None = None
     recent: Annotated[list[RecentResult], Field(max_length=RECENT_LIMIT)] = []
+    """The last verdicts, newest last."""
     watchdog: WatchdogStatus = WatchdogStatus()
     last_handled: LastHandled = LastHandled()
+    display: LoopDisplay = LoopDisplay()

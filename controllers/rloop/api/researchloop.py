@@ -10,11 +10,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from rloop.api.agent import Agent
 from rloop.api.common import (
     API_VERSION,
     LOOP_NAME_MAX,
     Amount,
-    Command,
     Count,
     Decimal,
     Glob,
@@ -22,11 +22,8 @@ from rloop.api.common import (
     MetricName,
     Model,
     ObjectMeta,
-    Path,
     Seconds,
-    Seed,
     Text,
-    Word,
     cel,
 )
 from rloop.api.evaluation import Evaluation, Guardrail, MeasureDesign
@@ -35,8 +32,6 @@ from rloop.api.workload import (
     ExperimentTemplate,
     TaskSource,
     Workspace,
-    exactly_one,
-    one_of,
 )
 
 
@@ -52,9 +47,9 @@ class Boundaries(Model):
     )
 
     rules: Annotated[list[Line], Field(max_length=64)] = []
-    """Prose for every agent."""
+    """Prose for every agent; what a program must keep belongs into `editable`, `guardrails` or the scorer."""
     editable: Annotated[list[Glob], Field(min_length=1, max_length=64)]
-    """Globs in the task's folder. Every other file is sealed by its hash."""
+    """Globs in the task's folder, `**` crosses folders. Every other file is sealed by its hash."""
     max_files: Annotated[int, Field(ge=1, le=100)] = 5
     """Files one experiment may change against its parent."""
     max_lines_per_file: Annotated[int, Field(ge=1, le=100_000)] = 300
@@ -71,7 +66,7 @@ class Boundaries(Model):
 
 
 class Objective(Model):
-    """What success is."""
+    """What success is. Frozen once the loop is accepted."""
 
     model_config = cel(
         (
@@ -86,15 +81,19 @@ class Objective(Model):
     )
 
     metric: MetricName
-    """A metric of the verifier's verdict."""
+    """A metric of the verifier's verdict, `{"metrics": {"error": 0.12}}`; numbers that a run prints decide nothing."""
     goal: Literal["Minimize", "Maximize"]
+    """Which way is better."""
     mode: Literal["Optimize", "Measure"] = "Optimize"
+    """Optimize looks for better values; Measure only measures the cells of `design`."""
     design: MeasureDesign | None = None
+    """With mode Measure: what is measured."""
     target: Decimal | None = None
     """Success: fresh runs of the incumbent reach it. Without one the campaign runs until its budget ends."""
     minimum_gain: Decimal = "0"
     """A smaller gain is not kept, however certain it is."""
     guardrails: Annotated[list[Guardrail], Field(max_length=16)] = []
+    """Bounds on other metrics; an experiment that breaks one is not kept."""
 
     @field_validator("minimum_gain")
     @classmethod
@@ -112,70 +111,30 @@ class Objective(Model):
         return self
 
 
-class PolicyAgent(Model):
-    """A built-in agent without an LLM."""
-
-    name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
-    seed: Seed = 0
-
-
-class LlmAgent(Model):
-    """An agent that thinks with a language model of one of the administrator's providers."""
-
-    provider: Word
-    model: Line
-    max_tokens_per_session: Count = 200_000
-
-
-class Agent(Model):
-    """Who proposes (exactly one of `policy`, `llm`, or `image` with `command`), and a session's bounds."""
-
-    model_config = cel(
-        one_of("policy", "llm", "image"),
-        ("!has(self.command) || has(self.image)", "command goes with image", ".command"),
-    )
-
-    policy: PolicyAgent | None = None
-    llm: LlmAgent | None = None
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    command: Command | None = None
-    max_rounds: Annotated[int, Field(ge=1, le=1000)] = 15
-    session_seconds: Seconds = 1800
-    max_experiments: Annotated[int, Field(ge=1, le=100)] = 5
-    """Proposals of one session. One each makes plateaus mostly noise: five is the default for a reason."""
-    references: Path | None = None
-    """A read-only folder of papers and documents."""
-    explorers: Annotated[list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)] = [
-        "Investigate"
-    ]
-    """One session each in every iteration."""
-
-    @model_validator(mode="after")
-    def _one_mind(self) -> Self:
-        exactly_one(self, "policy", "llm", "image")
-        if self.command is not None and self.image is None:
-            message = "command goes with image"
-            raise ValueError(message)
-        return self
-
-
 class Stall(Model):
     """When a plateau forces a change of frame, and when a person is told. Counted in stale iterations."""
 
     pivot_after: Annotated[int, Field(ge=1, le=100)] = 2
+    """So many stale iterations (sessions without a verified gain or finding) demand a new frame."""
     attention_after: Annotated[int, Field(ge=1, le=1000)] = 4
+    """So many stale iterations since the newest keep set the condition NeedsAttention: a person should look."""
     on_attention: Literal["Continue", "Suspend"] = "Continue"
+    """What happens then: go on, or suspend."""
 
 
 class Watchdog(Model):
     """When silence is taken for death, and how often the dead are brought back."""
 
     heartbeat_seconds: Seconds = 30
+    """How often a session's process says that it is alive."""
     missed_heartbeats: Annotated[int, Field(ge=1, le=100)] = 3
+    """So many in a row are taken for its death; it is replaced."""
     progress_seconds: Seconds = 7200
     """A session that beats but makes no round for so long is nudged."""
     max_nudges: Annotated[int, Field(ge=0, le=100)] = 3
+    """So many nudges without a new round, and the session is replaced."""
     restart_limit: Annotated[int, Field(ge=0, le=100)] = 5
+    """How often one session is replaced before it is given up."""
 
 
 class Budget(Model):
@@ -186,9 +145,13 @@ class Budget(Model):
     experiments: Count | None = None
     """Proposals of agents; the baseline is none."""
     runs: Count | None = None
+    """Runs of all kinds: of the baseline, of candidates, and the incumbent's for comparison. A keep takes about ten."""
     gpu_seconds: Count | None = None
+    """GPUs times seconds, of all runs."""
     cpu_seconds: Count | None = None
+    """CPU time of all runs. Each sets `experiment.cpuSeconds` aside before it starts, or one core for its deadline."""
     tokens: Count | None = None
+    """Of a language model, by all sessions."""
     cost: Amount | None = None
     """In the currency of the provider's prices."""
 
@@ -205,7 +168,7 @@ class ResearchLoopSpec(Model):
     )
 
     direction: Text
-    """The director's words. May be edited while it runs: the next session gets it."""
+    """The director's words: what is to be found out. May be edited while it runs: the next session gets it."""
     boundaries: Boundaries
     task: TaskSource
     objective: Objective
@@ -221,8 +184,13 @@ class ResearchLoopSpec(Model):
     suspend: bool = False
     """No new sessions or experiments; what runs finishes or stops by `suspendPolicy`."""
     suspend_policy: Literal["Finish", "Stop"] = "Finish"
+    """What a suspension does to what runs: let it finish, or stop it (it is run again after it, and no attempt is
+    counted).
+    """
     ttl_seconds_after_finished: Count | None = None
+    """Delete the loop, with all that belongs to it, so long after its end. Absent: it stays."""
     history_limit: Annotated[int, Field(ge=10, le=100_000)] | None = None
+    """How many finished experiments stay as objects; older ones stand in the ledger only. Absent: all."""
 
     @field_validator("direction")
     @classmethod

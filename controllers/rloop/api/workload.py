@@ -50,6 +50,7 @@ class ConfigMapFiles(Model):
     """Files in a ConfigMap. A key cannot hold `/`, so `items` maps keys to paths."""
 
     name: ObjectName
+    """In the loop's own namespace. It is read once, when the loop is accepted."""
     items: Annotated[dict[Annotated[str, Field(min_length=1, max_length=253)], Path], Field(max_length=512)] = {}
     """Key in the ConfigMap -> path in the folder. Empty: each key is a file of that name."""
 
@@ -58,6 +59,7 @@ class GitSource(Model):
     """A git repository; fetched once, at Accept, by a Job with its own egress."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
+    """As git takes it: https or ssh."""
     ref: Annotated[str, Field(min_length=1, max_length=256)]
     """Branch, tag or commit; resolved to a commit at Accept."""
     secret_ref: ObjectName | None = None
@@ -68,7 +70,9 @@ class ImageSource(Model):
     """A folder inside an image, for tasks above 900 KiB."""
 
     reference: Annotated[str, Field(min_length=1, max_length=512)]
+    """With a digest, or a tag."""
     path: Path
+    """The folder in it."""
 
 
 class TaskSource(Model):
@@ -79,6 +83,7 @@ class TaskSource(Model):
     path: Path | None = None
     """A folder relative to the manifest. Only the local shell can read it."""
     config_map: ConfigMapFiles | None = None
+    """Up to 900 KiB in all."""
     git: GitSource | None = None
     image: ImageSource | None = None
 
@@ -96,6 +101,7 @@ class CodeSource(Model):
     path: Path | None = None
     """A folder relative to the manifest. Only the local shell can read it."""
     config_map: ConfigMapFiles | None = None
+    """Up to 900 KiB in all."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -111,8 +117,11 @@ class HeldOut(Model):
     path: Path | None = None
     """A folder relative to the manifest. Only the local shell can read it."""
     secret: ObjectName | None = None
+    """A Secret; each key is a file in $RLOOP_HELD_OUT."""
     config_map: ObjectName | None = None
+    """A ConfigMap; each key is a file."""
     persistent_volume_claim: ObjectName | None = None
+    """A claim, mounted read-only."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -126,11 +135,17 @@ class Volume(Model):
     model_config = cel(one_of("persistentVolumeClaim", "configMap", "hostPath", "path"))
 
     name: DnsLabel
+    """Of your choice."""
     mount_path: Path
+    """Where the program finds it."""
     persistent_volume_claim: ObjectName | None = None
+    """A claim, mounted read-only."""
     config_map: ObjectName | None = None
+    """A ConfigMap; each key is a file."""
     host_path: Path | None = None
+    """A folder of the node; the namespace must allow it."""
     path: Path | None = None
+    """A folder relative to the manifest. Only the local shell can read it."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -142,10 +157,15 @@ class Toleration(Model):
     """A Kubernetes toleration."""
 
     key: Line | None = None
+    """Of the taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
+    """Exists asks for the key only, Equal for the value too."""
     value: Line | None = None
+    """Of the taint, with Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Of the taint; absent: any."""
     toleration_seconds: Count | None = None
+    """With NoExecute: how long the pod may stay."""
 
 
 class EnvVar(Model):
@@ -154,7 +174,9 @@ class EnvVar(Model):
     model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are set by the loop", ".name"))
 
     name: Annotated[str, Field(pattern=ENV_NAME_PATTERN, min_length=1, max_length=128)]
+    """Letters, digits and _."""
     value: Argument
+    """Plain text; a Secret is no value here."""
 
     @field_validator("name")
     @classmethod
@@ -182,6 +204,7 @@ class TrainJob(Model):
     """A Kubeflow Trainer v2 TrainJob."""
 
     runtime_ref: ObjectName
+    """A ClusterTrainingRuntime, by name."""
 
 
 class ExperimentTemplate(Model):
@@ -190,21 +213,31 @@ class ExperimentTemplate(Model):
     model_config = cel(one_of("job", "pyTorchJob", "trainJob"))
 
     job: Job | None = None
+    """One process in a batch/v1 Job. Write `job: {}`."""
     py_torch_job: PyTorchJob | None = None
     train_job: TrainJob | None = None
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """Needed in a cluster; the local shell uses the machine's own programs."""
     image_pull_secrets: Annotated[list[ObjectName], Field(max_length=8)] = []
+    """Secrets with a registry's credentials."""
     command: Command
     """Run in a fresh copy of the task with the experiment's files laid over."""
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
+    """Beside the contract's own RLOOP_* variables."""
     resources: Resources = Resources()
+    """Of the container that runs `command`."""
     volumes: Annotated[list[Volume], Field(max_length=16)] = []
+    """Data that is too large for the task."""
     node_selector: Labels = {}
+    """Labels that its node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
+    """Taints that its node may have."""
     runtime_class_name: ObjectName | None = None
+    """A RuntimeClass, for example a sandbox."""
     queue_name: ObjectName | None = None
+    """A queue of Kueue."""
     priority_class_name: ObjectName | None = None
+    """A PriorityClass."""
     grace_period_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
     """Between SIGTERM and SIGKILL."""
     max_artifact_bytes: Annotated[int, Field(ge=1, le=2**50)] = 2**30
@@ -230,6 +263,10 @@ class Workspace(Model):
     """The volume that holds artifacts, checkpoints, transcripts and logs."""
 
     size: Quantity = "10Gi"
+    """Of the claim that the operator makes."""
     storage_class_name: ObjectName | None = None
+    """Absent: the cluster's default."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """ReadWriteOnce keeps all pods of the loop on one node."""
     retention: Literal["Delete", "Retain"] = "Retain"
+    """Whether the claim outlives the loop."""

@@ -16,6 +16,7 @@ from rloop.decide import (
     cleanup,
     conclusion,
     conditions,
+    display,
     iteration,
     judge,
     ledger,
@@ -54,6 +55,7 @@ LAST: tuple[Step, ...] = (
     ledger.append,  # what is final goes into the ledger, once
     budget.account,  # with what this very decision reserved
     conditions.fold,  # the story, in as few conditions as tell it
+    display.show,  # and in one line of kubectl get
 )
 
 

@@ -7,40 +7,31 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 
 from rich.text import Text
 
 from rloop.api.experiment import ResearchExperiment, Run
-from rloop.errors import NotFound
-from rloop_operator.cli import facts, result, words
+from rloop_operator.cli import facts, words
 from rloop_operator.cli.output import Format, columns, console, document, emit, is_rich
-from rloop_operator.cli.reading import Found, Snapshot, find, full_name, look_into
-from rloop_operator.local import frozen_files
-from rloop_operator.local.store import LocalStore
-from rloop_operator.ports import Files
+from rloop_operator.cli.snapshot import Snapshot, full_name
+from rloop_operator.cli.source import Source
 
 HEADINGS = ("RUN", "KIND", "PHASE", "SEED", "VALUE", "CLAIMED", "SECONDS", "REASON")
 RIGHT = frozenset({0, 3, 4, 5, 6})
 DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def detail(name: str, folder: Path | None, form: Format) -> None:
+def detail(name: str, source: Source, form: Format) -> None:
     """Print it."""
-    layout = find(folder)
-    with closing(LocalStore.read_only(layout.root)) as store:
-        found = look_into(store, layout)
-        snapshot = found.snapshot
-        full = full_name(name, snapshot.experiments, snapshot.name, "experiment")
-        experiment = snapshot.experiments[full]
-        if form is not Format.TABLE:
-            emit(document(experiment), form)
-            return
-        for text in (*_facts(experiment, snapshot), "", *_runs(experiment)):
-            print(text)
-        _print_difference(list(_difference(store, experiment, snapshot)))
-    for text in _last_words(experiment, found):
+    snapshot = source.look()
+    experiment = snapshot.experiments[full_name(name, snapshot.experiments, snapshot.name, "experiment")]
+    if form is not Format.TABLE:
+        emit(document(experiment), form)
+        return
+    for text in (*_facts(experiment, snapshot), "", *_runs(experiment)):
+        print(text)
+    _print_difference(list(_difference(source, experiment, snapshot)))
+    for text in _last_words(experiment, source):
         print(text)
 
 
@@ -94,9 +85,9 @@ def _run(run: Run) -> tuple[str, ...]:
     )
 
 
-def _difference(store: LocalStore, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
+def _difference(source: Source, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
     """Unified difference of its files from the task."""
-    task, changed = _files(store, f"{snapshot.name}-task"), _files(store, experiment.metadata.name)
+    task, changed = source.files(f"{snapshot.name}-task"), source.files(experiment.metadata.name)
     for path, file in sorted(changed.items()):
         old = task[path].content if path in task else b""
         try:
@@ -105,13 +96,6 @@ def _difference(store: LocalStore, experiment: ResearchExperiment, snapshot: Sna
             yield f"{path}: {len(old)} bytes became {len(file.content)}"
             continue
         yield from difflib.unified_diff(before, after, f"task/{path}", path, lineterm="")
-
-
-def _files(store: LocalStore, name: str) -> Files:
-    try:
-        return frozen_files.read(store.database, name)
-    except NotFound:
-        return {}
 
 
 def _print_difference(lines: list[str]) -> None:
@@ -126,11 +110,11 @@ def _print_difference(lines: list[str]) -> None:
             print(text)
 
 
-def _last_words(experiment: ResearchExperiment, found: Found) -> Iterator[str]:
+def _last_words(experiment: ResearchExperiment, source: Source) -> Iterator[str]:
     """The end of the log of what failed, or of the newest attempt."""
     last = facts.last_words(experiment)
     if last is not None:
         name, tail = last
         yield ""
-        yield f"the end of {result.shown(found.folder.workload_log(name))}:"
+        yield f"the end of {source.log_of(name)}:"
         yield from (f"  {one}" for one in words.clean(tail).rstrip().splitlines())

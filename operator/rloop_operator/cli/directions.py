@@ -5,17 +5,15 @@ Called by the command line; the same records stand in state/directions_tried.jso
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rloop_operator.cli import words
 from rloop_operator.cli.output import Format, emit, table
-from rloop_operator.cli.reading import look
+from rloop_operator.cli.source import Source
 from rloop_operator.local import protocol_lines
 
 
-def directions(folder: Path | None, form: Format) -> None:
+def directions(source: Source, form: Format) -> None:
     """Print the directions that were tried, oldest first."""
-    snapshot = look(folder).snapshot
+    snapshot = source.look()
     records = protocol_lines.directions(snapshot.loop, snapshot.iterations, snapshot.experiments.values())
     if form is not Format.TABLE:
         emit(records, form)
@@ -44,9 +42,9 @@ def directions(folder: Path | None, form: Format) -> None:
     table(("NAME", "PIVOT", "EXPERIMENTS", "KEPT", "BEST", "WHAT CHANGED"), rows, right=(1, 2, 3, 4))
 
 
-def findings(folder: Path | None, form: Format) -> None:
+def findings(source: Source, form: Format) -> None:
     """Print the findings, oldest first."""
-    snapshot = look(folder).snapshot
+    snapshot = source.look()
     records = protocol_lines.findings(snapshot.iterations.values(), snapshot.experiments.values())
     if form is not Format.TABLE:
         emit(records, form)

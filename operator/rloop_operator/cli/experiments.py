@@ -5,13 +5,12 @@ Called by the command line; one experiment in detail is `detail`'s.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rloop import standing
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop_operator.cli import facts, words
 from rloop_operator.cli.output import Format, emit, listed, table
-from rloop_operator.cli.reading import Snapshot, look
+from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.source import Source
 
 SHOWN = 20
 """The last ones are shown in any case; older ones only if they were kept or are open."""
@@ -20,9 +19,9 @@ RIGHT = (1, 4, 5, 6, 7)
 SPARE = (1, 6, 3)
 
 
-def experiments(folder: Path | None, form: Format, *, everything: bool) -> None:
+def experiments(source: Source, form: Format, *, everything: bool) -> None:
     """Print them."""
-    snapshot = look(folder).snapshot
+    snapshot = source.look()
     ordered = snapshot.ordered()
     if form is not Format.TABLE:
         emit(listed(ordered), form)

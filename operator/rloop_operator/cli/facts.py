@@ -17,7 +17,7 @@ from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import Direction
 from rloop.api.researchloop import ResearchLoop
 from rloop_operator.cli import words
-from rloop_operator.cli.reading import Snapshot
+from rloop_operator.cli.snapshot import Snapshot
 
 LIVE_SESSION = frozenset({"Pending", "Running"})
 PHASES = (

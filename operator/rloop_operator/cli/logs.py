@@ -1,6 +1,6 @@
-"""`rloop logs`: what the orchestrator did, or what a workload printed.
+"""`rloop logs` on a run folder: what the orchestrator did, or what a workload printed.
 
-Called by the command line. A workload is named by itself, or by what it belongs to: a session, an experiment, a run.
+Called by the local source. A workload is named by itself, or by what it belongs to: a session, an experiment, a run.
 What is printed was written by programs of others, so whatever a terminal would obey is taken out.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,7 +17,8 @@ from typing import IO
 from rloop.errors import NotFound
 from rloop_operator.cli import words
 from rloop_operator.cli.guard import complain
-from rloop_operator.cli.reading import find, look, near
+from rloop_operator.cli.reading import look
+from rloop_operator.cli.snapshot import near
 from rloop_operator.local.folder import RunFolder, holder
 
 POLL_SECONDS = 0.3
@@ -28,9 +29,8 @@ INFO = "info"
 """Level of lines that only `--all` shows: what was started, stopped and logged beside the decisions."""
 
 
-def show_logs(name: str | None, folder: Path | None, *, follow: bool, everything: bool = False) -> None:
+def show_logs(name: str | None, layout: RunFolder, *, follow: bool, everything: bool = False) -> None:
     """Print a log; with `follow`, go on until the campaign ends."""
-    layout = find(folder)
     if not layout.exists():
         look(layout.root)  # says what is wrong
     tails = _orchestrator(layout, everything=everything) if name is None else _workloads(layout, name)
@@ -154,7 +154,7 @@ def _workloads(layout: RunFolder, name: str) -> _Tails:
     loop = look(layout.root).snapshot.name
     tails = _Tails(lambda: [_tail_of(layout, one) for one in _matching(layout, name, loop)])
     if not list(tails):
-        known = dict.fromkeys(_owners(_all(layout)))
+        known = dict.fromkeys(owners(_all(layout)))
         raise NotFound(f'there is no log of "{name}"{near(name, known, loop)}')
     return tails
 
@@ -173,15 +173,15 @@ def _all(layout: RunFolder) -> list[str]:
     """Every workload that left a log."""
     live = {path.parent.name for path in layout.workloads.glob("*/output.log")}
     kept = {path.stem for path in (layout.logs / "workloads").glob("*.log")}
-    return sorted(live | kept, key=_natural)
+    return sorted(live | kept, key=natural)
 
 
 def _matching(layout: RunFolder, name: str, loop: str) -> list[str]:
     wanted = {name, f"{loop}-{name}"}
-    return [one for one in _all(layout) if wanted & set(_owners([one]))]
+    return [one for one in _all(layout) if wanted & set(owners([one]))]
 
 
-def _owners(names: list[str]) -> Iterator[str]:
+def owners(names: Iterable[str]) -> Iterator[str]:
     """A workload's name and the names of what it belongs to: run, experiment, session, iteration."""
     for name in names:
         parts = name.split("-")
@@ -192,6 +192,6 @@ def _owners(names: list[str]) -> Iterator[str]:
             parts.pop()
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
+def natural(name: str) -> list[tuple[int, str]]:
     """r10 after r9, and an attempt before its verification."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

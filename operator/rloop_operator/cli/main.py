@@ -13,8 +13,11 @@ from typing import Annotated
 
 import typer
 
+from rloop.errors import RloopError
 from rloop_operator.cli.guard import Commands, quiet_stdout
+from rloop_operator.cli.options import KUBECTL, Context, Dir, Kubeconfig, Loop, Namespace, Output, where
 from rloop_operator.cli.output import Format
+from rloop_operator.cli.source import Verb
 
 app = typer.Typer(
     name="rloop",
@@ -23,28 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
-    help="Autonomous research campaigns that keep only gains that are real.",
+    help="Autonomous research campaigns that keep only gains that are real.\n\n"
+    "run and validate take a manifest. The others take a LOOP: with --dir a run folder; with -n, --kubeconfig or "
+    "--context a ResearchLoop in a cluster; without either a run here or below ./runs, else, if no run has that name, "
+    "a ResearchLoop of the kubeconfig's namespace. kubectl rloop always means the cluster.",
     epilog="Exit codes: 0 target met (or done), 2 bad input, or a task that fails at its baseline, "
     "3 ended (or suspended) without the target, 130 interrupted.",
 )
-
-Dir = Annotated[
-    Path | None,
-    typer.Option("--dir", metavar="DIR", help="The run folder; without it, the only one below ./runs."),
-]
-
-
-def _format(given: str) -> Format:
-    """Ours and not typer's: its message about a wrong choice has words of a library in it."""
-    if given not in list(Format):
-        raise typer.BadParameter(f"{given!r} is none of {', '.join(Format)}")
-    return Format(given)
-
-
-Output = Annotated[
-    Format,
-    typer.Option("--output", "-o", metavar=f"[{'|'.join(Format)}]", parser=_format, help="How it is printed."),
-]
 
 
 class Target(StrEnum):
@@ -74,6 +62,7 @@ def _root(
 
 @app.command()
 def run(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="The manifest of a ResearchLoop.")],
     folder: Annotated[
         Path | None,
@@ -91,88 +80,177 @@ def run(
     """
     from rloop_operator.cli.run import run as run_campaign
 
+    if context.obj is KUBECTL:
+        raise RloopError("run is for this machine; in a cluster a campaign starts with kubectl apply -f")
     raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
 
 
 @app.command()
-def status(folder: Dir = None, output: Output = Format.TABLE) -> None:
-    """Where the campaign stands."""
+def status(
+    context: typer.Context,
+    loop: Loop = None,
+    folder: Dir = None,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    cluster: Context = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """Where the campaign stands, and whether anybody works on it."""
+    from rloop_operator.cli.choice import chosen
     from rloop_operator.cli.status import status as show_status
 
-    show_status(folder, output)
+    with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
+        show_status(source, output)
 
 
 @app.command()
 def experiments(
+    context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="One experiment in detail.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[LOOP|NAME]", help="A campaign, or one experiment in detail.", show_default=False),
     ] = None,
     folder: Dir = None,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    cluster: Context = "",
     output: Output = Format.TABLE,
     everything: Annotated[bool, typer.Option("--all", help="Also those of long ago that were not kept.")] = False,
 ) -> None:
     """What was tried, and what came of it.
 
-    With NAME, one experiment: its runs, its changes and its verdict. OVER INCUMBENT is the gain over the best of that
-    time, ± half of the value's 95 % interval.
+    With the NAME of an experiment (LOOP-i0001-e1, or i0001-e1 where the loop is clear): its runs, its changes and its
+    verdict. OVER INCUMBENT is the gain over the best of that time, ± half of the value's 95 % interval.
     """
-    if name is None:
-        from rloop_operator.cli.experiments import experiments as show_experiments
+    from rloop_operator.cli.choice import chosen
 
-        show_experiments(folder, output, everything=everything)
-    else:
-        from rloop_operator.cli.detail import detail
+    with chosen(where(context, folder, namespace, kubeconfig, cluster), name, parts=True) as (source, one):
+        if one is None:
+            from rloop_operator.cli.experiments import experiments as show_experiments
 
-        detail(name, folder, output)
+            show_experiments(source, output, everything=everything)
+        else:
+            from rloop_operator.cli.detail import detail
+
+            detail(one, source, output)
 
 
 @app.command()
-def directions(folder: Dir = None, output: Output = Format.TABLE) -> None:
+def directions(
+    context: typer.Context,
+    loop: Loop = None,
+    folder: Dir = None,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    cluster: Context = "",
+    output: Output = Format.TABLE,
+) -> None:
     """The directions that were tried."""
+    from rloop_operator.cli.choice import chosen
     from rloop_operator.cli.directions import directions as show_directions
 
-    show_directions(folder, output)
+    with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
+        show_directions(source, output)
 
 
 @app.command()
-def findings(folder: Dir = None, output: Output = Format.TABLE) -> None:
+def findings(
+    context: typer.Context,
+    loop: Loop = None,
+    folder: Dir = None,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    cluster: Context = "",
+    output: Output = Format.TABLE,
+) -> None:
     """What was found out, with its evidence.
 
     Kept gains, and statements of agents.
     """
+    from rloop_operator.cli.choice import chosen
     from rloop_operator.cli.directions import findings as show_findings
 
-    show_findings(folder, output)
+    with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
+        show_findings(source, output)
 
 
 @app.command()
 def logs(
+    context: typer.Context,
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
-            help="A session, experiment, run, attempt or verification; without it, the orchestrator.",
+            metavar="[LOOP|NAME]",
+            help="A campaign (what was decided), or a session, experiment, run, attempt or verification of one.",
             show_default=False,
         ),
     ] = None,
     folder: Dir = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the campaign ends.")] = False,
+    namespace: Namespace = "",
+    kubeconfig: Kubeconfig = "",
+    cluster: Context = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Without NAME: also what was started and stopped, not only decisions.")
+        bool, typer.Option("--all", help="Of a campaign also what was started and stopped, not only decisions.")
     ] = False,
 ) -> None:
-    """What was decided, or with NAME what a workload printed."""
-    from rloop_operator.cli.logs import show_logs
+    """What was decided, or with NAME what a workload printed.
 
-    show_logs(name, folder, follow=follow, everything=everything)
+    In a cluster: the campaign's Events, or the logs of its pods; of a pod that is gone, the end that the status keeps.
+    """
+    from rloop_operator.cli.choice import chosen
+
+    with chosen(where(context, folder, namespace, kubeconfig, cluster), name, parts=True) as (source, one):
+        source.logs(one, follow=follow, everything=everything)
+
+
+def _verb(verb: Verb, told: str) -> None:
+    """Add a verb of the director."""
+
+    def command(
+        context: typer.Context,
+        loop: Loop = None,
+        folder: Dir = None,
+        namespace: Namespace = "",
+        kubeconfig: Kubeconfig = "",
+        cluster: Context = "",
+    ) -> None:
+        from rloop_operator.cli.choice import chosen
+        from rloop_operator.cli.verbs import act
+
+        with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
+            act(verb, source)
+
+    app.command(verb, help=told)(command)
+
+
+_verb(
+    "suspend",
+    "Start nothing new until it is resumed.\n\n"
+    "What runs finishes, or stops by spec.suspendPolicy. A rloop run on this machine then ends with exit code 3.",
+)
+_verb("resume", "Let a suspended campaign go on.\n\nOn this machine the next rloop run does.")
+_verb(
+    "pivot",
+    "Demand that the frame changes.\n\n"
+    "The next direction must change the method, not a number: what a plateau demands by itself.",
+)
 
 
 @app.command()
 def validate(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop.")],
     target: Annotated[
-        Target, typer.Option("--for", metavar="[local|cluster]", parser=_target, help="Where it is to run.")
-    ] = Target.LOCAL,
+        Target | None,
+        typer.Option(
+            "--for",
+            metavar="[local|cluster]",
+            parser=_target,
+            help="Where it is to run: local, or with kubectl rloop cluster.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Check a manifest and the folders that it names.
 
@@ -180,7 +258,8 @@ def validate(
     """
     from rloop_operator.cli.validate import validate as check
 
-    check(file, target.value)
+    usual = Target.CLUSTER if context.obj is KUBECTL else Target.LOCAL
+    check(file, (target or usual).value)
 
 
 @app.command()
@@ -202,12 +281,21 @@ def pack(
 
 def main() -> None:
     """Run the command line."""
+    _start("rloop", None)
+
+
+def kubectl() -> None:
+    """The same as `kubectl rloop`: kubectl finds the program kubectl-rloop in PATH."""
+    _start("kubectl rloop", KUBECTL)
+
+
+def _start(name: str, mode: object) -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that knows no ± is no reason to fail.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name=name, obj=mode)
     except BrokenPipeError:
         quiet_stdout()

@@ -1,78 +1,27 @@
 """One look at a run folder: the stored objects, whether an operator is alive, and what time it is there.
 
-Called by every command that only reads. It works beside a running `rloop run`, and imports nothing that decides
-(`rloop.decide` brings scipy along): `rloop status` must answer at once.
+Called by `rloop run` and by the local source of the commands that only read. It works beside a running `rloop run`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
-from rloop import standing
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
-from rloop_operator.cli.words import short
+from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.local.folder import RunFolder, holder
 from rloop_operator.local.store import LocalStore
 
-NEAR = 5
-"""Names that are offered instead of one that is not there."""
 RUNS = Path("runs")
 """Where `rloop run` puts a campaign, below the current directory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The campaign as it stood at one moment."""
-
-    loop: ResearchLoop
-    iterations: Mapping[str, ResearchIteration]
-    experiments: Mapping[str, ResearchExperiment]
-    now: datetime
-    """When no operator is alive: when it last was, because nothing has happened since."""
-
-    @property
-    def name(self) -> str:
-        """The campaign's name."""
-        return self.loop.metadata.name
-
-    @property
-    def iteration(self) -> int:
-        """The number of the newest iteration."""
-        return max((one.spec.number for one in self.iterations.values()), default=0)
-
-    @property
-    def base_frame(self) -> Mapping[str, str]:
-        """The frame that others are compared with: the first direction's."""
-        tried = standing.directions(self.iterations)
-        return tried[0].frame if tried else {}
-
-    @property
-    def active_seconds(self) -> float:
-        """How long the campaign has been active, to this moment."""
-        return standing.active_seconds(self.loop.status.clock, self.now)
-
-    def ordered(self) -> list[ResearchExperiment]:
-        """All experiments in order of their proposal, the baseline first."""
-        return sorted(self.experiments.values(), key=place)
-
-    def short(self, name: str) -> str:
-        """A name without the campaign's own."""
-        return short(name, self.name)
-
-
-def place(experiment: ResearchExperiment) -> tuple[int, str, int]:
-    """The order of proposal."""
-    return experiment.spec.iteration, experiment.spec.session or "", experiment.spec.sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,23 +106,3 @@ def folder_at(folder: Path) -> RunFolder:
         if os.path.exists(place):  # noqa: PTH110
             raise BadInput(InputProblem("--dir", f'"{place}" is a file; give the folder of a run, or a new one'))
     return layout
-
-
-def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> str:
-    """The one of `names` that `name` stands for, with or without the campaign's own name before it.
-
-    Raises NotFound with the names that are near.
-    """
-    for wanted in (name, f"{loop}-{name}"):
-        if wanted in names:
-            return wanted
-    raise NotFound(f'there is no {noun} "{name}"{near(name, names, loop)}')
-
-
-def near(name: str, names: Mapping[str, object], loop: str) -> str:
-    """`; did you mean …`, or the last ones that there are."""
-    shorts = [short(one, loop) for one in names]
-    close = get_close_matches(short(name, loop), shorts, n=NEAR, cutoff=0.5)
-    if close:
-        return f"; did you mean {', '.join(close)}?"
-    return f"; the last ones are {', '.join(shorts[-NEAR:])}" if shorts else "; there is none yet"

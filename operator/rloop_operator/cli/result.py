@@ -17,7 +17,8 @@ from rich.text import Text
 from rloop import names, standing
 from rloop_operator.cli import board, facts, words
 from rloop_operator.cli.output import is_rich
-from rloop_operator.cli.reading import Found, Snapshot
+from rloop_operator.cli.reading import Found
+from rloop_operator.cli.snapshot import Snapshot
 
 
 def show(found: Found, output: Console, manifest: Path) -> None:
@@ -47,7 +48,7 @@ def headline(snapshot: Snapshot) -> str:
     if failed is not None:
         return f"Failed ({failed.reason})"
     if complete is None and facts.condition(loop, "Suspended") is not None:
-        return f"Suspended: {words.SUSPENDED}"
+        return f"Suspended: {words.SUSPENDED}; the same command then goes on"
     if complete is None:
         return "Interrupted: nothing is lost, and the same command goes on"
     told = words.clean(complete.message).replace(f"{snapshot.name}-", "")
@@ -171,6 +172,8 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
     if not standing.finished(snapshot.loop):
+        if snapshot.loop.spec.suspend:
+            yield f"  let it go on      rloop resume {folder}"
         yield f"  go on             rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
         yield f"  the best's files  rloop experiments {best} {folder}"

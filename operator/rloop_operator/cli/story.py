@@ -16,7 +16,7 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Direction, ResearchIteration
 from rloop.observed import Observed
 from rloop_operator.cli import facts, words
-from rloop_operator.cli.reading import Snapshot
+from rloop_operator.cli.snapshot import Snapshot
 
 SEEN = frozenset({"IterationOpened", "IterationSettled", "BestUpdated", "Concluding"})
 """Told from the objects."""
@@ -144,6 +144,9 @@ class Story:
         if suspended and not self._told.suspended:
             self._told.suspended = True
             found.append(("suspended", words.SUSPENDED))
+        if self._told.suspended and not observed.loop.spec.suspend:
+            self._told.suspended = False
+            found.append(("goes on", "resumed"))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
         return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]

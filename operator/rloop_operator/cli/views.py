@@ -26,7 +26,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Observed
 from rloop_operator.cli import board, result, words
 from rloop_operator.cli.guard import quiet_stdout
-from rloop_operator.cli.reading import Snapshot
+from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.story import Line, Story, progress, snapshot_of
 from rloop_operator.local.campaign import View
 from rloop_operator.local.folder import RunFolder

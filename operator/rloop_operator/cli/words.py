@@ -33,7 +33,7 @@ __all__ = [
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-SUSPENDED = "set spec.suspend to false and run the same command"
+SUSPENDED = "nothing new starts until rloop resume, or suspend: false in the manifest"
 DASH = "-"
 """Stands for a value that is not there (yet)."""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -25,6 +28,9 @@ PAGE = 500
 PARALLEL_REQUESTS = 16
 """A burst of workloads must not open a connection each."""
 LEASES = "/apis/coordination.k8s.io/"
+OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)
+"""What the library raises for a kubeconfig that is broken in one of many ways."""
 MERGE_PATCH = "application/merge-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
@@ -42,8 +48,12 @@ class KubeError(RloopError):
 class Kube:
     """A client for one API server."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, server: str, namespace: str) -> None:
         self._api = api
+        self.server = server
+        """Its address, for messages."""
+        self.namespace = namespace
+        """Where we are at home: the pod's own, or the kubeconfig context's."""
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every write of a holder of our Lease: no write after it has expired."""
@@ -163,18 +173,40 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Kube]:
-    """A client by the pod's own ServiceAccount, or by KUBECONFIG outside a cluster."""
+async def connected(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube]:
+    """A client by the pod's own ServiceAccount, or by a kubeconfig: the given one, KUBECONFIG or ~/.kube/config.
+
+    Raises RloopError where neither is there, or the kubeconfig cannot be used.
+    """
     configuration = client.Configuration()
+    namespace = ""
     try:
+        if kubeconfig or context or os.environ.get("KUBECONFIG"):
+            raise config.ConfigException
         config.load_incluster_config(client_configuration=configuration)
+        namespace = OWN_NAMESPACE.read_text().strip()
     except config.ConfigException:
-        try:
-            await config.load_kube_config(client_configuration=configuration)
-        except config.ConfigException as error:
-            raise RloopError(f"no cluster is configured: set KUBECONFIG, or run in a pod ({error})") from error
+        namespace = await _from_kubeconfig(configuration, kubeconfig, context)
     async with client.ApiClient(configuration) as api:
-        yield Kube(api)
+        yield Kube(api, configuration.host, namespace or "default")
+
+
+async def _from_kubeconfig(configuration: client.Configuration, kubeconfig: str, context: str) -> str:
+    """Take server and credentials over; the context's namespace."""
+    given = kubeconfig or os.environ.get("KUBECONFIG", "") or "~/.kube/config"
+    if not any(Path(one).expanduser().is_file() for one in given.split(os.pathsep) if one):
+        told = f'there is no kubeconfig "{given}": give one with --kubeconfig, or set KUBECONFIG'
+        raise RloopError(f"no cluster is configured: {told}")
+    try:
+        loader = await config.load_kube_config(
+            config_file=given, context=context or None, client_configuration=configuration
+        )
+        return str(loader.current_context["context"].get("namespace", ""))
+    except _UNUSABLE as error:
+        told = " ".join(str(error).split())
+        of = f'the context "{context}" of ' if context else ""
+        remedy = "kubectl config get-contexts lists what is there"
+        raise RloopError(f'{of}the kubeconfig "{given}" cannot be used ({told}); {remedy}') from error
 
 
 def owner_reference(owner: Object) -> Object:

@@ -24,6 +24,7 @@ from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app
 from rloop_operator.gateway.service import Gateway
+from rloop_operator.local import requests
 from rloop_operator.local.folder import RunLock
 from rloop_operator.local.identity import LocalIdentity
 from rloop_operator.local.protocol_files import ProtocolFiles
@@ -72,6 +73,7 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
     with RunLock(folder):
         store = LocalStore(folder, base, seed=seed)
         with contextlib.closing(store):
+            await requests.take(store)
             stored = await _apply(store, loop, base)
             if finished(stored):
                 return stored
@@ -95,7 +97,11 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
     if problems:
         raise BadInput(*problems)
-    return await store.update_spec(stored.model_copy(update={"spec": loop.spec}))
+    # The manifest knows nothing of `rloop suspend`: that holds until `rloop resume`.
+    suspend = loop.spec.suspend or requests.suspended_by_request(stored)
+    return await store.update_spec(
+        stored.model_copy(update={"spec": loop.spec.model_copy(update={"suspend": suspend})})
+    )
 
 
 async def _run(store: LocalStore, name: str, view: View) -> None:
@@ -119,6 +125,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             if time.monotonic() - alive_at > ALIVE_SECONDS:
                 store.beat(_now())
                 alive_at = time.monotonic()
+            await requests.take(store)
             revision = store.revision
             gateway.closing = signals.drain.is_set()
             done = await reconcile(shell, name, down_since=down_since, draining=signals.drain.is_set())
@@ -137,7 +144,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
 
 
 def _over(observed: Observed, *, draining: bool) -> bool:
-    """Nothing runs and nothing will: the spec of a suspended loop is only read again by the next command."""
+    """Nothing runs and nothing will: a suspended loop is only looked at again by the next command."""
     idle = not observed.workloads
     return idle and (draining or observed.loop.spec.suspend or finished(observed.loop))
 

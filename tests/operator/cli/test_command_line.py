@@ -18,7 +18,10 @@ from rloop_operator.local.folder import RunFolder
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]
 EXAMPLES = Path(__file__).parents[3] / "examples"
-COMMANDS = ["run", "status", "experiments", "directions", "findings", "logs", "validate", "pack"]
+COMMANDS = [
+    *("run", "status", "experiments", "directions", "findings", "logs"),
+    *("suspend", "resume", "pivot", "validate", "pack"),
+]
 
 
 def test_help_lists_every_command_and_each_explains_itself() -> None:

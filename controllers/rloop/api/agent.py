@@ -1,0 +1,70 @@
+"""The part of a ResearchLoop's spec that says who proposes.
+
+Used by `rloop.api.researchloop`; apart, because it may be edited while a campaign runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from rloop.api.common import Command, Count, Line, Model, Path, Seconds, Seed, Word, cel
+from rloop.api.workload import exactly_one, one_of
+
+
+class PolicyAgent(Model):
+    """A built-in agent without an LLM."""
+
+    name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
+    """How it searches `space.yaml`."""
+    seed: Seed = 0
+    """Of its own chance; another seed proposes other values."""
+
+
+class LlmAgent(Model):
+    """An agent that thinks with a language model of one of the administrator's providers."""
+
+    provider: Word
+    """One of the administrator's providers, by name; keys never stand here."""
+    model: Line
+    """The model's name, as the provider spells it."""
+    max_tokens_per_session: Count = 200_000
+    """What one session may spend."""
+
+
+class Agent(Model):
+    """Who proposes (exactly one of `policy`, `llm`, or `image` with `command`), and a session's bounds."""
+
+    model_config = cel(
+        one_of("policy", "llm", "image"),
+        ("!has(self.command) || has(self.image)", "command goes with image", ".command"),
+    )
+
+    policy: PolicyAgent | None = None
+    """Needs no account and no network."""
+    llm: LlmAgent | None = None
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """An agent of your own, which speaks the gateway's HTTP."""
+    command: Command | None = None
+    """What `image` runs."""
+    max_rounds: Annotated[int, Field(ge=1, le=1000)] = 15
+    """A round is one thought of the agent; after so many the session ends."""
+    session_seconds: Seconds = 1800
+    """A session ends after so long, whatever it is doing."""
+    max_experiments: Annotated[int, Field(ge=1, le=100)] = 5
+    """Proposals of one session. One each makes plateaus mostly noise: five is the default for a reason."""
+    references: Path | None = None
+    """A read-only folder of papers and documents."""
+    explorers: Annotated[list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)] = [
+        "Investigate"
+    ]
+    """One session each in every iteration."""
+
+    @model_validator(mode="after")
+    def _one_mind(self) -> Self:
+        exactly_one(self, "policy", "llm", "image")
+        if self.command is not None and self.image is None:
+            message = "command goes with image"
+            raise ValueError(message)
+        return self

@@ -1,0 +1,74 @@
+"""The columns of `kubectl get` as short strings: a column cannot round, and 0.016658888555555557 tells nothing.
+
+The last step of a decision, because it folds what all others wrote. Nothing reads these strings but people.
+"""
+
+from __future__ import annotations
+
+from rloop.api.experiment import ExperimentDisplay
+from rloop.api.loop_status import LoopDisplay, Used
+from rloop.api.researchloop import Budget
+from rloop.decide.draft import Draft
+from rloop.digits import number
+from rloop.observed import CAPACITY
+
+
+def show(draft: Draft) -> None:
+    """Write the strings of the loop, and of each experiment that has a verdict."""
+    best = draft.status.best
+    draft.write(
+        display=LoopDisplay(
+            phase=_phase(draft),
+            best=number(best.value) + ("?" if best.unconfirmed else "") if best is not None else "",
+            gain=number(best.gain) if best is not None else "",
+            budget=_budget(draft.spec.budget, draft.status.budget.used),
+        )
+    )
+    for one in draft.moving():
+        verdict = one.status.verdict
+        if verdict is None:
+            continue
+        display = ExperimentDisplay(
+            value=number(verdict.value) if verdict.value is not None else "",
+            gain=number(verdict.gain) if verdict.gain is not None else "",
+        )
+        if display != one.status.display:
+            draft.write_experiment(one.metadata.name, display=display)
+
+
+def _phase(draft: Draft) -> str:
+    """`Iterating`, `Complete:TargetMet`: the phase, and the one thing that a glance must not miss."""
+    phase = draft.status.phase
+    by_type = {one.type: one for one in draft.status.conditions}
+    accepted = by_type.get("Accepted")
+    if accepted is not None and accepted.status == "False" and not draft.finished:
+        return f"{phase}:{accepted.reason}"
+    for type_ in ("Failed", "Complete", "Degraded"):
+        if draft.is_true(type_):
+            return f"{phase}:{by_type[type_].reason}"
+    for type_ in ("Suspended", "NeedsAttention"):
+        if draft.is_true(type_):
+            return f"{phase}:{type_}"
+    if by_type.get("Progressing") is not None and by_type["Progressing"].reason == CAPACITY:
+        return f"{phase}:{CAPACITY}"
+    return f"{phase}:PivotRequired" if draft.is_true("PlateauDetected") else phase
+
+
+def _budget(budget: Budget, used: Used) -> str:
+    """`97/200 runs`: the limit that is nearest, and what is used of it."""
+    limits = [
+        (used.runs, budget.runs, "runs"),
+        (used.experiments, budget.experiments, "experiments"),
+        (used.active_seconds, budget.active_seconds, "s"),
+        (used.cpu_seconds, budget.cpu_seconds, "CPU s"),
+        (used.gpu_seconds, budget.gpu_seconds, "GPU s"),
+        (used.tokens, budget.tokens, "tokens"),
+        (used.cost, float(budget.cost) if budget.cost is not None else None, "cost"),
+    ]
+    shares = [
+        (spent / limit if limit else 1.0, spent, limit, noun) for spent, limit, noun in limits if limit is not None
+    ]
+    if not shares:
+        return f"{used.runs} runs"
+    _, spent, limit, noun = max(shares, key=lambda one: one[0])
+    return f"{round(spent, 0 if limit >= 100 else 2):.10g}/{limit:.10g} {noun}"

@@ -1,0 +1,187 @@
+"""`rloop logs` in a cluster: the Events of a loop, or what its pods printed.
+
+Called by the cluster's source. A pod that is gone has left the end of its log in a status; Events are kept by the API
+server for an hour or so, so it is said when the oldest are gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rloop import names, standing
+from rloop.errors import NotFound
+from rloop_operator.cli import words
+from rloop_operator.cli.cluster_source import Cluster
+from rloop_operator.cli.guard import complain
+from rloop_operator.cli.logs import natural, owners
+from rloop_operator.cli.snapshot import Snapshot, near
+from rloop_operator.cluster import kube
+
+POLL_SECONDS = 2.0
+Look = Callable[[], Snapshot]
+OURS = "researchloop-operator"
+START_SECONDS = 60.0
+"""The first Event of a loop comes within this time."""
+JOB_NAME = "batch.kubernetes.io/job-name"
+
+
+def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: bool) -> None:
+    """Print what was decided, oldest first; with `everything`, also what Kubernetes tells of the loop's pods."""
+    told: set[str] = set()
+    snapshot = look()
+    events = _events(cluster, snapshot.name, everything=everything)
+    _say_what_is_gone(events, snapshot)
+    _tell(events, told, snapshot.name)
+    while follow and not standing.finished(snapshot.loop):
+        time.sleep(POLL_SECONDS)
+        snapshot = look()
+        _tell(_events(cluster, snapshot.name, everything=everything), told, snapshot.name)
+
+
+def _events(cluster: Cluster, loop: str, *, everything: bool) -> list[kube.Object]:
+    path = kube.core(cluster.namespace, "events")
+    if not everything:
+        found = cluster.run(cluster.api.all(path, f"{names.LABEL_LOOP}={loop}"))
+    else:
+        found = [one for one in cluster.run(cluster.api.all(path)) if _about(one, loop)]
+    return sorted(found, key=lambda one: (_moment(one), int(one["metadata"]["resourceVersion"])))
+
+
+def _about(event: kube.Object, loop: str) -> bool:
+    name = event["involvedObject"].get("name", "")
+    return name == loop or any(one.startswith(f"{loop}-") for one in (name, *owners([name])))
+
+
+def _moment(event: kube.Object) -> str:
+    return str(event.get("firstTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+
+
+def _tell(events: list[kube.Object], told: set[str], loop: str) -> None:
+    for event in events:
+        uid, count = event["metadata"]["uid"], event.get("count") or 1
+        if f"{uid}/{count}" in told:
+            continue
+        told.add(f"{uid}/{count}")
+        moment = datetime.fromisoformat(event.get("lastTimestamp") or _moment(event))
+        message = words.line(event.get("message", "").replace(f"{loop}-", ""))
+        again = f" ({count} times)" if count > 1 else ""
+        of = "" if event.get("source", {}).get("component") == OURS else f"{event['involvedObject'].get('name')}: "
+        warns = "warning" if event.get("type") == "Warning" else "decision" if not of else "info"
+        print(f"{moment:%m-%d %H:%M:%S} {warns:<8} {event.get('reason', ''):<18} {of}{message}{again}", flush=True)
+
+
+def _say_what_is_gone(events: list[kube.Object], snapshot: Snapshot) -> None:
+    """The records of an old loop's beginning are gone; what was found stands in its children for ever."""
+    created = snapshot.loop.metadata.creation_timestamp
+    kept = "rloop experiments and rloop directions tell what came of it"
+    if not events:
+        complain(f"there are no Events of {snapshot.name}; the cluster keeps them for an hour or so: {kept}")
+    elif created is not None:
+        oldest = datetime.fromisoformat(_moment(events[0]))
+        if oldest - created > timedelta(seconds=START_SECONDS):
+            complain(f"Events before {oldest:%m-%d %H:%M} are gone; {kept}")
+
+
+def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -> None:
+    """Print the logs of what `name` stands for: a session, experiment, run, attempt or verification."""
+    told = _Told()
+    snapshot = look()
+    if not _known(name, snapshot) and not _matching(name, snapshot, _pods(cluster, snapshot.name)):
+        everything = dict.fromkeys([*owners(dict(_stored(snapshot))), *snapshot.experiments, *_sessions(snapshot)])
+        raise NotFound(f'there is no log of "{name}"{near(name, everything, snapshot.name)}')
+    while True:
+        pods = _pods(cluster, snapshot.name)
+        matching = _matching(name, snapshot, pods)
+        live = [one for one in matching if _print(cluster, one, pods.get(one), dict(_stored(snapshot)), told)]
+        if not follow or (matching and not live) or standing.finished(snapshot.loop):
+            break
+        time.sleep(POLL_SECONDS)
+        snapshot = look()
+    if not matching:
+        complain("nothing of it has started yet")
+    elif not any(told.printed.values()):
+        gone = all(one not in pods for one in matching)
+        complain("its pods are gone, and nothing is left of what it printed" if gone else "it has printed nothing")
+
+
+@dataclass(slots=True)
+class _Told:
+    """What was printed already."""
+
+    printed: dict[str, int] = field(default_factory=dict)
+    """Workload -> characters of its log."""
+    heading: str = ""
+
+
+def _matching(name: str, snapshot: Snapshot, pods: Mapping[str, kube.Object]) -> list[str]:
+    """The workloads that a name stands for, in their order."""
+    wanted = {name, f"{snapshot.name}-{name}"}
+    return [one for one in sorted({*pods, *dict(_stored(snapshot))}, key=natural) if wanted & set(owners([one]))]
+
+
+def _print(cluster: Cluster, name: str, pod: kube.Object | None, stored: Mapping[str, str], told: _Told) -> bool:
+    """Print what is new of a workload's log; whether it still runs."""
+    live = pod is not None and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+    log = _log(cluster, pod) if pod is not None else None
+    text = words.clean(log if log is not None else stored.get(name, ""))
+    whole = text[: text.rfind("\n") + 1] if live else text
+    before = told.printed.get(name, 0)
+    told.printed[name] = max(before, len(whole))
+    # After the pod itself has been read, the end that the status keeps says nothing new.
+    if len(whole) <= before or (before and log is None):
+        return live
+    if log is None:
+        complain(f"the pod of {name} is gone; this is the end of its log, as the status keeps it:")
+    if len(told.printed) > 1 and told.heading != name:
+        print(f"==> {name} <==")
+    told.heading = name
+    print(whole[before:].rstrip("\n"), flush=True)
+    return live
+
+
+def _pods(cluster: Cluster, loop: str) -> dict[str, kube.Object]:
+    """The newest pod of each workload."""
+    found = cluster.run(cluster.api.all(kube.core(cluster.namespace, "pods"), f"{names.LABEL_LOOP}={loop}"))
+    found.sort(key=lambda one: one["metadata"]["creationTimestamp"])
+    return {one["metadata"].get("labels", {}).get(JOB_NAME, one["metadata"]["name"]): one for one in found}
+
+
+def _log(cluster: Cluster, pod: kube.Object) -> str | None:
+    """The whole log of the pod's main container; None where there is none (any more)."""
+    path = kube.core(cluster.namespace, "pods", pod["metadata"]["name"])
+    try:
+        return cluster.run(cluster.api.text(f"{path}/log", container=pod["spec"]["containers"][0]["name"]))
+    except NotFound:
+        return None
+    except kube.KubeError as error:
+        if error.status == 400:  # the container has not started
+            return None
+        raise
+
+
+def _stored(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """What the statuses keep of each workload: the end of its log."""
+    for iteration in snapshot.iterations.values():
+        for session in iteration.status.sessions:
+            if session.started_at is not None:
+                yield names.agent(session.name, session.attempt), session.log_tail
+    for experiment in snapshot.experiments.values():
+        own = experiment.metadata.name
+        for run in experiment.status.runs:
+            for attempt in run.attempts:
+                yield names.attempt(own, run.number, attempt.number), attempt.log_tail
+            for scoring in run.verifications:
+                yield names.verification(own, run.number, scoring.number), scoring.message
+
+
+def _sessions(snapshot: Snapshot) -> list[str]:
+    return [one.name for iteration in snapshot.iterations.values() for one in iteration.spec.sessions]
+
+
+def _known(name: str, snapshot: Snapshot) -> bool:
+    """Whether there is such a thing, though it may not have started yet."""
+    parts = {*snapshot.experiments, *snapshot.iterations, *_sessions(snapshot), *owners(dict(_stored(snapshot)))}
+    return bool({name, f"{snapshot.name}-{name}"} & parts)

@@ -1,0 +1,97 @@
+"""A campaign in a run folder, beside a running `rloop run` or without one.
+
+Made by `choice`. It reads `loop.db` and can write nothing in it but a request, which the folder's owner takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import closing
+from datetime import UTC, datetime
+
+from typing_extensions import override
+
+from rloop import standing
+from rloop.errors import NotFound
+from rloop_operator.cli import result
+from rloop_operator.cli.reading import Found, look
+from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.source import Operator, Source, Verb
+from rloop_operator.local import frozen_files
+from rloop_operator.local.database import Database
+from rloop_operator.local.folder import RunFolder, holder
+from rloop_operator.ports import Files
+
+TAKEN_SECONDS = 20.0
+"""How long we wait for a running `rloop run` to take a request."""
+POLL_SECONDS = 0.1
+
+
+class LocalSource(Source):
+    """See the module."""
+
+    def __init__(self, layout: RunFolder) -> None:
+        self._layout = layout
+        self._found: Found | None = None
+
+    @override
+    def look(self) -> Snapshot:
+        self._found = look(self._layout.root)
+        return self._found.snapshot
+
+    @override
+    def operator(self, snapshot: Snapshot) -> Operator:
+        where = result.shown(self._layout.root)
+        pid = self._found.operator if self._found is not None else holder(self._layout.root)
+        if pid is not None:
+            return Operator(alive=True, told=f"alive, process {pid}, in {where}")
+        if standing.finished(snapshot.loop):
+            return Operator(alive=False, told=f"none, the campaign is over; its folder is {where}")
+        last = f"{snapshot.now:%Y-%m-%d %H:%M:%S} UTC"
+        return Operator(alive=False, told=f"none since {last}: rloop run with the same manifest goes on in {where}")
+
+    @override
+    def files(self, name: str) -> Files:
+        with closing(Database(self._layout.database, read_only=True)) as database:
+            try:
+                return frozen_files.read(database, name)
+            except NotFound:
+                return {}
+
+    @override
+    def log_of(self, workload: str) -> str:
+        return result.shown(self._layout.workload_log(workload))
+
+    @override
+    def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
+        from rloop_operator.cli.logs import show_logs
+
+        show_logs(name, self._layout, follow=follow, everything=everything)
+
+    @override
+    def ask(self, verb: Verb) -> str:
+        from rloop_operator.local import requests
+
+        by_manifest = verb == "resume" and not requests.suspended_by_request(self.look().loop)
+        requests.ask(self._layout, verb, datetime.now(UTC))
+        ends_at = time.monotonic() + TAKEN_SECONDS
+        here = asyncio.run(requests.take_unowned(self._layout))
+        while not here and requests.waiting(self._layout):
+            pid = holder(self._layout.root)
+            if time.monotonic() > ends_at:
+                return f"It is written down, and rloop run (process {pid}) has not taken it yet."
+            time.sleep(POLL_SECONDS)
+            here = asyncio.run(requests.take_unowned(self._layout))
+        return self._next(verb, here=here) + (MANIFEST if by_manifest else "")
+
+    def _next(self, verb: Verb, *, here: bool) -> str:
+        if not here:
+            told = "ends with exit code 3 when what runs has ended" if verb == "suspend" else "has taken it over"
+            return f"rloop run (process {holder(self._layout.root)}) {told}."
+        if verb == "suspend":
+            return "rloop run with its manifest starts nothing until then, and ends with exit code 3."
+        return "No rloop run is at work on it: rloop run with its manifest goes on."
+
+
+MANIFEST = " Its manifest said suspend: true: take that out, or the next rloop run suspends it again."

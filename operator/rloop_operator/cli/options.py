@@ -1,0 +1,57 @@
+"""Options that several verbs of the command line share: which campaign, in a folder or a cluster, and how to print it.
+
+Used by `main`. What they mean together is `choice`'s business, which is imported only when a verb is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rloop_operator.cli.output import Format
+
+if TYPE_CHECKING:
+    from rloop_operator.cli.choice import Where
+
+KUBECTL = object()
+"""The context's object when we are started as `kubectl rloop`."""
+
+Dir = Annotated[
+    Path | None,
+    typer.Option("--dir", metavar="DIR", help="A run folder on this machine.", show_default=False),
+]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", metavar="NS", help="In a cluster, in this namespace.", show_default=False)
+]
+Kubeconfig = Annotated[
+    str, typer.Option("--kubeconfig", metavar="FILE", help="In the cluster that it names.", show_default=False)
+]
+Context = Annotated[
+    str, typer.Option("--context", metavar="NAME", help="In the cluster of this context.", show_default=False)
+]
+Loop = Annotated[
+    str | None,
+    typer.Argument(metavar="[LOOP]", help="The campaign; not needed where there is only one.", show_default=False),
+]
+
+
+def where(context: typer.Context, folder: Path | None, namespace: str, kubeconfig: str, cluster: str) -> Where:
+    """What the options say."""
+    from rloop_operator.cli.choice import Where
+
+    return Where(folder, namespace, kubeconfig, cluster, only_cluster=context.obj is KUBECTL)
+
+
+def _format(given: str) -> Format:
+    """Ours and not typer's: its message about a wrong choice has words of a library in it."""
+    if given not in list(Format):
+        raise typer.BadParameter(f"{given!r} is none of {', '.join(Format)}")
+    return Format(given)
+
+
+Output = Annotated[
+    Format,
+    typer.Option("--output", "-o", metavar=f"[{'|'.join(Format)}]", parser=_format, help="How it is printed."),
+]

@@ -1,0 +1,104 @@
+"""The campaign at one moment, wherever it was read from: what all tables and boards are made of.
+
+Made by the sources (a run folder, a cluster) and by the running campaign's own view. It imports nothing that decides
+(`rloop.decide` brings scipy along): `rloop status` must answer at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+
+from rloop import standing
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import NotFound
+from rloop_operator.cli.words import short
+
+NEAR = 5
+"""Names that are offered instead of one that is not there."""
+CHILD = re.compile(r"(b\d{2,}|i\d{4,})(-[a-z]\d+)*")
+"""What follows a campaign's name in the name of something of it: `i0004-e2-r1`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The campaign as it stood at one moment."""
+
+    loop: ResearchLoop
+    iterations: Mapping[str, ResearchIteration]
+    experiments: Mapping[str, ResearchExperiment]
+    now: datetime
+    """When no operator is alive: when it last was, because nothing has happened since."""
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self.loop.metadata.name
+
+    @property
+    def iteration(self) -> int:
+        """The number of the newest iteration."""
+        return max((one.spec.number for one in self.iterations.values()), default=0)
+
+    @property
+    def base_frame(self) -> Mapping[str, str]:
+        """The frame that others are compared with: the first direction's."""
+        tried = standing.directions(self.iterations)
+        return tried[0].frame if tried else {}
+
+    @property
+    def active_seconds(self) -> float:
+        """How long the campaign has been active, to this moment."""
+        return standing.active_seconds(self.loop.status.clock, self.now)
+
+    def ordered(self) -> list[ResearchExperiment]:
+        """All experiments in order of their proposal, the baseline first."""
+        return sorted(self.experiments.values(), key=place)
+
+    def short(self, name: str) -> str:
+        """A name without the campaign's own."""
+        return short(name, self.name)
+
+
+def place(experiment: ResearchExperiment) -> tuple[int, str, int]:
+    """The order of proposal."""
+    return experiment.spec.iteration, experiment.spec.session or "", experiment.spec.sequence
+
+
+def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> str:
+    """The one of `names` that `name` stands for, with or without the campaign's own name before it.
+
+    Raises NotFound with the names that are near.
+    """
+    for wanted in (name, f"{loop}-{name}"):
+        if wanted in names:
+            return wanted
+    raise NotFound(f'there is no {noun} "{name}"{near(name, names, loop)}')
+
+
+def near(name: str, names: Mapping[str, object], loop: str) -> str:
+    """`; did you mean …`, or the last ones that there are."""
+    shorts = [short(one, loop) for one in names]
+    close = get_close_matches(short(name, loop), shorts, n=NEAR, cutoff=0.5)
+    if close:
+        return f"; did you mean {', '.join(close)}?"
+    return f"; the last ones are {', '.join(shorts[-NEAR:])}" if shorts else "; there is none yet"
+
+
+def within(name: str, loops: Iterable[str]) -> tuple[str, str | None] | None:
+    """Which of `loops` a name stands for, or stands in, and what remains of it; None if it tells no loop.
+
+    `kuhn` is the campaign, `kuhn-i0004-e2` something of it.
+    """
+    known = list(loops)
+    if name in known:
+        return name, None
+    for loop in known:
+        if name.startswith(f"{loop}-") and CHILD.fullmatch(name.removeprefix(f"{loop}-")):
+            return loop, name.removeprefix(f"{loop}-")
+    return None

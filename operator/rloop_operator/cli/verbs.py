@@ -1,0 +1,52 @@
+"""`rloop suspend`, `resume` and `pivot`: what a director asks of a campaign that runs.
+
+Called by the command line. Each says what was done and what happens next; a finished campaign is left as it is.
+"""
+
+from __future__ import annotations
+
+from rloop import standing
+from rloop.errors import RloopError
+from rloop_operator.cli import board, facts, words
+from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.source import Source, Verb
+
+
+def act(verb: Verb, source: Source) -> None:
+    """Do it, or raise RloopError for a finished campaign."""
+    snapshot = source.look()
+    if standing.finished(snapshot.loop):
+        state, _ = board.state(snapshot)
+        told = f"{snapshot.name} is over ({state}) and starts nothing again; nothing was done"
+        raise RloopError(f"{told}. To search on, start a new campaign under another name")
+    if verb != "pivot" and snapshot.loop.spec.suspend == (verb == "suspend"):
+        print(f"{snapshot.name} is suspended already" if verb == "suspend" else f"{snapshot.name} is not suspended")
+        return
+    after = source.ask(verb)
+    print(f"{snapshot.name}: {_done(verb, snapshot)}")
+    if after:
+        print(after)
+
+
+def _done(verb: Verb, snapshot: Snapshot) -> str:
+    spec, status = snapshot.loop.spec, snapshot.loop.status
+    if verb == "suspend":
+        live = facts.running(snapshot)
+        ends = "finishes" if spec.suspend_policy == "Finish" else "is stopped and run again later"
+        told = f"{words.counted(len(live), 'thing')} that runs now {ends} (suspendPolicy {spec.suspend_policy})"
+        running = told if live else "nothing runs now"
+        return f"suspended. No session and no run starts until rloop resume; {running}."
+    if verb == "resume":
+        return "resumed. Sessions and runs start again."
+    if status.baseline is None:
+        when = "once the baseline is measured"
+    elif status.phase == "Concluding":
+        when = "after the conclusion, if that misses the target"
+    elif spec.suspend:
+        when = "now, and answered by the first session after rloop resume"
+    else:
+        when = "now"
+    return (
+        f"pivot {status.pivots + 1} is demanded {when}. Open sessions end, unstarted screens are withdrawn, what runs "
+        "may still be kept, and no experiment is admitted before a direction that changes the frame."
+    )

@@ -1,0 +1,77 @@
+"""What a user asks of a campaign from outside: suspend, resume, pivot. Rows of `loop.db`, taken by its owner.
+
+`ask` is called by the command line, also beside a running `rloop run`; `take` by whoever holds the folder's lock. A
+request is a row and no edit of the loop, because only the owner writes objects. Taking one twice is harmless.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+from typing import Literal
+
+from rloop import names
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import InUse
+from rloop_operator.local.database import Database
+from rloop_operator.local.folder import RunFolder, RunLock
+from rloop_operator.local.store import LocalStore
+
+Verb = Literal["suspend", "resume", "pivot"]
+_WAITING = "SELECT key, value FROM meta WHERE key LIKE 'request/%' ORDER BY key"
+
+
+def ask(layout: RunFolder, verb: Verb, moment: datetime) -> None:
+    """Write the request down."""
+    with closing(Database(layout.database)) as database:
+        database.set_meta(f"request/{moment.isoformat(timespec='microseconds')}", verb)
+
+
+def waiting(layout: RunFolder) -> bool:
+    """Whether a request was not taken yet."""
+    with closing(Database(layout.database, read_only=True)) as database:
+        return database.row(_WAITING) is not None
+
+
+async def take(store: LocalStore) -> None:
+    """Carry the requests out, oldest first. For the owner of the folder."""
+    for key, verb in store.database.rows(_WAITING):
+        for loop in await store.loops():
+            await store.update_spec(_edited(loop, verb, key.removeprefix("request/")))
+        with store.database.write() as connection:
+            connection.execute("DELETE FROM meta WHERE key = ?", (key,))
+
+
+async def take_unowned(layout: RunFolder) -> bool:
+    """Carry them out here, if nobody owns the folder now; whether that was so."""
+    try:
+        with RunLock(layout.root), closing(LocalStore(layout.root)) as store:
+            await take(store)
+    except InUse:
+        return False
+    return True
+
+
+def suspended_by_request(loop: ResearchLoop) -> bool:
+    """Whether `rloop suspend` holds it, whatever its manifest says."""
+    return names.ANNOTATION_SUSPENDED in loop.metadata.annotations
+
+
+def _edited(loop: ResearchLoop, verb: str, moment: str) -> ResearchLoop:
+    kept = {key: text for key, text in loop.metadata.annotations.items() if key != names.ANNOTATION_SUSPENDED}
+    match verb:
+        case "suspend":
+            return _with(loop, {**kept, names.ANNOTATION_SUSPENDED: moment}, suspend=True)
+        case "resume":
+            return _with(loop, kept, suspend=False)
+        case _:
+            return _with(loop, {**loop.metadata.annotations, names.ANNOTATION_PIVOT: moment}, suspend=loop.spec.suspend)
+
+
+def _with(loop: ResearchLoop, annotations: dict[str, str], *, suspend: bool) -> ResearchLoop:
+    return loop.model_copy(
+        update={
+            "metadata": loop.metadata.model_copy(update={"annotations": annotations}),
+            "spec": loop.spec.model_copy(update={"suspend": suspend}),
+        }
+    )

@@ -1,0 +1,132 @@
+"""Which campaign is meant: by --dir, by name, or in a cluster; and what is said where no cluster can be reached."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.operator.cli.conftest import write
+
+from rloop_operator.cli.snapshot import within
+from rloop_operator.local.folder import RunFolder
+
+Rloop = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        pytest.param("kuhn", ("kuhn", None), id="a campaign"),
+        pytest.param("kuhn-i0004-e2", ("kuhn", "i0004-e2"), id="an experiment of it"),
+        pytest.param("kuhn-b01-r3-a1", ("kuhn", "b01-r3-a1"), id="an attempt at the baseline"),
+        pytest.param("kuhn-big", ("kuhn-big", None), id="another one with a longer name"),
+        pytest.param("kuhn-big-i0001-s1", ("kuhn-big", "i0001-s1"), id="a session of that"),
+        pytest.param("kuhn-other", None, id="only the beginning is equal"),
+        pytest.param("i0004-e2", None, id="a short name tells no campaign"),
+    ],
+)
+def test_a_name_tells_its_campaign(name: str, found: tuple[str, str | None] | None) -> None:
+    assert within(name, ["kuhn", "kuhn-big"]) == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        pytest.param(["status", "demo"], "campaign     demo", id="a run by its campaign's name"),
+        pytest.param(["experiments", "demo"], "b01", id="all experiments of it"),
+        pytest.param(["experiments", "demo-i0001-e1"], "experiment   demo-i0001-e1", id="one by its whole name"),
+        pytest.param(["experiments", "i0001-e1"], "experiment   demo-i0001-e1", id="one by its short name"),
+        pytest.param(["directions", "demo", "--dir", "runs/größe of a run"], "i0001-d1", id="with both"),
+    ],
+)
+def test_a_run_on_this_machine(rloop: Rloop, layout: RunFolder, arguments: list[str], told: str) -> None:
+    done = rloop(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert told in done.stdout
+
+
+def test_two_runs_of_one_campaign_are_listed(rloop: Rloop, layout: RunFolder, tmp_path: Path) -> None:
+    write(tmp_path / "runs" / "again")
+    done = rloop("status", "demo")
+    assert done.returncode == 2
+    assert 'there are 2 runs of "demo"; say which one' in done.stderr
+    assert str(tmp_path / "runs" / "again") in done.stderr
+
+
+def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
+    """A kubeconfig for a server that nobody runs."""
+    context = {"cluster": "far", "user": "me", "namespace": "mine"}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "far",
+        "clusters": [{"name": "far", "cluster": {"server": server}}],
+        "contexts": [{"name": "far", "context": context}],
+        "users": [{"name": "me", "user": {"token": "none"}}],
+    }
+    path = folder / "kubeconfig"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        pytest.param(["status", "-n", "x", "--dir", "runs/x"], "--dir: is a run folder on this machine", id="both"),
+        pytest.param(["status", "other", "--dir", "{run}"], 'is "demo", not "other"', id="another one's folder"),
+        pytest.param(["status", "-n", "x"], "no cluster is configured: there is no kubeconfig", id="no kubeconfig"),
+        pytest.param(
+            ["status", "other"], 'there is no run "other" on this machine (here and below "runs": demo)', id="nowhere"
+        ),
+        pytest.param(["status", "--kubeconfig", "{broken}"], "cannot be used", id="no YAML in it"),
+        pytest.param(["status", "--kubeconfig", "{empty}"], "cannot be used", id="nothing in it"),
+        pytest.param(
+            ["status", "--kubeconfig", "{config}", "--context", "near"], 'the context "near" of', id="no such context"
+        ),
+        pytest.param(
+            ["pivot", "--kubeconfig", "{config}"],
+            "the API server https://127.0.0.1:1 cannot be reached (ClientConnectorError)",
+            id="nobody answers",
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_its_remedy(
+    rloop: Rloop, layout: RunFolder, tmp_path: Path, arguments: list[str], told: str
+) -> None:
+    (tmp_path / "broken").write_text("a: [")
+    (tmp_path / "empty").write_text("")
+    places = {"run": layout.root, "config": kubeconfig(tmp_path), "broken": tmp_path / "broken"}
+    places["empty"] = tmp_path / "empty"
+    done = rloop(*(one.format(**places) for one in arguments), KUBECONFIG=str(tmp_path / "none"))
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stdout == ""
+
+
+def test_as_kubectl_rloop_it_is_always_the_cluster(layout: RunFolder, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", "from rloop_operator.cli.main import kubectl; kubectl()"]
+
+    def call(*arguments: str) -> str:
+        env = {"KUBECONFIG": str(tmp_path / "none"), "LANG": "C.UTF-8"}
+        done = subprocess.run(
+            [*program, *arguments], cwd=tmp_path, env=env, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        return done.stderr
+
+    assert "no cluster is configured" in call("status", "demo")
+    assert "leave it out with kubectl rloop" in call("status", "--dir", str(layout.root))
+    assert "kubectl apply -f" in call("run", "loop.yaml")
+
+
+def test_the_way_to_a_cluster_loads_neither_kopf_nor_scipy() -> None:
+    code = (
+        "import sys, rloop_operator.cli.cluster_source, rloop_operator.cli.cluster_logs, rloop_operator.cli.verbs\n"
+        "heavy = {'scipy', 'numpy', 'kopf', 'uvicorn', 'starlette', 'rapidfuzz', 'rloop.decide'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "HEAVY []" in done.stdout

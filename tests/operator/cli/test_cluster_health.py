@@ -1,0 +1,62 @@
+"""Whether an operator works on a loop, as it is told from what a user may read."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from rloop_operator.cli.cluster_health import operator
+
+NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+
+
+def ago(seconds: float) -> str:
+    return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def lease(seconds: float, namespace: str = "rloop-system") -> dict[str, Any]:
+    return {"metadata": {"namespace": namespace}, "spec": {"renewTime": ago(seconds)}}
+
+
+def loop(*, wrote: float | None = 5, age: float = 3600, generation: int = 2, **status: Any) -> dict[str, Any]:
+    fields = [] if wrote is None else [{"subresource": "status", "time": ago(wrote)}]
+    metadata = {"name": "demo", "namespace": "mine", "creationTimestamp": ago(age), "generation": generation}
+    return {
+        "metadata": metadata | {"managedFields": [{"time": ago(0)}, *fields]},
+        "status": {"observedGeneration": 2} | status,
+    }
+
+
+OVER = [{"type": "Complete", "status": "True"}]
+
+
+@pytest.mark.parametrize(
+    ("of", "leases", "alive", "told"),
+    [
+        pytest.param(loop(), [lease(3)], True, "alive in namespace rloop-system; last wrote 0:05 ago", id="alive"),
+        pytest.param(loop(), [lease(900, "old"), lease(3)], True, "alive in namespace rloop-system", id="one of two"),
+        pytest.param(
+            loop(),
+            [lease(300)],
+            False,
+            "not working: the one in namespace rloop-system has been silent for 5:00; kubectl -n rloop-system get pods",
+            id="it died",
+        ),
+        pytest.param(loop(), [], False, 'there is no Lease "rloop-operator"; install the chart', id="none installed"),
+        pytest.param(loop(), None, True, "unknown: to tell, the right to list Leases is needed", id="not allowed"),
+        pytest.param(
+            loop(wrote=None, age=90),
+            [lease(3)],
+            False,
+            "none has looked at this loop in the 1:30 since it was created (alive in namespace rloop-system); does one "
+            'serve namespace "mine"?',
+            id="it serves other namespaces",
+        ),
+        pytest.param(loop(wrote=None, age=5), [lease(3)], True, "alive in namespace", id="it was just applied"),
+        pytest.param(loop(generation=3), [lease(3)], True, "generation 3, it has seen 2", id="an edit waits"),
+        pytest.param(loop(conditions=OVER), [], False, "none is needed, the campaign is over", id="finished"),
+    ],
+)
+def test_operator(of: dict[str, Any], leases: list[dict[str, Any]] | None, told: str, *, alive: bool) -> None:
+    found = operator(of, leases, NOW)
+    assert (found.alive, told in found.told) == (alive, True), found.told

@@ -1,0 +1,89 @@
+"""suspend, resume and pivot on a run folder, without an operator and beside a running one."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.operator.cli.conftest import STATUS, condition, write
+
+from rloop import names
+from rloop_operator.local.folder import RunFolder
+
+Rloop = Callable[..., subprocess.CompletedProcess[str]]
+Example = Callable[..., Path]
+SLOW = 'sleep 1; echo "$RLOOP_SEED" >"$RLOOP_ARTIFACTS/loss"'
+
+
+def stored(rloop: Rloop) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(rloop("status", "demo", "-o", "json").stdout)
+    return found
+
+
+def test_without_an_operator_it_is_written_at_once(rloop: Rloop, layout: RunFolder) -> None:
+    done = rloop("suspend", "demo")
+    assert done.returncode == 0, done.stderr
+    assert "demo: suspended. No session and no run starts until rloop resume; 2 things that runs now" in done.stdout
+    assert "ends with exit code 3" in done.stdout
+    assert stored(rloop)["spec"]["suspend"] is True
+    assert rloop("suspend", "demo").stdout == "demo is suspended already\n"
+    done = rloop("resume")
+    assert "demo: resumed" in done.stdout
+    assert "rloop run with its manifest goes on" in done.stdout
+    assert stored(rloop)["spec"]["suspend"] is False
+    assert rloop("resume", "demo").stdout == "demo is not suspended\n"
+
+
+def test_a_pivot_is_asked_for_with_a_new_text_each_time(rloop: Rloop, layout: RunFolder) -> None:
+    texts = []
+    for _ in range(2):
+        assert "demo: pivot 2 is demanded now" in rloop("pivot").stdout
+        texts.append(stored(rloop)["metadata"]["annotations"][names.ANNOTATION_PIVOT])
+    assert texts[0] < texts[1]
+
+
+@pytest.mark.parametrize("verb", ["suspend", "resume", "pivot"])
+def test_a_finished_campaign_is_left_as_it_is(rloop: Rloop, tmp_path: Path, verb: str) -> None:
+    write(tmp_path / "runs/demo", STATUS | {"conditions": [condition("Complete", "TargetMet", "loss 1")]})
+    before = stored(rloop)
+    done = rloop(verb, "demo")
+    assert done.returncode == 2
+    assert "demo is over (Complete: TargetMet) and starts nothing again; nothing was done" in done.stderr
+    assert stored(rloop) == before
+
+
+def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
+    rloop: Rloop, example: Example, tmp_path: Path
+) -> None:
+    file = example(SLOW, budget__runs=4, evaluation__baselineRuns=4, parallelism=1)
+    command = [sys.executable, "-m", "rloop_operator.cli", "run", str(file)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "runs").glob("demo/workloads/*/shim.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    pivot, suspend = rloop("pivot", "demo"), rloop("suspend", "demo")
+    assert "pivot 1 is demanded once the baseline is measured" in pivot.stdout
+    assert f"rloop run (process {process.pid}) has taken it over" in pivot.stdout
+    assert f"rloop run (process {process.pid}) ends with exit code 3" in suspend.stdout
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 3, told
+    assert "  suspended   nothing new starts until rloop resume" in told
+    assert "let it go on      rloop resume --dir runs/demo" in told
+
+    again = rloop("run", file)  # its manifest does not say suspend: true, and that alone resumes nothing
+    assert again.returncode == 3
+    assert "Suspended: nothing new starts until rloop resume" in again.stdout
+    rloop("resume", "demo")
+    last = rloop("run", file)
+    assert "Ended without the target (BudgetExhausted)" in last.stdout
+    assert "pivot 1: requested by the director" in rloop("logs", "demo").stdout
+
+
+def test_a_manifest_that_says_suspend_is_told(rloop: Rloop, example: Example) -> None:
+    rloop("run", example(suspend=True))
+    assert "Its manifest said suspend: true: take that out" in rloop("resume", "demo").stdout
