@@ -25,6 +25,13 @@ ANNOTATION_PROGRESS = "rloop.dev/progress"
 ANNOTATION_DIGEST = "rloop.dev/files-sha256"
 ANNOTATION_HEAD = "rloop.dev/ledger-head"
 """SHA-256 of a ledger chunk's newest entry."""
+ANNOTATION_ASKED = "rloop.dev/canary-asked"
+"""On the canary's Lease: a number that the guard counts up."""
+ANNOTATION_ECHOED = "rloop.dev/canary-echoed"
+ANNOTATION_RESTARTS = "rloop.dev/restarts-"
+"""With a process' name, on the Lease of whoever restarted it: how often, since it was last in good order for long."""
+ANNOTATION_REPAIRS = "rloop.dev/repairs"
+"""Beside it: the newest restarts, as JSON."""
 ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
 
 
