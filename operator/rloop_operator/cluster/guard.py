@@ -30,7 +30,7 @@ LEASE_SECONDS = 2 * DURATION_SECONDS
 LIST_SECONDS = 30.0
 """Specs are compared this often: a list of all loops is no small request."""
 PATROLS = 3
-"""So many patrols the operator has for an echo, and so many more for a changed spec."""
+"""So many patrols the operator has for an echo, beyond the time that it has to renew its Lease."""
 
 
 class Guard:
@@ -81,7 +81,7 @@ class Guard:
         metrics.OPERATOR_LEASE_AGE.set(lease_age)
         metrics.CANARY_UNANSWERED.set(unanswered)
         metrics.UNRECONCILED.set(oldest)
-        patience = PATROLS * self._place.patrol_seconds
+        patience = PATROLS * self._place.patrol_seconds + LEASE_SECONDS
         signs = [
             Sign("LeaseNotRenewed", "has not renewed its Lease", lease_age, LEASE_SECONDS),
             Sign("CanarySilent", "has not echoed the canary", unanswered, patience),

@@ -72,6 +72,20 @@ def api_request(verb: str, code: int, seconds: float) -> None:
     API_SECONDS.labels(verb).observe(seconds)
 
 
+def heartbeats(namespace: str, loop: str, ages: Iterable[float]) -> None:
+    """Show the age of the loop's most silent session, if it has one."""
+    oldest = max(ages, default=None)
+    if oldest is None:
+        forget(namespace, loop)
+    else:
+        HEARTBEAT_AGE.labels(namespace, loop).set(oldest)
+
+
+def forget(namespace: str, loop: str) -> None:
+    """Show nothing more of a loop that is gone."""
+    HEARTBEAT_AGE.remove_by_labels({"namespace": namespace, "loop": loop})
+
+
 def count(done: Pass) -> None:
     """Count what a pass started, and what it recorded as failed: each once, as a status is written once."""
     decision, observed = done.decision, done.observed

@@ -104,7 +104,7 @@ class Operator:
                 done = await self._pass(key)
             except NotFound:
                 del self._served[key]
-                self._forget(key)
+                metrics.forget(*key)
                 return
             except Exception as error:
                 failures += 1
@@ -129,16 +129,8 @@ class Operator:
         finally:
             self.progress.end(key)
         metrics.count(done)
-        ages = [beat.age_seconds for beat in done.observed.beats.values()]
-        if ages:
-            metrics.HEARTBEAT_AGE.labels(*key).set(max(ages))
-        else:
-            metrics.HEARTBEAT_AGE.remove_by_labels({"namespace": key[0], "loop": key[1]})
+        metrics.heartbeats(*key, (beat.age_seconds for beat in done.observed.beats.values()))
         return done
-
-    def _forget(self, key: Key) -> None:
-        self.progress.gone(key)
-        metrics.HEARTBEAT_AGE.remove_by_labels({"namespace": key[0], "loop": key[1]})
 
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
@@ -146,8 +138,9 @@ class Operator:
             signs = OperatorSigns(self._api, namespace, time.monotonic)
             runtime = KubeRuntime(store, self._settings, signs)
             tell = partial(self._tell, namespace)
-            refused = partial(unsupported, shell="cluster")
-            self._shells[namespace] = Shell(store, runtime, signs, _now, tell, refused, self.warden.facts)
+            self._shells[namespace] = Shell(
+                store, runtime, signs, _now, tell, lambda loop: unsupported(loop, "cluster"), self.warden.facts
+            )
         return self._shells[namespace]
 
     async def _tell(self, namespace: str, event: Event) -> None:

@@ -41,11 +41,6 @@ class Progress:
         """And ends, well or not."""
         self._passes.pop(key, None)
 
-    def gone(self, key: Key) -> None:
-        """The loop is no more."""
-        self._delivered.pop(key, None)
-        self.end(key)
-
     def delivered(self, key: Key, version: str) -> None:
         """The watch told of this version of the loop."""
         self._delivered[key] = (version, self._monotonic())
@@ -63,6 +58,7 @@ class Progress:
             (one["metadata"]["namespace"], one["metadata"]["name"]): str(one["metadata"]["resourceVersion"])
             for one in loops
         }
+        self._delivered = {key: told for key, told in self._delivered.items() if key in listed or told[1] >= begun}
         behind = [key for key, version in self._listed.items() if key in listed and not self._has(key, version)]
         self._missed = self._missed + 1 if behind else 0
         self._listed, self._listed_at = listed, begun
