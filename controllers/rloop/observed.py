@@ -12,7 +12,7 @@ from datetime import datetime
 
 from rloop.api.experiment import ResearchExperiment, Usage
 from rloop.api.iteration import ResearchIteration
-from rloop.api.loop_status import SealedTask
+from rloop.api.loop_status import LayerState, SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
 
@@ -82,6 +82,24 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """The watchdog restarted a process that serves all loops."""
+
+    at: datetime
+    told: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watchdog:
+    """What the watchdog's outer layers show; the same for all loops. A laptop has no guard."""
+
+    guard: LayerState = "Absent"
+    """Unknown: it was not looked at for long enough to say."""
+    repairs: tuple[Repair, ...] = ()
+    """The newest few, and only those of the last minutes."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """One snapshot of the world."""
 
@@ -102,3 +120,4 @@ class Observed:
     """On the first pass of an operator: when its predecessor was last alive. That gap is not active time."""
     draining: bool = False
     """The operator is asked to end in order: what runs finishes, nothing new starts."""
+    watchdog: Watchdog = Watchdog()

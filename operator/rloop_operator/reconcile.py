@@ -21,7 +21,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide.chain import decide, hindered
 from rloop.decide.draft import Decision
 from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError
-from rloop.observed import Observed, Obstacle
+from rloop.observed import Observed, Obstacle, Watchdog
 from rloop_operator.ports import Runtime, Signs, Store
 
 log = structlog.get_logger("rloop.reconcile")
@@ -39,6 +39,7 @@ class Shell:
     """Takes an event; called after the status that it belongs to was written."""
     unsupported: Callable[[ResearchLoop], list[InputProblem]] = lambda _: []
     """What this shell cannot do; asked in every pass, because a spec may be edited."""
+    watchdog: Callable[[], Watchdog] = Watchdog
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Pass:
     """Something was written or done: a further pass may find more to do. A stop is none: its exit will be an event."""
     conflict: bool = False
     """Somebody wrote first: the decision was not carried out to its end."""
+    decision: Decision | None = None
+    """What was done; None after a conflict."""
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
@@ -86,7 +89,8 @@ async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
     for event in decision.events:
         await shell.tell(event)
     acted = any(not isinstance(action, Stop) for action in done)
-    return Pass(observed, changed=bool(acted or decision.experiments or decision.iterations or decision.status))
+    changed = bool(acted or decision.experiments or decision.iterations or decision.status)
+    return Pass(observed, changed, decision=replace(decision, actions=tuple(done)))
 
 
 async def _carry_out(
@@ -130,6 +134,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
         obstacles=obstacles,
         down_since=down_since,
         draining=draining,
+        watchdog=shell.watchdog(),
     )
 
 

@@ -18,7 +18,7 @@ PREFIX = "rloop.test/rloop-"
 TAG = os.environ.get("RLOOP_TEST_TAG", "dev")
 """Another tag for each checkout that shares a cluster."""
 CHART = paths.ROOT / "helm" / "rloop"
-PROCESSES = ("rloop-gateway", "rloop-operator")
+PROCESSES = ("rloop-gateway", "rloop-operator", "rloop-guard")
 
 
 def load_images(cluster: Cluster) -> None:
@@ -49,15 +49,15 @@ def apply_definitions(cluster: Cluster) -> str:
     return answer
 
 
-def install(cluster: Cluster, *watched: str) -> str:
-    """Install the chart for the loops of these namespaces; returns the release's own."""
+def install(cluster: Cluster, *watched: str, more: tuple[str, ...] = ()) -> str:
+    """Install the chart for the loops of these namespaces, with more values; returns the release's own."""
     load_images(cluster)
     apply_definitions(cluster)
     name = f"rloop-{secrets.token_hex(4)}"
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     # The CRDs are everybody's: a release that owned them would keep the next one from being installed.
-    values = ("crds.install=false", f"watchNamespaces={{{','.join(watched)}}}", f"images.tag={TAG}")
+    values = ("crds.install=false", f"watchNamespaces={{{','.join(watched)}}}", f"images.tag={TAG}", *more)
     helm(cluster, "install", "rloop", str(CHART), "-n", name, *(word for value in values for word in ("--set", value)))
     try:
         for process in PROCESSES:

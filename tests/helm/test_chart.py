@@ -24,14 +24,14 @@ from tests.helm.rendering import (
 )
 
 from rloop.crds import KINDS
-from rloop_operator.cluster import settings
-from rloop_operator.cluster.operator import LEASE
+from rloop_operator.cluster import canary, guard, operator, settings
 
 if helm() is None:
     pytest.skip(NO_HELM, allow_module_level=True)
 
 NO_CRDS = "crds.install=false"
 CLUSTER_WIDE = "rbac.clusterWide=true"
+PROCESSES = ("operator", "gateway", "guard")
 TWO = 'watchNamespaces=["team-a", "team-b"]'
 
 
@@ -63,7 +63,7 @@ def test_helm_lint_finds_nothing() -> None:
 
 def test_every_pod_passes_restricted_and_writes_no_root_file_system(manifests: list[Manifest]) -> None:
     specs = pod_specs(manifests)
-    assert len(specs) == 2
+    assert len(specs) == 3
     for spec in specs:
         assert restricted_problems(spec) == []
         assert all(container["securityContext"]["readOnlyRootFilesystem"] for container in spec["containers"])
@@ -106,17 +106,39 @@ def test_nobody_writes_what_users_have_written(cluster_wide: list[Manifest]) -> 
             assert not writing & set(rule["verbs"]), role
 
 
-def test_in_its_own_namespace_the_operator_writes_its_lease_and_nothing_else(manifests: list[Manifest]) -> None:
-    here = [one for one in manifests if one["kind"] == "Role" and one["metadata"]["namespace"] == RELEASE_NAMESPACE]
-    assert [one["metadata"]["name"] for one in here] == ["rloop-operator"]
-    assert here[0]["rules"] == [
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-        {
-            "apiGroups": ["coordination.k8s.io"],
-            "resources": ["leases"],
-            "resourceNames": [LEASE],
-            "verbs": ["get", "patch"],
-        },
+def rights(*verbs: str, group: str = "coordination.k8s.io", of: str = "leases", named: tuple[str, ...]) -> Manifest:
+    rule: Manifest = {"apiGroups": [group], "resources": [of], "verbs": list(verbs)}
+    return rule | ({"resourceNames": list(named)} if named else {})
+
+
+@pytest.mark.parametrize("sets", [(), (CLUSTER_WIDE, TWO)])
+def test_in_the_releases_namespace_two_processes_keep_each_other_alive_and_can_do_nothing_else(
+    sets: tuple[str, ...],
+) -> None:
+    made = rendered(NO_CRDS, *sets)
+    here = [one for one in made if one["kind"] == "Role" and one["metadata"]["namespace"] == RELEASE_NAMESPACE]
+    keeps = {"rloop-operator": ("rloop-gateway-0", "rloop-guard-0"), "rloop-guard": ("rloop-operator-0",)}
+    leases = {"rloop-operator": operator.LEASE, "rloop-guard": guard.LEASE}
+    others = {"rloop-operator": guard.LEASE, "rloop-guard": operator.LEASE}
+    found = {one["metadata"]["name"]: one["rules"] for one in here}
+    assert found == {
+        name: [
+            rights("create", named=()),
+            rights("get", "patch", named=(leases[name], canary.LEASE)),
+            rights("get", named=(others[name],)),
+            rights("get", "delete", group="", of="pods", named=pods),
+            rights("create", group="", of="events", named=()),
+        ]
+        for name, pods in keeps.items()
+    }
+    for name in keeps:
+        (subject,) = named(made, "RoleBinding", name, RELEASE_NAMESPACE)["subjects"]
+        assert (subject["name"], subject["namespace"]) == (name, RELEASE_NAMESPACE)
+
+
+def test_the_guard_reads_loops_and_touches_nothing_of_theirs(manifests: list[Manifest]) -> None:
+    assert named(manifests, "Role", "rloop-guard", "default")["rules"] == [
+        {"apiGroups": ["rloop.dev"], "resources": ["researchloops"], "verbs": ["get", "list"]}
     ]
 
 
@@ -125,7 +147,7 @@ def test_rights_end_at_the_watched_namespaces() -> None:
     cluster_roles = [one["metadata"]["name"] for one in two if one["kind"] == "ClusterRole"]
     assert cluster_roles == [f"rloop-tokenreview:{RELEASE_NAMESPACE}"]
     for namespace in ("team-a", "team-b"):
-        for component in ("operator", "gateway"):
+        for component in PROCESSES:
             named(two, "Role", f"rloop-{component}", namespace)
             binding = named(two, "RoleBinding", f"rloop-{component}", namespace)
             assert binding["subjects"] == [
@@ -135,7 +157,7 @@ def test_rights_end_at_the_watched_namespaces() -> None:
 
 
 def test_one_switch_serves_all_namespaces(manifests: list[Manifest], cluster_wide: list[Manifest]) -> None:
-    for component in ("operator", "gateway"):
+    for component in PROCESSES:
         here = named(manifests, "Role", f"rloop-{component}", "default")["rules"]
         assert named(cluster_wide, "ClusterRole", f"rloop-{component}:{RELEASE_NAMESPACE}")["rules"] == here
     assert not [one for one in cluster_wide if one["kind"] == "Role" and one["metadata"]["namespace"] == "team-a"]
@@ -151,7 +173,7 @@ def environment(manifests: list[Manifest], component: str) -> dict[str, str]:
     return {one["name"]: one.get("value", "from the pod") for one in spec["containers"][0]["env"]}
 
 
-@pytest.mark.parametrize("component", ["operator", "gateway"])
+@pytest.mark.parametrize("component", PROCESSES)
 def test_a_process_is_told_all_that_it_reads(
     manifests: list[Manifest], component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +193,8 @@ def test_a_process_is_told_all_that_it_reads(
     assert read.watched == ("default",)
     assert read.gateway_url == "http://10.96.0.7:8080"
     assert read.sidecar_image == "rloop.test/rloop-sidecar:dev"
-    assert (read.pull_policy, read.run_as_user) == ("IfNotPresent", 65532)
+    assert (read.pull_policy, read.run_as_user, read.patrol_seconds) == ("IfNotPresent", 65532, 60)
+    assert settings.place().patrol_seconds == read.patrol_seconds
 
 
 def test_all_namespaces_is_said_by_an_empty_list(cluster_wide: list[Manifest]) -> None:
@@ -190,16 +213,25 @@ def test_the_gateway_is_named_by_an_address_that_needs_no_dns(manifests: list[Ma
 
 
 def test_a_process_is_one_small_pod_with_probes(manifests: list[Manifest]) -> None:
-    for component in ("operator", "gateway"):
+    for component in PROCESSES:
         spec = named(manifests, "StatefulSet", f"rloop-{component}")["spec"]
         (container,) = spec["template"]["spec"]["containers"]
         assert spec["replicas"] == 1
         assert container["command"] == ["python", "-m", f"rloop_operator.cluster.{component}"]
         assert int(container["resources"]["requests"]["cpu"].removesuffix("m")) <= 50
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+        for probe, path in asked.items():
             get = container[probe]["httpGet"]
-            assert (get["path"], ports[get["port"]]) == ("/healthz", 8081)
+            assert (get["path"], ports[get["port"]]) == (path, 8081)
+        scraped = spec["template"]["metadata"]["annotations"]
+        assert scraped == {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(ports["health"]),
+            "prometheus.io/path": "/metrics",
+        }
+        service = named(manifests, "Service", spec["serviceName"])
+        assert service["spec"]["selector"].items() <= spec["template"]["metadata"]["labels"].items()
 
 
 def test_the_pods_of_loops_have_accounts_without_tokens_or_rights(manifests: list[Manifest]) -> None:
@@ -270,6 +302,7 @@ def test_crds_are_kept_and_can_be_left_out() -> None:
         ('gateway.url="gateway:8080"', "url"),
         ('resources.operator.requests={"cpu": "much"}', "cpu"),
         ("replicas=2", "replicas"),
+        ("watchdog.patrolSeconds=1", "patrolSeconds"),
     ],
 )
 def test_a_wrong_value_is_refused_and_named(wrong: str, named_in_error: str) -> None:

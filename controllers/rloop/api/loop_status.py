@@ -12,6 +12,7 @@ from pydantic import Field
 from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, Sha256, Time, Word
 
 LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Complete", "Failed"]
+LayerState = Literal["Unknown", "Alive", "Silent", "Absent"]
 RECENT_LIMIT = 20
 
 
@@ -145,7 +146,7 @@ class RecentResult(Model):
 class LayerStatus(Model):
     """One layer of the watchdog. Changes on transitions only; ages are metrics."""
 
-    state: Literal["Unknown", "Alive", "Silent", "Absent"] = "Unknown"
+    state: LayerState = "Unknown"
 
 
 class WatchdogStatus(Model):

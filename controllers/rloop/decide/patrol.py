@@ -7,12 +7,10 @@ noted once, by `iteration.record`, when its end is seen.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from rloop import names
 from rloop.actions import Nudge, Stop
 from rloop.api.iteration import ResearchIteration, SessionStatus
-from rloop.api.loop_status import LayerStatus
+from rloop.api.loop_status import LayerState, LayerStatus
 from rloop.decide.draft import Draft
 
 FINISH_SECONDS = 30
@@ -30,11 +28,23 @@ def patrol(draft: Draft) -> None:
     restarts = sum(one.attempt - 1 for one in sessions)
     nudges = sum(one.nudges for one in sessions)
     running = any(one.phase == "Running" for one in sessions)
-    agent: Literal["Silent", "Alive", "Absent"] = "Silent" if silent else "Alive" if running else "Absent"
-    old = draft.status.watchdog
-    if (old.agent.state, old.patrol.state, old.restarts, old.nudges) != (agent, "Alive", restarts, nudges):
-        layers = {"agent": LayerStatus(state=agent), "patrol": LayerStatus(state="Alive")}
-        draft.write(watchdog=old.model_copy(update={**layers, "restarts": restarts, "nudges": nudges}))
+    agent: LayerState = "Silent" if silent else "Alive" if running else "Absent"
+    states: dict[str, LayerState] = {"agent": agent, "patrol": "Alive"}
+    if draft.observed.watchdog.guard != "Unknown":
+        states["guard"] = draft.observed.watchdog.guard
+    layers = {name: LayerStatus(state=state) for name, state in states.items()}
+    new = draft.status.watchdog.model_copy(update={**layers, "restarts": restarts, "nudges": nudges})
+    draft.write(watchdog=new)
+    _outer_repairs(draft)
+
+
+def _outer_repairs(draft: Draft) -> None:
+    """Note once what guard and patrol did to the processes that serve this loop, since it exists."""
+    born = draft.loop.metadata.creation_timestamp
+    for repair in draft.observed.watchdog.repairs:
+        told = f"{repair.at:%Y-%m-%dT%H:%M:%SZ} {repair.told}"
+        if told not in draft.status.watchdog.evidence and (born is None or repair.at >= born):
+            draft.evidence(told)
 
 
 def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) -> bool:

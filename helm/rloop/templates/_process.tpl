@@ -25,6 +25,11 @@ spec:
       labels:
         {{- include "rloop.labels" .root | nindent 8 }}
         app.kubernetes.io/component: {{ .component }}
+      annotations:
+        # What many a Prometheus looks for; all metrics are in docs/metrics.md.
+        prometheus.io/scrape: "true"
+        prometheus.io/port: "8081"
+        prometheus.io/path: /metrics
     spec:
       serviceAccountName: rloop-{{ .component }}
       automountServiceAccountToken: true
@@ -69,6 +74,8 @@ spec:
                   fieldPath: metadata.name
             - name: RLOOP_WATCH_NAMESPACES
               value: {{ include "rloop.watched" .root | quote }}
+            - name: RLOOP_PATROL_SECONDS
+              value: {{ $values.watchdog.patrolSeconds | quote }}
             # The kubelet puts the Service's address here: agents may not ask DNS, so they are told the ClusterIP.
             - name: RLOOP_GATEWAY_URL
               value: {{ $values.gateway.url | default "http://$(RLOOP_GATEWAY_SERVICE_HOST):$(RLOOP_GATEWAY_SERVICE_PORT)" | quote }}
@@ -96,8 +103,9 @@ spec:
             periodSeconds: 20
             timeoutSeconds: 5
             failureThreshold: 3
+          # Whether it does its work now, which a restart may not be able to mend.
           readinessProbe:
-            httpGet: {path: /healthz, port: health}
+            httpGet: {path: /readyz, port: health}
             periodSeconds: 5
             timeoutSeconds: 5
           resources:

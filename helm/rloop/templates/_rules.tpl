@@ -36,6 +36,13 @@ owner reference that blocks deletion needs on some clusters.
   verbs: [list, create, patch] # listed to tell why a pod does not start
 {{- end }}
 
+{{/* It compares what is wanted with what was looked at. */}}
+{{- define "rloop.rules.guard" -}}
+- apiGroups: [rloop.dev]
+  resources: [researchloops]
+  verbs: [get, list]
+{{- end }}
+
 {{- define "rloop.rules.gateway" -}}
 - apiGroups: [rloop.dev]
   resources: [researchloops, researchiterations]

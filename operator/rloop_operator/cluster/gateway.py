@@ -7,13 +7,19 @@ restarted at any time, and agents try again.
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 
 import structlog
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Match, Route
+from starlette.types import Message, Receive, Scope, Send
 
-from rloop_operator.cluster import health, kube
-from rloop_operator.cluster.identity import KubeIdentity
+from rloop.errors import RloopError
+from rloop_operator.cluster import health, kube, logs, metrics
+from rloop_operator.cluster.health import Part, late
+from rloop_operator.cluster.identity import KubeIdentity, review
 from rloop_operator.cluster.signs import GatewaySigns
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.gateway.app import app
@@ -22,10 +28,68 @@ from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")
 PORT = 8080
+REACH_SECONDS = 15.0
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class Reach:
+    """Whether the API server answers us, and lets us ask whose token it was shown: without that nobody is let in."""
+
+    def __init__(self, api: kube.Kube) -> None:
+        self._api = api
+        self._tried_at = time.monotonic()
+        self._problem = ""
+
+    async def watch(self) -> None:
+        """Ask for ever, about a token that is none."""
+        while True:
+            try:
+                await review(self._api, "not-a-token")
+                self._problem = ""
+            except RloopError as error:
+                self._problem = str(error)
+                log.warning("token_review_failed", detail=self._problem)
+            self._tried_at = time.monotonic()
+            await asyncio.sleep(REACH_SECONDS)
+
+    def parts(self) -> list[Part]:
+        """What has to work."""
+        return [
+            Part("reach", lambda: late(time.monotonic() - self._tried_at, 6 * REACH_SECONDS, "a question ended")),
+            Part("api", lambda: self._problem, curable=False),
+        ]
+
+
+class Counted:
+    """ASGI middleware: counts requests by route, so that a name in a path makes no series of its own."""
+
+    def __init__(self, application: Starlette) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        begun, code = time.monotonic(), 500
+
+        async def sending(message: Message) -> None:
+            nonlocal code
+            code = message.get("status", code)
+            await send(message)
+
+        try:
+            await self._application(scope, receive, sending)
+        finally:
+            verb = self._verb(scope)
+            metrics.GATEWAY_REQUESTS.labels(verb, str(code)).inc()
+            metrics.GATEWAY_SECONDS.labels(verb).observe(time.monotonic() - begun)
+
+    def _verb(self, scope: Scope) -> str:
+        for route in self._application.routes:
+            if isinstance(route, Route) and route.matches(scope)[0] is Match.FULL:
+                return f"{scope['method']} {route.path}"
+        return "other"
 
 
 async def run() -> None:
@@ -40,16 +104,20 @@ async def run() -> None:
                 gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
             return gateways[caller.namespace]
 
-        application = app(gateway_of, KubeIdentity(api))
+        application = Counted(app(gateway_of, KubeIdentity(api)))
         config = uvicorn.Config(
             application, host=health.EVERYWHERE, port=PORT, log_config=None, access_log=False, lifespan="off"
         )
         server = uvicorn.Server(config)
-        await asyncio.gather(server.serve(), health.serve(lambda: server.started))
+        reach = Reach(api)
+        serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")
+        parts = [serving, *reach.parts()]
+        await asyncio.gather(server.serve(), reach.watch(), health.serve(parts, metrics.GATEWAY))
 
 
 def main() -> None:
     """The command."""
+    logs.configure()
     asyncio.run(run())
 
 

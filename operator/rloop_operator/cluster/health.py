@@ -1,28 +1,95 @@
-"""A health endpoint for the kubelet: 200 while the process really does its work, 503 when it does not.
+"""Health and metrics of a process, on a port of their own: what works, what does not, and how much of it there was.
 
-Served by the operator and the gateway on a port of its own.
+Served by the operator, the gateway and the guard. /healthz is the kubelet's question whether a restart would help,
+/readyz whether the process does its work now: an API server that is away is the second and not the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from rloop_operator.cluster import metrics
+
 PORT = 8081
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- a pod is reached at its own address; by whom, NetworkPolicies say
+LAG_SECONDS = 5.0
+BEAT_SECONDS = 0.5
 
 
-async def serve(alive: Callable[[], bool], port: int = PORT) -> None:
-    """Serve /healthz for ever."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a process that has to work."""
+
+    name: str
+    problem: Callable[[], str]
+    """What is wrong with it now; empty if nothing is."""
+    curable: bool = True
+    """Whether a restart may help."""
+
+
+class Pulse:
+    """How late the event loop is: whatever blocks it makes every beat and Lease late as well."""
+
+    def __init__(self) -> None:
+        self._expected = time.monotonic()
+
+    def lag_seconds(self) -> float:
+        """How much later than asked for the loop came round, now."""
+        return max(0.0, time.monotonic() - self._expected)
+
+    async def beat(self) -> None:
+        """Measure for ever."""
+        while True:
+            self._expected = time.monotonic() + BEAT_SECONDS
+            await asyncio.sleep(BEAT_SECONDS)
+            metrics.EVENT_LOOP_LAG.set(self.lag_seconds())
+
+    def part(self) -> Part:
+        """The pulse as a part."""
+        return Part("event-loop", lambda: late(self.lag_seconds(), LAG_SECONDS, "it came round"))
+
+
+def late(age: float, limit: float, what: str) -> str:
+    """A problem if the age is above the limit."""
+    return f"{what} {age:.0f} s ago, and not since; {limit:.0f} s are allowed" if age > limit else ""
+
+
+def report(parts: Sequence[Part], *, curable_only: bool) -> tuple[str, int]:
+    """What the endpoint says, a line a part, and its HTTP status."""
+    told = {part.name: part.problem() for part in parts}
+    judged = [part.name for part in parts if part.curable or not curable_only]
+    lines = [f"{name}: {problem or 'ok'}" for name, problem in told.items()]
+    return "\n".join([*lines, ""]), 503 if any(told[name] for name in judged) else 200
+
+
+async def serve(parts: Sequence[Part], own: CollectorRegistry, port: int = PORT) -> None:
+    """Serve /healthz, /readyz and /metrics for ever."""
+    pulse = Pulse()
+    judged = [*parts, pulse.part()]
 
     async def healthz(_request: Request) -> Response:
-        return PlainTextResponse("ok") if alive() else PlainTextResponse("not working", 503)
+        return PlainTextResponse(*report(judged, curable_only=True))
 
-    application = Starlette(routes=[Route("/healthz", healthz)])
-    config = uvicorn.Config(application, host=EVERYWHERE, port=port, log_config=None, access_log=False, lifespan="off")
-    await uvicorn.Server(config).serve()
+    async def readyz(_request: Request) -> Response:
+        return PlainTextResponse(*report(judged, curable_only=False))
+
+    async def exposed(_request: Request) -> Response:
+        for part in judged:
+            metrics.PART_WORKING.labels(part.name).set(not part.problem())
+        return Response(generate_latest(metrics.SHARED) + generate_latest(own), media_type=CONTENT_TYPE_LATEST)
+
+    routes = [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", exposed)]
+    config = uvicorn.Config(
+        Starlette(routes=routes), host=EVERYWHERE, port=port, log_config=None, access_log=False, lifespan="off"
+    )
+    await asyncio.gather(uvicorn.Server(config).serve(), pulse.beat())

@@ -38,12 +38,7 @@ class KubeIdentity(Identity):
         return self._cache[token][1]
 
     async def _look(self, token: str) -> Caller | None:
-        review = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenReview",
-            "spec": {"token": token, "audiences": [AUDIENCE]},
-        }
-        status = (await self._api.create("/apis/authentication.k8s.io/v1/tokenreviews", review))["status"]
+        status = await review(self._api, token)
         if not status.get("authenticated"):
             return None
         user = status["user"]
@@ -75,3 +70,14 @@ class KubeIdentity(Identity):
         if holder["spec"]["loopName"] != loop:
             return None
         return Caller(pod["metadata"]["name"], role, loop, owner, labels.get(names.LABEL_SESSION, ""), namespace)
+
+
+async def review(api: kube.Kube, token: str) -> dict[str, Any]:
+    """What the API server says of a token. Raises KubeError."""
+    body = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenReview",
+        "spec": {"token": token, "audiences": [AUDIENCE]},
+    }
+    status: dict[str, Any] = (await api.create("/apis/authentication.k8s.io/v1/tokenreviews", body))["status"]
+    return status

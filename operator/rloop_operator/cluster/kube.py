@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from rloop.errors import Conflict, NotFound, RloopError
+from rloop_operator.cluster import metrics
 
 Object = dict[str, Any]
 
@@ -133,6 +135,7 @@ class Kube:
     ) -> bytes:
         if method != "GET" and not path.startswith(LEASES) and not self.may_write():
             raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
+        begun, code = time.monotonic(), 0
         headers = {"Accept": accept, "Content-Type": content_type}
         try:
             async with self._slots:
@@ -146,11 +149,15 @@ class Kube:
                 )
                 answer = await self._api.call_api(verb, url, sent, content, _request_timeout=REQUEST_SECONDS)
                 data: bytes = await answer.read()
+                code = answer.status
         except ApiException as error:
+            code = error.status or 0
             raise _ours(error.status or 0, error.body or error.reason or "", path) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             told = f"the API server cannot be reached ({type(error).__name__}); we try again"
             raise KubeError(0, "Unreachable", told) from error
+        finally:
+            metrics.api_request(method, code, time.monotonic() - begun)
         if answer.status >= 300:
             raise _ours(answer.status, data, path)
         return data
@@ -224,6 +231,11 @@ def owner_reference(owner: Object) -> Object:
 def objects(namespace: str, plural: str, name: str = "") -> str:
     """Path of our own kinds."""
     return _path(f"/apis/rloop.dev/v1alpha1/namespaces/{namespace}/{plural}", name)
+
+
+def everywhere(namespaces: Sequence[str], plural: str) -> list[str]:
+    """Paths of our own kind in these namespaces; in all of them if none is named."""
+    return [objects(one, plural) for one in namespaces] or [f"/apis/rloop.dev/v1alpha1/{plural}"]
 
 
 def core(namespace: str, plural: str, name: str = "") -> str:

@@ -34,6 +34,10 @@ class Lease:
         self._renewed_at = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
         self._acquired = asyncio.Event()
+        self.annotations: dict[str, str] = {}
+        """As last read: what a holder leaves for its next life."""
+        self.tried_at = time.monotonic()
+        """When the newest try to renew ended, whether or not it did."""
 
     def held(self) -> bool:
         """Whether we may write now."""
@@ -43,16 +47,23 @@ class Lease:
         """Acquire and renew for ever."""
         while True:
             try:
-                await self._step()
+                await self.step()
             except RloopError as error:
                 log.warning("lease_not_renewed", lease=self._name, detail=str(error))
+            self.tried_at = time.monotonic()
             await asyncio.sleep(RENEW_SECONDS)
 
     async def acquired(self) -> None:
         """Wait until we hold it for the first time."""
         await self._acquired.wait()
 
-    async def _step(self) -> None:
+    async def annotate(self, annotations: dict[str, str]) -> None:
+        """Keep this for our next life. Raises KubeError."""
+        stored = await self._api.patch(f"{self._path}/{self._name}", {"metadata": {"annotations": annotations}})
+        self.annotations = stored["metadata"].get("annotations", {})
+
+    async def step(self) -> None:
+        """Acquire or renew once. Raises KubeError."""
         begun = time.monotonic()
         try:
             lease = await self._api.get(f"{self._path}/{self._name}")
@@ -61,6 +72,7 @@ class Lease:
             await self._api.create(self._path, body | {"spec": self._spec(1)})
             self._renew(begun)
             return
+        self.annotations = lease["metadata"].get("annotations", {})
         spec = lease.get("spec", {})
         if spec.get("holderIdentity") != self._holder and not self._expired(lease):
             return

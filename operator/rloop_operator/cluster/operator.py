@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import kopf
@@ -20,22 +21,25 @@ from rloop import names
 from rloop.actions import Event
 from rloop.admit.loop import unsupported
 from rloop.errors import NotFound, RloopError
-from rloop_operator.cluster import events, health, kube
-from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster import events, health, kube, logs, metrics
+from rloop_operator.cluster.canary import Canary
+from rloop_operator.cluster.health import Part, late
+from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
+from rloop_operator.cluster.progress import Key, Progress
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.reconcile import Shell, reconcile
+from rloop_operator.cluster.sweep import sweep
+from rloop_operator.cluster.warden import Warden
+from rloop_operator.cluster.watchdog import LOOK_SECONDS
+from rloop_operator.reconcile import Pass, Shell, reconcile
 
 log = structlog.get_logger("rloop.operator")
-PATROL_SECONDS = 60.0
 TICK_SECONDS = 5.0
 """A loop that waits for a pause or a deadline is looked at this often."""
 RETRY_SECONDS_MAX = 30.0
 LEASE = "rloop-operator"
-Key = tuple[str, str]
-"""Namespace and name of a loop."""
 
 
 @dataclass(slots=True)
@@ -47,12 +51,15 @@ class _Served:
 class Operator:
     """All loops that this process serves."""
 
-    def __init__(self, api: kube.Kube, settings: Settings) -> None:
+    def __init__(self, api: kube.Kube, settings: Settings, lease: Lease) -> None:
         self._api = api
         self._settings = settings
+        self._lease = lease
         self._served: dict[Key, _Served] = {}
         self._shells: dict[str, Shell] = {}
-        self.patrolled_at = time.monotonic()
+        self._canary = Canary(api, settings.namespace)
+        self.warden = Warden(api, lease, settings.namespace)
+        self.progress = Progress(settings.patrol_seconds)
 
     def wake(self, key: Key) -> None:
         """Something changed about this loop."""
@@ -62,35 +69,52 @@ class Operator:
             served.task = asyncio.create_task(self._serve(key, served), name="/".join(key))
 
     async def patrol(self) -> None:
-        """Wake every loop that exists, for ever."""
+        """Wake every loop that exists, and answer the guard, for ever."""
         while True:
             try:
-                for path in self._paths():
-                    for loop in await self._api.all(path):
-                        self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
-                self.patrolled_at = time.monotonic()
+                await self._patrol()
             except RloopError as error:
                 log.warning("patrol_failed", detail=str(error))
-            await asyncio.sleep(PATROL_SECONDS)
+            self.progress.tried()
+            await asyncio.sleep(self._settings.patrol_seconds)
 
-    def _paths(self) -> list[str]:
-        watched = self._settings.watched
-        return [kube.objects(one, "researchloops") for one in watched] or ["/apis/rloop.dev/v1alpha1/researchloops"]
+    async def _patrol(self) -> None:
+        begun = time.monotonic()
+        paths = kube.everywhere(self._settings.watched, "researchloops")
+        loops = [loop for path in paths for loop in await self._api.all(path)]
+        for loop in loops:
+            self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
+        self.progress.patrolled(begun, loops)
+        metrics.look(loops)
+        for namespace in list(self._shells):
+            await sweep(self._api, namespace)
+        asked, echoed = await self._canary.look()
+        problems = {part.name: part.problem() for part in self.progress.parts()}
+        if any(problems.values()) or not self._lease.held():
+            log.warning("canary_not_echoed", **{name: told for name, told in problems.items() if told})
+            return
+        if echoed < asked:
+            await self._canary.echo(asked)
+        self.progress.echoed()
 
     async def _serve(self, key: Key, served: _Served) -> None:
         """One loop, one pass at a time, until it is gone."""
+        structlog.contextvars.bind_contextvars(namespace=key[0], loop=key[1])
         failures = 0
         while True:
             served.wake.clear()
             try:
-                done = await reconcile(self._shell(key[0]), key[1])
+                done = await self._pass(key)
             except NotFound:
                 del self._served[key]
+                metrics.forget(*key)
                 return
-            except RloopError as error:
+            except Exception as error:
                 failures += 1
                 pause = min(RETRY_SECONDS_MAX, 2.0**failures)
-                log.warning("reconcile_failed", loop=key[1], namespace=key[0], detail=str(error), retry_seconds=pause)
+                metrics.RECONCILE_ERRORS.inc()
+                unexpected = None if isinstance(error, RloopError) else error
+                log.warning("reconcile_failed", detail=str(error), retry_seconds=pause, exc_info=unexpected)
                 await asyncio.sleep(pause)
                 continue
             failures = 0
@@ -100,18 +124,25 @@ class Operator:
                 except TimeoutError:
                     continue
 
+    async def _pass(self, key: Key) -> Pass:
+        self.progress.begin(key)
+        try:
+            with metrics.RECONCILE_SECONDS.time():
+                done = await reconcile(self._shell(key[0]), key[1])
+        finally:
+            self.progress.end(key)
+        metrics.count(done)
+        metrics.heartbeats(*key, (beat.age_seconds for beat in done.observed.beats.values()))
+        return done
+
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
             store = KubeStore(self._api, namespace)
             signs = OperatorSigns(self._api, namespace, time.monotonic)
             runtime = KubeRuntime(store, self._settings, signs)
+            tell = partial(self._tell, namespace)
             self._shells[namespace] = Shell(
-                store,
-                runtime,
-                signs,
-                _now,
-                lambda event: self._tell(namespace, event),
-                lambda loop: unsupported(loop, "cluster"),
+                store, runtime, signs, _now, tell, lambda loop: unsupported(loop, "cluster"), self.warden.facts
             )
         return self._shells[namespace]
 
@@ -144,7 +175,13 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
         return kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
 
     kopf.on.login(registry=registry)(login)
-    kopf.on.event("rloop.dev", "v1alpha1", "researchloops", registry=registry)(seen)
+
+    async def seen_itself(*, namespace: str | None, name: str, meta: Mapping[str, Any], **_: Any) -> None:
+        if namespace:
+            operator.progress.delivered((namespace, name), str(meta["resourceVersion"]))
+            operator.wake((namespace, name))
+
+    kopf.on.event("rloop.dev", "v1alpha1", "researchloops", registry=registry)(seen_itself)
     for plural in ("researchiterations", "researchexperiments"):
         kopf.on.event("rloop.dev", "v1alpha1", plural, registry=registry)(seen)
     kopf.on.event("", "v1", "pods", labels={names.LABEL_LOOP: kopf.PRESENT}, registry=registry)(seen)
@@ -164,6 +201,24 @@ def _kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
+def _parts(operator: Operator, lease: Lease) -> list[Part]:
+    """What has to work in this process."""
+    allowed = 12 * RENEW_SECONDS
+
+    def lease_task() -> str:
+        return late(time.monotonic() - lease.tried_at, allowed, "a renewal ended")
+
+    def warden_task() -> str:
+        return late(time.monotonic() - operator.warden.tried_at, 12 * LOOK_SECONDS, "a look ended")
+
+    return [
+        Part("lease-task", lease_task),
+        Part("lease", lambda: "" if lease.held() else "not ours now, so nothing is written", curable=False),
+        *operator.progress.parts(),
+        Part("warden", warden_task),
+    ]
+
+
 async def run() -> None:
     """Serve until the process is ended."""
     settings = read()
@@ -172,7 +227,10 @@ async def run() -> None:
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
         api.may_write = lease.held
-        operator = Operator(api, settings)
+        operator = Operator(api, settings, lease)
+        metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
+        metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
+        metrics.CANARY_AGE.set_function(operator.progress.echo_age)
         watching = kopf.operator(
             registry=_registry(operator),
             settings=_kopf_settings(),
@@ -181,8 +239,9 @@ async def run() -> None:
             standalone=True,
             identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
         )
-        alive = health.serve(lambda: lease.held() and time.monotonic() - operator.patrolled_at < 3 * PATROL_SECONDS)
-        tasks = [holding, *map(asyncio.ensure_future, (operator.patrol(), watching, alive))]
+        serving = health.serve(_parts(operator, lease), metrics.OPERATOR)
+        work = (operator.patrol(), operator.warden.watch(), watching, serving)
+        tasks = [holding, *map(asyncio.ensure_future, work)]
         # The first that ends takes the process with it: kubelet starts it again, and nothing is lost by that.
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -191,6 +250,7 @@ async def run() -> None:
 
 def main() -> None:
     """The command."""
+    logs.configure()
     asyncio.run(run())
 
 

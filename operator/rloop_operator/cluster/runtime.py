@@ -30,8 +30,6 @@ from rloop_operator.task_files import files_digest
 log = structlog.get_logger("rloop.runtime")
 PATIENCE = timedelta(seconds=10)
 """A pod takes a moment to start; nobody asks why before."""
-KEEP_SECONDS = 3600
-"""How long a finished workload stays for people to look at. Its name is not used again: its end stands in a status."""
 JOB_NAME = "batch.kubernetes.io/job-name"
 """The label by which a pod belongs to a Job."""
 
@@ -124,14 +122,6 @@ class KubeRuntime(Runtime):
             except NotFound:
                 continue
         self._steps.pop(name, None)
-
-    async def sweep(self) -> None:
-        """Delete what was removed long ago, in the whole namespace. Until then its log can be read."""
-        for path in reversed(self._paths()):  # a Job's pods go with it
-            for one in await self._api.all(path, f"{names.LABEL_LOOP},{names.LABEL_REMOVED}"):
-                metadata = one["metadata"]
-                if int(_seconds()) - int(metadata["labels"][names.LABEL_REMOVED]) > KEEP_SECONDS:
-                    await self._api.delete(f"{path}/{metadata['name']}", metadata["uid"])
 
     @override
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from rloop.errors import RloopError
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """See helm/rloop/values.yaml, which sets these."""
+class Place:
+    """What each process is told. See helm/rloop/values.yaml, which sets these."""
 
     namespace: str
     """The release's own namespace."""
@@ -18,6 +18,14 @@ class Settings:
     """This pod's name; the identity in our Lease."""
     watched: tuple[str, ...]
     """Namespaces whose loops are served; empty: all."""
+    patrol_seconds: float
+    """How often the operator looks at every loop; the guard's patience is a multiple of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings(Place):
+    """What the operator is told besides."""
+
     gateway_url: str
     agent_image: str
     verifier_image: str
@@ -26,12 +34,20 @@ class Settings:
     run_as_user: int
 
 
-def read() -> Settings:
-    """The settings. Raises RloopError, naming the variable."""
-    return Settings(
+def place() -> Place:
+    """What each process is told. Raises RloopError, naming the variable."""
+    return Place(
         namespace=_need("RLOOP_NAMESPACE"),
         pod=_need("POD_NAME"),
         watched=tuple(name for name in os.environ.get("RLOOP_WATCH_NAMESPACES", "").split(",") if name),
+        patrol_seconds=float(os.environ.get("RLOOP_PATROL_SECONDS", "60")),
+    )
+
+
+def read() -> Settings:
+    """The operator's settings. Raises RloopError, naming the variable."""
+    return Settings(
+        **asdict(place()),
         gateway_url=_need("RLOOP_GATEWAY_URL"),
         agent_image=_need("RLOOP_IMAGE_AGENT"),
         verifier_image=_need("RLOOP_IMAGE_VERIFIER"),

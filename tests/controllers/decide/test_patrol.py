@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import iteration, running, session
+from tests.support.builders import iteration, moment, running, session
 from tests.support.deciding import after, iteration_after, observed, status_after, stops
 
 from rloop.actions import Nudge
 from rloop.api.iteration import Reported, SessionStatus
+from rloop.api.loop_status import LayerState, LayerStatus, WatchdogStatus
 from rloop.decide import patrol
-from rloop.observed import Beat
+from rloop.observed import Beat, Repair, Watchdog
 
 AGENT = "demo-i0001-s1-a1"
 WATCH: dict[str, Any] = {"watchdog__heartbeatSeconds": 10, "watchdog__progressSeconds": 100, "watchdog__maxNudges": 2}
@@ -57,3 +58,32 @@ def test_a_process_that_takes_its_time_to_end_fills_no_evidence() -> None:
 def test_state_of_the_agent_layer(sessions: list[SessionStatus], state: str) -> None:
     seen = observed(running(), iteration(1, *sessions), beats={"demo-i0001-s1": Beat(1, 1, 1)})
     assert status_after(patrol.patrol, seen).watchdog.agent.state == state
+
+
+@pytest.mark.parametrize(
+    ("before", "seen", "after_"),
+    [
+        pytest.param("Absent", "Alive", "Alive", id="it appears"),
+        pytest.param("Alive", "Silent", "Silent", id="it falls silent"),
+        pytest.param("Alive", "Unknown", "Alive", id="what was not looked at for long changes nothing"),
+        pytest.param("Alive", "Absent", "Absent", id="it is gone"),
+    ],
+)
+def test_state_of_the_guard(before: LayerState, seen: LayerState, after_: LayerState) -> None:
+    absent, alive = LayerStatus(state="Absent"), LayerStatus(state="Alive")
+    stored = WatchdogStatus(agent=absent, patrol=alive, guard=LayerStatus(state=before))
+    facts = observed(running(status={"watchdog": stored}), watchdog=Watchdog(guard=seen))
+    status = after(patrol.patrol, facts).status
+    assert (status is None) == (before == after_)
+    assert (status or facts.loop.status).watchdog.guard.state == after_
+
+
+def test_a_repair_is_noted_once_and_only_by_loops_that_lived_then() -> None:
+    repairs = (Repair(moment(10), "guard restarted rloop-operator-0: it crashed"), Repair(moment(50), "patrol did it"))
+    loop = running()
+    loop = loop.model_copy(update={"metadata": loop.metadata.model_copy(update={"creation_timestamp": moment(20)})})
+    facts = observed(loop, watchdog=Watchdog("Alive", repairs))
+    status = status_after(patrol.patrol, facts)
+    assert status.watchdog.evidence == ["2026-01-01T00:00:50Z patrol did it"]
+    again = observed(loop.model_copy(update={"status": status}), watchdog=Watchdog("Alive", repairs))
+    assert after(patrol.patrol, again).status is None

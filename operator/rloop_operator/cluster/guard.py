@@ -1,0 +1,144 @@
+"""The guard, layer 0 of the watchdog: a process of its own that restarts an operator which does not work.
+
+Run as `python -m rloop_operator.cluster.guard` in its own StatefulSet, with an account that may delete one pod and
+write Events. It looks from outside: at the operator's Lease, at the canary's echo, at the oldest change of a spec that
+nobody has looked at, and at the pod. What follows from that is decided by `rloop.guardian`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import structlog
+
+from rloop.errors import NotFound, RloopError
+from rloop.guardian import Sign
+from rloop_operator.cluster import health, kube, logs, metrics
+from rloop_operator.cluster.canary import Canary
+from rloop_operator.cluster.health import Part, late
+from rloop_operator.cluster.lease import DURATION_SECONDS, Lease
+from rloop_operator.cluster.settings import Place, place
+from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper
+
+log = structlog.get_logger("rloop.guard")
+LEASE = "rloop-guard"
+OPERATOR = "rloop-operator"
+LEASE_SECONDS = 2 * DURATION_SECONDS
+"""A busy node makes an operator late; it stops writing long before this."""
+LIST_SECONDS = 30.0
+"""Specs are compared this often: a list of all loops is no small request."""
+PATROLS = 3
+"""So many patrols the operator has for an echo, beyond the time that it has to renew its Lease."""
+
+
+class Guard:
+    """Looks at the operator, for ever."""
+
+    def __init__(self, api: kube.Kube, told: Place) -> None:
+        self._api = api
+        self._place = told
+        self._lease = Lease(api, told.namespace, LEASE, told.pod)
+        self._keeper = Keeper(api, self._lease, told.namespace, OPERATOR, "guard")
+        self._canary = Canary(api, told.namespace)
+        self._ages = Ages()
+        self._listed_at = float("-inf")
+        self._behind: dict[str, float] = {}
+        """Changed specs that nobody has looked at, and when we saw each first."""
+        self.tried_at = self.looked_at = time.monotonic()
+        self.problem = ""
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                await self._look()
+                self.looked_at, self.problem = time.monotonic(), ""
+            except RloopError as error:
+                self.problem = str(error)
+                log.warning("look_failed", detail=self.problem)
+            self.tried_at = time.monotonic()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        # Renewed by the very task that looks: a guard that only renews would be worse than none.
+        await self._lease.step()
+        renewed = await self._operators_lease()
+        asked, echoed = await self._canary.look()
+        pod = await self._keeper.pod()
+        loops = await self._loops()
+        ages = self._ages
+        ages.tick()
+        lease_age = ages.age("lease", renewed)
+        # The value changes with the question as well as with the answer, so an answered one has no age.
+        unanswered = ages.age("canary", (asked, echoed)) if echoed < asked else 0.0
+        if loops is not None:
+            behind = {_version(one) for one in loops if _is_behind(one)}
+            self._behind = {key: self._behind.get(key, ages.now) for key in behind}
+            self._listed_at = time.monotonic()
+        oldest = max((ages.now - since for since in self._behind.values()), default=0.0)
+        metrics.OPERATOR_LEASE_AGE.set(lease_age)
+        metrics.CANARY_UNANSWERED.set(unanswered)
+        metrics.UNRECONCILED.set(oldest)
+        patience = PATROLS * self._place.patrol_seconds + LEASE_SECONDS
+        signs = [
+            Sign("LeaseNotRenewed", "has not renewed its Lease", lease_age, LEASE_SECONDS),
+            Sign("CanarySilent", "has not echoed the canary", unanswered, patience),
+            # One object that cannot be reconciled must not cost all others their operator again and again.
+            Sign("Unreconciled", "has not looked at a changed spec", oldest, 2 * patience + LIST_SECONDS, 1),
+        ]
+        await self._keeper.keep(ages, pod, signs)
+        if echoed >= asked and (asked == 0 or ages.age("asked", asked) >= self._place.patrol_seconds / 2):
+            await self._canary.ask(asked + 1)
+
+    async def _operators_lease(self) -> str:
+        path = kube.group("coordination.k8s.io/v1", self._place.namespace, "leases", OPERATOR)
+        try:
+            found = await self._api.get(path)
+        except NotFound:
+            return ""
+        return str(found.get("spec", {}).get("renewTime", ""))
+
+    async def _loops(self) -> list[dict[str, Any]] | None:
+        """All loops; None while the last list is young."""
+        if time.monotonic() - self._listed_at < LIST_SECONDS:
+            return None
+        return [
+            one for path in kube.everywhere(self._place.watched, "researchloops") for one in await self._api.all(path)
+        ]
+
+    def parts(self) -> list[Part]:
+        """What has to work."""
+        allowed = 12 * LOOK_SECONDS
+        return [
+            Part("look", lambda: late(time.monotonic() - self.tried_at, allowed, "it ended")),
+            Part("api", lambda: self.problem, curable=False),
+            Part("lease", lambda: "" if self._lease.held() else "another guard holds it, or it expired", curable=False),
+        ]
+
+
+def _version(loop: dict[str, Any]) -> str:
+    return f"{loop['metadata']['uid']}/{loop['metadata']['generation']}"
+
+
+def _is_behind(loop: dict[str, Any]) -> bool:
+    seen = loop.get("status", {}).get("observedGeneration", 0)
+    return bool(loop["metadata"]["generation"] > seen and "deletionTimestamp" not in loop["metadata"])
+
+
+async def run() -> None:
+    """Guard until the process is ended."""
+    async with kube.connected() as api:
+        guard = Guard(api, place())
+        await asyncio.gather(guard.watch(), health.serve(guard.parts(), metrics.GUARD))
+
+
+def main() -> None:
+    """The command."""
+    logs.configure()
+    asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""All metrics, by the process that shows them. docs/metrics.md lists them, and a test compares.
+
+Labels take few values: kinds of things, never names, but for the loop whose sessions' age is shown; a deleted loop's
+series goes with it. Counters say what this process did since it was started.
+"""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from rloop.actions import Start
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
+from rloop_operator.reconcile import Pass
+
+SHARED, OPERATOR, GATEWAY, GUARD = (CollectorRegistry() for _ in range(4))
+ProcessCollector(registry=SHARED)
+Object = ResearchExperiment | ResearchIteration
+
+API_REQUESTS = Counter(
+    "rloop_api_requests", "Requests to the API server; code 0: no answer", ("verb", "code"), registry=SHARED
+)
+API_SECONDS = Histogram("rloop_api_request_seconds", "Their duration", ("verb",), registry=SHARED)
+EVENT_LOOP_LAG = Gauge("rloop_event_loop_lag_seconds", "How late the event loop last came round", registry=SHARED)
+PART_WORKING = Gauge(
+    "rloop_part_working", "1 if this part of the process works, as in /readyz", ("part",), registry=SHARED
+)
+WATCHDOG_RESTARTS = Counter(
+    "rloop_watchdog_restarts", "Pods deleted to restart a process", ("layer", "process", "reason"), registry=SHARED
+)
+
+RECONCILE_SECONDS = Histogram("rloop_reconcile_seconds", "Duration of one pass over one loop", registry=OPERATOR)
+RECONCILE_ERRORS = Counter("rloop_reconcile_errors", "Passes that failed and are tried again", registry=OPERATOR)
+LOOPS = Gauge("rloop_loops", "Loops, as of the last patrol", ("phase",), registry=OPERATOR)
+EXPERIMENTS = Gauge(
+    "rloop_experiments", "Candidates of all loops, as of the last patrol", ("state",), registry=OPERATOR
+)
+WORKLOADS_STARTED = Counter("rloop_workloads_started", "Pods and Jobs asked for", ("role",), registry=OPERATOR)
+WORKLOAD_FAILURES = Counter(
+    "rloop_workload_failures", "Attempts, scorings and sessions that failed", ("role", "reason"), registry=OPERATOR
+)
+HEARTBEAT_AGE = Gauge(
+    "rloop_heartbeat_age_seconds", "Of a loop's most silent session", ("namespace", "loop"), registry=OPERATOR
+)
+PATROL_AGE = Gauge("rloop_patrol_age_seconds", "Since the last patrol that saw every loop", registry=OPERATOR)
+CANARY_AGE = Gauge("rloop_canary_age_seconds", "Since the guard's canary was last echoed", registry=OPERATOR)
+LEASE_HELD = Gauge("rloop_lease_held", "1 while this operator may write", registry=OPERATOR)
+
+GATEWAY_REQUESTS = Counter("rloop_gateway_requests", "Calls of agents and relays", ("verb", "code"), registry=GATEWAY)
+GATEWAY_SECONDS = Histogram("rloop_gateway_request_seconds", "Their duration", ("verb",), registry=GATEWAY)
+
+OPERATOR_LEASE_AGE = Gauge(
+    "rloop_guard_operator_lease_age_seconds",
+    "Since the operator renewed its Lease, as the guard saw it",
+    registry=GUARD,
+)
+CANARY_UNANSWERED = Gauge(
+    "rloop_guard_canary_unanswered_seconds", "Since the canary waits for its echo", registry=GUARD
+)
+UNRECONCILED = Gauge(
+    "rloop_guard_unreconciled_seconds", "Since the oldest change of a spec waits to be looked at", registry=GUARD
+)
+
+
+def api_request(verb: str, code: int, seconds: float) -> None:
+    """Count a request to the API server."""
+    API_REQUESTS.labels(verb, str(code)).inc()
+    API_SECONDS.labels(verb).observe(seconds)
+
+
+def heartbeats(namespace: str, loop: str, ages: Iterable[float]) -> None:
+    """Show the age of the loop's most silent session, if it has one."""
+    oldest = max(ages, default=None)
+    if oldest is None:
+        forget(namespace, loop)
+    else:
+        HEARTBEAT_AGE.labels(namespace, loop).set(oldest)
+
+
+def forget(namespace: str, loop: str) -> None:
+    """Show nothing more of a loop that is gone."""
+    HEARTBEAT_AGE.remove_by_labels({"namespace": namespace, "loop": loop})
+
+
+def count(done: Pass) -> None:
+    """Count what a pass started, and what it recorded as failed: each once, as a status is written once."""
+    decision, observed = done.decision, done.observed
+    if decision is None:
+        return
+    for action in decision.actions:
+        if isinstance(action, Start):
+            WORKLOADS_STARTED.labels(action.workload.role).inc()
+    before: dict[str, Object] = {**observed.experiments, **observed.iterations}
+    changed: list[Object] = [*decision.experiments, *decision.iterations]
+    for one in changed:
+        known = _failed(before[one.metadata.name])
+        for (role, reason), number in (_failed(one) - known).items():
+            WORKLOAD_FAILURES.labels(role, reason).inc(number)
+
+
+def look(loops: Iterable[dict[str, Any]]) -> None:
+    """Count the loops that a patrol has listed, and what they say of their experiments."""
+    phases: Tally[str] = Tally()
+    states: Tally[str] = Tally()
+    for loop in loops:
+        status = loop.get("status", {})
+        phases[status.get("phase", "Pending")] += 1
+        states.update(status.get("experiments", {}))
+    for gauge, tally in ((LOOPS, phases), (EXPERIMENTS, states)):
+        gauge.clear()
+        for value, number in tally.items():
+            gauge.labels(value).set(number)
+
+
+def _failed(one: Object) -> Tally[tuple[str, str]]:
+    """How many of its workloads failed, by role and reason. A session's is that of its newest process."""
+    if isinstance(one, ResearchIteration):
+        sessions = one.status.sessions
+        return Tally(
+            ("agent", s.reason or "Unknown") for s in sessions for _ in range(s.attempt - (s.phase != "Failed"))
+        )
+    runs = one.status.runs
+    attempts = [("run", a.reason or "Unknown") for run in runs for a in run.attempts if a.phase == "Failed"]
+    scorings = [("verification", v.reason or "Unknown") for r in runs for v in r.verifications if v.phase == "Failed"]
+    return Tally([*attempts, *scorings])

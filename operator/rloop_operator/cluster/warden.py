@@ -1,0 +1,89 @@
+"""The patrol's outward look: the operator keeps gateway and guard alive, as the guard keeps the operator.
+
+Run by the operator beside its other tasks. What it saw of the guard goes into every loop's status.watchdog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from rloop.api.loop_status import LayerState
+from rloop.errors import NotFound, RloopError
+from rloop.guardian import Sign
+from rloop.observed import Repair, Watchdog
+from rloop_operator.cluster import guard, kube
+from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper, repairs
+
+log = structlog.get_logger("rloop.warden")
+SILENT_SECONDS = 30.0
+"""The guard renews its Lease with each look, every five seconds."""
+NOT_READY_SECONDS = 120.0
+"""Longer than the kubelet takes to restart what does not answer: what is left then is what a new pod may mend."""
+REMEMBERED = timedelta(minutes=10)
+"""A repair is evidence for so long: each running loop notes it once."""
+
+
+class Warden:
+    """Looks at gateway and guard, for ever."""
+
+    def __init__(self, api: kube.Kube, lease: Lease, namespace: str) -> None:
+        self._api = api
+        self._lease = lease
+        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases", guard.LEASE)
+        self._guard = Keeper(api, lease, namespace, "rloop-guard", "patrol")
+        self._gateway = Keeper(api, lease, namespace, "rloop-gateway", "patrol")
+        self._ages = Ages()
+        self._state: LayerState = "Unknown"
+        self._repairs: list[Repair] = []
+        self.tried_at = time.monotonic()
+
+    def facts(self) -> Watchdog:
+        """What a loop's decision may know of it."""
+        since = datetime.now(UTC) - REMEMBERED
+        told = [one for one in [*self._repairs, *repairs(self._lease.annotations)] if one.at > since]
+        return Watchdog(self._state, tuple(sorted(told, key=lambda one: (one.at, one.told))))
+
+    async def watch(self) -> None:
+        """Look for ever."""
+        while True:
+            try:
+                await self._look()
+            except RloopError as error:
+                log.warning("look_failed", detail=str(error))
+            self.tried_at = time.monotonic()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        lease = await self._guards_lease()
+        guards_pod, gateways_pod = await self._guard.pod(), await self._gateway.pod()
+        ages = self._ages
+        ages.tick()
+        silent = ages.age("guard", (lease or {}).get("spec", {}).get("renewTime"))
+        self._repairs = repairs((lease or {}).get("metadata", {}).get("annotations", {}))
+        if silent > SILENT_SECONDS:
+            self._state = "Absent" if guards_pod is None else "Silent"
+        elif ages.changed("guard"):
+            self._state = "Alive"
+        told = "has not renewed its Lease"
+        await self._guard.keep(ages, guards_pod, [Sign("LeaseNotRenewed", told, silent, 2 * SILENT_SECONDS)])
+        ready = ages.age("gateway", _is_ready(gateways_pod))
+        unready = 0.0 if _is_ready(gateways_pod) else ready
+        # Twice: what keeps it from being ready may well be outside, such as a right that it was not given.
+        await self._gateway.keep(ages, gateways_pod, [Sign("NotReady", "is not ready", unready, NOT_READY_SECONDS, 2)])
+
+    async def _guards_lease(self) -> dict[str, Any] | None:
+        try:
+            return await self._api.get(self._path)
+        except NotFound:
+            return None
+
+
+def _is_ready(pod: dict[str, Any] | None) -> bool:
+    conditions = (pod or {}).get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

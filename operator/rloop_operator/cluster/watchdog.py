@@ -1,0 +1,173 @@
+"""Looks after one other process of ours, and restarts it: the thin shell around `rloop.guardian`.
+
+Used by the guard for the operator, and by the operator for gateway and guard. A restart is noted in the own Lease's
+annotations before the pod is deleted, so that whoever comes after a crash knows how often it was tried.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import structlog
+
+from rloop import guardian, names
+from rloop.errors import Conflict, NotFound
+from rloop.observed import Repair
+from rloop_operator.cluster import kube, metrics
+from rloop_operator.cluster.lease import Lease
+
+log = structlog.get_logger("rloop.watchdog")
+LOOK_SECONDS = 5.0
+GRACE_SECONDS = 5
+"""What is out of order has nothing to end in order, and all our processes may die at any time."""
+REPAIRS = 5
+"""So many are kept in the Lease."""
+
+
+class Ages:
+    """How long something has been as it is, by our own monotonic clock, which stands still while we are blind.
+
+    After an hour without the API server nobody has renewed anything: that hour says nothing about them.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._looked_at = monotonic()
+        self.now = 0.0
+        """Seconds that we could see."""
+        self._seen: dict[str, tuple[object, float, bool]] = {}
+
+    def tick(self) -> None:
+        """A look has succeeded: what it saw is now."""
+        now = self._monotonic()
+        self.now += min(now - self._looked_at, 2 * LOOK_SECONDS)
+        self._looked_at = now
+
+    def age(self, key: str, value: object) -> float:
+        """Seconds since this was first seen to have this value."""
+        old, since, _ = self._seen.get(key, (None, self.now, False))
+        if key not in self._seen:
+            self._seen[key] = (value, self.now, False)
+        elif old != value:
+            self._seen[key] = (value, self.now, True)
+            return 0.0
+        return self.now - since
+
+    def changed(self, key: str) -> bool:
+        """Whether it ever was seen to change."""
+        return key in self._seen and self._seen[key][2]
+
+
+class Keeper:
+    """Looks after the one pod of a process."""
+
+    def __init__(self, api: kube.Kube, lease: Lease, namespace: str, process: str, layer: str) -> None:
+        self._api = api
+        self._lease = lease
+        self._namespace = namespace
+        self.process = process
+        self._layer = layer
+        self._annotation = f"{names.ANNOTATION_RESTARTS}{process}"
+        self._acted_at = time.monotonic()
+        self._told: tuple[str, str] = ("None", "")
+
+    async def pod(self) -> dict[str, Any] | None:
+        """The pod as it is; None while there is none."""
+        try:
+            return await self._api.get(kube.core(self._namespace, "pods", f"{self.process}-0"))
+        except NotFound:
+            return None
+
+    async def keep(self, ages: Ages, pod: dict[str, Any] | None, signs: Sequence[guardian.Sign]) -> None:
+        """Judge what was seen, and do what is to be done about it. Raises KubeError."""
+        restarts = int(self._lease.annotations.get(self._annotation, "0"))
+        record = guardian.Record(restarts, time.monotonic() - self._acted_at)
+        verdict = guardian.judge(pod_facts(ages, self.process, pod), signs, record)
+        healthy_seconds = ages.age(f"{self.process}/healthy", verdict.healthy)
+        if restarts and verdict.healthy and healthy_seconds > guardian.HEALTHY_SECONDS:
+            await self._lease.annotate({self._annotation: "0"})
+        if pod is None or not self._lease.held():
+            return
+        if verdict.action == "Restart":
+            await self._restart(pod, verdict, restarts + 1)
+        elif verdict.action in ("Wait", "GiveUp") and (verdict.action, verdict.reason) != self._told:
+            log.warning("not_restarted", process=self.process, reason=verdict.reason, detail=verdict.message)
+            if verdict.action == "GiveUp":
+                await self._tell(pod, verdict, f"NotRestarted/{restarts}", "NotRestarted")
+        self._told = (verdict.action, verdict.reason)
+
+    async def _restart(self, pod: dict[str, Any], verdict: guardian.Verdict, restarts: int) -> None:
+        name = pod["metadata"]["name"]
+        told = f"{self._layer} restarted {name}: it {verdict.message}"
+        kept = [*_stored(self._lease.annotations), [_iso(datetime.now(UTC)), told]][-REPAIRS:]
+        await self._lease.annotate({self._annotation: str(restarts), names.ANNOTATION_REPAIRS: json.dumps(kept)})
+        self._acted_at = time.monotonic()
+        log.warning("restarted", process=self.process, reason=verdict.reason, detail=verdict.message, restarts=restarts)
+        path = kube.core(self._namespace, "pods", name)
+        await self._api.delete(path, pod["metadata"]["uid"], grace_seconds=GRACE_SECONDS)
+        metrics.WATCHDOG_RESTARTS.labels(self._layer, self.process, verdict.reason).inc()
+        await self._tell(pod, verdict, f"Restarted/{restarts}", "Restarted")
+
+    async def _tell(self, pod: dict[str, Any], verdict: guardian.Verdict, what: str, reason: str) -> None:
+        metadata = pod["metadata"]
+        unique = sha256(f"{metadata['uid']}/{verdict.reason}/{what}".encode()).hexdigest()[:12]
+        moment = _iso(datetime.now(UTC))
+        body = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{metadata['name']}.{unique}", "namespace": self._namespace},
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": metadata["name"],
+                "namespace": self._namespace,
+                "uid": metadata["uid"],
+            },
+            "type": "Warning",
+            "reason": reason,
+            "message": f"{verdict.reason}: {metadata['name']} {verdict.message}"[:1024],
+            "source": {"component": f"researchloop-{self._layer}"},
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }
+        try:
+            await self._api.create(kube.core(self._namespace, "events"), body)
+        except (Conflict, kube.KubeError) as error:
+            log.info("event_not_written", reason=reason, detail=str(error))
+
+
+def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> guardian.Pod | None:
+    """What a guardian has to know of a pod."""
+    if pod is None:
+        return None
+    container: dict[str, Any] = next(iter(pod.get("status", {}).get("containerStatuses", [])), {})
+    state = container.get("state", {})
+    crashed = state.get("waiting", {}).get("reason") == "CrashLoopBackOff"
+    running = "running" in state
+    which = (pod["metadata"]["uid"], container.get("restartCount"), crashed, running)
+    age = ages.age(f"{process}/container", which)
+    return guardian.Pod(
+        terminating="deletionTimestamp" in pod["metadata"],
+        running_seconds=age if running else None,
+        crashed_seconds=age if crashed else None,
+    )
+
+
+def repairs(annotations: dict[str, str]) -> list[Repair]:
+    """The restarts that a Lease tells of."""
+    return [Repair(datetime.fromisoformat(at), told) for at, told in _stored(annotations)]
+
+
+def _stored(annotations: dict[str, str]) -> list[list[str]]:
+    found: list[list[str]] = json.loads(annotations.get(names.ANNOTATION_REPAIRS, "[]"))
+    return found
+
+
+def _iso(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,142 @@
+"""The watchdog's outer layers, on real processes: what stops is restarted from outside, and the status tells of it."""
+
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import pytest
+from tests.cluster import release as releases
+from tests.cluster.campaign import Campaign
+from tests.cluster.harness import node, workers
+from tests.cluster.harness.cluster import Cluster
+
+PROCESSES = ("operator", "gateway", "guard")
+QUICK = "watchdog.patrolSeconds=5"
+
+
+@pytest.fixture
+def release(cluster: Cluster, namespace: str) -> Iterator[str]:
+    """A release whose operator looks at everything often, so that a test need not wait for a minute."""
+    name = releases.install(cluster, namespace, more=(QUICK,))
+    yield name
+    releases.uninstall(cluster, name)
+
+
+def until(found: Callable[[], bool], what: Callable[[], str], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, what()
+        time.sleep(1)
+
+
+def pod(cluster: Cluster, release: str, process: str) -> dict[str, str]:
+    """Its uid and address; empty while there is none that is ready."""
+    found = cluster.get("pods", "-n", release, "-l", f"app.kubernetes.io/component={process}")["items"]
+    conditions = [one for item in found for one in item["status"].get("conditions", [])]
+    if not any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+        return {}
+    (one,) = found
+    container = one["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+    return {"uid": one["metadata"]["uid"], "address": one["status"]["podIP"], "container": container}
+
+
+def stop(cluster: Cluster, release: str, process: str) -> str:
+    """Stop a process in the middle of whatever it does, as a hang would; returns the uid of its pod."""
+    if not cluster.own:
+        pytest.skip("needs to signal a process of the node")
+    found = pod(cluster, release, process)
+    listed = node.inside(*workers.ctr(), "tasks", "list").splitlines()
+    pid = next(line.split()[1] for line in listed if line.startswith(found["container"]))
+    node.inside("kill", "-STOP", pid)
+    return found["uid"]
+
+
+def answer(cluster: Cluster, release: str, process: str, path: str) -> tuple[int, str]:
+    address = pod(cluster, release, process)["address"]
+    try:
+        with urllib.request.urlopen(f"http://{address}:8081{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def idle_loop(cluster: Cluster, namespace: str) -> Campaign:
+    """A loop that is accepted, and suspended: it is looked at, and starts nothing."""
+    campaign = Campaign(cluster, namespace, "idle")
+    campaign.start(suspend=True)
+    until(lambda: campaign.condition("Accepted").get("status") == "True", campaign.explain)
+    return campaign
+
+
+def watchdog(campaign: Campaign) -> dict[str, object]:
+    found: dict[str, object] = campaign.loop().get("status", {}).get("watchdog", {})
+    return found
+
+
+def test_a_stopped_operator_is_restarted_and_works_again(cluster: Cluster, namespace: str, release: str) -> None:
+    def explain() -> str:
+        return releases.explain(cluster, release)
+
+    campaign = idle_loop(cluster, namespace)
+    before = stop(cluster, release, "operator")
+    until(lambda: pod(cluster, release, "operator").get("uid", before) != before, explain)
+    until(lambda: "guard restarted rloop-operator-0" in str(watchdog(campaign).get("evidence")), campaign.explain)
+    events = cluster.get("events", "-n", release)["items"]
+    told = [one["message"] for one in events if one["reason"] == "Restarted"]
+    assert len(told) == 1
+    assert told[0].startswith("LeaseNotRenewed: rloop-operator-0 has not renewed its Lease for ")
+
+    # It does its work again: a changed spec is looked at.
+    patch = '{"spec": {"suspend": true, "parallelism": 3}}'
+    cluster.kubectl("-n", namespace, "patch", "rloop", "idle", "--type=merge", "-p", patch)
+    generation = campaign.loop()["metadata"]["generation"]
+    until(lambda: campaign.loop()["status"]["observedGeneration"] == generation, explain)
+    # And an idle loop costs no writes, whatever was written about the watchdog.
+    version = campaign.loop()["metadata"]["resourceVersion"]
+    asked = _asked(cluster, release)
+    until(lambda: _asked(cluster, release) > asked + 1, explain)
+    assert campaign.loop()["metadata"]["resourceVersion"] == version
+
+
+def _asked(cluster: Cluster, release: str) -> int:
+    lease = cluster.get("lease", "rloop-canary", "-n", release)
+    return int(lease["metadata"]["annotations"]["rloop.dev/canary-asked"])
+
+
+def test_a_stopped_guard_is_seen_and_restarted_by_the_operator(cluster: Cluster, namespace: str, release: str) -> None:
+    def explain() -> str:
+        return releases.explain(cluster, release)
+
+    campaign = idle_loop(cluster, namespace)
+
+    def state() -> object:
+        guard = watchdog(campaign).get("guard", {})
+        return guard.get("state") if isinstance(guard, dict) else None
+
+    until(lambda: state() == "Alive", campaign.explain)
+    before = stop(cluster, release, "guard")
+    until(lambda: state() in ("Silent", "Absent"), campaign.explain)
+    until(lambda: pod(cluster, release, "guard").get("uid", before) != before, explain)
+    until(lambda: state() == "Alive", campaign.explain)
+    assert "patrol restarted rloop-guard-0" in str(watchdog(campaign)["evidence"])
+
+
+def test_each_process_tells_its_health_and_its_metrics(cluster: Cluster, namespace: str, release: str) -> None:
+    idle_loop(cluster, namespace)
+    for process in PROCESSES:
+        for path in ("/healthz", "/readyz"):
+            status, text = answer(cluster, release, process, path)
+            assert status == 200, text
+            assert all(re.fullmatch(r"[a-z-]+: ok", line) for line in text.splitlines()), text
+    until(
+        lambda: 'rloop_loops{phase="' in answer(cluster, release, "operator", "/metrics")[1],
+        lambda: releases.explain(cluster, release),
+    )
+    text = answer(cluster, release, "operator", "/metrics")[1]
+    assert 'rloop_api_requests_total{code="200",verb="GET"}' in text
+    assert "rloop_lease_held 1.0" in text
+    assert "rloop_reconcile_errors_total 0.0" in text
+    assert "rloop_guard_operator_lease_age_seconds" in answer(cluster, release, "guard", "/metrics")[1]
+    assert 'rloop_part_working{part="api"} 1.0' in answer(cluster, release, "gateway", "/metrics")[1]
