@@ -38,6 +38,8 @@ from rloop_operator.reconcile import Pass, Shell, reconcile
 log = structlog.get_logger("rloop.operator")
 TICK_SECONDS = 5.0
 """A loop that waits for a pause or a deadline is looked at this often."""
+BREATH_SECONDS = 0.3
+"""Between two passes of a loop: what happens in it is one pass' news, and nothing can go round in a hot loop."""
 RETRY_SECONDS_MAX = 30.0
 LEASE = "rloop-operator"
 
@@ -118,6 +120,7 @@ class Operator:
                 await asyncio.sleep(pause)
                 continue
             failures = 0
+            await asyncio.sleep(BREATH_SECONDS)
             if not done.changed:
                 try:
                     await asyncio.wait_for(served.wake.wait(), TICK_SECONDS)
