@@ -9,8 +9,8 @@ SECONDS = 240
 PAUSE_SECONDS = 1.0
 
 
-def until(campaign: Campaign, what: str, true: Callable[[], bool]) -> None:
-    """Wait until it is true."""
+def until(campaign: Campaign, what: str, true: Callable[[], object]) -> None:
+    """Wait until it is true, or not empty."""
     end = time.monotonic() + SECONDS
     while not true():
         if time.monotonic() > end:

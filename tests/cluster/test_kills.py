@@ -1,0 +1,76 @@
+"""Whatever dies in mid-campaign, once each and without notice: the campaign ends all the same, nothing is run twice."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from tests.cluster import release as releases
+from tests.cluster import tiny
+from tests.cluster.campaign import Campaign
+from tests.cluster.harness.cluster import Cluster
+from tests.cluster.waiting import until
+
+RUNS = 16
+pytestmark = pytest.mark.timeout(600, func_only=True)
+
+
+@pytest.fixture
+def release(cluster: Cluster, namespace: str) -> Iterator[str]:
+    """A release that looks at everything often, so that a test need not wait for a minute."""
+    name = releases.install(cluster, namespace, more=("watchdog.patrolSeconds=5",))
+    yield name
+    releases.uninstall(cluster, name)
+
+
+def alive(campaign: Campaign, role: str) -> list[str]:
+    """Names of its pods of this role that run now."""
+    pods = campaign.children("pods", role)
+    running = [pod for pod in pods if pod["status"].get("phase") == "Running" and "deletionTimestamp" not in pod]
+    return [pod["metadata"]["name"] for pod in running]
+
+
+def kill(cluster: Cluster, namespace: str, pod: str) -> None:
+    """Without any notice: it can finish nothing."""
+    cluster.kubectl("-n", namespace, "delete", "pod", pod, "--grace-period=0", "--force")
+
+
+def assert_nothing_was_run_twice(campaign: Campaign) -> None:
+    """No run has two attempts at a time or one after a success, no scoring two pods, and no name a second life."""
+    for experiment in campaign.children("rexp"):
+        for run in experiment["status"]["runs"]:
+            attempts: list[dict[str, Any]] = run.get("attempts", [])
+            assert [one["phase"] for one in attempts[:-1]] == ["Failed"] * len(attempts[:-1])
+            for former, latter in pairwise(attempts):
+                assert former["finishedAt"] <= latter["startedAt"]
+            scored = [one for one in run.get("verifications", []) if one["phase"] == "Succeeded"]
+            assert len(scored) == (1 if run["phase"] == "Done" else 0)
+    of_jobs = [pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in campaign.children("pods", "run")]
+    assert len(of_jobs) == len(set(of_jobs))
+    told = [one["message"] for one in campaign.cluster.get("events", "-n", campaign.namespace)["items"]]
+    made = [one for one in told if one.startswith("Created pod: ")]
+    assert len(made) == len(set(made))
+
+
+def test_each_is_killed_once(cluster: Cluster, namespace: str, release: str) -> None:
+    campaign = Campaign(cluster, namespace, "hunted")
+    cluster.make_volumes(1)
+    campaign.apply(*tiny.manifests(cluster, "hunted", runs=RUNS, pause=3))
+    killed = []
+    for role in ("run", "verification", "agent"):
+        until(campaign, f"running a pod of role {role}", partial(alive, campaign, role))
+        killed.append(alive(campaign, role)[0])
+        kill(cluster, namespace, killed[-1])
+    for process in ("gateway", "guard", "operator"):
+        until(campaign, "running", partial(alive, campaign, "run"))
+        kill(cluster, release, f"rloop-{process}-0")
+
+    loop = campaign.wait(400)
+    assert campaign.condition("Complete")["reason"] == "BudgetExhausted"
+    assert loop["status"]["budget"]["used"]["runs"] == RUNS
+    assert_nothing_was_run_twice(campaign)
+    watchdog = loop["status"]["watchdog"]
+    assert watchdog["restarts"] == 1
+    assert any(killed[2] in one for one in watchdog["evidence"])
+    until(campaign, "watched by the guard", lambda: campaign.loop()["status"]["watchdog"]["guard"]["state"] == "Alive")
