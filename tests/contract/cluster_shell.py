@@ -27,7 +27,7 @@ from rloop.decide.baseline import children_metadata
 from rloop.errors import Conflict
 from rloop_operator.cluster import kube
 from rloop_operator.cluster.identity import KubeIdentity
-from rloop_operator.cluster.pods import AUDIENCE
+from rloop_operator.cluster.parts import AUDIENCE
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import GatewaySigns, OperatorSigns
