@@ -73,12 +73,14 @@ def token_holders(pod: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("example", "target"), [("01-kuhn-selfplay", 0.05), ("02-shell-awk", 0.02)], ids=["kuhn", "shell"]
+    ("example", "name", "target"),
+    [("01-kuhn-selfplay", "kuhn-selfplay", 0.05), ("02-shell-awk", "shell-awk", 0.02)],
+    ids=["kuhn", "shell"],
 )
 def test_an_example_from_helm_install_to_its_target(
-    cluster: Cluster, namespace: str, release: str, example: str, target: float
+    cluster: Cluster, namespace: str, release: str, example: str, name: str, target: float
 ) -> None:
-    campaign = Campaign(cluster, namespace, "from-folder", example)
+    campaign = Campaign(cluster, namespace, name, example)
     campaign.start(parallelism=4)
     status = finish(campaign, release)["status"]
     assert status["best"]["value"] < target
@@ -103,7 +105,7 @@ def test_an_example_from_helm_install_to_its_target(
     assert [event["message"] for event in events if event["reason"] == "FailedCreate"] == []
     assert campaign.children("configmaps", "ledger")
     names = {one["metadata"]["name"] for one in campaign.children("configmaps", "files")}
-    assert {"from-folder-task", "from-folder-evaluation"} <= names
+    assert {f"{name}-task", f"{name}-evaluation"} <= names
 
 
 def test_the_operator_may_die_in_mid_campaign(cluster: Cluster, namespace: str, release: str) -> None:
