@@ -131,6 +131,7 @@ def _settings(namespace: str, gateway: str) -> Settings:
         sidecar_image=images["sidecar"],
         pull_policy="IfNotPresent",
         run_as_user=65532,
+        patrol_seconds=60.0,
     )
 
 

@@ -19,8 +19,8 @@ from tests.cluster.harness.shell import Failure, run, tail, wait, write
 CGROUP = "rloop-cluster"
 
 # Process 1 of the node. /run, /var/log and /var/lib are its own, because kubelet, containerd and the network
-# plugins write there wherever one tells them to work. Ignoring SIGCHLD lets the kernel reap orphans (sh need not know
-# how: dash does not).
+# plugins write there wherever one tells them to work. Ignoring SIGCHLD lets the kernel reap orphans (by env,
+# because the trap of dash cannot do that).
 _INIT = """
 set -e
 resolver=$(readlink -f /etc/resolv.conf)
