@@ -1,4 +1,7 @@
-"""The shells under one roof: what the contract suite needs of each, and nothing that only one of them can do."""
+"""The shells under one roof: what the contract suite needs of each, and nothing that only one of them can do.
+
+The cluster's stands in `cluster_shell`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,19 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from tests.contract.cluster_shell import Kubernetes
+from tests.contract.tasks import EVALUATION, TASK
 from tests.support.builders import loop as build_loop
 
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Exit
+from rloop_operator.beats import Beats
 from rloop_operator.local.identity import LocalIdentity
 from rloop_operator.local.runtime import LocalRuntime
 from rloop_operator.local.store import LocalStore
@@ -24,13 +31,8 @@ from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock
 from rloop_operator.sim.store import MemoryStore
 
 TRIES = 1500
-SCRIPT = """case "$(cat behaviour)" in
-  ok) echo '{"loss": 0.5}' > "$RLOOP_ARTIFACTS/claims.json" ;;
-  fail) echo "it went wrong" >&2; exit 3 ;;
-  sleep) exec sleep 600 ;;
-esac
-"""
-TASK = {"run.sh": File(SCRIPT.encode(), executable=True), "behaviour": File(b"ok")}
+NOWHERE = "http://127.0.0.1:9"
+"""A gateway that never answers: an agent goes on trying, and so lives as long as a test needs it."""
 
 
 class Sim:
@@ -77,20 +79,23 @@ class Local:
     """The local shell, with real processes."""
 
     def __init__(self, folder: Path, loop: ResearchLoop) -> None:
-        for name, files in (("task", TASK), ("evaluation", {"score": File(b"#!/bin/sh\n", executable=True)})):
+        for name, files in (("task", TASK), ("evaluation", EVALUATION)):
             (folder / name).mkdir(parents=True)
             for path, file in files.items():
                 (folder / name / path).write_bytes(file.content)
                 (folder / name / path).chmod(0o755)
         self.loop = loop
         self.store = LocalStore(folder / "run folder", folder)
-        self.runtime = LocalRuntime(self.store, LocalIdentity(self.store), "http://127.0.0.1:9")
+        self.identity = LocalIdentity(self.store)
+        self.runtime = LocalRuntime(self.store, self.identity, NOWHERE)
+        self.gateway_signs = self.signs = Beats(time.monotonic)
         self.died: list[LocalRuntime] = []
         """Runtimes of operators that are gone; kept, because in this one process they are the shims' parents."""
 
     def reopened(self) -> Runtime:
         self.died.append(self.runtime)
-        self.runtime = LocalRuntime(self.store, LocalIdentity(self.store), "http://127.0.0.1:9")
+        self.identity = LocalIdentity(self.store)
+        self.runtime = LocalRuntime(self.store, self.identity, NOWHERE)
         return self.runtime
 
     async def behave(self, experiment: str, behaviour: str) -> None:
@@ -110,16 +115,38 @@ class Local:
     def ledger(self) -> list[str]:
         return [entry.key for entry in self.store.ledger("demo")]
 
+    async def begin(self, workload: Workload) -> None:
+        """Start an agent."""
+        await self.runtime.start(self.loop, workload)
 
-Shell = Sim | Local
-"""Both have the same members: store, runtime, loop, reopened, behave, pass_time, lose, runs, ledger."""
+    def token(self, name: str) -> str:
+        """The token that an agent was given."""
+        spec = json.loads((self.store.folder.workload(name) / "spec.json").read_text())
+        token: str = spec["env"]["RLOOP_TOKEN"]
+        return token
+
+    def others(self) -> list[str]:
+        """Tokens of nobody's."""
+        return ["", "wrong", LocalIdentity.new_token()]
+
+
+Shell = Sim | Local | Kubernetes
+"""All have the same members: store, runtime, loop, reopened, behave, pass_time, lose, runs, ledger."""
+Live = Local | Kubernetes
+"""Those whose agents are processes, and have more: identity, gateway_signs, signs, begin, token, others."""
+
+
+class Check(Protocol):
+    """Runs a test on a fresh shell of the row's kind; `gateway`: where runs need one to tell what they claim."""
+
+    def __call__(self, test: Callable[[Any], Awaitable[None]], *, gateway: bool = False) -> None: ...
 
 
 @contextlib.asynccontextmanager
-async def opened(kind: str, folder: Path) -> AsyncIterator[Shell]:
+async def opened(kind: str, folder: Path) -> AsyncIterator[Sim | Local]:
     """A fresh shell of this kind, its loop stored and sealed."""
     loop = build_loop(experiment__command=["sh", "run.sh"], experiment__gracePeriodSeconds=1)
-    shell: Shell = Sim(loop) if kind == "sim" else Local(folder, loop)
+    shell = Sim(loop) if kind == "sim" else Local(folder, loop)
     shell.loop = await shell.store.create(loop)
     await shell.store.seal(shell.loop)
     try:
@@ -156,6 +183,11 @@ async def running(shell: Shell, name: str) -> None:
         await shell.pass_time()
     message = f"{name} does not run"
     raise AssertionError(message)
+
+
+def agent() -> Workload:
+    """The workload of a session's first process."""
+    return Workload("demo-i0001-s1-a1", "agent", "demo-i0001", 120, session="demo-i0001-s1")
 
 
 def run(experiment: str, number: int = 1, attempt: int = 1, **changes: Any) -> Workload:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-from tests.contract.shells import Shell, ended, run, running
-from tests.contract.test_store import KINDS, check
+from tests.contract.shells import Check, Shell, ended, run, running
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_workload_runs_to_its_end(kind: str, tmp_path: Path) -> None:
+def test_a_workload_runs_to_its_end(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "ok")
         await shell.runtime.start(shell.loop, run("demo-e1"))
@@ -19,11 +14,10 @@ def test_a_workload_runs_to_its_end(kind: str, tmp_path: Path) -> None:
         assert (exit_.code, exit_.reason, exit_.infrastructure) == (0, "Completed", False)
         assert exit_.claims == {"loss": 0.5}
 
-    check(kind, tmp_path, test)
+    check(test, gateway=True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_failure_is_told_with_its_code_and_last_words(kind: str, tmp_path: Path) -> None:
+def test_a_failure_is_told_with_its_code_and_last_words(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "fail")
         await shell.runtime.start(shell.loop, run("demo-e1"))
@@ -31,11 +25,10 @@ def test_a_failure_is_told_with_its_code_and_last_words(kind: str, tmp_path: Pat
         assert (exit_.code, exit_.reason, exit_.infrastructure) == (3, "Error", False)
         assert "it went wrong" in exit_.log_tail
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_name_is_started_once_even_after_its_end_and_after_its_removal(kind: str, tmp_path: Path) -> None:
+def test_a_name_is_started_once_even_after_its_end_and_after_its_removal(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "ok")
         for _ in range(3):
@@ -48,11 +41,10 @@ def test_a_name_is_started_once_even_after_its_end_and_after_its_removal(kind: s
         await shell.reopened().start(shell.loop, run("demo-e1"))
         assert "demo-e1-r1-a1" not in await shell.runtime.observe("demo")
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_workload_ends_with_the_first_reason(kind: str, tmp_path: Path) -> None:
+def test_a_stopped_workload_ends_with_the_first_reason(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "sleep")
         await shell.runtime.start(shell.loop, run("demo-e1"))
@@ -61,33 +53,30 @@ def test_a_stopped_workload_ends_with_the_first_reason(kind: str, tmp_path: Path
         await shell.runtime.stop("demo-e1-r1-a1", "Withdrawn")
         assert (await ended(shell, "demo-e1-r1-a1")).reason == "Hang"
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_unknown_names_are_no_error(kind: str, tmp_path: Path) -> None:
+def test_unknown_names_are_no_error(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.runtime.stop("nobody", "Stopped")
         await shell.runtime.remove("nobody")
         assert dict(await shell.runtime.observe("demo")) == {}
         assert dict(await shell.runtime.observe("another")) == {}
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_running_workload_is_not_forgotten(kind: str, tmp_path: Path) -> None:
+def test_a_running_workload_is_not_forgotten(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "sleep")
         await shell.runtime.start(shell.loop, run("demo-e1"))
         await shell.runtime.remove("demo-e1-r1-a1")
         assert "demo-e1-r1-a1" in await shell.runtime.observe("demo")
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_operator_finds_what_the_old_one_started(kind: str, tmp_path: Path) -> None:
+def test_a_new_operator_finds_what_the_old_one_started(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "sleep")
         await shell.runtime.start(shell.loop, run("demo-e1"))
@@ -96,11 +85,10 @@ def test_a_new_operator_finds_what_the_old_one_started(kind: str, tmp_path: Path
         state = (await runtime.observe("demo"))["demo-e1-r1-a1"]
         assert state.exit is None
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_lost_workload_is_infrastructure(kind: str, tmp_path: Path) -> None:
+def test_a_lost_workload_is_infrastructure(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "sleep")
         await shell.runtime.start(shell.loop, run("demo-e1"))
@@ -109,4 +97,4 @@ def test_a_lost_workload_is_infrastructure(kind: str, tmp_path: Path) -> None:
         exit_ = await ended(shell, "demo-e1-r1-a1")
         assert (exit_.code, exit_.reason, exit_.infrastructure) == (None, "Lost", True)
 
-    check(kind, tmp_path, test)
+    check(test)

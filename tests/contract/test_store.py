@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-
 import pytest
-from tests.contract.shells import Shell, opened
+from tests.contract.shells import Check, Shell
 
 from rloop import names
 from rloop.actions import Append
@@ -16,18 +12,6 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
 from rloop.errors import Conflict, NotFound
 from rloop_operator.ports import File
-
-KINDS = ["sim", "local"]
-
-
-def check(kind: str, folder: Path, test: Callable[[Shell], Awaitable[None]]) -> None:
-    """Run a test on a fresh shell."""
-
-    async def go() -> None:
-        async with opened(kind, folder) as shell:
-            await test(shell)
-
-    asyncio.run(go())
 
 
 def iteration(loop: ResearchLoop, number: int = 1) -> ResearchIteration:
@@ -38,8 +22,7 @@ def iteration(loop: ResearchLoop, number: int = 1) -> ResearchIteration:
     return ResearchIteration(metadata=children_metadata(loop, names.iteration(loop.metadata.name, number)), spec=spec)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_name_is_created_once(kind: str, tmp_path: Path) -> None:
+def test_a_name_is_created_once(check: Check) -> None:
     async def test(shell: Shell) -> None:
         created = await shell.store.create(iteration(shell.loop))
         assert created.metadata.uid
@@ -48,11 +31,10 @@ def test_a_name_is_created_once(kind: str, tmp_path: Path) -> None:
             await shell.store.create(iteration(shell.loop))
         assert await shell.store.get(ResearchIteration, created.metadata.name) == created
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_not_there_is_not_found(kind: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_not_found(check: Check) -> None:
     async def test(shell: Shell) -> None:
         with pytest.raises(NotFound):
             await shell.store.get(ResearchIteration, "nobody")
@@ -61,11 +43,10 @@ def test_what_is_not_there_is_not_found(kind: str, tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await shell.store.apply_status(iteration(shell.loop))
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_stale_status_is_a_conflict_and_changes_nothing(kind: str, tmp_path: Path) -> None:
+def test_a_stale_status_is_a_conflict_and_changes_nothing(check: Check) -> None:
     async def test(shell: Shell) -> None:
         first = await shell.store.create(iteration(shell.loop))
         settled = first.model_copy(update={"status": first.status.model_copy(update={"phase": "Settled"})})
@@ -76,11 +57,10 @@ def test_a_stale_status_is_a_conflict_and_changes_nothing(kind: str, tmp_path: P
             await shell.store.apply_status(late)
         assert await shell.store.get(ResearchIteration, first.metadata.name) == second
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_status_write_leaves_the_spec_as_it_is(kind: str, tmp_path: Path) -> None:
+def test_a_status_write_leaves_the_spec_as_it_is(check: Check) -> None:
     async def test(shell: Shell) -> None:
         loop = await shell.store.get(ResearchLoop, shell.loop.metadata.name)
         spec = loop.spec.model_copy(update={"direction": "something else"})
@@ -89,11 +69,10 @@ def test_a_status_write_leaves_the_spec_as_it_is(kind: str, tmp_path: Path) -> N
         assert stored.spec == loop.spec
         assert stored.status.pivots == 3
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_list_holds_the_loops_own_objects_by_name(kind: str, tmp_path: Path) -> None:
+def test_a_list_holds_the_loops_own_objects_by_name(check: Check) -> None:
     async def test(shell: Shell) -> None:
         other = shell.loop.model_copy(update={"metadata": shell.loop.metadata.model_copy(update={"name": "demo-2"})})
         for loop, number in ((shell.loop, 2), (shell.loop, 1), (other, 1)):
@@ -101,11 +80,10 @@ def test_a_list_holds_the_loops_own_objects_by_name(kind: str, tmp_path: Path) -
         found = await shell.store.list(ResearchIteration, "demo")
         assert [one.metadata.name for one in found] == ["demo-i0001", "demo-i0002"]
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_files_are_frozen_under_their_name(kind: str, tmp_path: Path) -> None:
+def test_files_are_frozen_under_their_name(check: Check) -> None:
     async def test(shell: Shell) -> None:
         files = {"a b/ü.json": File(b"{}"), "run": File(b"\x00\xff", executable=True)}
         await shell.store.put_files("demo", "demo-e1", files)
@@ -114,21 +92,19 @@ def test_files_are_frozen_under_their_name(kind: str, tmp_path: Path) -> None:
             await shell.store.put_files("demo", "demo-e1", {"run": File(b"other")})
         assert dict(await shell.store.files("demo-e1")) == files
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_sealing_twice_gives_the_first_result(kind: str, tmp_path: Path) -> None:
+def test_sealing_twice_gives_the_first_result(check: Check) -> None:
     async def test(shell: Shell) -> None:
         first = await shell.store.seal(shell.loop)
         assert await shell.store.seal(shell.loop) == first
         assert "run.sh" in await shell.store.files("demo-task")
 
-    check(kind, tmp_path, test)
+    check(test)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_ledger_entry_is_written_once(kind: str, tmp_path: Path) -> None:
+def test_a_ledger_entry_is_written_once(check: Check) -> None:
     async def test(shell: Shell) -> None:
         entry = Append("pivot/1", "pivot", {"number": 1})
         await shell.store.append("demo", entry)
@@ -136,4 +112,4 @@ def test_a_ledger_entry_is_written_once(kind: str, tmp_path: Path) -> None:
         await shell.store.append("demo", Append("pivot/2", "pivot", {"number": 2}))
         assert shell.ledger() == ["pivot/1", "pivot/2"]
 
-    check(kind, tmp_path, test)
+    check(test)

@@ -38,6 +38,8 @@ class KubeIdentity(Identity):
         return self._cache[token][1]
 
     async def _look(self, token: str) -> Caller | None:
+        if not token:
+            return None  # the API server calls it a bad request
         status = await review(self._api, token)
         if not status.get("authenticated"):
             return None

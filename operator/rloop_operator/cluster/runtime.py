@@ -116,12 +116,24 @@ class KubeRuntime(Runtime):
 
     @override
     async def remove(self, name: str) -> None:
-        for path in self._paths():
+        pods_path, jobs_path = self._paths()
+        for path in (pods_path, jobs_path):
             try:
-                await self._api.patch(f"{path}/{name}", {"metadata": {"labels": {names.LABEL_REMOVED: _seconds()}}})
+                found = await self._api.get(f"{path}/{name}")
             except NotFound:
                 continue
+            if not outcome.ended(found) and not outcome.succeeded(await self._pod_of(found, name)):
+                log.warning("not_removed", workload=name, why="it has not ended")
+                return
+            await self._api.patch(f"{path}/{name}", {"metadata": {"labels": {names.LABEL_REMOVED: _seconds()}}})
         self._steps.pop(name, None)
+
+    async def _pod_of(self, workload: dict[str, Any], name: str) -> dict[str, Any] | None:
+        """A pod's own, or the newest of a Job."""
+        if workload["kind"] == "Pod":
+            return workload
+        found = await self._api.all(kube.core(self._namespace, "pods"), f"{JOB_NAME}={name}")
+        return found[-1] if found else None
 
     @override
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:

@@ -19,7 +19,8 @@ from tests.cluster.harness.shell import Failure, run, tail, wait, write
 CGROUP = "rloop-cluster"
 
 # Process 1 of the node. /run, /var/log and /var/lib are its own, because kubelet, containerd and the network
-# plugins write there wherever one tells them to work. Ignoring SIGCHLD lets the kernel reap orphans.
+# plugins write there wherever one tells them to work. Ignoring SIGCHLD lets the kernel reap orphans (by env,
+# because the trap of dash cannot do that).
 _INIT = """
 set -e
 resolver=$(readlink -f /etc/resolv.conf)
@@ -29,9 +30,8 @@ mount -t tmpfs -o mode=0755 tmpfs /var/log
 mkdir -p "$1/var-lib/upper" "$1/var-lib/work"
 mount -t overlay -o "lowerdir=/var/lib,upperdir=$1/var-lib/upper,workdir=$1/var-lib/work" overlay /var/lib
 [ -e "$resolver" ] || { mkdir -p "${resolver%/*}"; cp "$1/resolver" "$resolver"; }
-trap '' CHLD
 touch "$1/node.ready"
-exec sleep infinity
+exec env --ignore-signal=CHLD sleep infinity
 """
 
 # Leaves its identity before anything else, so that a crash of ours right here is no leak.

@@ -1,0 +1,12 @@
+"""The task of the contract suite: what a run does stands in a file, and a scorer that nobody starts."""
+
+from rloop_operator.ports import File
+
+SCRIPT = """case "$(cat behaviour)" in
+  ok) echo '{"loss": 0.5}' > "$RLOOP_ARTIFACTS/claims.json" ;;
+  fail) echo "it went wrong" >&2; exit 3 ;;
+  sleep) exec sleep 600 ;;
+esac
+"""
+TASK = {"run.sh": File(SCRIPT.encode(), executable=True), "behaviour": File(b"ok")}
+EVALUATION = {"score": File(b"#!/bin/sh\n", executable=True)}

@@ -1,0 +1,44 @@
+"""When a run counts as ended: a success as soon as its containers say so, any other end when the pod or Job does."""
+
+from typing import Any
+
+import pytest
+
+from rloop_operator.cluster import outcome
+
+DONE = {"terminated": {"exitCode": 0}}
+KILLED = {"terminated": {"exitCode": 143}}
+FAILED = {"terminated": {"exitCode": 3}}
+RUNNING = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+WAITING = {"waiting": {"reason": "PodInitializing"}}
+
+
+def pod(main: dict[str, Any], *inits: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    status = {
+        "phase": "Running",
+        "containerStatuses": [{"name": "main", "state": main}],
+        "initContainerStatuses": [{"name": "init", "state": state} for state in inits],
+    }
+    return {"metadata": {"name": "x", **metadata}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("pod", "succeeded"),
+    [
+        (pod(DONE, DONE, DONE), True),
+        (pod(DONE, DONE), True),
+        # The relay has not had its last word.
+        (pod(DONE, DONE, RUNNING), False),
+        (pod(DONE, DONE, KILLED), True),
+        (pod(RUNNING, DONE, RUNNING), False),
+        (pod(WAITING, FAILED, WAITING), False),
+        # Somebody may have ended these, and the Job or the pod's phase will say who.
+        (pod(FAILED, DONE, DONE), False),
+        (pod(KILLED, DONE, DONE), False),
+        (pod(DONE, DONE, DONE, deletionTimestamp="2026-01-01T00:00:00Z"), False),
+        ({"metadata": {"name": "x"}, "status": {"phase": "Pending"}}, False),
+        (None, False),
+    ],
+)
+def test_only_a_plain_success_is_read_from_the_containers(pod: dict[str, Any] | None, succeeded: bool) -> None:
+    assert outcome.succeeded(pod) is succeeded
