@@ -6,10 +6,11 @@ and --context are a cluster; else a run below ./runs, and a cluster for a name t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rloop.errors import BadInput, InputProblem, NotFound, RloopError
 from rloop_operator.cli.local_source import LocalSource
@@ -18,6 +19,9 @@ from rloop_operator.cli.snapshot import CHILD, within
 from rloop_operator.cli.source import Source
 from rloop_operator.local.database import Database
 from rloop_operator.local.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rloop_operator.cli.cluster_source import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,9 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
             layout, rest = local
             yield LocalSource(layout), rest
             return
-    from rloop_operator.cli.cluster_source import in_cluster
-
     with ExitStack() as stack:
         try:
+            in_cluster = _way_to_a_cluster()
             cluster = stack.enter_context(in_cluster(where.namespace, where.kubeconfig, where.context))
             loop, rest = cluster.find(name, parts=parts)
         except RloopError as error:
@@ -66,6 +69,16 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
             told = f'there is no run "{name}" on this machine (here and below "{RUNS}": {runs}), and {error}'
             raise NotFound(told) from error
         yield cluster.source(loop), rest
+
+
+def _way_to_a_cluster() -> Callable[[str, str, str], AbstractContextManager[Cluster]]:
+    """The function that connects; its library is large, and no part of the base install."""
+    try:
+        from rloop_operator.cli.cluster_source import in_cluster
+    except ModuleNotFoundError as error:
+        told = f"a cluster cannot be asked without the Kubernetes library (no module {error.name})"
+        raise RloopError(f"{told}: install it with pip install 'rloop[cluster]'") from error
+    return in_cluster
 
 
 def _local(folder: Path | None, name: str | None, *, parts: bool) -> tuple[RunFolder, str | None] | None:

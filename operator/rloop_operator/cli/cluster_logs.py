@@ -17,7 +17,7 @@ from rloop_operator.cli import words
 from rloop_operator.cli.cluster_source import Cluster
 from rloop_operator.cli.guard import complain
 from rloop_operator.cli.logs import natural, owners
-from rloop_operator.cli.snapshot import Snapshot, near
+from rloop_operator.cli.snapshot import CHILD, Snapshot, near
 from rloop_operator.cluster import kube
 
 POLL_SECONDS = 2.0
@@ -39,6 +39,9 @@ def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: boo
         time.sleep(POLL_SECONDS)
         snapshot = look()
         _tell(_events(cluster, snapshot.name, everything=everything), told, snapshot.name)
+    if follow:
+        time.sleep(POLL_SECONDS)  # an Event is written after the status that it belongs to
+        _tell(_events(cluster, snapshot.name, everything=everything), told, snapshot.name)
 
 
 def _events(cluster: Cluster, loop: str, *, everything: bool) -> list[kube.Object]:
@@ -51,8 +54,10 @@ def _events(cluster: Cluster, loop: str, *, everything: bool) -> list[kube.Objec
 
 
 def _about(event: kube.Object, loop: str) -> bool:
+    """Whether it is told of the loop, of something that it made, or of its volume."""
     name = event["involvedObject"].get("name", "")
-    return name == loop or any(one.startswith(f"{loop}-") for one in (name, *owners([name])))
+    part = name.removeprefix(f"{loop}-")
+    return name == loop or (part != name and (CHILD.match(part) is not None or part == "workspace"))
 
 
 def _moment(event: kube.Object) -> str:

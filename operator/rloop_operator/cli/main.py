@@ -7,7 +7,6 @@ The console script starts `main`. Only the grammar stands here; a verb's module 
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,18 @@ import typer
 
 from rloop.errors import RloopError
 from rloop_operator.cli.guard import Commands, quiet_stdout
-from rloop_operator.cli.options import KUBECTL, Context, Dir, Kubeconfig, Loop, Namespace, Output, where
+from rloop_operator.cli.options import (
+    KUBECTL,
+    Context,
+    Dir,
+    Kubeconfig,
+    Loop,
+    Namespace,
+    Output,
+    Target,
+    target_of,
+    where,
+)
 from rloop_operator.cli.output import Format
 from rloop_operator.cli.source import Verb
 
@@ -33,19 +43,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 target met (or done), 2 bad input, or a task that fails at its baseline, "
     "3 ended (or suspended) without the target, 130 interrupted.",
 )
-
-
-class Target(StrEnum):
-    """`--for`."""
-
-    LOCAL = "local"
-    CLUSTER = "cluster"
-
-
-def _target(given: str) -> Target:
-    if given not in list(Target):
-        raise typer.BadParameter(f"{given!r} is none of {', '.join(Target)}")
-    return Target(given)
 
 
 @app.callback(invoke_without_command=True)
@@ -246,7 +243,7 @@ def validate(
         typer.Option(
             "--for",
             metavar="[local|cluster]",
-            parser=_target,
+            parser=target_of,
             help="Where it is to run: local, or with kubectl rloop cluster.",
             show_default=False,
         ),

@@ -5,6 +5,7 @@ Used by `main`. What they mean together is `choice`'s business, which is importe
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,6 +36,20 @@ Loop = Annotated[
     str | None,
     typer.Argument(metavar="[LOOP]", help="The campaign; not needed where there is only one.", show_default=False),
 ]
+
+
+class Target(StrEnum):
+    """`--for`."""
+
+    LOCAL = "local"
+    CLUSTER = "cluster"
+
+
+def target_of(given: str) -> Target:
+    """Ours, as `_format` is."""
+    if given not in list(Target):
+        raise typer.BadParameter(f"{given!r} is none of {', '.join(Target)}")
+    return Target(given)
 
 
 def where(context: typer.Context, folder: Path | None, namespace: str, kubeconfig: str, cluster: str) -> Where:

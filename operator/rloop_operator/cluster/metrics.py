@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from rloop.actions import Start
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
-from rloop_operator.reconcile import Pass
+
+if TYPE_CHECKING:
+    from rloop_operator.reconcile import Pass  # brings scipy along, which only the operator needs
 
 SHARED, OPERATOR, GATEWAY, GUARD = (CollectorRegistry() for _ in range(4))
 ProcessCollector(registry=SHARED)

@@ -130,3 +130,16 @@ def test_the_way_to_a_cluster_loads_neither_kopf_nor_scipy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "HEAVY []" in done.stdout
+
+
+def test_without_the_kubernetes_library_the_remedy_is_told(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['kubernetes'] = None\n"  # as where the base install is all there is
+        "from rloop_operator.cli.main import kubectl\n"
+        "sys.argv[1:] = ['status']\n"
+        "kubectl()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "pip install 'rloop[cluster]'" in done.stderr
