@@ -1,10 +1,12 @@
 """The watchdog's outer layers, on real processes: what stops is restarted from outside, and the status tells of it."""
 
+import json
 import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from tests.cluster import release as releases
@@ -140,3 +142,33 @@ def test_each_process_tells_its_health_and_its_metrics(cluster: Cluster, namespa
     assert "rloop_reconcile_errors_total 0.0" in text
     assert "rloop_guard_operator_lease_age_seconds" in answer(cluster, release, "guard", "/metrics")[1]
     assert 'rloop_part_working{part="api"} 1.0' in answer(cluster, release, "gateway", "/metrics")[1]
+
+
+CRASHES = [{"op": "replace", "path": "/spec/template/spec/containers/0/command", "value": ["python", "-c", "exit(3)"]}]
+
+
+def test_who_lives_but_does_no_work_is_restarted_and_so_is_what_crashes(
+    cluster: Cluster, namespace: str, release: str
+) -> None:
+    def explain() -> str:
+        return releases.explain(cluster, release)
+
+    def told(reason: str) -> list[str]:
+        events = cluster.get("events", "-n", release)["items"]
+        return [one["message"] for one in events if one["reason"] == "Restarted" and reason in one["message"]]
+
+    until(lambda: _asked(cluster, release) > 1, explain)
+    before = pod(cluster, release, "operator")["uid"]
+    cluster.kubectl("-n", release, "patch", "statefulset", "rloop-gateway", "--type=json", "-p", json.dumps(CRASHES))
+    binding = cluster.get("rolebinding", "rloop-operator", "-n", namespace)
+    # It goes on renewing its Lease and answering its probe; but it may no longer see any loop.
+    cluster.kubectl("-n", namespace, "delete", "rolebinding", "rloop-operator")
+    until(lambda: bool(told("CanarySilent")), explain)
+    cluster.apply({key: binding[key] for key in ("apiVersion", "kind", "roleRef", "subjects")} | _named(binding))
+    until(lambda: pod(cluster, release, "operator").get("uid", before) != before, explain)
+    idle_loop(cluster, namespace)
+    until(lambda: bool(told("CrashLoop: rloop-gateway-0")), explain, seconds=180)
+
+
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {key: found["metadata"][key] for key in ("name", "namespace", "labels")}}
