@@ -1,10 +1,12 @@
 """The watchdog's outer layers, on real processes: what stops is restarted from outside, and the status tells of it."""
 
+import json
 import re
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from tests.cluster import release as releases
@@ -75,6 +77,25 @@ def watchdog(campaign: Campaign) -> dict[str, object]:
     return found
 
 
+def check_health_and_metrics(cluster: Cluster, release: str) -> None:
+    """Each process answers, while there is a loop that is looked at."""
+    for process in PROCESSES:
+        for path in ("/healthz", "/readyz"):
+            status, text = answer(cluster, release, process, path)
+            assert status == 200, text
+            assert all(re.fullmatch(r"[a-z-]+: ok", line) for line in text.splitlines()), text
+    until(
+        lambda: 'rloop_loops{phase="' in answer(cluster, release, "operator", "/metrics")[1],
+        lambda: releases.explain(cluster, release),
+    )
+    text = answer(cluster, release, "operator", "/metrics")[1]
+    assert 'rloop_api_requests_total{code="200",verb="GET"}' in text
+    assert "rloop_lease_held 1.0" in text
+    assert "rloop_reconcile_errors_total 0.0" in text
+    assert "rloop_guard_operator_lease_age_seconds" in answer(cluster, release, "guard", "/metrics")[1]
+    assert 'rloop_part_working{part="api"} 1.0' in answer(cluster, release, "gateway", "/metrics")[1]
+
+
 def test_a_stopped_operator_is_restarted_and_works_again(cluster: Cluster, namespace: str, release: str) -> None:
     def explain() -> str:
         return releases.explain(cluster, release)
@@ -105,7 +126,9 @@ def _asked(cluster: Cluster, release: str) -> int:
     return int(lease["metadata"]["annotations"]["rloop.dev/canary-asked"])
 
 
-def test_a_stopped_guard_is_seen_and_restarted_by_the_operator(cluster: Cluster, namespace: str, release: str) -> None:
+def test_all_tell_their_health_and_a_stopped_guard_is_restarted_by_the_operator(
+    cluster: Cluster, namespace: str, release: str
+) -> None:
     def explain() -> str:
         return releases.explain(cluster, release)
 
@@ -116,6 +139,7 @@ def test_a_stopped_guard_is_seen_and_restarted_by_the_operator(cluster: Cluster,
         return guard.get("state") if isinstance(guard, dict) else None
 
     until(lambda: state() == "Alive", campaign.explain)
+    check_health_and_metrics(cluster, release)
     before = stop(cluster, release, "guard")
     until(lambda: state() in ("Silent", "Absent"), campaign.explain)
     until(lambda: pod(cluster, release, "guard").get("uid", before) != before, explain)
@@ -123,20 +147,31 @@ def test_a_stopped_guard_is_seen_and_restarted_by_the_operator(cluster: Cluster,
     assert "patrol restarted rloop-guard-0" in str(watchdog(campaign)["evidence"])
 
 
-def test_each_process_tells_its_health_and_its_metrics(cluster: Cluster, namespace: str, release: str) -> None:
+CRASHES = [{"op": "replace", "path": "/spec/template/spec/containers/0/command", "value": ["python", "-c", "exit(3)"]}]
+
+
+def test_who_lives_but_does_no_work_is_restarted_and_so_is_what_crashes(
+    cluster: Cluster, namespace: str, release: str
+) -> None:
+    def explain() -> str:
+        return releases.explain(cluster, release)
+
+    def told(reason: str) -> list[str]:
+        events = cluster.get("events", "-n", release)["items"]
+        return [one["message"] for one in events if one["reason"] == "Restarted" and reason in one["message"]]
+
+    until(lambda: _asked(cluster, release) > 1, explain)
+    before = pod(cluster, release, "operator")["uid"]
+    cluster.kubectl("-n", release, "patch", "statefulset", "rloop-gateway", "--type=json", "-p", json.dumps(CRASHES))
+    binding = cluster.get("rolebinding", "rloop-operator", "-n", namespace)
+    # It goes on renewing its Lease and answering its probe; but it may no longer see any loop.
+    cluster.kubectl("-n", namespace, "delete", "rolebinding", "rloop-operator")
+    until(lambda: bool(told("CanarySilent")), explain)
+    cluster.apply({key: binding[key] for key in ("apiVersion", "kind", "roleRef", "subjects")} | _named(binding))
+    until(lambda: pod(cluster, release, "operator").get("uid", before) != before, explain)
     idle_loop(cluster, namespace)
-    for process in PROCESSES:
-        for path in ("/healthz", "/readyz"):
-            status, text = answer(cluster, release, process, path)
-            assert status == 200, text
-            assert all(re.fullmatch(r"[a-z-]+: ok", line) for line in text.splitlines()), text
-    until(
-        lambda: 'rloop_loops{phase="' in answer(cluster, release, "operator", "/metrics")[1],
-        lambda: releases.explain(cluster, release),
-    )
-    text = answer(cluster, release, "operator", "/metrics")[1]
-    assert 'rloop_api_requests_total{code="200",verb="GET"}' in text
-    assert "rloop_lease_held 1.0" in text
-    assert "rloop_reconcile_errors_total 0.0" in text
-    assert "rloop_guard_operator_lease_age_seconds" in answer(cluster, release, "guard", "/metrics")[1]
-    assert 'rloop_part_working{part="api"} 1.0' in answer(cluster, release, "gateway", "/metrics")[1]
+    until(lambda: bool(told("CrashLoop: rloop-gateway-0")), explain, seconds=180)
+
+
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {key: found["metadata"][key] for key in ("name", "namespace", "labels")}}

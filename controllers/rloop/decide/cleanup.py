@@ -96,5 +96,5 @@ def _close(draft: Draft) -> None:
         own = experiments_of(draft, iteration)
         if iteration.status.phase == "Open" and all_terminal(draft, own):
             draft.write_iteration(name, phase="Settled", outcome=gain(own) or "Neutral", settled_at=draft.now)
-    layers = {"agent": LayerStatus(state="Absent"), "patrol": LayerStatus(state="Absent")}
+    layers = dict.fromkeys(("agent", "patrol", "guard"), LayerStatus(state="Absent"))
     draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))

@@ -99,6 +99,8 @@ async def run() -> None:
         gateways: dict[str, Gateway] = {}
 
         def gateway_of(caller: Caller) -> Gateway:
+            # Each request is a task of its own, and so are the lines that it writes.
+            structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop)
             if caller.namespace not in gateways:
                 store = KubeStore(api, caller.namespace)
                 gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
@@ -110,9 +112,10 @@ async def run() -> None:
         )
         server = uvicorn.Server(config)
         reach = Reach(api)
+        log.info("started", port=PORT)
         serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")
         parts = [serving, *reach.parts()]
-        await asyncio.gather(server.serve(), reach.watch(), health.serve(parts, metrics.GATEWAY))
+        await health.until_first_ends(server.serve(), reach.watch(), health.serve(parts, metrics.GATEWAY))
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import uvicorn
@@ -72,6 +72,18 @@ def report(parts: Sequence[Part], *, curable_only: bool) -> tuple[str, int]:
     return "\n".join([*lines, ""]), 503 if any(told[name] for name in judged) else 200
 
 
+async def until_first_ends(*work: Awaitable[None]) -> None:
+    """Run them all; the first that ends takes the others with it, and so the process.
+
+    A half of a process is worse than none: the kubelet starts a whole one again. It is also how a SIGTERM ends us, for
+    as process 1 of its container a program is not ended by the signal itself.
+    """
+    tasks = [asyncio.ensure_future(one) for one in work]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
 async def serve(parts: Sequence[Part], own: CollectorRegistry, port: int = PORT) -> None:
     """Serve /healthz, /readyz and /metrics for ever."""
     pulse = Pulse()
@@ -92,4 +104,4 @@ async def serve(parts: Sequence[Part], own: CollectorRegistry, port: int = PORT)
     config = uvicorn.Config(
         Starlette(routes=routes), host=EVERYWHERE, port=port, log_config=None, access_log=False, lifespan="off"
     )
-    await asyncio.gather(uvicorn.Server(config).serve(), pulse.beat())
+    await until_first_ends(uvicorn.Server(config).serve(), pulse.beat())

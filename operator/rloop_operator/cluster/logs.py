@@ -46,6 +46,12 @@ class Once:
         return event
 
 
+def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """When, how bad and what first: for people who read the raw lines."""
+    first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    return first | dict(event)
+
+
 def configure() -> None:
     """Write to stdout as JSON from now on."""
     shared: list[Processor] = [
@@ -65,6 +71,7 @@ def configure() -> None:
     handler = logging.StreamHandler(sys.stdout)
     last: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        _in_order,
         structlog.processors.JSONRenderer(sort_keys=False),
     ]
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))

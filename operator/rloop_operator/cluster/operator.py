@@ -231,6 +231,7 @@ async def run() -> None:
         await lease.acquired()
         api.may_write = lease.held
         operator = Operator(api, settings, lease)
+        log.info("started", watched=settings.watched or "all namespaces")
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
         metrics.CANARY_AGE.set_function(operator.progress.echo_age)
@@ -243,12 +244,7 @@ async def run() -> None:
             identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
         )
         serving = health.serve(_parts(operator, lease), metrics.OPERATOR)
-        work = (operator.patrol(), operator.warden.watch(), watching, serving)
-        tasks = [holding, *map(asyncio.ensure_future, work)]
-        # The first that ends takes the process with it: kubelet starts it again, and nothing is lost by that.
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        await health.until_first_ends(holding, operator.patrol(), operator.warden.watch(), watching, serving)
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ def test_a_line_is_one_json_object_with_its_loop_whoever_wrote_it() -> None:
     for line in (stop, broke, failed):
         assert (line["namespace"], line["loop"]) == ("default", "demo")
         assert line["timestamp"].endswith("Z")
+    assert list(stop)[:3] == ["timestamp", "level", "event"]
     assert (stop["event"], stop["workload"], stop["level"]) == ("stop", "demo-i0001-s1-a1", "info")
     assert (broke["event"], broke["logger"]) == ("the watch broke", "kopf.reactor")
     assert "ZeroDivisionError" in failed["exception"]
