@@ -12,11 +12,6 @@ from tests.cluster.harness.shell import say
 
 CAMPAIGN_SECONDS = 900
 """Alone on two cores it takes a third of that."""
-QUICK: dict[str, Any] = {
-    "agent": {"policy": {"name": "random-search", "seed": 11}, "maxExperiments": 2, "sessionSeconds": 300},
-    "stall": {"pivotAfter": 1, "attentionAfter": 8, "onAttention": "Continue"},
-}
-"""Small iterations and little patience, so that it is over in minutes."""
 WORK = ("run", "verification")
 
 pytestmark = pytest.mark.timeout(2 * CAMPAIGN_SECONDS, func_only=True)
@@ -107,18 +102,3 @@ def test_an_example_from_helm_install_to_its_target(
     assert campaign.children("configmaps", "ledger")
     names = {one["metadata"]["name"] for one in campaign.children("configmaps", "files")}
     assert {f"{name}-task", f"{name}-evaluation"} <= names
-
-
-def test_the_operator_may_die_in_mid_campaign(cluster: Cluster, namespace: str, release: str) -> None:
-    campaign = Campaign(cluster, namespace, "mortal")
-    campaign.start(parallelism=4, **QUICK)
-    end = time.monotonic() + CAMPAIGN_SECONDS / 2
-    while not any(job["status"].get("active") for job in campaign.children("jobs", "run")):
-        assert time.monotonic() < end, campaign.explain()
-        time.sleep(0.5)
-    before = cluster.get("pod", "rloop-operator-0", "-n", release)["metadata"]["uid"]
-    # Without any notice: it can finish nothing.
-    cluster.kubectl("-n", release, "delete", "pod", "rloop-operator-0", "--grace-period=0", "--force")
-    finish(campaign, release)
-    assert cluster.get("pod", "rloop-operator-0", "-n", release)["metadata"]["uid"] != before
-    assert_nothing_ran_twice(campaign)

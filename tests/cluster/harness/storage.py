@@ -45,7 +45,7 @@ def remove_released() -> None:
     for volume in listed["items"]:
         if volume.get("status", {}).get("phase") == "Released":
             name = volume["metadata"]["name"]
-            run(*control_plane.kubectl(), "delete", "pv", name, "--wait=false")
+            run(*control_plane.kubectl(), "delete", "pv", name, "--wait=false", "--ignore-not-found")
             shutil.rmtree(paths.state() / "volumes" / name, ignore_errors=True)
 
 
