@@ -81,6 +81,21 @@ def test_nothing_goes_wrong_while_operators_die_and_users_edit(
     drive(campaign)
 
 
+@given(st.integers(0, 2**32), chances, specs, st.sampled_from([None, -20.0, 4.0]), st.sampled_from([0.0, 0.05]))
+@settings(QUICK, max_examples=20)
+def test_nothing_goes_wrong_while_the_world_refuses_what_is_to_be_made(
+    seed: int, luck: Chances, drawn: dict[str, Any], target: float | None, death: float
+) -> None:
+    random = Random(seed)
+    campaign = Driven(loop(**spec_of(drawn, target)), world(random, luck, drawn["objective__goal"]), random)
+    campaign.deaths.refusal = 0.3
+    campaign.deaths.chance = death
+    drive(campaign)
+    told = [one.reason for one in campaign.events]
+    assert "QuotaExceeded" in told
+    assert abs(told.count("QuotaExceeded") - told.count("Recovered")) <= 1 or death
+
+
 @given(
     st.integers(0, 2**32), st.integers(1, 4), st.sampled_from([0.0, 0.05]), st.sampled_from(["Minimize", "Maximize"])
 )

@@ -120,7 +120,7 @@ def drive(campaign: Driven, seconds: float = 1e6) -> ResearchLoop:
 
     async def whole() -> ResearchLoop:
         loop = await campaign.run(seconds)
-        campaign.deaths.chance = 0.0
+        campaign.deaths.chance = campaign.deaths.refusal = 0.0
         campaign.deaths.meanwhile = None
         await campaign.settle()
         writes = campaign.store.writes

@@ -16,7 +16,7 @@ from rloop.actions import Workload
 from rloop.api.experiment import Usage
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import DirectionRequest, ExperimentRequest, FindingRequest, FinishRequest
-from rloop.errors import Conflict, Refused
+from rloop.errors import Blocked, Conflict, Refused
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.campaign import verdict
@@ -53,6 +53,8 @@ class Deaths:
 
     random: Random
     chance: float = 0.0
+    refusal: float = 0.0
+    """How often the world refuses to make something: a quota, a name that is taken."""
     meanwhile: Callable[[], Awaitable[None]] | None = None
     """What the world does between two calls of the operator."""
     count: int = 0
@@ -76,6 +78,10 @@ class Deaths:
         return answer
 
 
+MADE = frozenset({"seal", "create", "append", "start"})
+"""Calls that make something."""
+
+
 class _Mortal:
     def __init__(self, port: object, deaths: Deaths) -> None:
         self._port = port
@@ -87,6 +93,8 @@ class _Mortal:
             return found
 
         async def call(*args: Any) -> Any:
+            if name in MADE and self._deaths.random.random() < self._deaths.refusal:
+                raise Blocked("QuotaExceeded", name, "raise the quota")
             return await self._deaths.call(found, *args)
 
         return call

@@ -63,6 +63,7 @@ def hindered(observed: Observed) -> Decision:
     """What to write when an object could not be made: only the story, for nothing else has happened. Pure."""
     draft = Draft(observed)
     conditions.fold(draft)
+    display.show(draft)
     return draft.decision()
 
 
