@@ -14,7 +14,7 @@ from tests.cluster.harness.cluster import Cluster
 EXAMPLES = paths.ROOT / "examples"
 VOLUME = "10Gi"
 """What a workspace asks for that says nothing."""
-PAUSE_SECONDS = 2.0
+PAUSE_SECONDS = 4.0
 
 
 def overlay(cluster: Cluster, namespace: str, name: str, example: Path, spec: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def namespaces(cluster: harness.Cluster, number: int) -> Iterator[list[str]]:
         # No pod is admitted before its account exists, and a controller makes that.
         cluster.kubectl("-n", name, "wait", "--for=create", "--timeout=30s", "serviceaccount/default")
     yield names
-    cluster.kubectl("delete", "namespace", *names, "--wait=false")
+    cluster.kubectl("delete", "namespace", *names, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture

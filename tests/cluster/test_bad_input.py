@@ -5,6 +5,7 @@ One release serves a namespace for each row, so that all rows wait at the same t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ def campaigns(cluster: Cluster) -> Iterator[dict[str, Campaign]]:
         for row, namespace in zip([*ROWS, GOOD], places, strict=True):
             campaign = found[row.name] = Campaign(cluster, namespace, row.name)
             row.before(campaign)
-            for one in tiny.manifests(cluster, row.name, **(row.spec or {})):
+            for one in tiny.manifests(cluster, row.name, runs=3, **(row.spec or {})):
                 if f"{one['kind']}/{one['metadata']['name']}" != row.without:
                     campaign.apply(one)
         yield found
@@ -157,13 +158,18 @@ def campaigns(cluster: Cluster) -> Iterator[dict[str, Campaign]]:
 GOOD = Row("good", "", "", lambda _: None)
 
 
+def told(campaign: Campaign, row: Row) -> list[dict[str, Any]]:
+    """The Events that name the remedy."""
+    return [one for one in campaign.events() if row.says in one["message"]]
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_it_is_told_with_its_remedy(campaigns: dict[str, Campaign], row: Row) -> None:
     campaign = campaigns[row.name]
     until(campaign, f"told {row.reason}", lambda: campaign.condition(row.condition).get("reason") == row.reason)
     assert row.says in campaign.condition(row.condition)["message"]
-    events = [one for one in campaign.events() if row.says in one["message"]]
-    assert [one["type"] for one in events] == ["Warning"], campaign.explain()
+    until(campaign, "told as an Event", partial(told, campaign, row))
+    assert [one["type"] for one in told(campaign, row)] == ["Warning"], campaign.explain()
     row.mend(campaign)
 
 

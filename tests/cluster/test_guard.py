@@ -114,6 +114,7 @@ def test_a_stopped_operator_is_restarted_and_works_again(cluster: Cluster, names
     cluster.kubectl("-n", namespace, "patch", "rloop", "idle", "--type=merge", "-p", patch)
     generation = campaign.loop()["metadata"]["generation"]
     until(lambda: campaign.loop()["status"]["observedGeneration"] == generation, explain)
+    until(lambda: "Alive" in str(watchdog(campaign).get("guard")), explain)
     # And an idle loop costs no writes, whatever was written about the watchdog.
     version = campaign.loop()["metadata"]["resourceVersion"]
     asked = _asked(cluster, release)

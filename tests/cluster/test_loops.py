@@ -49,7 +49,7 @@ DOWN = ("wait", "--for=delete", "pod/rloop-operator-0")
 
 @pytest.fixture(scope="module")
 def place(cluster: Cluster) -> Iterator[Place]:
-    with namespaces(cluster, 14) as free:
+    with namespaces(cluster, 16) as free:
         release = releases.install(cluster, *free)
         yield Place(cluster, release, free)
         releases.uninstall(cluster, release)
@@ -83,13 +83,13 @@ def gone(campaign: Campaign) -> bool:
 
 
 def test_two_campaigns_at_once(place: Place) -> None:
-    first = place.campaign("first")
+    first = place.campaign("first", runs=5)
     second = Campaign(place.cluster, first.namespace, "second")
     place.cluster.make_volumes(1)
-    second.apply(*tiny.manifests(place.cluster, "second"))
+    second.apply(*tiny.manifests(place.cluster, "second", runs=5))
     for campaign, other in ((first, second), (second, first)):
         loop = campaign.wait(SECONDS)
-        assert loop["status"]["budget"]["used"]["runs"] == 8
+        assert loop["status"]["budget"]["used"]["runs"] == 5
         # Nothing of the one belongs to the other.
         uids = {one["metadata"]["uid"] for one in campaign.children(CHILDREN)}
         assert uids
@@ -99,7 +99,7 @@ def test_two_campaigns_at_once(place: Place) -> None:
 
 
 def test_suspended_edited_and_resumed(place: Place) -> None:
-    campaign = place.campaign("pausing", pause=4)
+    campaign = place.campaign("pausing", pause=4, runs=4)
     until(campaign, "running", lambda: running(campaign, "run"))
     campaign.patch({"spec": {"suspend": True}})
     until(campaign, "suspended", lambda: suspended(campaign))
@@ -112,7 +112,7 @@ def test_suspended_edited_and_resumed(place: Place) -> None:
     assert campaign.condition("Ready")["reason"] == "Suspended"
     campaign.patch({"spec": {"suspend": False}})
     campaign.wait(SECONDS)
-    assert campaign.loop()["status"]["budget"]["used"]["runs"] == 8
+    assert campaign.loop()["status"]["budget"]["used"]["runs"] == 4
 
 
 def test_suspended_at_once_it_frees_what_runs_and_counts_no_attempt(place: Place) -> None:
@@ -150,6 +150,7 @@ def test_deleted_in_every_phase(place: Place, *, operator_is_down: bool) -> None
             campaign = waiting.pop(name)
             if not operator_is_down:
                 delete(campaign)
+        time.sleep(0.5)
     if operator_is_down:
         place.scale(0)
         for campaign in started.values():
@@ -171,6 +172,14 @@ def delete(campaign: Campaign) -> None:
     assert "finalizers" not in campaign.loop()["metadata"]
     assert not any("finalizers" in one["metadata"] for one in campaign.children("riter,rexp"))
     campaign.cluster.kubectl("-n", campaign.namespace, "delete", "rloop", campaign.name, "--timeout=20s")
+
+
+def test_its_namespace_may_go_with_it(place: Place) -> None:
+    campaign = place.campaign("swept", pause=30)
+    until(campaign, "running", lambda: running(campaign, "run"))
+    place.cluster.kubectl("delete", "namespace", campaign.namespace, "--timeout=120s")
+    # The operator goes on with all others.
+    place.campaign("survivor", runs=3).wait(SECONDS)
 
 
 def test_a_name_may_be_used_again(place: Place) -> None:

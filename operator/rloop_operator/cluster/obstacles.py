@@ -49,7 +49,7 @@ def of_events(told: Sequence[str]) -> tuple[str, str] | None:
     """Reason and message from the warnings that stand about a pod, a job or a claim."""
     for one in reversed(told):
         if "exceeded quota" in one:
-            return "QuotaExceeded", f"raise the quota, or free some of it ({one})"
+            return "QuotaExceeded", f"raise the quota, or free some of it ({one[one.index('exceeded quota') :]})"
         if missing := re.search(r'(secret|configmap|persistentvolumeclaim) "([^"]+)" not found', one):
             kind, name = missing.groups()
             return "InputsMissing", f'there is no {kind} "{name}" in this namespace; create it'
@@ -61,7 +61,8 @@ def of_events(told: Sequence[str]) -> tuple[str, str] | None:
                 f"add the namespace to the chart's watchNamespaces, which makes them ({one})",
             )
         if "PodSecurity" in one:
-            return "PodNotAdmitted", f"the namespace's Pod Security level refuses the pod ({one})"
+            told_by = one[one.index("violates PodSecurity") :] if "violates PodSecurity" in one else one
+            return "PodNotAdmitted", f"the namespace's Pod Security level refuses the pod ({told_by})"
     return None
 
 

@@ -1,20 +1,19 @@
-"""Whole campaigns in a cluster, from helm install to the target: real agents, runs and verifiers in pods."""
+"""A whole campaign in a cluster, from helm install to the target: real agents, runs and verifiers in pods.
+
+Used by test_kuhn and test_shell: two files, so that two workers can run them at the same time.
+"""
 
 import time
 from collections import Counter
 from typing import Any
 
-import pytest
 from tests.cluster import release as releases
 from tests.cluster.campaign import Campaign
-from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.shell import say
 
 CAMPAIGN_SECONDS = 900
 """Alone on two cores it takes a third of that."""
 WORK = ("run", "verification")
-
-pytestmark = pytest.mark.timeout(2 * CAMPAIGN_SECONDS, func_only=True)
 
 
 def finish(campaign: Campaign, release: str) -> dict[str, Any]:
@@ -68,16 +67,10 @@ def token_holders(pod: dict[str, Any]) -> set[str]:
     return {one["name"] for one in containers if tokens & {mount["name"] for mount in one["volumeMounts"]}}
 
 
-@pytest.mark.parametrize(
-    ("example", "name", "target"),
-    [("01-kuhn-selfplay", "kuhn-selfplay", 0.05), ("02-shell-awk", "shell-awk", 0.02)],
-    ids=["kuhn", "shell"],
-)
-def test_an_example_from_helm_install_to_its_target(
-    cluster: Cluster, namespace: str, release: str, example: str, name: str, target: float
-) -> None:
-    campaign = Campaign(cluster, namespace, name, example)
-    campaign.start(parallelism=4)
+def check(campaign: Campaign, release: str, target: float, **spec: Any) -> None:
+    """Apply an example, wait for its target, and look at what was there on the way."""
+    cluster, namespace, name = campaign.cluster, campaign.namespace, campaign.name
+    campaign.start(parallelism=4, **spec)
     status = finish(campaign, release)["status"]
     assert status["best"]["value"] < target
     assert status["final"]["value"] < target
