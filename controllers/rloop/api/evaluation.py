@@ -54,7 +54,7 @@ class Evaluation(Model):
 
     code: CodeSource
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Only where scoring needs more than the verifier's own image; built on that one, whose program starts the scorer."""
+    """Only where scoring needs more than the verifier's own image; built on it, for its program starts the scorer."""
     command: Command
     """Run in a fresh copy of `code`; writes $RLOOP_VERDICT."""
     held_out: HeldOut | None = None
