@@ -71,9 +71,11 @@ cluster: ## start a Kubernetes on this machine, unless KUBECONFIG names one (the
 cluster-down: ## stop that cluster and remove it
 	@$(PYTHON) -m tests.cluster.harness down
 
+# One worker a file, the longest first.
 test-cluster: $(DEV) ## run the tests that need a Kubernetes
 	@$(PYTHON) -m tests.cluster.harness up >/dev/null
-	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/cluster tests/contract $(PYTEST_ARGS)
+	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder \
+	  tests/cluster/test_kuhn.py tests/cluster tests/contract $(PYTEST_ARGS)
 
 images: $(BASE) ## build the container images with buildah or docker (IMAGE_PREFIX, TAG, BASE_IMAGE, BUILD_FLAGS)
 	@test -n "$(BUILDER)" || { echo "neither buildah nor docker is here: install one of them" >&2; exit 1; }

@@ -25,9 +25,10 @@ def release(cluster: Cluster, namespace: str) -> Iterator[str]:
 
 
 def alive(campaign: Campaign, role: str) -> list[str]:
-    """Names of its pods of this role that have not ended."""
+    """Names of its pods of this role that run; of scorings, which are too short to be caught, that wait as well."""
+    wanted = ("Pending", "Running") if role == "verification" else ("Running",)
     pods = campaign.children("pods", role)
-    live = [pod for pod in pods if pod["status"].get("phase") in ("Pending", "Running")]
+    live = [pod for pod in pods if pod["status"].get("phase") in wanted]
     return [pod["metadata"]["name"] for pod in live if "deletionTimestamp" not in pod["metadata"]]
 
 
