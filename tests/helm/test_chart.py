@@ -127,7 +127,7 @@ def test_in_the_releases_namespace_two_processes_keep_each_other_alive_and_can_d
             rights("get", "patch", named=(leases[name], canary.LEASE)),
             rights("get", named=(others[name],)),
             rights("get", "delete", group="", of="pods", named=pods),
-            rights("create", group="", of="events", named=()),
+            rights("get", "create", "patch", group="", of="events", named=()),
         ]
         for name, pods in keeps.items()
     }

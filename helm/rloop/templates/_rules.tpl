@@ -33,7 +33,7 @@ owner reference that blocks deletion needs on some clusters.
   verbs: [get, create]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
-  verbs: [list, create, patch] # listed to tell why a pod does not start
+  verbs: [get, list, create, patch] # listed to tell why a pod does not start
 {{- end }}
 
 {{/* It compares what is wanted with what was looked at. */}}

@@ -1,13 +1,12 @@
-"""Kubernetes Events: one for each transition, on the loop, so that `kubectl describe rloop` tells the whole story.
+"""Kubernetes Events: one for each transition of a loop, on the loop, so that `kubectl describe rloop` tells its story.
 
-Called by the operator after the status that an event belongs to was written.
+Called by the operator after the status that an event belongs to was written, and by the watchdog about pods of ours.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 import structlog
 
@@ -17,34 +16,62 @@ from rloop.errors import Conflict
 from rloop_operator.cluster import kube
 
 log = structlog.get_logger("rloop.events")
+MESSAGE_MAX = 1024
 
 
-async def tell(api: kube.Kube, namespace: str, loop: str, event: Event, now: datetime) -> None:
-    """Write the Event; its name is made from what it says, so that a repeated one is the same."""
+async def tell(api: kube.Kube, namespace: str, loop: str, event: Event) -> None:
+    """Write the Event of a transition."""
     log.info("decided", loop=loop, reason=event.reason, object=event.object, message=event.message)
     stored = await api.get(kube.objects(namespace, "researchloops", loop))
-    moment = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-    unique = sha256(f"{event.reason}/{event.object}/{event.message}".encode()).hexdigest()[:12]
-    body: dict[str, Any] = {
+    unique = f"{event.reason}/{event.object}/{event.message}"
+    labels = {names.LABEL_LOOP: loop}
+    await write(api, stored, unique, event.type, event.reason, event.message, component="operator", labels=labels)
+
+
+async def write(
+    api: kube.Kube,
+    about: kube.Object,
+    unique: str,
+    type_: str,
+    reason: str,
+    message: str,
+    *,
+    component: str,
+    labels: dict[str, str] | None = None,
+) -> None:
+    """Write an Event about an object. Its name is made from `unique`; what comes again is counted there.
+
+    An Event that cannot be written is no reason to stop.
+    """
+    metadata = about["metadata"]
+    namespace, uid = metadata["namespace"], metadata["uid"]
+    name = f"{metadata['name']}.{sha256(f'{uid}/{unique}'.encode()).hexdigest()[:12]}"
+    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    body: kube.Object = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{loop}.{unique}", "namespace": namespace, "labels": {names.LABEL_LOOP: loop}},
+        "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
         "involvedObject": {
-            "apiVersion": stored["apiVersion"],
-            "kind": stored["kind"],
-            "name": loop,
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "name": metadata["name"],
             "namespace": namespace,
-            "uid": stored["metadata"]["uid"],
+            "uid": uid,
         },
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message,
-        "source": {"component": "researchloop-operator"},
+        "type": type_,
+        "reason": reason,
+        "message": message[:MESSAGE_MAX],
+        "source": {"component": f"researchloop-{component}"},
         "firstTimestamp": moment,
         "lastTimestamp": moment,
         "count": 1,
     }
+    path = kube.core(namespace, "events")
     try:
-        await api.create(kube.core(namespace, "events"), body)
-    except (Conflict, kube.KubeError) as error:
-        log.info("event_not_written", reason=event.reason, detail=str(error))
+        try:
+            await api.create(path, body)
+        except Conflict:
+            count = (await api.get(f"{path}/{name}")).get("count", 1) + 1
+            await api.patch(f"{path}/{name}", {"lastTimestamp": moment, "count": count})
+    except kube.KubeError as error:
+        log.info("event_not_written", reason=reason, detail=str(error))

@@ -153,7 +153,7 @@ class Operator:
         loop = next(
             (name for ns, name in self._served if ns == namespace and _belongs(event.object, name)), event.object
         )
-        await events.tell(self._api, namespace, loop, event, _now())
+        await events.tell(self._api, namespace, loop, event)
 
 
 def _belongs(name: str, loop: str) -> bool:

@@ -10,15 +10,14 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 import structlog
 
 from rloop import guardian, names
-from rloop.errors import Conflict, NotFound
+from rloop.errors import NotFound
 from rloop.observed import Repair
-from rloop_operator.cluster import kube, metrics
+from rloop_operator.cluster import events, kube, metrics
 from rloop_operator.cluster.lease import Lease
 
 log = structlog.get_logger("rloop.watchdog")
@@ -114,32 +113,9 @@ class Keeper:
         await self._tell(pod, verdict, f"Restarted/{restarts}", "Restarted")
 
     async def _tell(self, pod: dict[str, Any], verdict: guardian.Verdict, what: str, reason: str) -> None:
-        metadata = pod["metadata"]
-        unique = sha256(f"{metadata['uid']}/{verdict.reason}/{what}".encode()).hexdigest()[:12]
-        moment = _iso(datetime.now(UTC))
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": f"{metadata['name']}.{unique}", "namespace": self._namespace},
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "name": metadata["name"],
-                "namespace": self._namespace,
-                "uid": metadata["uid"],
-            },
-            "type": "Warning",
-            "reason": reason,
-            "message": f"{verdict.reason}: {metadata['name']} {verdict.message}"[:1024],
-            "source": {"component": f"researchloop-{self._layer}"},
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "count": 1,
-        }
-        try:
-            await self._api.create(kube.core(self._namespace, "events"), body)
-        except (Conflict, kube.KubeError) as error:
-            log.info("event_not_written", reason=reason, detail=str(error))
+        told = f"{verdict.reason}: {pod['metadata']['name']} {verdict.message}"
+        unique = f"{verdict.reason}/{what}"
+        await events.write(self._api, pod, unique, "Warning", reason, told, component=self._layer)
 
 
 def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> guardian.Pod | None:
