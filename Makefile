@@ -9,10 +9,11 @@ PYTEST_ARGS ?=
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --quiet
 BASE := .venv/.base-installed
+CLI := .venv/.cli-installed
 DEV := .venv/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: demo demo-seeds picture test lint types generate verify bench lock images cluster cluster-down test-cluster clean help
+.PHONY: cli demo demo-seeds picture test lint types generate verify bench lock images cluster cluster-down test-cluster clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -25,6 +26,8 @@ demo-seeds: $(BASE) ## run the first example with several seeds and show how far
 
 picture: $(BASE) ## run the first example once more and draw docs/images from it
 	$(PY) -m benchmarks.picture
+
+cli: $(CLI) ## make rloop and kubectl-rloop in .venv/bin, with what they need for a cluster
 
 test: $(DEV) ## run all tests (PYTEST_ARGS="-k word" for some of them)
 	$(PY) -m pytest -q $(PYTEST_ARGS)
@@ -119,6 +122,10 @@ INSTALL_SELF := $(PIP) install --no-deps --no-build-isolation --no-index -e .
 $(BASE): requirements/base.txt pyproject.toml | $(PY)
 	$(PIP) install --require-hashes -r requirements/base.txt
 	$(INSTALL_SELF)
+	@touch $@
+
+$(CLI): requirements/operator.txt $(BASE)
+	$(PIP) install --require-hashes -r requirements/operator.txt
 	@touch $@
 
 $(DEV): requirements/dev.txt pyproject.toml | $(PY)

@@ -27,7 +27,7 @@ Found = Iterator[tuple[str, str]]
 
 
 def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
-    remedy = "not yet in the local shell: use path, a folder relative to the manifest"
+    remedy = "not yet in the local shell: use path, a folder relative to the manifest (or validate --for cluster)"
     for name, given in (
         ("configMap", spec.task.config_map),
         ("git", spec.task.git),
@@ -48,9 +48,9 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
 def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
     where = "only the local shell can read a folder beside the manifest; in a cluster use"
     if spec.task.path is not None:
-        yield "spec.task.path", f"{where} configMap, git or image"
+        yield "spec.task.path", f"{where} configMap (rloop pack writes it)"
     if spec.evaluation.code.path is not None:
-        yield "spec.evaluation.code.path", f"{where} configMap"
+        yield "spec.evaluation.code.path", f"{where} configMap (rloop pack writes it)"
     for name, held_out in (
         ("heldOut", spec.evaluation.held_out),
         ("finalHeldOut", spec.evaluation.final_held_out),

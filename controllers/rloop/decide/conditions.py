@@ -57,6 +57,8 @@ def _plateau(draft: Draft) -> None:
     else:
         draft.condition("PlateauDetected", "False", "None")
     suspended = draft.suspended and not draft.finished
+    if suspended != draft.is_true("Suspended") and not draft.finished:
+        draft.tell(*(("Suspended", "nothing new starts") if suspended else ("Resumed", "the campaign goes on")))
     draft.condition("Suspended", "True" if suspended else "False", "SuspendedByUser" if suspended else "None")
 
 
@@ -185,3 +187,5 @@ def _direction(draft: Draft) -> None:
         changed = draft.status.direction_sha256 is not None
         inputs = draft.status.directional_inputs + changed
         draft.write(direction_sha256=words, directional_inputs=inputs)
+        if changed:
+            draft.tell("DirectionEdited", "the director's words changed; the next session is given the new ones")

@@ -99,7 +99,7 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
         if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:
             label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
             style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
-            told = words.line((one.message or one.reason).replace(f"{snapshot.name}-", ""))
+            told = words.line(words.inside(one.message or one.reason, snapshot.name))
             found.append(Row(label.get(one.type, one.type.lower()), told, style))
     return found + _of_the_controller(snapshot, [row.text for row in found])
 
@@ -107,13 +107,13 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
 def _of_the_controller(snapshot: Snapshot, told: list[str]) -> list[Row]:
     """What work waits for, and Ready and Stalled where they say more than the conditions before."""
     progressing = facts.condition(snapshot.loop, "Progressing")
-    waits = words.line(progressing.message.replace(f"{snapshot.name}-", "")) if progressing is not None else ""
+    waits = words.line(words.inside(progressing.message, snapshot.name)) if progressing is not None else ""
     found = [Row("waiting", waits, "yellow")] if waits else []
     for type_, bad in (("Ready", "False"), ("Stalled", "True")):
         one = next((one for one in snapshot.loop.status.conditions if one.type == type_), None)
         if one is None or one.status != bad:
             continue
-        text = words.line((one.message or one.reason).replace(f"{snapshot.name}-", ""))
+        text = words.line(words.inside(one.message or one.reason, snapshot.name))
         if text not in told:
             label = "stalled" if type_ == "Stalled" else "not ready"
             found.append(Row(label, f"{one.reason}: {text}" if one.message else text, "red"))

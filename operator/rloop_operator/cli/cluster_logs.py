@@ -32,24 +32,29 @@ def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: boo
     """Print what was decided, oldest first; with `everything`, also what Kubernetes tells of the loop's pods."""
     told: set[str] = set()
     snapshot = look()
-    events = _events(cluster, snapshot.name, everything=everything)
+    events = _events(cluster, snapshot, everything=everything)
     _say_what_is_gone(events, snapshot)
     _tell(events, told, snapshot.name)
     while follow and not standing.finished(snapshot.loop):
         time.sleep(POLL_SECONDS)
         snapshot = look()
-        _tell(_events(cluster, snapshot.name, everything=everything), told, snapshot.name)
+        _tell(_events(cluster, snapshot, everything=everything), told, snapshot.name)
     if follow:
         time.sleep(POLL_SECONDS)  # an Event is written after the status that it belongs to
-        _tell(_events(cluster, snapshot.name, everything=everything), told, snapshot.name)
+        _tell(_events(cluster, snapshot, everything=everything), told, snapshot.name)
 
 
-def _events(cluster: Cluster, loop: str, *, everything: bool) -> list[kube.Object]:
+def _events(cluster: Cluster, snapshot: Snapshot, *, everything: bool) -> list[kube.Object]:
+    """Those of this campaign: an earlier one of the same name may have left its own."""
+    loop, born = snapshot.name, snapshot.loop.metadata.creation_timestamp
     path = kube.core(cluster.namespace, "events")
     if not everything:
         found = cluster.run(cluster.api.all(path, f"{names.LABEL_LOOP}={loop}"))
     else:
         found = [one for one in cluster.run(cluster.api.all(path)) if _about(one, loop)]
+    uid = snapshot.loop.metadata.uid
+    found = [one for one in found if one["involvedObject"].get("uid") == uid or one["involvedObject"]["name"] != loop]
+    found = [one for one in found if born is None or datetime.fromisoformat(_moment(one)) >= born]
     return sorted(found, key=lambda one: (_moment(one), int(one["metadata"]["resourceVersion"])))
 
 
@@ -71,7 +76,7 @@ def _tell(events: list[kube.Object], told: set[str], loop: str) -> None:
             continue
         told.add(f"{uid}/{count}")
         moment = datetime.fromisoformat(event.get("lastTimestamp") or _moment(event))
-        message = words.line(event.get("message", "").replace(f"{loop}-", ""))
+        message = words.line(words.inside(event.get("message", ""), loop))
         again = f" ({count} times)" if count > 1 else ""
         of = "" if event.get("source", {}).get("component") == OURS else f"{event['involvedObject'].get('name')}: "
         warns = "warning" if event.get("type") == "Warning" else "decision" if not of else "info"

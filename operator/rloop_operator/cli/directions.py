@@ -62,7 +62,7 @@ def findings(source: Source, form: Format) -> None:
                 str(one["iteration"]),
                 words.DASH if value is None else words.interval(value, one["low"], one["high"]),
                 words.line(", ".join(snapshot.short(name) for name in one["evidence"]), 60),
-                words.line(one["statement"].replace(f"{snapshot.name}-", "")),
+                words.line(words.inside(one["statement"], snapshot.name)),
             )
         )
     table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,), spare=(2, 4))

@@ -51,7 +51,7 @@ def headline(snapshot: Snapshot) -> str:
         return f"Suspended: {words.SUSPENDED}; the same command then goes on"
     if complete is None:
         return "Interrupted: nothing is lost, and the same command goes on"
-    told = words.clean(complete.message).replace(f"{snapshot.name}-", "")
+    told = words.inside(words.clean(complete.message), snapshot.name)
     if complete.reason == "TargetMetByBaseline":
         return f"Target met by the untouched task: {told}"
     if facts.exit_code(loop) == facts.TARGET_MET:

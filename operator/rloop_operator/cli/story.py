@@ -206,7 +206,7 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     told = _baseline(snapshot) if event.reason == "BaselineMeasured" else ""
     # Why it failed stands in full at the end.
     limit = FAILURE_MAX if label == "failed" else 0
-    return label, told or words.line(event.message.replace(f"{snapshot.name}-", ""), limit)
+    return label, told or words.line(words.inside(event.message, snapshot.name), limit)
 
 
 def _baseline(snapshot: Snapshot) -> str:

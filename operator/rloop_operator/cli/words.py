@@ -102,6 +102,11 @@ def short(name: str, loop: str) -> str:
     return name.removeprefix(f"{loop}-")
 
 
+def inside(text: str, loop: str) -> str:
+    """A sentence with the short names of the campaign's own children; other names that begin alike stay whole."""
+    return re.sub(rf"(?<![\w-]){re.escape(loop)}-(?=(i\d{{4}}|b\d\d)(?!\w))", "", text)
+
+
 def frame(values: Mapping[str, str], base: Mapping[str, str]) -> str:
     """What of a frame differs from `base`: `averaging=uniform`."""
     changed = [f"{key}={value}" for key, value in values.items() if base.get(key) != value]

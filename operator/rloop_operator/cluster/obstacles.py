@@ -78,6 +78,8 @@ def of_containers(pod: Manifest) -> Obstacle | None:
         if waiting.get("reason") in IMAGE_WAITS:
             where = IMAGE_OF.get(one["name"], "the chart's images.sidecar")
             message = f'image "{one["image"]}" cannot be pulled; make it available under this name ({where})'
+            if one["name"] == "experiment":
+                message += ", or delete the loop and apply it with another image"
             return Obstacle("ImagePullFailed", name, message)
         if waiting.get("reason") in CONTAINER_WAITS:
             return Obstacle("ContainerNotStarted", name, waiting.get("message") or waiting["reason"])

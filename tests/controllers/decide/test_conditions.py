@@ -90,3 +90,22 @@ def test_only_the_last_twenty_results_are_shown() -> None:
 def test_directional_inputs(seen: str | None, inputs: int) -> None:
     of = running(status={"direction_sha256": seen and sha256(seen.encode()).hexdigest()})
     assert status_after(conditions.fold, observed(of)).directional_inputs == inputs
+
+
+@pytest.mark.parametrize(
+    ("of", "reasons"),
+    [
+        pytest.param(running(suspend=True), ["Suspended"], id="suspended"),
+        pytest.param(
+            running(status={"conditions": [ACCEPTED, condition("Suspended")]}), ["Resumed"], id="resumed by its user"
+        ),
+        pytest.param(
+            running(status={"conditions": [ACCEPTED, condition("Suspended"), condition("Complete")]}),
+            [],
+            id="a finished one is neither",
+        ),
+        pytest.param(running(status={"direction_sha256": "0" * 64}), ["DirectionEdited"], id="new words"),
+    ],
+)
+def test_what_the_director_did_is_told(of: Any, reasons: list[str]) -> None:
+    assert [one.reason for one in after(conditions.fold, observed(of)).events] == reasons

@@ -142,4 +142,4 @@ def test_without_the_kubernetes_library_the_remedy_is_told(tmp_path: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "pip install 'rloop[cluster]'" in done.stderr
+    assert "make cli" in done.stderr

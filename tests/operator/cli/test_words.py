@@ -72,3 +72,16 @@ def test_what_a_terminal_would_obey_is_taken_out(text: str, told: str) -> None:
 
 def test_a_long_line_is_cut_with_a_sign_of_it() -> None:
     assert words.line("abcdefgh", 5) == "abcd…"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("c2-b01-r1-v1: there is no secret", "b01-r1-v1: there is no secret"),
+        ("c2-i0004-e1 over c2-b01", "i0004-e1 over b01"),
+        ('no ConfigMap "c2-task-files" is there', 'no ConfigMap "c2-task-files" is there'),
+        ("abc2-b01 and x-c2-i0001 are others'", "abc2-b01 and x-c2-i0001 are others'"),
+    ],
+)
+def test_only_names_of_its_own_children_are_shortened(text: str, told: str) -> None:
+    assert words.inside(text, "c2") == told
