@@ -123,13 +123,20 @@ def test_one_line_of_kubectl_get_tells_the_story(cluster: Cluster, namespace: st
 def test_events_are_told_in_order(cluster: Cluster, namespace: str, rloop: Rloop) -> None:
     applied(cluster, namespace)
     assert "there are no Events of demo" in rloop("logs", "-n", namespace).stderr
-    for second, reason in ((9, "PivotForced"), (3, "Accepted"), (5, "BestUpdated")):
+    uid = cluster.get("rloop", "demo", "-n", namespace)["metadata"]["uid"]
+    # The last is of an earlier loop of this name.
+    for second, reason, of in (
+        (9, "PivotForced", uid),
+        (3, "Accepted", uid),
+        (5, "BestUpdated", uid),
+        (7, "Accepted", "other"),
+    ):
         cluster.apply(
             {
                 "apiVersion": "v1",
                 "kind": "Event",
                 "metadata": {"name": f"demo.{second}", "namespace": namespace, "labels": {names.LABEL_LOOP: "demo"}},
-                "involvedObject": {"kind": "ResearchLoop", "name": "demo", "namespace": namespace},
+                "involvedObject": {"kind": "ResearchLoop", "name": "demo", "namespace": namespace, "uid": of},
                 "type": "Normal",
                 "reason": reason,
                 "message": "of demo-i0001-e1",
