@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from rloop.actions import Append, Role, Workload
 from rloop.api.experiment import ResearchExperiment
@@ -30,6 +30,8 @@ class File:
     executable: bool = False
 
 
+Verb = Literal["suspend", "resume", "pivot"]
+"""What a director asks of a campaign that runs."""
 Files = Mapping[str, File]
 """Relative path with `/` -> file."""
 

@@ -21,10 +21,10 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound, RloopError
 from rloop_operator.cli import cluster_health
 from rloop_operator.cli.snapshot import Snapshot, within
-from rloop_operator.cli.source import Operator, Source, Verb
+from rloop_operator.cli.source import Operator, Source
 from rloop_operator.cluster import kube
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.ports import Files
+from rloop_operator.ports import Files, Verb
 
 Answer = TypeVar("Answer")
 CRDS = "helm upgrade --install rloop helm/rloop, or kubectl apply --server-side -f crds/"

@@ -17,11 +17,11 @@ from rloop.errors import NotFound
 from rloop_operator.cli import result
 from rloop_operator.cli.reading import Found, look
 from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Operator, Source, Verb
+from rloop_operator.cli.source import Operator, Source
 from rloop_operator.local import frozen_files
 from rloop_operator.local.database import Database
 from rloop_operator.local.folder import RunFolder, holder
-from rloop_operator.ports import Files
+from rloop_operator.ports import Files, Verb
 
 TAKEN_SECONDS = 20.0
 """How long we wait for a running `rloop run` to take a request."""

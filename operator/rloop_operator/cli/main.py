@@ -27,7 +27,7 @@ from rloop_operator.cli.options import (
     where,
 )
 from rloop_operator.cli.output import Format
-from rloop_operator.cli.source import Verb
+from rloop_operator.ports import Verb
 
 app = typer.Typer(
     name="rloop",

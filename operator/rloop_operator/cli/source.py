@@ -7,12 +7,10 @@ the same for all of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.ports import Files
-
-Verb = Literal["suspend", "resume", "pivot"]
+from rloop_operator.ports import Files, Verb
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from rloop import standing
 from rloop.errors import RloopError
 from rloop_operator.cli import board, facts, words
 from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Source, Verb
+from rloop_operator.cli.source import Source
+from rloop_operator.ports import Verb
 
 
 def act(verb: Verb, source: Source) -> None:

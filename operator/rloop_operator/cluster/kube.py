@@ -62,12 +62,12 @@ class Kube:
 
     async def get(self, path: str) -> Object:
         """The object. Raises NotFound, KubeError."""
-        return await self._request("GET", path)
+        return _object(await self._raw("GET", path))
 
     async def uid(self, path: str) -> str:
         """The uid of an object, without its bytes. Raises NotFound, KubeError."""
-        answer: Object = json.loads(await self._raw("GET", path, accept=METADATA_ONLY))
-        uid: str = answer["metadata"]["uid"]
+        found = _object(await self._raw("GET", path, accept=METADATA_ONLY))
+        uid: str = found["metadata"]["uid"]
         return uid
 
     async def all(self, path: str, selector: str = "", *, fields: str = "") -> list[Object]:
@@ -79,7 +79,7 @@ class Kube:
             query += [("labelSelector", selector)] if selector else []
             query += [("fieldSelector", fields)] if fields else []
             query += [("continue", token)] if token else []
-            page = await self._request("GET", path, query=query)
+            page = _object(await self._raw("GET", path, query=query))
             found += page["items"]
             token = page.get("metadata", {}).get("continue", "")
             if not token:
@@ -91,15 +91,11 @@ class Kube:
 
     async def create(self, path: str, body: Object) -> Object:
         """POST. Raises Conflict if the name is taken, KubeError."""
-        return await self._request("POST", path, body=body)
+        return _object(await self._raw("POST", path, body=body))
 
     async def patch(self, path: str, body: Object) -> Object:
         """A merge patch; conditional if it holds a resourceVersion. Raises Conflict, NotFound, KubeError."""
-        return await self._request("PATCH", path, body=body, content_type=MERGE_PATCH)
-
-    async def replace(self, path: str, body: Object) -> Object:
-        """PUT; conditional by the body's resourceVersion. Raises Conflict, NotFound, KubeError."""
-        return await self._request("PUT", path, body=body)
+        return _object(await self._raw("PATCH", path, body=body, content_type=MERGE_PATCH))
 
     async def delete(self, path: str, uid: str, *, grace_seconds: int | None = None) -> None:
         """Delete the very object with this uid. One that is gone, or has another uid, is left alone."""
@@ -107,21 +103,9 @@ class Kube:
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
         try:
-            await self._request("DELETE", path, body=body)
+            await self._raw("DELETE", path, body=body)
         except (NotFound, Conflict):
             return
-
-    async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: list[tuple[str, str]] | None = None,
-        body: Object | None = None,
-        content_type: str = "application/json",
-    ) -> Object:
-        answer: Object = json.loads(await self._raw(method, path, query=query, body=body, content_type=content_type))
-        return answer
 
     async def _raw(
         self,
@@ -161,6 +145,11 @@ class Kube:
         if answer.status >= 300:
             raise _ours(answer.status, data, path)
         return data
+
+
+def _object(data: bytes) -> Object:
+    answer: Object = json.loads(data)
+    return answer
 
 
 def _ours(status: int, body: str | bytes, path: str) -> RloopError:

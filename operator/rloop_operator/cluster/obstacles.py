@@ -24,24 +24,29 @@ IMAGE_OF = {
 }
 
 
+REMEDIES = {
+    "QuotaExceeded": "raise the quota, or free some of it",
+    "NamespaceTerminating": "the namespace is being deleted: apply the loop in another one",
+    "PodNotAdmitted": "the namespace's Pod Security level refuses the pod",
+    "ServiceAccountMissing": "add the namespace to the chart's watchNamespaces, which makes them",
+    "Forbidden": "add the namespace to the chart's watchNamespaces, which grants it",
+}
+
+
 def refusal(error: KubeError, about: str) -> Blocked | None:
     """Why a POST was refused, if that is no passing trouble of the API server."""
     told = str(error)
     if error.status not in (400, 403, 422):
         return None
-    for sign, reason, remedy in (
-        ("exceeded quota", "QuotaExceeded", "raise the quota, or free some of it"),
-        ("being terminated", "NamespaceTerminating", "the namespace is being deleted: apply the loop in another one"),
-        ("PodSecurity", "PodNotAdmitted", "the namespace's Pod Security level refuses the pod"),
-        (
-            "service account",
-            "ServiceAccountMissing",
-            "add the namespace to the chart's watchNamespaces, which makes them",
-        ),
-        ("is forbidden: User", "Forbidden", "add the namespace to the chart's watchNamespaces, which grants it"),
+    for sign, reason in (
+        ("exceeded quota", "QuotaExceeded"),
+        ("being terminated", "NamespaceTerminating"),
+        ("PodSecurity", "PodNotAdmitted"),
+        ("service account", "ServiceAccountMissing"),
+        ("is forbidden: User", "Forbidden"),
     ):
         if sign in told:
-            return Blocked(reason, about, f"{remedy} ({told})")
+            return Blocked(reason, about, f"{REMEDIES[reason]} ({told})")
     return Blocked("NotAdmitted", about, f"the API server refuses it: {told}")
 
 
@@ -49,21 +54,22 @@ def of_events(told: Sequence[str]) -> tuple[str, str] | None:
     """Reason and message from the warnings that stand about a pod, a job or a claim."""
     for one in reversed(told):
         if "exceeded quota" in one:
-            return "QuotaExceeded", f"raise the quota, or free some of it ({one[one.index('exceeded quota') :]})"
+            return _known("QuotaExceeded", one[one.index("exceeded quota") :])
         if missing := re.search(r'(secret|configmap|persistentvolumeclaim) "([^"]+)" not found', one):
             kind, name = missing.groups()
             return "InputsMissing", f'there is no {kind} "{name}" in this namespace; create it'
         if "not found" in one and "storageclass" in one.lower():
             return "StorageClassMissing", _STORAGE.format(one)
         if "service account" in one or "serviceaccount" in one:
-            return (
-                "ServiceAccountMissing",
-                f"add the namespace to the chart's watchNamespaces, which makes them ({one})",
-            )
+            return _known("ServiceAccountMissing", one)
         if "PodSecurity" in one:
             told_by = one[one.index("violates PodSecurity") :] if "violates PodSecurity" in one else one
-            return "PodNotAdmitted", f"the namespace's Pod Security level refuses the pod ({told_by})"
+            return _known("PodNotAdmitted", told_by)
     return None
+
+
+def _known(reason: str, told: str) -> tuple[str, str]:
+    return reason, f"{REMEDIES[reason]} ({told})"
 
 
 _STORAGE = "make the StorageClass, or mend spec.workspace and delete the claim, which holds nothing yet ({})"

@@ -17,6 +17,7 @@ from typing_extensions import override
 from rloop import names
 from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound
 from rloop.observed import Obstacle, WorkloadState
@@ -48,28 +49,23 @@ class KubeRuntime(Runtime):
 
     @override
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
-        owner = await self._owner(workload)
+        plural = PLURALS[ResearchIteration if workload.role == "agent" else ResearchExperiment]
+        holder = await self._api.get(kube.objects(self._namespace, plural, workload.owner))
         if workload.role != "agent":
             await self._ensure_workspace(loop)
-        path, body = await self._manifest(loop, workload, owner)
+        path, body = await self._manifest(loop, workload, holder)
         try:
             await children.create(self._api, path, body)
         except Conflict:
             log.info("exists", name=workload.name)
 
-    async def _owner(self, workload: Workload) -> dict[str, Any]:
-        plural = "researchiterations" if workload.role == "agent" else PLURALS[ResearchExperiment]
-        found = await self._api.get(kube.objects(self._namespace, plural, workload.owner))
-        return kube.owner_reference(found)
-
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
         path = kube.core(self._namespace, "persistentvolumeclaims")
-        owner = await self._api.get(kube.objects(self._namespace, PLURALS[ResearchLoop], loop.metadata.name))
-        claim = pods.workspace_claim(loop, kube.owner_reference(owner))
         try:
             stored = await self._api.get(f"{path}/{pods.claim_name(loop.metadata.name)}")
         except NotFound:
-            await children.create(self._api, path, claim)
+            owner = kube.owner_reference(loop.model_dump(by_alias=True))
+            await children.create(self._api, path, pods.workspace_claim(loop, owner))
             return
         # A kept claim of an earlier campaign of this name is welcome: each has its own folder on it.
         ours = stored["metadata"].get("labels", {}).get(names.LABEL_LOOP) == loop.metadata.name
@@ -77,8 +73,9 @@ class KubeRuntime(Runtime):
             raise children.taken("PersistentVolumeClaim", stored)
 
     async def _manifest(
-        self, loop: ResearchLoop, workload: Workload, owner: dict[str, Any]
+        self, loop: ResearchLoop, workload: Workload, holder: dict[str, Any]
     ) -> tuple[str, dict[str, Any]]:
+        owner = kube.owner_reference(holder)
         core_pods = kube.core(self._namespace, "pods")
         if workload.role == "agent":
             return core_pods, pods.agent(loop, workload, owner, self._settings)
@@ -87,8 +84,7 @@ class KubeRuntime(Runtime):
             digest = files_digest(await self._store.files(name))
             return core_pods, pods.verifier(loop, workload, owner, self._settings, name, digest)
         wanted = [f"{loop.metadata.name}-task"]
-        experiment = await self._store.get(ResearchExperiment, workload.owner)
-        wanted += [workload.owner] if experiment.spec.files else []
+        wanted += [workload.owner] if holder["spec"].get("files") else []
         digests = {name: files_digest(await self._store.files(name)) for name in wanted}
         path = kube.group("batch/v1", self._namespace, "jobs")
         return path, pods.experiment(loop, workload, owner, self._settings, digests)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import datetime
-from typing import Literal
 
 from rloop import names
 from rloop.api.researchloop import ResearchLoop
@@ -16,8 +15,8 @@ from rloop.errors import InUse
 from rloop_operator.local.database import Database
 from rloop_operator.local.folder import RunFolder, RunLock
 from rloop_operator.local.store import LocalStore
+from rloop_operator.ports import Verb
 
-Verb = Literal["suspend", "resume", "pivot"]
 _WAITING = "SELECT key, value FROM meta WHERE key LIKE 'request/%' ORDER BY key"
 
 
