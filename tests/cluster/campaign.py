@@ -3,13 +3,13 @@
 import json
 import os
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.cluster.harness import paths
 from tests.cluster.harness.cluster import Cluster
+from tests.cluster.waiting import wait_for
 
 EXAMPLES = paths.ROOT / "examples"
 VOLUME = "10Gi"
@@ -89,13 +89,13 @@ class Campaign:
         """A condition of the loop; empty while there is none."""
         return next((one for one in self.loop().get("status", {}).get("conditions", []) if one["type"] == kind), {})
 
+    def complete(self) -> bool:
+        """Whether it has ended."""
+        return bool(self.condition("Complete").get("status") == "True")
+
     def wait(self, seconds: float) -> dict[str, Any]:
         """Wait until it is complete, and return the loop."""
-        end = time.monotonic() + seconds
-        while self.condition("Complete").get("status") != "True":
-            if time.monotonic() > end:
-                raise AssertionError(f"not complete after {seconds:.0f} s:\n{self.explain()}")
-            time.sleep(PAUSE_SECONDS)
+        wait_for(self.complete, self.explain, seconds=seconds, pause=PAUSE_SECONDS)
         return self.loop()
 
     def explain(self) -> str:

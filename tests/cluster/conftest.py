@@ -71,8 +71,11 @@ def namespace(cluster: harness.Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def release(cluster: harness.Cluster, namespace: str) -> Iterator[str]:
-    """The namespace of a release of the chart that serves the loops of the test's own namespace."""
-    name = releases.install(cluster, namespace)
+def release(cluster: harness.Cluster, namespace: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The namespace of a release of the chart that serves the loops of the test's own namespace.
+
+    Its parameter, where a test gives one, is further values of the chart.
+    """
+    name = releases.install(cluster, namespace, more=getattr(request, "param", ()))
     yield name
     releases.uninstall(cluster, name)

@@ -18,6 +18,8 @@ PREFIX = "rloop.test/rloop-"
 TAG = os.environ.get("RLOOP_TEST_TAG", "dev")
 """Another tag for each checkout that shares a cluster."""
 CHART = paths.ROOT / "helm" / "rloop"
+QUICK = ("watchdog.patrolSeconds=5",)
+"""Values of a release whose operator looks at everything often, so that a test need not wait for a minute."""
 PROCESSES = ("rloop-gateway", "rloop-operator", "rloop-guard")
 
 

@@ -2,10 +2,9 @@
 
 import json
 import re
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,24 +12,13 @@ from tests.cluster import release as releases
 from tests.cluster.campaign import Campaign
 from tests.cluster.harness import node, workers
 from tests.cluster.harness.cluster import Cluster
+from tests.cluster.waiting import wait_for
 
 PROCESSES = ("operator", "gateway", "guard")
-QUICK = "watchdog.patrolSeconds=5"
+pytestmark = pytest.mark.parametrize("release", [releases.QUICK], ids=[""], indirect=True)
 
 
-@pytest.fixture
-def release(cluster: Cluster, namespace: str) -> Iterator[str]:
-    """A release whose operator looks at everything often, so that a test need not wait for a minute."""
-    name = releases.install(cluster, namespace, more=(QUICK,))
-    yield name
-    releases.uninstall(cluster, name)
-
-
-def until(found: Callable[[], bool], what: Callable[[], str], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end, what()
-        time.sleep(1)
+until = partial(wait_for, seconds=120, pause=1)
 
 
 def pod(cluster: Cluster, release: str, process: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Whatever dies in mid-campaign, once each and without notice: the campaign ends all the same, nothing is run twice."""
 
-from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -13,15 +12,10 @@ from tests.cluster.harness.cluster import Cluster
 from tests.cluster.waiting import until
 
 RUNS = 12
-pytestmark = pytest.mark.timeout(600, func_only=True)
-
-
-@pytest.fixture
-def release(cluster: Cluster, namespace: str) -> Iterator[str]:
-    """A release that looks at everything often, so that a test need not wait for a minute."""
-    name = releases.install(cluster, namespace, more=("watchdog.patrolSeconds=5",))
-    yield name
-    releases.uninstall(cluster, name)
+pytestmark = [
+    pytest.mark.timeout(600, func_only=True),
+    pytest.mark.parametrize("release", [releases.QUICK], ids=[""], indirect=True),
+]
 
 
 def alive(campaign: Campaign, role: str) -> list[str]:

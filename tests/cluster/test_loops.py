@@ -66,10 +66,6 @@ def attempts(campaign: Campaign) -> list[dict[str, Any]]:
     return [attempt for run in runs for attempt in run.get("attempts", [])]
 
 
-def complete(campaign: Campaign) -> bool:
-    return campaign.condition("Complete").get("status") == "True"
-
-
 def suspended(campaign: Campaign) -> bool:
     return campaign.condition("Suspended").get("status") == "True" and not running(campaign, "run")
 
@@ -131,7 +127,7 @@ PHASES: dict[str, tuple[dict[str, Any], Callable[[Campaign], bool]]] = {
     "session": ({"runs": 60}, lambda campaign: running(campaign, "agent")),
     "scoring": ({"runs": 60}, lambda campaign: bool(campaign.children("pods", "verification"))),
     "suspended": ({"suspend": True}, suspended),
-    "complete": ({"runs": 3}, complete),
+    "complete": ({"runs": 3}, Campaign.complete),
 }
 
 
