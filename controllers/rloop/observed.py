@@ -18,8 +18,13 @@ from rloop.errors import InputProblem
 
 PENDING_DEADLINE = "PendingDeadline"
 """Reason of a workload that was ended because it never began."""
+PREFLIGHT = "PreflightFailed"
+"""Reason of an attempt whose files the preflight refused, and would again."""
 CAPACITY = "WaitingForCapacity"
-"""The one obstacle that is no trouble: a queue, which others leave."""
+"""An obstacle that is no trouble: others will leave."""
+QUEUED = "Queued"
+"""Likewise, in a queue that keeps the order: whoever is made anew stands at its end, so no deadline counts there."""
+NO_TROUBLE = frozenset({CAPACITY, QUEUED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class Exit:
     code: int | None
     """The process' exit code; None where there was none (lost, or never started)."""
     reason: str
-    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed"""
+    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed,
+    PreflightFailed"""
     finished_at: datetime
     infrastructure: bool = False
     usage: Usage = field(default_factory=Usage)

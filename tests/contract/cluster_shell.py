@@ -73,7 +73,7 @@ class Kubernetes:
         return self._cluster.kubectl("-n", self._namespace, *words)
 
     def _pod(self, name: str) -> dict[str, Any] | None:
-        selector = f"batch.kubernetes.io/job-name={name}"
+        selector = f"{names.LABEL_WORKLOAD}={name}"
         found = self._cluster.get("pods", "-n", self._namespace, "-l", selector)["items"]
         found += [one for one in self._cluster.get("pods", "-n", self._namespace)["items"] if _name(one) == name]
         return found[0] if found else None

@@ -1,7 +1,7 @@
 """What is not built yet is refused by name, and what is frozen stays."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -33,6 +33,7 @@ def test_what_is_built_is_let_in() -> None:
 
 
 VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
+CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,6 @@ VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
         ({"evaluation": {"comparison": "Paired"}}, "spec.evaluation.comparison"),
         ({"evaluation": {"candidate": {"command": ["a"], "port": 80}}}, "spec.evaluation.candidate"),
         ({"evaluation": {"volumes": [VOLUME]}}, "spec.evaluation.volumes"),
-        ({"experiment": {"job": None, "pyTorchJob": {}}}, "spec.experiment.pyTorchJob"),
         ({"experiment": {"job": None, "trainJob": {"runtimeRef": "t"}}}, "spec.experiment.trainJob"),
         ({"experiment": {"volumes": [VOLUME]}}, "spec.experiment.volumes"),
         ({"agent": {"policy": None, "llm": {"provider": "p", "model": "m"}}}, "spec.agent.llm"),
@@ -61,6 +61,7 @@ VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
         ),
         ({"budget": {"tokens": 5}}, "spec.budget.tokens"),
         ({"budget": {"cost": "5"}}, "spec.budget.cost"),
+        ({"budget": {"gpuSeconds": 5}, "experiment": {"resources": {"limits": {"cpu": 1}}}}, "spec.budget.gpuSeconds"),
         ({"historyLimit": 10}, "spec.historyLimit"),
         ({"ttlSecondsAfterFinished": 0}, "spec.ttlSecondsAfterFinished"),
     ],
@@ -77,6 +78,29 @@ def test_a_cluster_reads_no_folder_of_a_laptop() -> None:
     assert "spec.experiment.image" in [problem.field for problem in unsupported(loop(), "cluster")]
 
 
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"resources": {"limits": {"nvidia.com/gpu": "500m"}}}, "spec.experiment.resources.limits", "a whole number"),
+        ({"volumes": [VOLUME | {"path": "./data"}]}, "spec.experiment.volumes[0].path", "use persistentVolumeClaim"),
+        ({"volumes": [CLAIM | {"mountPath": "data"}]}, "spec.experiment.volumes[0].mountPath", "an absolute path"),
+        ({"volumes": [CLAIM | {"mountPath": "/task/data"}]}, "spec.experiment.volumes[0].mountPath", "not below"),
+    ],
+)
+def test_what_a_pod_cannot_have_is_refused_by_name(changes: dict[str, Any], field: str, words: str) -> None:
+    found = {one.field: one.message for one in unsupported(loop(experiment=changes), "cluster")}
+    assert words in found[field]
+
+
+@pytest.mark.parametrize(("length", "refused"), [(33, False), (34, True)])
+def test_workers_of_a_pytorchjob_have_longer_names_than_its_pods(length: int, refused: bool) -> None:
+    job = {"job": None, "pyTorchJob": {"replicas": 2}}
+    for experiment, shell, expected in ((job, "cluster", refused), (job, "local", False), ({}, "cluster", False)):
+        made = loop(experiment=experiment)
+        named = made.model_copy(update={"metadata": made.metadata.model_copy(update={"name": "n" * length})})
+        assert ("metadata.name" in [one.field for one in unsupported(named, cast(Shell, shell))]) is expected
+
+
 @pytest.mark.parametrize("shell", ["local", "cluster"])
 def test_a_campaign_without_an_end_is_warned_of(shell: Shell) -> None:
     endless = loop(objective={"target": None}, budget={"runs": None, "activeSeconds": None})
@@ -84,8 +108,7 @@ def test_a_campaign_without_an_end_is_warned_of(shell: Shell) -> None:
 
 
 def test_a_laptop_warns_of_what_it_does_not_share_out() -> None:
-    warned = [problem.field for problem in advice(loop(budget={"gpuSeconds": 5}), "local")]
-    assert warned == ["spec.budget.gpuSeconds", "spec.experiment.resources"]
+    assert [problem.field for problem in advice(loop(), "local")] == ["spec.experiment.resources"]
     assert advice(loop(), "cluster") == []
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rloop.admit.loop import Shell
-from rloop.api.common import Resources
 from rloop.api.researchloop import ResearchLoop, ResearchLoopSpec
 from rloop.errors import InputProblem
 
@@ -52,17 +51,11 @@ def _budget(spec: ResearchLoopSpec) -> Found:
 
 
 def _local(spec: ResearchLoopSpec) -> Found:
-    if spec.budget.gpu_seconds is not None:
-        yield "spec.budget.gpuSeconds", "the local shell does not measure GPU time: set activeSeconds as well"
     for name, part in (("experiment", spec.experiment), ("evaluation", spec.evaluation)):
-        if _asks_for_gpu(part.resources):
+        if part.resources.gpus:
             message = f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
             yield f"spec.{name}.resources", message
         if part.image is not None:
             yield f"spec.{name}.image", "the local shell uses the programs of this machine, not the image"
     if spec.suspend:
         yield "spec.suspend", "nothing new starts while it is true; set it to false and run the same command"
-
-
-def _asks_for_gpu(resources: Resources) -> bool:
-    return any("gpu" in name for name in {**resources.requests, **resources.limits})

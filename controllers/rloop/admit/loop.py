@@ -13,13 +13,19 @@ from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop, ResearchLoopSpec
 from rloop.errors import InputProblem
 
 Shell = Literal["local", "cluster"]
+OURS = ("/rloop", "/task", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 -- paths in a pod, not of this process
+"""Where a run's pod has what the task contract promises, and what every container has."""
+LONGEST_NAME_OF_PYTORCHJOBS = 33
+"""A Service stands for each worker, and `NAME-i0001-e10-r16-a99-worker-1023` may have 63 characters."""
 BUILT_POLICIES = ("random-search", "coordinate-search")
 
 
 def unsupported(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
     """What the loop asks for and `shell` cannot do; each says what to use instead."""
     sources = _sources_of_a_cluster if shell == "local" else _sources_of_a_laptop
-    found = [*sources(loop.spec), *_not_built(loop.spec), *_never_spent(loop.spec)]
+    found = [*sources(loop.spec), *_not_built(loop.spec), *_never_spent(loop.spec), *_parts_of_gpus(loop.spec)]
+    if shell == "cluster" and loop.spec.experiment.py_torch_job is not None:
+        found += _too_long(loop.metadata.name)
     return [InputProblem(field, message) for field, message in found]
 
 
@@ -28,6 +34,9 @@ Found = Iterator[tuple[str, str]]
 
 def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
     remedy = "not yet in the local shell: use path, a folder relative to the manifest (or validate --for cluster)"
+    if spec.experiment.volumes:
+        told = "not yet in the local shell: keep small data in the task, and name the absolute path of large data in "
+        yield "spec.experiment.volumes", f"{told}experiment.env (or validate --for cluster)"
     for name, given in (
         ("configMap", spec.task.config_map),
         ("git", spec.task.git),
@@ -57,6 +66,12 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
     ):
         if held_out is not None and held_out.path is not None:
             yield f"spec.evaluation.{name}.path", f"{where} secret, configMap or persistentVolumeClaim"
+    for index, volume in enumerate(spec.experiment.volumes):
+        field = f"spec.experiment.volumes[{index}]"
+        if volume.path is not None:
+            yield f"{field}.path", f"{where} persistentVolumeClaim or configMap"
+        if not volume.mount_path.startswith("/") or volume.mount_path.startswith(OURS):
+            yield f"{field}.mountPath", f"is {volume.mount_path}: give an absolute path, not below {', '.join(OURS)}"
     if spec.experiment.image is None:
         yield "spec.experiment.image", "is missing: a cluster runs the command in an image"
     if spec.budget.cpu_seconds is not None:
@@ -85,17 +100,7 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
             "not yet: let evaluation.command score the artifact itself",
         ),
         (evaluation.volumes, "evaluation.volumes", "not yet: use heldOut"),
-        (
-            experiment.py_torch_job is not None,
-            "experiment.pyTorchJob",
-            "not yet: use job: {}; its command may start torchrun --standalone",
-        ),
         (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
-        (
-            experiment.volumes,
-            "experiment.volumes",
-            "not yet: keep small data in the task, and name the absolute path of large data in experiment.env",
-        ),
         (agent.llm is not None, "agent.llm", instead),
         (agent.image is not None, "agent.image", instead),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
@@ -130,10 +135,29 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
 
 def _never_spent(spec: ResearchLoopSpec) -> Found:
     """A limit that nothing counts against would be taken for protection."""
+    if spec.budget.gpu_seconds is not None and not spec.experiment.gpus:
+        told = "no GPU is asked for in spec.experiment.resources.limits, so nothing counts: use runs or activeSeconds"
+        yield "spec.budget.gpuSeconds", told
     if spec.agent.llm is None:
         for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
             if limit is not None:
                 yield f"spec.budget.{name}", "only an agent with an llm spends it: use runs or activeSeconds"
+
+
+def _parts_of_gpus(spec: ResearchLoopSpec) -> Found:
+    """As the API server says it of a pod, but before anything is made."""
+    for kind, asked in (("requests", spec.experiment.resources.requests), ("limits", spec.experiment.resources.limits)):
+        for name, number in asked.items():
+            if "/" in name and not number.isdigit():
+                yield f"spec.experiment.resources.{kind}", f"{name} is {number}: give a whole number"
+
+
+def _too_long(name: str) -> Found:
+    if len(name) > LONGEST_NAME_OF_PYTORCHJOBS:
+        yield (
+            "metadata.name",
+            f"has {len(name)} characters; with pyTorchJob it may have {LONGEST_NAME_OF_PYTORCHJOBS}",
+        )
 
 
 def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputProblem]:

@@ -165,3 +165,10 @@ class Resources(Model):
     """What is set aside: cpu, memory, nvidia.com/gpu."""
     limits: Annotated[dict[Word, Quantity], Field(max_length=16)] = {}
     """What it may not pass."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs, or slices of them, that the container holds; `admit.loop` refuses what is no whole number."""
+        asked = {**self.requests, **self.limits}
+        of_gpus = (number for name, number in asked.items() if "gpu" in name or "/mig-" in name)
+        return sum(int(number) for number in of_gpus if number.isdigit())

@@ -12,6 +12,8 @@ from pydantic import Field
 
 from rloop.api.common import Count, Line, MetricName, Model, Path, Seed, Sha256, Word
 
+ALREADY_RAN = "AlreadyRan"
+"""Begins the termination message of an init container that `UnpackJob.once` refused."""
 VERDICT_BYTES = 4096
 """A verdict is a termination message, which Kubernetes cuts at this size."""
 MAX_CLAIMS = 32
@@ -88,9 +90,15 @@ class UnpackJob(Model):
     target: Path
     copy_: Annotated[UnpackCopy | None, Field(alias="copy")] = None
     empty: Annotated[list[Path], Field(max_length=16)] = []
-    """Folders whose content is removed first: what an earlier attempt left there."""
+    """Folders whose content is removed first: what an earlier attempt left there. All workers of an attempt share
+    them, so only the first one does it.
+    """
     make: Annotated[list[Path], Field(max_length=16)] = []
     """Folders to create."""
+    once: Path | None = None
+    """Beginning of a file's path, to which the worker's number is added. The first pod that comes by writes its uid
+    there, and any other is refused: a pod made anew must not run an attempt again that has begun.
+    """
 
 
 class UnpackReport(Model):

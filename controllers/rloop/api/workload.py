@@ -248,10 +248,20 @@ class ExperimentTemplate(Model):
     """How long an attempt may wait for its pods to start."""
     progress_deadline_seconds: Seconds | None = None
     """The hang rule: an attempt whose step counter stands still for so long is ended and tried again."""
+    preflight: Command | None = None
+    """Run first, in the same place and with the same files: what it refuses (an exit code other than 0) has failed
+    without another try, and no rank has started.
+    """
     cpu_seconds: Seconds | None = None
     """CPU time of one attempt, summed over its process tree; handed to it as RLOOP_CPU_SECONDS."""
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 2
     """Failed attempts of one run that are tried again. Preemption and lost nodes do not count."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that all pods of one attempt hold together."""
+        pods = self.py_torch_job.replicas if self.py_torch_job is not None else 1
+        return pods * self.resources.gpus
 
     @model_validator(mode="after")
     def _one_runtime(self) -> Self:

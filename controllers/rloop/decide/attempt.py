@@ -15,7 +15,7 @@ from rloop.decide import waiting
 from rloop.decide.budget import overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures
-from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
+from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
 """Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
@@ -61,7 +61,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     if state.exit is None:
         _still_running(draft, experiment, run, attempt, wanted, state)
         return
-    ended = _ended(attempt, state, state.exit)
+    ended = _ended(draft, attempt, state, state.exit)
     run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
     if ended.phase == "Succeeded":
         claimed = state.exit.claims.get(draft.spec.objective.metric)
@@ -82,7 +82,7 @@ def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) ->
     wanted = workload(draft, experiment, run, attempt)
     state = draft.observed.workloads.get(wanted.name) or _vanished(draft, wanted)
     if state.exit is not None:
-        ended = _ended(attempt, state, state.exit)
+        ended = _ended(draft, attempt, state, state.exit)
         draft.write_run(experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], ended]}))
 
 
@@ -116,8 +116,10 @@ def _vanished(draft: Draft, wanted: Workload) -> WorkloadState:
     return WorkloadState(wanted.name, started_at=draft.now, exit=gone)
 
 
-def _ended(attempt: Attempt, state: WorkloadState, exit_: Exit) -> Attempt:
+def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) -> Attempt:
     success = exit_.code == 0 and exit_.reason == "Completed"
+    # Held is spent: nobody else could use them.
+    gpu_seconds = exit_.usage.wall_seconds * draft.spec.experiment.gpus
     return attempt.model_copy(
         update={
             "phase": "Succeeded" if success else "Failed",
@@ -127,7 +129,7 @@ def _ended(attempt: Attempt, state: WorkloadState, exit_: Exit) -> Attempt:
             "reason": exit_.reason,
             "infrastructure": exit_.infrastructure or exit_.reason in NOT_ITS_FAULT,
             "log_tail": exit_.log_tail[-4096:],
-            "usage": exit_.usage,
+            "usage": exit_.usage.model_copy(update={"gpu_seconds": gpu_seconds}),
         }
     )
 
@@ -142,7 +144,7 @@ def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, f
     lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
         return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
-    if counted_failures(run.attempts) > draft.spec.experiment.backoff_limit:
+    if failed.reason == PREFLIGHT or counted_failures(run.attempts) > draft.spec.experiment.backoff_limit:
         draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
     again = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})

@@ -69,12 +69,14 @@ def _too_much(draft: Draft, used: Used, more: Reservation) -> str | None:
 
 
 def reservation(draft: Draft) -> Reservation:
-    """What one run may spend. Without experiment.cpuSeconds one core for the whole deadline is set aside."""
+    """What one run may spend. Without experiment.cpuSeconds one core for the whole deadline is set aside; a GPU is held
+    by an attempt from its start to its end, used or not.
+    """
     template = draft.spec.experiment
     cpu = 0
     if draft.spec.budget.cpu_seconds is not None:
         cpu = template.cpu_seconds or template.active_deadline_seconds
-    return Reservation(cpu_seconds=cpu)
+    return Reservation(cpu_seconds=cpu, gpu_seconds=template.gpus * template.active_deadline_seconds)
 
 
 def end(draft: Draft) -> None:

@@ -14,7 +14,7 @@ from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCoun
 from rloop.decide import runs
 from rloop.decide.draft import Draft
 from rloop.decide.verification import WAITING
-from rloop.observed import CAPACITY, Obstacle
+from rloop.observed import NO_TROUBLE, Obstacle
 
 
 def fold(draft: Draft) -> None:
@@ -78,7 +78,7 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
     if draft.finished:
         return None
     for one in _obstacles(draft):
-        if one.reason != CAPACITY:
+        if one.reason not in NO_TROUBLE:
             return one.reason, f"{one.about}: {one.message}"
     waiting = [
         run.verifications[-1]
@@ -103,8 +103,8 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "Finished")
     elif draft.suspended:
         draft.condition("Progressing", "False", "Suspended")
-    elif waits := [one for one in _obstacles(draft) if one.reason == CAPACITY]:
-        draft.condition("Progressing", "True", CAPACITY, f"{waits[0].about}: {waits[0].message}")
+    elif waits := [one for one in _obstacles(draft) if one.reason in NO_TROUBLE]:
+        draft.condition("Progressing", "True", waits[0].reason, f"{waits[0].about}: {waits[0].message}")
     elif any(run.phase in runs.LIVE for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:

@@ -10,7 +10,7 @@ from rloop.api.loop_status import LoopDisplay, Used
 from rloop.api.researchloop import Budget
 from rloop.decide.draft import Draft
 from rloop.digits import number
-from rloop.observed import CAPACITY
+from rloop.observed import NO_TROUBLE
 
 
 def show(draft: Draft) -> None:
@@ -49,8 +49,9 @@ def _phase(draft: Draft) -> str:
     for type_ in ("Suspended", "NeedsAttention"):
         if draft.is_true(type_):
             return f"{phase}:{type_}"
-    if by_type.get("Progressing") is not None and by_type["Progressing"].reason == CAPACITY:
-        return f"{phase}:{CAPACITY}"
+    progressing = by_type.get("Progressing")
+    if progressing is not None and progressing.reason in NO_TROUBLE:
+        return f"{phase}:{progressing.reason}"
     return f"{phase}:PivotRequired" if draft.is_true("PlateauDetected") else phase
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from rloop.actions import Stop, Workload
 from rloop.decide.draft import Draft
-from rloop.observed import PENDING_DEADLINE, WorkloadState
+from rloop.observed import PENDING_DEADLINE, QUEUED, WorkloadState
 
 SLACK_SECONDS = 15
 """A runtime that can ends a workload at its deadline itself; this is for one that cannot."""
@@ -20,6 +20,8 @@ def waits(draft: Draft, state: WorkloadState) -> bool:
     """Whether its program has not begun. One that waited for pendingDeadlineSeconds is ended."""
     if state.started:
         return False
+    if state.obstacle is not None and state.obstacle.reason == QUEUED:
+        return True
     limit = timedelta(seconds=draft.spec.experiment.pending_deadline_seconds)
     if draft.now - state.started_at > limit:
         draft.act(Stop(state.name, PENDING_DEADLINE))

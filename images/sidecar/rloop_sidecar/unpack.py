@@ -10,11 +10,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from rloop.api.helpers import VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
+from rloop.api.helpers import ALREADY_RAN, VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
 from rloop_sidecar.archive import unpack
 from rloop_sidecar.copying import copy_tree, remove_content
 from rloop_sidecar.environment import BadEnvironment, text
@@ -27,7 +28,7 @@ def main(environment: Mapping[str, str]) -> int:
     """Do the job of RLOOP_UNPACK; the exit code."""
     log = Path(environment.get("RLOOP_TERMINATION_LOG") or TERMINATION_LOG)
     try:
-        report = lay_out(_job(environment))
+        report = lay_out(_job(environment), Pod(environment.get("RLOOP_POD", ""), environment.get("RLOOP_WORKER", "0")))
     except BadEnvironment as error:
         return _failed(log, 2, f"BadEnvironment: {error}")
     except Refused as error:
@@ -38,9 +39,20 @@ def main(environment: Mapping[str, str]) -> int:
     return 0
 
 
-def lay_out(job: UnpackJob) -> UnpackReport:
-    """Empty, make, unpack, copy. Raises Refused, OSError."""
-    for folder in job.empty:
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """Which pod this is."""
+
+    uid: str = ""
+    worker: str = "0"
+    """Its number among the workers of a PyTorchJob."""
+
+
+def lay_out(job: UnpackJob, pod: Pod) -> UnpackReport:
+    """Pass the fence, empty, make, unpack, copy. Raises Refused, OSError."""
+    if job.once is not None:
+        _pass_once(Path(f"{job.once}-w{pod.worker}"), pod.uid)
+    for folder in job.empty if pod.worker == "0" else []:
         remove_content(Path(folder))
     for folder in job.make:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -48,6 +60,17 @@ def lay_out(job: UnpackJob) -> UnpackReport:
         found = unpack(Path(archive.path), Path(job.target))
         _check(found, archive.sha256, f"the files of {archive.path}")
     return UnpackReport(copied=_copied(job.copy_))
+
+
+def _pass_once(fence: Path, uid: str) -> None:
+    """The kubelet may start this container twice in one pod; another pod comes too late."""
+    try:
+        with fence.open("x") as file:
+            file.write(uid)
+    except FileExistsError:
+        before = fence.read_text()
+        if before != uid:
+            raise Refused(ALREADY_RAN, f"the pod {before} has begun this attempt; it is not run again") from None
 
 
 def _copied(copy: UnpackCopy | None) -> str | None:

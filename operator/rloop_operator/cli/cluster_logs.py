@@ -25,7 +25,6 @@ Look = Callable[[], Snapshot]
 OURS = "researchloop-operator"
 START_SECONDS = 60.0
 """The first Event of a loop comes within this time."""
-JOB_NAME = "batch.kubernetes.io/job-name"
 
 
 def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: bool) -> None:
@@ -156,7 +155,7 @@ def _pods(cluster: Cluster, loop: str) -> dict[str, kube.Object]:
     """The newest pod of each workload."""
     found = cluster.run(cluster.api.all(kube.core(cluster.namespace, "pods"), f"{names.LABEL_LOOP}={loop}"))
     found.sort(key=lambda one: one["metadata"]["creationTimestamp"])
-    return {one["metadata"].get("labels", {}).get(JOB_NAME, one["metadata"]["name"]): one for one in found}
+    return {one["metadata"].get("labels", {}).get(names.LABEL_WORKLOAD, one["metadata"]["name"]): one for one in found}
 
 
 def _log(cluster: Cluster, pod: kube.Object) -> str | None:

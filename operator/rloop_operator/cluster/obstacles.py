@@ -10,8 +10,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from rloop import names
 from rloop.errors import Blocked
-from rloop.observed import CAPACITY, Obstacle
+from rloop.observed import CAPACITY, QUEUED, Obstacle
 from rloop_operator.cluster.kube import KubeError
 
 Manifest = dict[str, Any]
@@ -19,11 +20,16 @@ IMAGE_WAITS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName",
 CONTAINER_WAITS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 IMAGE_OF = {
     "experiment": "spec.experiment.image",
+    "pytorch": "spec.experiment.image",
+    "preflight": "spec.experiment.image",
     "verifier": "spec.evaluation.image, or the chart's images.verifier",
     "agent": "the chart's images.agent",
 }
 
 
+TRAINING_OPERATOR_MISSING = (
+    "this cluster does not know PyTorchJobs; install the Kubeflow training operator (v1.9), and the campaign goes on"
+)
 REMEDIES = {
     "QuotaExceeded": "raise the quota, or free some of it",
     "NamespaceTerminating": "the namespace is being deleted: apply the loop in another one",
@@ -84,7 +90,7 @@ def of_containers(pod: Manifest) -> Obstacle | None:
         if waiting.get("reason") in IMAGE_WAITS:
             where = IMAGE_OF.get(one["name"], "the chart's images.sidecar")
             message = f'image "{one["image"]}" cannot be pulled; make it available under this name ({where})'
-            if one["name"] == "experiment":
+            if where == IMAGE_OF["experiment"]:
                 message += ", or delete the loop and apply it with another image"
             return Obstacle("ImagePullFailed", name, message)
         if waiting.get("reason") in CONTAINER_WAITS:
@@ -110,9 +116,22 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
     return Obstacle(reason, name, unplaced["message"])
 
 
+def queued(workload: Manifest) -> Obstacle | None:
+    """Whether a queue holds a Job or a PyTorchJob back: Kueue does so by suspending it, and we leave that alone."""
+    spec, metadata = workload["spec"], workload["metadata"]
+    suspended = spec.get("suspend") or spec.get("runPolicy", {}).get("suspend")
+    if not suspended or names.ANNOTATION_STOP in metadata.get("annotations", {}):
+        return None
+    queue = metadata["labels"].get(names.LABEL_QUEUE)
+    by = f'the queue "{queue}" has no room for it yet' if queue else "somebody has suspended it: set suspend to false"
+    return Obstacle(QUEUED, metadata["name"], by)
+
+
 def of_job(job: Manifest, told: Sequence[str]) -> Obstacle | None:
-    """Why a Job has no pod yet."""
+    """Why a Job or a PyTorchJob has no pods yet."""
     found = of_events(told)
     if found is None and told:
         found = "NotAdmitted", told[-1]
+    if found is None and job["kind"] == "PyTorchJob" and not job.get("status", {}).get("conditions"):
+        found = "TrainingOperatorSilent", "no training operator has taken it up; see that one runs for PyTorchJobs"
     return Obstacle(found[0], job["metadata"]["name"], found[1]) if found else None

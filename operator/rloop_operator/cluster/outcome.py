@@ -1,4 +1,4 @@
-"""How a Pod or a Job ended, read from its status: pure functions on what the API server says.
+"""How a Pod, a Job or a PyTorchJob ended, read from its status: pure functions on what the API server says.
 
 Called by the cluster's runtime. The words are the same as the other shells': one contract suite reads them.
 """
@@ -12,8 +12,8 @@ from typing import Any
 
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.helpers import ProgressRequest
-from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
+from rloop.api.helpers import ALREADY_RAN, ProgressRequest
+from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 Manifest = dict[str, Any]
 TAIL = 3072
@@ -21,6 +21,8 @@ INFRASTRUCTURE = frozenset(
     {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
 )
 """Pod reasons that are nobody's fault in this loop."""
+JOB_FAILED = "PyTorchJobFailed"
+"""The training operator's one reason for all failures of a job."""
 NOT_BEGUN = frozenset({"StartError", "ContainerCannotRun"})
 """Reasons of a container whose program could not be executed; its message is then the runtime's, not its own."""
 
@@ -34,26 +36,44 @@ class Step:
 
 
 def ended(workload: Manifest) -> bool:
-    """Whether a Pod or a Job has ended for good."""
+    """Whether a Pod, a Job or a PyTorchJob has ended for good."""
     status = workload.get("status", {})
     if status.get("phase") in ("Succeeded", "Failed"):
         return True
-    if _condition(workload, "Complete") or _condition(workload, "Failed"):
+    if any(_condition(workload, type_) for type_ in ("Complete", "Succeeded", "Failed")):
         return True
     stopped = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
     return bool(stopped and workload.get("spec", {}).get("suspend") and not status.get("active"))
 
 
-def succeeded(pod: Manifest | None) -> bool:
-    """Whether every container has ended, the main one with 0 and nobody's help: the phase says so seconds later.
-
-    Any other end is told by the phase, or by the Job: only they know whether somebody ended it, and why.
+def succeeded(workload: Manifest, own_pods: list[Manifest]) -> bool:
+    """Whether in each pod every container has ended, the main one with 0 and nobody's help: the phases say so seconds
+    later. Any other end is told by the phase, or by the Job: only they know whether somebody ended it, and why.
     """
-    status = (pod or {}).get("status", {})
+    return len(own_pods) == wanted_pods(workload) and all(_pod_succeeded(one) for one in own_pods)
+
+
+def _pod_succeeded(pod: Manifest) -> bool:
+    status = pod.get("status", {})
     statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
-    if pod is None or not statuses or "deletionTimestamp" in pod["metadata"]:
+    if not statuses or "deletionTimestamp" in pod["metadata"]:
         return False
     return _terminated(pod).get("exitCode") == 0 and all("terminated" in one.get("state", {}) for one in statuses)
+
+
+def wanted_pods(workload: Manifest) -> int:
+    """How many pods a workload has when all of them are there."""
+    if workload["kind"] != "PyTorchJob":
+        return 1
+    replicas: int = workload["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"]
+    return replicas
+
+
+def disrupted(workload: Manifest, own_pods: list[Manifest]) -> bool:
+    """Whether a PyTorchJob has lost a worker to its node, a drain or a preemption: it would wait for it, or start
+    another one in its place, and the training of the others cannot go on with either.
+    """
+    return workload["kind"] == "PyTorchJob" and any(_condition(one, "DisruptionTarget") for one in own_pods)
 
 
 def made_at(workload: Manifest) -> datetime:
@@ -61,9 +81,16 @@ def made_at(workload: Manifest) -> datetime:
     return datetime.fromisoformat(workload["metadata"]["creationTimestamp"])
 
 
-def begun_at(pod: Manifest | None) -> datetime | None:
-    """When the pod's main program began; None while it waits."""
-    statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
+def begun_at(workload: Manifest, own_pods: list[Manifest]) -> datetime | None:
+    """When the last of its main programs began; None while one of them waits."""
+    begun = [_begun_at(one) for one in own_pods]
+    if len(begun) < wanted_pods(workload) or None in begun:
+        return None
+    return max(one for one in begun if one is not None)
+
+
+def _begun_at(pod: Manifest) -> datetime | None:
+    statuses = pod.get("status", {}).get("containerStatuses", [])
     state = statuses[0].get("state", {}) if statuses else {}
     for phase in ("running", "terminated"):
         if started := state.get(phase, {}).get("startedAt"):
@@ -71,24 +98,44 @@ def begun_at(pod: Manifest | None) -> datetime | None:
     return None
 
 
-def exit_of(workload: Manifest, pod: Manifest | None, log_tail: str, now: datetime) -> Exit:
-    """The exit of an ended Pod or Job; `pod` is the one whose containers tell more."""
-    terminated = _terminated(pod)
+def decisive(own_pods: list[Manifest]) -> Manifest | None:
+    """The pod whose end tells most: of several workers the first that failed, since it takes the others with it."""
+    failed = [one for one in own_pods if _failed(one)]
+    if not failed:
+        return own_pods[0] if own_pods else None
+    return min(failed, key=lambda one: (_terminated(one).get("reason") != "OOMKilled", _failed(one)["finishedAt"]))
+
+
+def container_to_read(pod: Manifest) -> str:
+    """The container whose log tells how a pod ended: the main one, or the preflight that refused it."""
+    name: str = "preflight" if _init_failure(pod, "preflight") else pod["spec"]["containers"][0]["name"]
+    return name
+
+
+def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: datetime) -> Exit:
+    """The exit of an ended workload. `log_tail` is that of the decisive pod; what was noted at a stop comes first."""
+    pod = decisive(own_pods)
+    terminated = _terminated(pod) or _init_failure(pod, "preflight")
     code = terminated.get("exitCode")
-    reason, infrastructure = _reason(workload, pod, code)
+    reason, infrastructure = _reason(workload, own_pods, code)
     finished = terminated.get("finishedAt")
     finished_at = datetime.fromisoformat(finished) if finished else now
-    begun = terminated.get("startedAt")
-    wall = (finished_at - datetime.fromisoformat(begun)).total_seconds() if begun else 0.0
+    log_tail = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_LAST_WORDS) or log_tail
     return Exit(
         code=code,
         reason=reason,
         finished_at=finished_at,
         infrastructure=infrastructure,
-        usage=Usage(wall_seconds=max(0.0, wall)),
+        usage=Usage(wall_seconds=_wall_seconds(workload, pod, finished_at)),
         log_tail=log_tail[-TAIL:] or _why(pod),
         message="" if terminated.get("reason") in NOT_BEGUN else terminated.get("message", ""),
     )
+
+
+def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
+    """Of the main program; where its pod is gone, of the Job, which counts the waiting too."""
+    begun = _terminated(pod).get("startedAt") if pod is not None else workload.get("status", {}).get("startTime")
+    return max(0.0, (finished_at - datetime.fromisoformat(begun)).total_seconds()) if begun else 0.0
 
 
 def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step]) -> WorkloadState:
@@ -105,24 +152,49 @@ def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str,
     return replace(state, exit=exit_, step=step, step_age_seconds=now - seen.at)
 
 
-def _reason(workload: Manifest, pod: Manifest | None, code: int | None) -> tuple[str, bool]:
+def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> tuple[str, bool]:
+    pod = decisive(own_pods)
     stopped = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
     if stopped:
         return stopped, stopped == PENDING_DEADLINE
     failed = _condition(workload, "Failed")
     status = (pod or {}).get("status", {})
     word = status.get("reason") or (failed or {}).get("reason") or ""
-    if word == "DeadlineExceeded":
+    if word == "DeadlineExceeded" or (word == JOB_FAILED and "deadline" in (failed or {}).get("message", "")):
         return "DeadlineExceeded", False
+    if _init_failure(pod, "preflight"):
+        return PREFLIGHT, False
     if code == 0:
         return "Completed", False
-    if word in INFRASTRUCTURE or _condition(pod or {}, "DisruptionTarget") or pod is None:
+    gone = pod is None or any(_condition(one, "DisruptionTarget") or _replaced(one) for one in own_pods)
+    if gone or word in INFRASTRUCTURE:
         return "Lost", True
     if _terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
     if code is None:
         return "StartFailed", False
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM
+
+
+def _failed(pod: Manifest) -> Manifest:
+    """How a pod failed: its main container's end or an init container's; {} if it did not."""
+    terminated = _terminated(pod)
+    return (terminated if terminated.get("exitCode") else {}) or _init_failure(pod)
+
+
+def _init_failure(pod: Manifest | None, name: str = "") -> Manifest:
+    """How an init container failed (this one, or any); {} if none did."""
+    for one in (pod or {}).get("status", {}).get("initContainerStatuses", []):
+        found: Manifest = one.get("state", {}).get("terminated", {})
+        # The relay ends when the main container has, however it likes.
+        if found.get("exitCode") and name in ("", one["name"]) and one["name"] != "relay":
+            return found
+    return {}
+
+
+def _replaced(pod: Manifest) -> bool:
+    """Whether a controller made it in the place of one that had begun."""
+    return str(_init_failure(pod).get("message", "")).startswith(ALREADY_RAN)
 
 
 def _terminated(pod: Manifest | None) -> Manifest:
@@ -134,14 +206,11 @@ def _terminated(pod: Manifest | None) -> Manifest:
 
 def _why(pod: Manifest | None) -> str:
     """What the pod says when there is no log: a failed init container's message, or its own."""
-    status = (pod or {}).get("status", {})
-    for one in status.get("initContainerStatuses", []):
-        ended_ = one.get("state", {}).get("terminated", {})
-        if ended_.get("exitCode"):
-            return str(ended_.get("message", ""))[-TAIL:]
+    if refused := _init_failure(pod):
+        return str(refused.get("message", ""))[-TAIL:]
     if _terminated(pod).get("reason") in NOT_BEGUN:
         return str(_terminated(pod).get("message", ""))[-TAIL:]
-    return str(status.get("message", ""))[-TAIL:]
+    return str((pod or {}).get("status", {}).get("message", ""))[-TAIL:]
 
 
 def _condition(workload: Manifest, type_: str) -> Manifest | None:

@@ -1,12 +1,16 @@
 """What all our pods have in common: a restricted pod, a container, a mount, a token for the gateway.
 
-Called by `pods`, which says what runs in them.
+Called by `pods` and `attempts`, which say what runs in them.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from rloop import names
+from rloop.actions import Workload
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.workload import ExperimentTemplate
 from rloop_operator.cluster.settings import Settings
 
 Manifest = dict[str, Any]
@@ -76,3 +80,69 @@ def token_volume() -> Manifest:
     """The one token a pod of ours may hold: for the gateway, short-lived, bound to the pod."""
     token = {"path": "token", "audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
     return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
+
+
+def claim_name(loop: str) -> str:
+    """The workspace claim's name."""
+    return f"{loop}-workspace"
+
+
+def place(loop: ResearchLoop, workload: Workload) -> str:
+    """A run's folder on the workspace. A kept workspace may serve a later campaign of the same name: hence the uid."""
+    return f"{loop.metadata.uid}/{workload.owner}/r{workload.run}"
+
+
+def deadline(loop: ResearchLoop, seconds: int) -> int:
+    """What Kubernetes holds it to: it counts waiting too, and does so when the operator, which does not, is down."""
+    return loop.spec.experiment.pending_deadline_seconds + seconds
+
+
+def beside(loop: ResearchLoop) -> Manifest:
+    """A volume that one node at a time can mount keeps all pods that mount it on one node."""
+    if loop.spec.workspace.access_mode != "ReadWriteOnce":
+        return {}
+    together = {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+    term = {"labelSelector": {"matchLabels": together}, "topologyKey": "kubernetes.io/hostname"}
+    return {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
+
+
+def metadata(loop: ResearchLoop, workload: Workload, owner: Manifest) -> Manifest:
+    """Of the object that stands for a workload."""
+    return {"name": workload.name, "labels": labels(loop, workload), "ownerReferences": [owner]}
+
+
+def labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
+    """Labels of a workload, and of its pods."""
+    common = names.labels(loop.metadata.name, workload.role) | {names.LABEL_OWNER: workload.owner}
+    if workload.role == "agent":
+        return common | {names.LABEL_SESSION: workload.session}
+    return common | {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+
+
+def workspace(loop: ResearchLoop, *, read_only: bool = False) -> Manifest:
+    """The volume of the loop's workspace."""
+    claim: Manifest = {"claimName": claim_name(loop.metadata.name)}
+    if read_only:
+        claim["readOnly"] = True
+    return {"name": "workspace", "persistentVolumeClaim": claim}
+
+
+def or_small(resources: Manifest) -> Manifest:
+    """Resources as asked for, else those of a small program."""
+    return resources or {"requests": {"cpu": "50m", "memory": "64Mi"}}
+
+
+def placing(template: ExperimentTemplate) -> Manifest:
+    """Where a run's pods may go, and who vouches for their images."""
+    chosen: Manifest = {}
+    if template.node_selector:
+        chosen["nodeSelector"] = template.node_selector
+    if template.tolerations:
+        chosen["tolerations"] = [one.model_dump(by_alias=True, exclude_none=True) for one in template.tolerations]
+    if template.runtime_class_name:
+        chosen["runtimeClassName"] = template.runtime_class_name
+    if template.priority_class_name:
+        chosen["priorityClassName"] = template.priority_class_name
+    if template.image_pull_secrets:
+        chosen["imagePullSecrets"] = [{"name": name} for name in template.image_pull_secrets]
+    return chosen

@@ -118,6 +118,7 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
         spec["env"]["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
     return spec | {
         "command": template.command,
+        "preflight": template.preflight,
         "cwd": str(folder / "task"),
         "cpu_seconds": template.cpu_seconds,
         # Emptied: what an earlier attempt left must not be scored as this one's.

@@ -39,6 +39,13 @@ class Output:
             self._keep(chunk)
         return True
 
+    def drain(self) -> None:
+        """Take the rest; all writers are dead, so what is left fits into the pipe."""
+        if self.source is not None:
+            self.pump()
+            os.close(self.source)
+            self.source = None
+
     def _keep(self, chunk: bytes) -> None:
         self._tail = (self._tail + chunk)[-TAIL_BYTES:]
         kept = chunk[: self._room]

@@ -54,14 +54,13 @@ class Supervisor:
 
     def run(self) -> dict[str, Any]:
         """From the layout of the folder to the document for exit.json."""
-        failure = self._stop_request() or self._prepare() or self._start()
+        failure = self._stop_request() or self._prepare() or self._preflight()
+        failure = failure or self._start(self.spec["command"], self.spec.get("ranks") or [{}])
         if failure is None:
             self._watch()
         else:
             self._end_tree()
-        if self.output.source is not None:
-            # All writers are dead: what is left fits into the pipe.
-            self.output.pump()
+        self.output.drain()
         return self._document(failure)
 
     # Before.
@@ -97,15 +96,28 @@ class Supervisor:
             return "StartFailed"
         return None
 
-    def _start(self) -> str | None:
+    def _preflight(self) -> str | None:
+        """Run what must succeed before the ranks may start; a reason if it did not."""
+        command = self.spec.get("preflight")
+        failure = self._start(command, [{}]) if command else None
+        if not command or failure is not None:
+            return failure
+        self._watch()
+        self.output.drain()
+        refused = "PreflightFailed" if any(self.codes) else None
+        if refused is None:
+            self.codes.clear()
+        return self.reason or refused
+
+    def _start(self, command: list[str], ranks: list[dict[str, str]]) -> str | None:
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         self.output.source = read_end
         self.started = time.monotonic()
         try:
-            for rank, extra in enumerate(self.spec.get("ranks") or [{}]):
+            for rank, extra in enumerate(ranks):
                 process = subprocess.Popen(
-                    self.spec["command"],
+                    command,
                     cwd=self.spec["cwd"],
                     env={**self.spec["env"], **extra},
                     stdin=subprocess.DEVNULL,
@@ -119,7 +131,7 @@ class Supervisor:
                 with contextlib.suppress(OSError), open(f"/proc/{process.pid}/oom_score_adj", "w") as file:
                     file.write(str(OOM_SCORE))
         except (OSError, ValueError) as error:
-            program = self.spec["command"][0]
+            program = command[0]
             why = getattr(error, "strerror", None) or str(error)
             self.output.note(
                 f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'

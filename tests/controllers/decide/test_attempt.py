@@ -55,6 +55,17 @@ def test_success_hands_the_artifact_over_to_the_verifier() -> None:
 
 
 @pytest.mark.parametrize(
+    ("job", "gpu_seconds"), [({"job": {}}, 14), ({"pyTorchJob": {"replicas": 3, "procPerNode": 2}}, 42)]
+)
+def test_gpus_are_spent_while_they_are_held(job: dict[str, Any], gpu_seconds: float) -> None:
+    asked = {"command": ["./train"], "resources": {"limits": {"nvidia.com/gpu": 2, "cpu": 4}}}
+    ended = exited(usage=Usage(wall_seconds=7))
+    of = running(experiment=asked | job)
+    seen = observed(of, experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
+    assert experiment_after(attempt.record, seen).status.runs[0].attempts[0].usage.gpu_seconds == gpu_seconds
+
+
+@pytest.mark.parametrize(
     ("before", "ended", "phase", "attempts"),
     [
         pytest.param([], CRASH, "Running", 2, id="a crash is tried again"),
@@ -67,6 +78,7 @@ def test_success_hands_the_artifact_over_to_the_verifier() -> None:
             id="attempts lost by the machine do not count against backoffLimit",
         ),
         pytest.param([a("Failed", infrastructure=True)] * 20, LOST, "Failed", 21, id="but they are not tried for ever"),
+        pytest.param([], exited("PreflightFailed", 2), "Failed", 1, id="what the preflight refuses, it would again"),
         pytest.param([], exited("Suspended", None), "Running", 2, id="a suspended attempt does not count"),
         pytest.param([], exited("Completed", 3), "Running", 2, id="an exit code is a failure, whatever the reason"),
     ],

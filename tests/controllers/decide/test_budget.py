@@ -159,3 +159,14 @@ def test_a_budget_that_cannot_pay_one_baseline_run_ends_the_campaign() -> None:
     decision = decide(observed(of, experiment("demo-b01", *[run("baseline", number=n) for n in range(1, 6)])))
     assert the(decision, "Complete").reason == "BudgetExhausted"
     assert starts(decision) == []
+
+
+@pytest.mark.parametrize(("limit", "affordable"), [(3600 * 4, True), (3600 * 4 - 1, False)])
+def test_a_run_sets_its_gpus_aside_for_the_whole_deadline(limit: int, affordable: bool) -> None:
+    resources = {"limits": {"nvidia.com/gpu": 2}}
+    job = {"command": ["./train"], "pyTorchJob": {"replicas": 2}, "resources": resources}
+    of = running(experiment=job | {"activeDeadlineSeconds": 3600}, budget={"gpuSeconds": limit})
+    draft = Draft(observed(of))
+    reserved = budget.reservation(draft)
+    assert reserved.gpu_seconds == 3600 * 4
+    assert budget.affordable(draft, reserved) is affordable

@@ -9,7 +9,7 @@ from tests.support.deciding import after, experiment_after, iteration_after, obs
 from rloop.decide import attempt as attempts
 from rloop.decide import conditions, verification
 from rloop.decide import iteration as iterations
-from rloop.observed import CAPACITY, PENDING_DEADLINE, Exit, Obstacle, WorkloadState
+from rloop.observed import CAPACITY, PENDING_DEADLINE, QUEUED, Exit, Obstacle, WorkloadState
 
 PENDING_SECONDS = loop().spec.experiment.pending_deadline_seconds
 NAME = "demo-i0001-e1"
@@ -45,6 +45,12 @@ def test_what_has_not_begun_stays_pending_and_uses_up_no_deadline(step: Any, chi
 def test_one_that_waits_too_long_is_ended(step: Any, child: Any, name: str) -> None:
     decision = after(step, observed(running(), child, waiting(name), now=moment(PENDING_SECONDS + 1)))
     assert stops(decision) == {name: PENDING_DEADLINE}
+
+
+@pytest.mark.parametrize(("step", "child", "name"), STEPS)
+def test_whoever_stands_in_a_queue_keeps_its_place(step: Any, child: Any, name: str) -> None:
+    state = waiting(name, obstacle=Obstacle(QUEUED, name, "no room yet"))
+    assert stops(after(step, observed(running(), child, state, now=moment(10**6)))) == {}
 
 
 @pytest.mark.parametrize(("step", "child", "name"), STEPS)
@@ -92,10 +98,11 @@ def test_an_obstacle_is_told_once_and_its_end_too() -> None:
     assert told(over) == ["Recovered"]
 
 
-def test_waiting_for_capacity_is_no_trouble() -> None:
-    state = waiting(AGENT, obstacle=Obstacle(CAPACITY, AGENT, "0/1 nodes: Insufficient cpu."))
+@pytest.mark.parametrize("reason", [CAPACITY, QUEUED])
+def test_waiting_for_its_turn_is_no_trouble(reason: str) -> None:
+    state = waiting(AGENT, obstacle=Obstacle(reason, AGENT, "0/1 nodes: Insufficient cpu."))
     decision = after(conditions.fold, observed(running(), state))
     assert decision.status is not None
     found = {one.type: (one.status, one.reason) for one in decision.status.conditions}
     assert found["Degraded"] == ("False", "None")
-    assert found["Progressing"] == ("True", CAPACITY)
+    assert found["Progressing"] == ("True", reason)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from rloop import names
 from rloop.observed import CAPACITY
 from rloop_operator.cluster import obstacles
 from rloop_operator.cluster.kube import KubeError
@@ -153,7 +154,36 @@ def test_a_pod_that_waits(
 
 def test_a_job_without_a_pod() -> None:
     told = ['Error creating: pods "x" is forbidden: exceeded quota: none, requested: pods=1']
-    found = obstacles.of_job({"metadata": {"name": "x"}}, told)
+    job = {"kind": "Job", "metadata": {"name": "x"}}
+    found = obstacles.of_job(job, told)
     assert found is not None
     assert found.reason == "QuotaExceeded"
-    assert obstacles.of_job({"metadata": {"name": "x"}}, []) is None
+    assert obstacles.of_job(job, []) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [({}, "TrainingOperatorSilent"), ({"conditions": [{"type": "Created", "status": "True"}]}, None)],
+)
+def test_a_pytorchjob_that_nobody_takes_up(status: dict[str, Any], reason: str | None) -> None:
+    found = obstacles.of_job({"kind": "PyTorchJob", "metadata": {"name": "x"}, "status": status}, [])
+    assert (found and found.reason) == reason
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "annotations", "words"),
+    [
+        ({"suspend": True}, {names.LABEL_QUEUE: "gpus"}, {}, 'queue "gpus"'),
+        ({"runPolicy": {"suspend": True}}, {names.LABEL_QUEUE: "gpus"}, {}, 'queue "gpus"'),
+        ({"runPolicy": {"suspend": True}}, {}, {}, "set suspend to false"),
+        ({"runPolicy": {}}, {names.LABEL_QUEUE: "gpus"}, {}, None),
+        # We suspended it ourselves, to end it.
+        ({"suspend": True}, {}, {names.ANNOTATION_STOP: "Hang"}, None),
+    ],
+)
+def test_a_job_that_a_queue_holds_back(
+    spec: dict[str, Any], labels: dict[str, str], annotations: dict[str, str], words: str | None
+) -> None:
+    metadata = {"name": "x", "labels": labels, "annotations": annotations}
+    found = obstacles.queued({"metadata": metadata, "spec": spec})
+    assert (found is None) if words is None else (found is not None and words in found.message)

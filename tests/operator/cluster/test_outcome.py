@@ -19,7 +19,7 @@ def pod(main: dict[str, Any], *inits: dict[str, Any], **metadata: Any) -> dict[s
         "containerStatuses": [{"name": "main", "state": main}],
         "initContainerStatuses": [{"name": "init", "state": state} for state in inits],
     }
-    return {"metadata": {"name": "x", **metadata}, "status": status}
+    return {"kind": "Pod", "metadata": {"name": "x", **metadata}, "status": status}
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def pod(main: dict[str, Any], *inits: dict[str, Any], **metadata: Any) -> dict[s
         (pod(FAILED, DONE, DONE), False),
         (pod(KILLED, DONE, DONE), False),
         (pod(DONE, DONE, DONE, deletionTimestamp="2026-01-01T00:00:00Z"), False),
-        ({"metadata": {"name": "x"}, "status": {"phase": "Pending"}}, False),
-        (None, False),
+        ({"kind": "Pod", "metadata": {"name": "x"}, "status": {"phase": "Pending"}}, False),
     ],
 )
-def test_only_a_plain_success_is_read_from_the_containers(pod: dict[str, Any] | None, succeeded: bool) -> None:
-    assert outcome.succeeded(pod) is succeeded
+def test_only_a_plain_success_is_read_from_the_containers(pod: dict[str, Any], succeeded: bool) -> None:
+    assert outcome.succeeded(pod, [pod]) is succeeded
+    assert not outcome.succeeded(pod, [])

@@ -184,6 +184,26 @@ def test_ranks_of_a_pytorchjob_meet_and_one_failure_ends_all(campaign: Campaign)
     assert (end.reason, end.code) == ("Error", 5)
 
 
+@pytest.mark.parametrize(
+    ("preflight", "reason", "code"),
+    [("pass", "Completed", 0), ("exit('recipe.yaml: no such key')", "PreflightFailed", 1)],
+)
+def test_no_rank_starts_before_the_preflight_has_passed(
+    campaign: Campaign, preflight: str, reason: str, code: int
+) -> None:
+    job = {"job": None, "pyTorchJob": {"replicas": 2}, "preflight": [sys.executable, "-c", preflight]}
+    # In one piece: two ranks write at once.
+    end = asyncio.run(campaign.run(campaign.python("import os; os.write(1, b'a rank\\n')", **job)))
+    assert (end.reason, end.code) == (reason, code)
+    assert end.log_tail.splitlines() == (["a rank"] * 2 if code == 0 else ["recipe.yaml: no such key"])
+
+
+def test_a_deadline_holds_for_the_preflight_too(campaign: Campaign) -> None:
+    loop = campaign.python("print('a rank')", preflight=["sleep", "1000"])
+    end = asyncio.run(campaign.run(loop, deadline=1))
+    assert (end.reason, "a rank" in end.log_tail) == ("DeadlineExceeded", False)
+
+
 def spec_folder(folder: Path) -> Path:
     folder.mkdir()
     (folder / "spec.json").write_text(

@@ -1,0 +1,226 @@
+"""Manifests of the attempts at runs: one pod's, and around it a Job or a PyTorchJob.
+
+Called by the cluster's runtime. The user's image and command stay as they are: our init container lays the task out,
+the preflight is another one, our sidecar relays progress. A pod that takes the place of another one of the same attempt
+is refused by the first of them, so nothing runs twice, whoever made it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from rloop import names
+from rloop.actions import Workload
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.workload import ExperimentTemplate, PyTorchJob, Volume
+from rloop_operator.cluster import parts
+from rloop_operator.cluster.settings import Settings
+
+Manifest = dict[str, Any]
+REPLICA_INDEX = "training.kubeflow.org/replica-index"
+"""Label of a PyTorchJob's pod: its number among the workers."""
+MAIN = "experiment"
+MAIN_OF_PYTORCHJOB = "pytorch"
+"""The training operator looks for a container of this name."""
+MASTER_PORT = 23456
+"""The training operator's own default, so that it adds no port of its own."""
+ARTIFACTS = "/rloop/artifacts"
+CHECKPOINTS = "/rloop/checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What the manifest of an attempt is made from."""
+
+    loop: ResearchLoop
+    workload: Workload
+    settings: Settings
+    digests: dict[str, str]
+    """ConfigMap with files -> their digest: the task's, and the experiment's over it."""
+
+
+def job(attempt: Attempt, owner: Manifest) -> Manifest:
+    """One pod in a Job."""
+    template = attempt.loop.spec.experiment
+    spec = {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": parts.deadline(attempt.loop, template.active_deadline_seconds),
+        "podReplacementPolicy": "Failed",
+        "template": _pod(attempt, MAIN, []),
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": _metadata(attempt, owner), "spec": spec}
+
+
+def pytorch_job(attempt: Attempt, replicas: PyTorchJob, owner: Manifest) -> Manifest:
+    """Workers only, with torchrun's variables from us: a Master makes the training operator inject a container that
+    Pod Security *restricted* refuses. Running pods go when one has failed; what has ended stays, to be read.
+    """
+    template = attempt.loop.spec.experiment
+    worker = {
+        "replicas": replicas.replicas,
+        "restartPolicy": "Never",
+        "template": _pod(attempt, MAIN_OF_PYTORCHJOB, _torchrun(attempt.workload.name, replicas)),
+    }
+    spec = {
+        "runPolicy": {
+            "activeDeadlineSeconds": parts.deadline(attempt.loop, template.active_deadline_seconds),
+            "cleanPodPolicy": "Running",
+        },
+        "pytorchReplicaSpecs": {"Worker": worker},
+    }
+    return {"apiVersion": "kubeflow.org/v1", "kind": "PyTorchJob", "metadata": _metadata(attempt, owner), "spec": spec}
+
+
+def _metadata(attempt: Attempt, owner: Manifest) -> Manifest:
+    metadata = parts.metadata(attempt.loop, attempt.workload, owner)
+    if queue := attempt.loop.spec.experiment.queue_name:
+        metadata["labels"][names.LABEL_QUEUE] = queue
+    return metadata
+
+
+def _torchrun(name: str, job: PyTorchJob) -> list[Manifest]:
+    """The variables of torchrun, https://docs.pytorch.org/docs/stable/elastic/run.html; with several processes in a pod
+    those of its launcher, which sets them for each.
+    """
+    address = [_value("MASTER_ADDR", f"{name}-worker-0"), _value("MASTER_PORT", str(MASTER_PORT))]
+    index = _field("RANK", f"metadata.labels['{REPLICA_INDEX}']")
+    if job.proc_per_node > 1:
+        return [*address, index | {"name": "NODE_RANK"}]
+    return [
+        *address,
+        _value("WORLD_SIZE", str(job.replicas)),
+        index,
+        index | {"name": "GROUP_RANK"},
+        _value("LOCAL_RANK", "0"),
+        _value("LOCAL_WORLD_SIZE", "1"),
+    ]
+
+
+def _command(template: ExperimentTemplate) -> list[str]:
+    """The user's own; with several processes in a pod torchrun starts it, which every image with torch has."""
+    job = template.py_torch_job
+    if job is None or job.proc_per_node == 1:
+        return template.command
+    return [
+        "torchrun",
+        f"--nnodes={job.replicas}",
+        "--node-rank=$(NODE_RANK)",
+        f"--nproc-per-node={job.proc_per_node}",
+        "--master-addr=$(MASTER_ADDR)",
+        "--master-port=$(MASTER_PORT)",
+        "--max-restarts=0",
+        "--no-python",
+        *template.command,
+    ]
+
+
+def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
+    """The pod template. `ranks` are the variables that only the ranks of a training have."""
+    loop, workload, settings = attempt.loop, attempt.workload, attempt.settings
+    template = loop.spec.experiment
+    place = parts.place(loop, workload)
+    workspace = [
+        parts.mount("workspace", ARTIFACTS, sub_path=f"{place}/artifacts"),
+        parts.mount("workspace", CHECKPOINTS, sub_path=f"{place}/checkpoints"),
+    ]
+    mounts = [parts.mount("task", "/task"), *workspace, *(_mount(one) for one in template.volumes)]
+    env = _environment(attempt)
+    main = parts.container(main_name, template.image or "", settings, env=env, mounts=mounts)
+    main |= {"workingDir": "/task", "resources": _resources(template)}
+    before = [_unpack(attempt, place, workspace[0])]
+    if template.preflight is not None:
+        before.append(
+            main | {"name": "preflight", "command": template.preflight, "resources": _resources_without_gpus(template)}
+        )
+    main |= {"command": _command(template), "env": [*main["env"], *ranks]}
+    volumes = [parts.token_volume(), {"name": "task", "emptyDir": {}}, parts.workspace(loop)]
+    volumes += [{"name": f"files-{index}", "configMap": {"name": name}} for index, name in enumerate(attempt.digests)]
+    volumes += [_volume(one) for one in template.volumes]
+    spec = parts.pod_spec("rloop-experiment", settings, [main], volumes)
+    spec["initContainers"] = [*before, _relay(attempt, workspace[0])]
+    spec |= parts.placing(template) | parts.beside(loop)
+    spec["terminationGracePeriodSeconds"] = template.grace_period_seconds
+    labels = parts.labels(loop, workload) | {names.LABEL_WORKLOAD: workload.name}
+    return {"metadata": {"labels": labels}, "spec": spec}
+
+
+def _environment(attempt: Attempt) -> dict[str, str]:
+    template, workload = attempt.loop.spec.experiment, attempt.workload
+    env = {
+        "RLOOP_SEED": str(workload.seed),
+        "RLOOP_ARTIFACTS": ARTIFACTS,
+        "RLOOP_CHECKPOINTS": CHECKPOINTS,
+        "RLOOP_EXPERIMENT": workload.owner,
+        "RLOOP_ATTEMPT": str(workload.number),
+        "OMP_NUM_THREADS": "1",
+    }
+    if template.cpu_seconds is not None:
+        env["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
+    return env | {one.name: one.value for one in template.env}
+
+
+def _unpack(attempt: Attempt, place: str, artifacts: Manifest) -> Manifest:
+    """Our init container: the task's files, the experiment's over them, and the fence against a second life."""
+    archives = [
+        {"path": f"/rloop/files/{index}/files.tar.gz", "sha256": digest}
+        for index, digest in enumerate(attempt.digests.values())
+    ]
+    once = f"/rloop/fence/a{attempt.workload.number}"
+    told = {"archives": archives, "target": "/task", "empty": [ARTIFACTS], "once": once}
+    files = [parts.mount(f"files-{index}", f"/rloop/files/{index}", read_only=True) for index in range(len(archives))]
+    fence = parts.mount("workspace", "/rloop/fence", sub_path=f"{place}/fence")
+    mounts = [parts.mount("task", "/task"), *files, artifacts, fence]
+    made = parts.ours("unpack", attempt.settings, {"RLOOP_UNPACK": json.dumps(told)}, mounts)
+    made["env"] += [_field("RLOOP_POD", "metadata.uid")]
+    if attempt.loop.spec.experiment.py_torch_job is not None:
+        made["env"] += [_field("RLOOP_WORKER", f"metadata.labels['{REPLICA_INDEX}']")]
+    return made
+
+
+def _relay(attempt: Attempt, artifacts: Manifest) -> Manifest:
+    """Our native sidecar: it holds the only token."""
+    workload = attempt.workload
+    env = {
+        "RLOOP_GATEWAY": attempt.settings.gateway_url,
+        "RLOOP_TOKEN_FILE": "/var/run/secrets/rloop/token",
+        "RLOOP_ARTIFACTS": ARTIFACTS,
+        "RLOOP_EXPERIMENT": workload.owner,
+        "RLOOP_RUN": str(workload.run),
+        "RLOOP_ATTEMPT": str(workload.number),
+    }
+    mounts = [artifacts | {"readOnly": True}, parts.mount("token", "/var/run/secrets/rloop")]
+    return parts.ours("relay", attempt.settings, env, mounts) | {"restartPolicy": "Always"}
+
+
+def _resources(template: ExperimentTemplate) -> Manifest:
+    return parts.or_small(template.resources.model_dump(exclude_defaults=True))
+
+
+def _resources_without_gpus(template: ExperimentTemplate) -> Manifest:
+    """A preflight looks at files. It runs before the main container, in the room that the pod has anyway."""
+    asked = template.resources.model_dump(exclude_defaults=True)
+    kept = {kind: {key: value for key, value in one.items() if "/" not in key} for kind, one in asked.items()}
+    return parts.or_small({kind: one for kind, one in kept.items() if one})
+
+
+def _mount(volume: Volume) -> Manifest:
+    return parts.mount(f"user-{volume.name}", volume.mount_path, read_only=True)
+
+
+def _volume(volume: Volume) -> Manifest:
+    made: Manifest = {"name": f"user-{volume.name}"}
+    if volume.persistent_volume_claim is not None:
+        return made | {"persistentVolumeClaim": {"claimName": volume.persistent_volume_claim, "readOnly": True}}
+    if volume.config_map is not None:
+        return made | {"configMap": {"name": volume.config_map}}
+    return made | {"hostPath": {"path": volume.host_path, "type": "Directory"}}
+
+
+def _value(name: str, value: str) -> Manifest:
+    return {"name": name, "value": value}
+
+
+def _field(name: str, path: str) -> Manifest:
+    return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}

@@ -1,0 +1,143 @@
+"""What the API server shows of a loop's workloads: begun or not, why not, and how they ended.
+
+Called by the cluster's runtime, which starts and stops them. It reads only; what it says is made by the pure functions
+of `outcome` and `obstacles`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rloop import names
+from rloop.errors import NotFound
+from rloop.observed import Obstacle, WorkloadState
+from rloop_operator.cluster import attempts, kube, obstacles, outcome, parts
+
+Manifest = dict[str, Any]
+PATIENCE = timedelta(seconds=10)
+"""A pod takes a moment to start; nobody asks why before."""
+TAIL_LINES = "60"
+
+
+class ClaimMissing(Exception):
+    """Pods wait for the workspace, and its claim is not there (any more)."""
+
+
+class States:
+    """The workloads of one namespace."""
+
+    def __init__(self, api: kube.Kube, namespace: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self.pods = kube.core(namespace, "pods")
+        self.jobs = kube.group("batch/v1", namespace, "jobs")
+        self.pytorch_jobs = kube.group("kubeflow.org/v1", namespace, "pytorchjobs")
+
+    async def all(self, loop: str) -> list[tuple[Manifest, list[Manifest]]]:
+        """Each workload of a loop that is not marked as removed, with its pods in their order."""
+        selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
+        bare, jobs, pytorch_jobs = await asyncio.gather(
+            self._api.all(self.pods, f"{selector},!{names.LABEL_WORKLOAD}"),
+            self._api.all(self.jobs, selector),
+            self._pytorch_jobs(selector),
+        )
+        found = [(pod | {"kind": "Pod"}, [pod]) for pod in bare]
+        made = [*(one | {"kind": "Job"} for one in jobs), *(one | {"kind": "PyTorchJob"} for one in pytorch_jobs)]
+        if made:
+            # Only these: the pods of all runs that ever were are many.
+            wanted = ",".join(one["metadata"]["name"] for one in made)
+            theirs = await self._api.all(self.pods, f"{selector},{names.LABEL_WORKLOAD} in ({wanted})")
+            by_name: dict[str, list[Manifest]] = {}
+            for pod in sorted(theirs, key=_worker):
+                by_name.setdefault(pod["metadata"]["labels"][names.LABEL_WORKLOAD], []).append(pod)
+            found += [(one, by_name.get(one["metadata"]["name"], [])) for one in made]
+        return found
+
+    async def _pytorch_jobs(self, selector: str) -> list[Manifest]:
+        """None where the training operator is not installed."""
+        try:
+            return await self._api.all(self.pytorch_jobs, selector)
+        except NotFound:
+            return []
+
+    async def knows_pytorch_jobs(self) -> bool:
+        """Whether the training operator is installed."""
+        try:
+            await self._api.get(self.pytorch_jobs)
+        except NotFound:
+            return False
+        return True
+
+    async def pods_of(self, workload: Manifest) -> list[Manifest]:
+        """The pods of one workload, in their order."""
+        if workload["kind"] == "Pod":
+            return [workload]
+        found = await self._api.all(self.pods, f"{names.LABEL_WORKLOAD}={workload['metadata']['name']}")
+        return sorted(found, key=_worker)
+
+    async def state(self, loop: str, workload: Manifest, own_pods: list[Manifest]) -> WorkloadState:
+        """The workload as a decision sees it. Raises ClaimMissing."""
+        name = workload["metadata"]["name"]
+        of_an_agent = workload["metadata"]["labels"][names.LABEL_ROLE] == "agent"
+        begun = outcome.begun_at(workload, own_pods)
+        made = outcome.made_at(workload)
+        over = outcome.ended(workload) or outcome.disrupted(workload, own_pods)
+        if over or (not of_an_agent and outcome.succeeded(workload, own_pods)):
+            tail = await self.log_tail(outcome.decisive(own_pods))
+            exit_ = outcome.exit_of(workload, own_pods, tail, datetime.now(UTC))
+            return WorkloadState(name, started_at=begun or made, exit=exit_)
+        if begun is not None:
+            return WorkloadState(name, started_at=begun)
+        obstacle = await self._obstacle(loop, workload, own_pods, waited=datetime.now(UTC) - made)
+        return WorkloadState(name, started_at=made, started=False, obstacle=obstacle)
+
+    async def _obstacle(
+        self, loop: str, workload: Manifest, own_pods: list[Manifest], *, waited: timedelta
+    ) -> Obstacle | None:
+        """Why a workload has not begun; asked of the Events about it only when it has waited for a while."""
+        told = obstacles.queued(workload) or next(filter(None, map(obstacles.of_containers, own_pods)), None)
+        if told is not None or waited < PATIENCE:
+            return told
+        if len(own_pods) < outcome.wanted_pods(workload):
+            return obstacles.of_job(workload, await self._warnings(workload))
+        for pod in own_pods:
+            if (found := await self._obstacle_of(loop, pod)) is not None:
+                return found
+        return None
+
+    async def _obstacle_of(self, loop: str, pod: Manifest) -> Obstacle | None:
+        claim: Manifest | None = None
+        claim_told: list[str] = []
+        workspace = parts.claim_name(loop)
+        if any(one.get("persistentVolumeClaim", {}).get("claimName") == workspace for one in pod["spec"]["volumes"]):
+            try:
+                claim = await self._api.get(kube.core(self._namespace, "persistentvolumeclaims", workspace))
+            except NotFound as error:
+                raise ClaimMissing from error
+            claim_told = await self._warnings(claim)
+        return obstacles.of_pod(pod, await self._warnings(pod), claim, claim_told)
+
+    async def _warnings(self, of: Manifest) -> list[str]:
+        """The messages of the warnings about an object, oldest first."""
+        fields = f"involvedObject.uid={of['metadata']['uid']},type=Warning"
+        found = await self._api.all(kube.core(self._namespace, "events"), fields=fields)
+        return [one["message"] for one in sorted(found, key=lambda one: one.get("lastTimestamp") or "")]
+
+    async def log_tail(self, pod: Manifest | None) -> str:
+        """The end of the log of the container that tells most; nothing where it is gone."""
+        if pod is None:
+            return ""
+        path = f"{self.pods}/{pod['metadata']['name']}/log"
+        query = {"container": outcome.container_to_read(pod), "limitBytes": str(2**20), "tailLines": TAIL_LINES}
+        try:
+            return await self._api.text(path, **query)
+        except (NotFound, kube.KubeError):
+            return ""
+
+
+def _worker(pod: Manifest) -> tuple[int, str]:
+    """The order of a workload's pods: by their number, then as they were made."""
+    metadata = pod["metadata"]
+    return int(metadata["labels"].get(attempts.REPLICA_INDEX, 0)), metadata["creationTimestamp"]
