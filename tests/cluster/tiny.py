@@ -64,11 +64,16 @@ def manifests(cluster: Cluster, name: str, *, runs: int = 8, pause: int = 0, **s
     }
     for field, value in spec.items():
         old = wanted.get(field)
-        wanted[field] = {**old, **value} if isinstance(old, dict) and isinstance(value, dict) else value
+        wanted[field] = _given({**old, **value}) if isinstance(old, dict) and isinstance(value, dict) else value
     loop = {
         "apiVersion": "rloop.dev/v1alpha1",
         "kind": "ResearchLoop",
         "metadata": {"name": name},
-        "spec": {key: value for key, value in wanted.items() if value is not None},
+        "spec": _given(wanted),
     }
     return [task(name), config_map(f"{name}-scorer", score_sh=SCORE), loop]
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without what None takes away."""
+    return {key: value for key, value in fields.items() if value is not None}

@@ -25,6 +25,13 @@ def wait_for(
         time.sleep(pause)
 
 
-def until(campaign: Campaign, what: str, true: Callable[[], object], *, pause: float = PAUSE_SECONDS) -> None:
+def until(
+    campaign: Campaign,
+    what: str,
+    true: Callable[[], object],
+    *,
+    seconds: float = SECONDS,
+    pause: float = PAUSE_SECONDS,
+) -> None:
     """Wait until it is true of a campaign."""
-    wait_for(true, lambda: f"{campaign.name}: {what}\n{campaign.explain()}", pause=pause)
+    wait_for(true, lambda: f"{campaign.name}: {what}\n{campaign.explain()}", seconds=seconds, pause=pause)

@@ -140,12 +140,14 @@ def _config_map(namespace: str, name: str, files: Files) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
 
 
-def _loop(cluster: Cluster, namespace: str) -> ResearchLoop:
+def _loop(cluster: Cluster, namespace: str, workers: int) -> ResearchLoop:
     """The loop of the other rows, with what only a cluster needs."""
     workspace: dict[str, Any] = {"size": "1Gi"}
     if cluster.storage_class:
         workspace["storageClassName"] = cluster.storage_class
+    job: dict[str, Any] = {"experiment__job": None, "experiment__pyTorchJob": {"replicas": workers}} if workers else {}
     loop = build_loop(
+        **job,
         experiment__command=["sh", "run.sh"],
         experiment__gracePeriodSeconds=1,
         experiment__image=cluster.base_image,
@@ -174,8 +176,13 @@ def _gateway(cluster: Cluster, own: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def opened(cluster: Cluster, namespace: str, *, gateway: bool) -> AsyncIterator[Kubernetes]:
-    """A fresh shell in the namespace, which goes with all that is in it; its loop stored and sealed."""
+async def opened(cluster: Cluster, namespace: str, *, gateway: bool, workers: int = 0) -> AsyncIterator[Kubernetes]:
+    """A fresh shell in the namespace, which goes with all that is in it; its loop stored and sealed.
+
+    Its runs are PyTorchJobs if they have a number of workers.
+    """
+    if workers:
+        cluster.install_training_operator()
     release.load_images(cluster)
     release.apply_definitions(cluster)
     own = f"{namespace}-gateway"
@@ -188,7 +195,7 @@ async def opened(cluster: Cluster, namespace: str, *, gateway: bool) -> AsyncIte
     try:
         url = _gateway(cluster, own) if gateway else NOWHERE
         async with kube.connected(cluster.kubeconfig) as api:
-            shell = Kubernetes(cluster, api, namespace, _loop(cluster, namespace), url)
+            shell = Kubernetes(cluster, api, namespace, _loop(cluster, namespace, workers), url)
             shell.loop = await shell.store.create(shell.loop)
             await shell.store.seal(shell.loop)
             yield shell

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,36 @@ from tests.cluster.conftest import cluster, namespace  # noqa: F401 -- fixtures 
 from tests.contract import cluster_shell
 from tests.contract.shells import Check, opened
 
-CLUSTER = pytest.param("cluster", marks=[pytest.mark.cluster, pytest.mark.timeout(240, func_only=True)])
+ON_A_CLUSTER = [pytest.mark.cluster, pytest.mark.timeout(240, func_only=True)]
+CLUSTER = pytest.param("cluster", marks=ON_A_CLUSTER)
+PYTORCHJOB = pytest.param("pytorchjob", marks=ON_A_CLUSTER)
+"""The cluster's shell with runs of two workers."""
 
 
-@pytest.fixture(params=["sim", "local", CLUSTER])
-def check(request: pytest.FixtureRequest, tmp_path: Path) -> Check:
-    """Runs a test on a fresh shell."""
+SHELLS = ["sim", "local", CLUSTER]
+
+
+@pytest.fixture(params=SHELLS)
+def row(request: pytest.FixtureRequest) -> str:
+    """The shell of the row."""
     kind: str = request.param
-    # In a namespace of its own, so that rows can run beside each other.
-    where = (request.getfixturevalue("cluster"), request.getfixturevalue("namespace")) if kind == "cluster" else None
+    return kind
+
+
+@pytest.fixture
+def check(row: str, request: pytest.FixtureRequest, tmp_path: Path) -> Check:
+    """Runs a test on a fresh shell."""
+
+    def shell(*, gateway: bool) -> AbstractAsyncContextManager[Any]:
+        if row not in ("cluster", "pytorchjob"):
+            return opened(row, tmp_path)
+        # In a namespace of its own, so that rows can run beside each other.
+        where = request.getfixturevalue("cluster"), request.getfixturevalue("namespace")
+        return cluster_shell.opened(*where, gateway=gateway, workers=2 if row == "pytorchjob" else 0)
 
     def run(test: Callable[[Any], Awaitable[None]], *, gateway: bool = False) -> None:
         async def go() -> None:
-            shell = opened(kind, tmp_path) if where is None else cluster_shell.opened(*where, gateway=gateway)
-            async with shell as fresh:
+            async with shell(gateway=gateway) as fresh:
                 await test(fresh)
 
         asyncio.run(go())

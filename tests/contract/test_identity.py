@@ -8,7 +8,7 @@ from tests.contract.shells import TRIES, Check, Live, agent, ended
 
 from rloop_operator.ports import Caller
 
-ROWS = pytest.mark.parametrize("check", ["local", CLUSTER], indirect=True)
+ROWS = pytest.mark.parametrize("row", ["local", CLUSTER])
 NAME = agent().name
 
 

@@ -1,0 +1,160 @@
+"""PyTorchJobs by the real training operator: two workers that meet, and every way in which they do not.
+
+One release serves a namespace for each row, so that all rows run at the same time. The workers are small shell and
+Python programs; what is trained for real stands in `test_grpo`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.cluster import release as releases
+from tests.cluster import tiny
+from tests.cluster.campaign import Campaign
+from tests.cluster.conftest import namespaces
+from tests.cluster.harness.cluster import Cluster
+from tests.cluster.waiting import until
+
+SECONDS = 300
+pytestmark = pytest.mark.timeout(2 * SECONDS, func_only=True)
+
+# Rank 1 says hello to rank 0 by the address that both are told, as torch does before anything else.
+MEET = """
+import os, socket, time
+address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+rank, world = os.environ["RANK"], os.environ["WORLD_SIZE"]
+if rank == "0":
+    heard = socket.create_server(("", address[1])).accept()[0].recv(9).decode()
+    with open(os.environ["RLOOP_ARTIFACTS"] + "/x", "w") as file:
+        file.write(heard)
+else:
+    for _ in range(100):
+        try:
+            socket.create_connection(address).sendall(world.encode())
+            break
+        except OSError:
+            time.sleep(0.2)
+    else:
+        raise SystemExit("rank 0 was not found")
+"""
+RANK_1 = 'if [ "$RANK" != 1 ]; then exec sleep 600; fi; '
+STEP = 'echo "{\\"step\\": 1}" >> "$RLOOP_ARTIFACTS/progress.jsonl"; '
+
+
+def shell(script: str) -> dict[str, Any]:
+    return {"command": ["sh", "-c", script]}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to fail, and what the first run's attempts say of it."""
+
+    name: str
+    experiment: dict[str, Any]
+    reason: str
+    code: int | None
+    attempts: int = 2
+    log: str = ""
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+ROWS = [
+    Row("exit-1", shell(RANK_1 + "echo out of ideas; exit 1"), "Error", 1, log="out of ideas"),
+    Row("exit-137", shell(RANK_1 + "kill -9 $$"), "Killed", 137),
+    Row("exit-143", shell(RANK_1 + "kill -15 $$"), "Killed", 143),
+    Row(
+        "no-memory",
+        shell(RANK_1 + "exec python3 -c 'x = bytearray(10**9)'") | {"resources": {"limits": {"memory": "64Mi"}}},
+        "OutOfMemory",
+        137,
+    ),
+    Row(
+        "hangs",
+        shell(STEP + "echo waiting for nobody; exec sleep 600") | {"progressDeadlineSeconds": 8},
+        "Hang",
+        None,
+        log="waiting for nobody",
+    ),
+    Row(
+        "refused",
+        shell("exit 0") | {"preflight": ["sh", "-c", "echo recipe.yaml: no such key; exit 2"]},
+        "PreflightFailed",
+        2,
+        attempts=1,
+        log="recipe.yaml: no such key",
+    ),
+]
+WAITING = [
+    ("no-image", {"image": "rloop.test/not-there:2"}, "Degraded", "ImagePullFailed", "cannot be pulled"),
+    (
+        "no-gpu",
+        {"resources": {"limits": {"nvidia.com/gpu": 1}}},
+        "Progressing",
+        "WaitingForCapacity",
+        "Insufficient nvidia.com/gpu",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def campaigns(cluster: Cluster) -> Iterator[dict[str, Campaign]]:
+    """All rows at once, and a good campaign beside them, each in its own namespace."""
+    cluster.install_training_operator()
+    wanted = {row.name: row.experiment | {"backoffLimit": 1} for row in ROWS}
+    wanted |= {name: shell("exit 0") | changes for name, changes, *_ in WAITING}
+    wanted["meets"] = {"command": ["python3", "-c", MEET]}
+    with namespaces(cluster, len(wanted)) as places:
+        release = releases.install(cluster, *places)
+        cluster.make_volumes(len(wanted))
+        found = {}
+        for (name, experiment), namespace in zip(wanted.items(), places, strict=True):
+            campaign = found[name] = Campaign(cluster, namespace, name)
+            job = {"job": None, "pyTorchJob": {"replicas": 2}} | experiment
+            campaign.apply(*tiny.manifests(cluster, name, runs=3, experiment=job, parallelism=1))
+        yield found
+        releases.uninstall(cluster, release)
+
+
+def attempts(campaign: Campaign) -> list[dict[str, Any]]:
+    """Those of the baseline's first run."""
+    for experiment in campaign.children("rexp"):
+        for run in experiment.get("status", {}).get("runs", []):
+            if run["number"] == 1:
+                found: list[dict[str, Any]] = run["attempts"]
+                return found
+    return []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_failure_is_told_and_tried_again_as_often_as_allowed(campaigns: dict[str, Campaign], row: Row) -> None:
+    campaign = campaigns[row.name]
+    over = [{"phase": "Failed", "reason": row.reason}] * row.attempts
+    until(
+        campaign,
+        f"{row.attempts} attempts that failed",
+        lambda: [{key: one.get(key) for key in ("phase", "reason")} for one in attempts(campaign)] == over,
+        seconds=SECONDS,
+    )
+    for one in attempts(campaign):
+        assert one.get("exitCode") == row.code, campaign.explain()
+        assert row.log in one.get("logTail", ""), campaign.explain()
+    until(campaign, "nothing left of it", lambda: not campaign.children("pytorchjobs"))
+
+
+@pytest.mark.parametrize(("name", "_changes", "condition", "reason", "says"), WAITING)
+def test_what_it_waits_for_is_a_condition(
+    campaigns: dict[str, Campaign], name: str, _changes: object, condition: str, reason: str, says: str
+) -> None:
+    campaign = campaigns[name]
+    until(campaign, f"told {reason}", lambda: campaign.condition(condition).get("reason") == reason)
+    assert says in campaign.condition(condition)["message"]
+    assert [one["phase"] for one in attempts(campaign)] == ["Pending"]
+
+
+def test_two_workers_meet(campaigns: dict[str, Campaign]) -> None:
+    campaign = campaigns["meets"]
+    loop = campaign.wait(SECONDS)
+    # WORLD_SIZE is what rank 1 said to rank 0, which left it for the scorer, who wants a 3.
+    assert loop["status"]["baseline"] == {"experiment": "meets-b01", "value": 1.0, "stddev": 0.0, "n": 3}
+    assert [one["phase"] for one in attempts(campaign)] == ["Succeeded"]
