@@ -1,4 +1,4 @@
-"""The harness as a command: `python3 -m tests.cluster.harness up|down|env|status|build|image|load`.
+"""The harness as a command: `python3 -m tests.cluster.harness up|down|env|status|build|image|load|training-operator`.
 
 Called by people, make and CI, before anything is installed: it needs Python and nothing else. What a shell is to
 evaluate goes to stdout, everything else to stderr.
@@ -27,6 +27,7 @@ def main() -> int:
     image.add_argument("tag")
     load = commands.add_parser("load", help="load an image from an archive")
     load.add_argument("archive", type=Path)
+    commands.add_parser("training-operator", help="install the Kubeflow training operator, for PyTorchJobs")
     arguments = parser.parse_args()
     try:
         return _do(arguments)
@@ -53,6 +54,8 @@ def _do(arguments: argparse.Namespace) -> int:
             cluster.current().build_image(arguments.dockerfile, arguments.tag)
         case "load":
             cluster.current().load_archive(arguments.archive)
+        case "training-operator":
+            cluster.current().install_training_operator()
         case _:
             raise Failure(f"no such command: {arguments.command}")
     return 0

@@ -17,11 +17,15 @@ from tests.cluster.harness import paths
 from tests.cluster.harness.removal import remove
 from tests.cluster.harness.shell import Failure, run, say
 
-# Order: the longest first, so that its failure is not waited for.
-MODULES = ("kubernetes", "etcd", "coredns", "helm")
+# Order: the longest first, so that its failure is not waited for. The last ones are used only by tests that ask for
+# them, but one build for all of them shares most of what it compiles.
+MODULES = ("kubernetes", "helm", "coredns", "kwok", "training-operator", "etcd")
 
 # Go names a program after the last word of its path.
-RENAMED = {"server": "etcd"}
+RENAMED = {"server": "etcd", "training-operator.v1": "training-operator"}
+
+# Kept beside the programs of a module, because the module's sources are removed after the build: a folder of theirs.
+KEPT = {"training-operator": ("github.com/kubeflow/training-operator", "manifests")}
 
 # The compiler's cache of a full build is some GB, thrown away afterwards.
 BUILD_GIB = 8
@@ -31,7 +35,7 @@ MONTH = 30 * 24 * 3600
 
 def key(module: str) -> str:
     """The hash of all that decides what is built, our own flags included."""
-    content = hashlib.sha256(" ".join(_flags(module)).encode())
+    content = hashlib.sha256(" ".join((*_flags(module), *KEPT.get(module, ()))).encode())
     for name in ("go.mod", "go.sum"):
         content.update((paths.TOOLS / module / name).read_bytes())
     return content.hexdigest()[:24]
@@ -75,7 +79,7 @@ def build() -> None:
         for module in modules:
             begin = time.monotonic()
             _build(module, scratch)
-            size = sum(file.stat().st_size for file in folder(module).iterdir()) / 1e6
+            size = sum(file.stat().st_size for file in _programs(module)) / 1e6
             say(f"built {module} {version(module)} ({time.monotonic() - begin:.0f} s, {size:.0f} MB)")
         used = sum(file.lstat().st_size for file in scratch.rglob("*") if not file.is_dir()) / 1e9
         say(f"removing {used:.1f} GB that only the build needed")
@@ -91,7 +95,7 @@ def link(to: Path) -> None:
             remove(other)
     for module in MODULES:
         os.utime(folder(module))
-        for program in folder(module).iterdir():
+        for program in _programs(module):
             (to / program.name).symlink_to(program)
 
 
@@ -100,6 +104,10 @@ def require_space(at: Path, gib: float) -> None:
     free = shutil.disk_usage(at).free / 2**30
     if free < gib:
         raise Failure(f"{at} has {free:.1f} GiB free, {gib:.0f} GiB are needed")
+
+
+def _programs(module: str) -> list[Path]:
+    return [file for file in folder(module).iterdir() if file.is_file()]
 
 
 def _flags(module: str) -> list[str]:
@@ -133,5 +141,9 @@ def _build(module: str, scratch: Path) -> None:
     for old, new in RENAMED.items():
         if (output / old).exists():
             (output / old).rename(output / new)
+    if module in KEPT:
+        source, kept = KEPT[module]
+        sources = run("go", "list", "-m", "-f", "{{.Dir}}", source, cwd=paths.TOOLS / module, env=env).strip()
+        shutil.copytree(Path(sources, kept), output / kept)
     folder(module).parent.mkdir(parents=True, exist_ok=True)
     output.rename(folder(module))

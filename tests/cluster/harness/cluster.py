@@ -23,6 +23,7 @@ from tests.cluster.harness import (
     packages,
     paths,
     storage,
+    training_operator,
     workers,
 )
 from tests.cluster.harness.removal import remove
@@ -104,6 +105,17 @@ class Cluster:
             return
         with step(f"loaded {archive.name}"):
             images.load_archive(archive)
+
+    def install_training_operator(self) -> None:
+        """Make sure that PyTorchJobs are known and run; another cluster's owner has done it."""
+        if not self.own:
+            if not succeeds("kubectl", "get", "crd", training_operator.CRD, env={"KUBECONFIG": self.kubeconfig}):
+                raise Failure("install the Kubeflow training operator v1 in the given cluster yourself")
+            return
+        with locked(paths.cache() / "lock"):
+            # A cluster that an older checkout has started may lack it.
+            binaries.build()
+            training_operator.install()
 
 
 def up() -> Cluster:

@@ -60,6 +60,8 @@ def start(programs: Path) -> None:
         f"--service-account-signing-key-file={key / 'accounts.key'}",
         f"--kubelet-client-certificate={key / 'kubelet-client.crt'}",
         f"--kubelet-client-key={key / 'kubelet-client.key'}",
+        # Webhooks are called at their pods: the node has no route to services, which only pods and the host need.
+        "--enable-aggregator-routing",
         # The node's name is in no name service.
         "--kubelet-preferred-address-types=InternalIP",
     )
