@@ -85,7 +85,7 @@ ROWS = [
         log="recipe.yaml: no such key",
     ),
 ]
-WAITING = [
+WAITING: list[tuple[str, dict[str, Any], str, str, str]] = [
     ("no-image", {"image": "rloop.test/not-there:2"}, "Degraded", "ImagePullFailed", "cannot be pulled"),
     (
         "no-gpu",

@@ -122,7 +122,7 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
     finished_at = datetime.fromisoformat(finished) if finished else now
     log_tail = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_LAST_WORDS) or log_tail
     return Exit(
-        code=code,
+        code=None if reason == "Lost" else code,
         reason=reason,
         finished_at=finished_at,
         infrastructure=infrastructure,
@@ -164,10 +164,10 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
         return "DeadlineExceeded", False
     if _init_failure(pod, "preflight"):
         return PREFLIGHT, False
-    if code == 0:
+    if code == 0 and failed is None:
         return "Completed", False
-    gone = pod is None or any(_condition(one, "DisruptionTarget") or _replaced(one) for one in own_pods)
-    if gone or word in INFRASTRUCTURE:
+    disturbed = any(_condition(one, "DisruptionTarget") or _replaced(one) for one in own_pods)
+    if disturbed or word in INFRASTRUCTURE or _nobody_failed(workload, own_pods):
         return "Lost", True
     if _terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
@@ -176,8 +176,15 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM
 
 
+def _nobody_failed(workload: Manifest, own_pods: list[Manifest]) -> bool:
+    """Whether no pod is left that says why: it, or another worker, was deleted by somebody else."""
+    return workload["kind"] != "Pod" and not any(map(_failed, own_pods))
+
+
 def _failed(pod: Manifest) -> Manifest:
-    """How a pod failed: its main container's end or an init container's; {} if it did not."""
+    """How a pod failed: its main container's end or an init container's; {} if it did not, or somebody deleted it."""
+    if "deletionTimestamp" in pod["metadata"]:
+        return {}
     terminated = _terminated(pod)
     return (terminated if terminated.get("exitCode") else {}) or _init_failure(pod)
 
