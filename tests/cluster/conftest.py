@@ -17,6 +17,7 @@ from tests.cluster.harness.shell import Failure, say
 
 HERE = Path(__file__).parent
 TEST_SECONDS = 300
+POOL = "rloop.test/pool"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,6 +68,35 @@ def namespaces(cluster: harness.Cluster, number: int) -> Iterator[list[str]]:
 def namespace(cluster: harness.Cluster) -> Iterator[str]:
     """A namespace of the test's own."""
     with namespaces(cluster, 1) as [name]:
+        yield name
+
+
+@pytest.fixture
+def training_operator(cluster: harness.Cluster) -> None:
+    """PyTorchJobs are known, and run."""
+    try:
+        cluster.install_training_operator()
+    except Failure as failure:
+        pytest.fail(str(failure), pytrace=False)
+
+
+@contextmanager
+def fake_pool(cluster: harness.Cluster, number: int, **capacity: str) -> Iterator[str]:
+    """So many fake nodes, which nobody else uses: pods come here by the label POOL and a toleration of FAKE."""
+    if not cluster.own:
+        pytest.skip("makes nodes, which only a cluster of ours lets us")
+    name = f"pool-{secrets.token_hex(4)}"
+    nodes = cluster.add_fake_nodes(number, {POOL: name}, capacity)
+    try:
+        yield name
+    finally:
+        cluster.remove_fake_nodes(nodes)
+
+
+@pytest.fixture
+def gpu_pool(cluster: harness.Cluster) -> Iterator[str]:
+    """The name of a pool of two fake nodes with eight GPUs each."""
+    with fake_pool(cluster, 2, **{"nvidia.com/gpu": "8"}) as name:
         yield name
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.cluster.harness import (
     binaries,
     control_plane,
     dns,
+    fake_nodes,
     images,
     keys,
     node,
@@ -116,6 +117,23 @@ class Cluster:
             # A cluster that an older checkout has started may lack it.
             binaries.build()
             training_operator.install()
+
+    def add_fake_nodes(
+        self, number: int, labels: Mapping[str, str] | None = None, capacity: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """Make nodes without a machine, see `fake_nodes`, with these labels and resources; returns their names.
+
+        Two tests at a time would use each other's: give them a label of your own, and select it.
+        """
+        if not self.own:
+            raise Failure("fake nodes are made only in a cluster of our own")
+        with locked(paths.cache() / "lock"):
+            binaries.build()
+            return fake_nodes.add(number, labels or {}, capacity or {})
+
+    def remove_fake_nodes(self, names: Iterable[str]) -> None:
+        """Remove them, with the pods that are on them."""
+        fake_nodes.remove(*names)
 
 
 def up() -> Cluster:

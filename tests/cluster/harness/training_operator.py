@@ -113,7 +113,7 @@ def _is_available() -> bool:
     found: dict[str, Any] = json.loads(_ours("get", "deployment", "training-operator", "-o", "json"))
     status = found["status"]
     seen = status.get("observedGeneration") == found["metadata"]["generation"]
-    return seen and status.get("updatedReplicas") == status.get("availableReplicas") == 1
+    return bool(seen and status.get("updatedReplicas") == status.get("availableReplicas") == 1)
 
 
 def _has_certificate() -> bool:
