@@ -1,0 +1,70 @@
+"""Read the recipe's file, and say plainly why it cannot be read.
+
+Called by `rloop_trainer.check`. YAML takes the last of two equal keys without a word, and a recipe is edited by
+machines: so a key that stands twice is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from typing_extensions import override
+
+
+class Unreadable(ValueError):
+    """Why, without the file's name."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The one mapping that the file holds. Raises Unreadable."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise Unreadable("there is no such file") from None
+    except IsADirectoryError:
+        raise Unreadable("is a folder; name the file in it") from None
+    except OSError as error:
+        raise Unreadable(f"cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise Unreadable("is not UTF-8; save it as UTF-8") from None
+    try:
+        found = json.loads(text, object_pairs_hook=_unique) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
+        raise Unreadable(f"is no valid YAML: {where}{error.problem}") from None
+    except yaml.YAMLError:
+        raise Unreadable("holds a character that YAML forbids; save it as plain text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise Unreadable(f"is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
+    except RecursionError:
+        raise Unreadable("is nested too deep") from None
+    if not isinstance(found, dict):
+        raise Unreadable("holds no mapping; write keys and values, as in images/trainer/README.md")
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice."""
+
+    @override
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise Unreadable(f'line {key.start_mark.line + 1}: "{key.value}" stands twice; remove one')
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    keys = [key for key, _ in pairs]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise Unreadable(f'"{key}" stands twice in one mapping; remove one')
+    return dict(pairs)

@@ -1,0 +1,69 @@
+"""What a completion is worth: an exact match, or a function of the user's; and the noise of an unreliable judge.
+
+Called by `rloop_trainer.training`, as TRL calls a reward function, and by `rloop_trainer.leave` without noise.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rloop_trainer.recipe import Reward
+
+Judge = Callable[[str, str], float]
+
+
+class RewardFailed(Exception):
+    """The user's function raised, or returned what is no number."""
+
+
+def judge(reward: Reward, task: Path) -> Judge:
+    """A function of completion and answer. Raises RewardFailed if the user's file cannot be imported."""
+    if reward.file is None or reward.function is None:
+        return exact_match
+    path = task / reward.file
+    spec = importlib.util.spec_from_file_location("rloop_trainer_reward", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001  # whatever a user's file does
+        raise RewardFailed(f"{reward.file}: cannot be imported: {type(error).__name__}: {error}") from None
+    return _guarded(getattr(module, reward.function), f"{reward.file}: {reward.function}")
+
+
+def exact_match(completion: str, answer: str) -> float:
+    """1 if they are the same but for white space around them."""
+    return float(completion.strip() == answer.strip())
+
+
+def _guarded(function: Callable[[str, str], Any], name: str) -> Judge:
+    def guarded(completion: str, answer: str) -> float:
+        try:
+            value = float(function(completion, answer))
+        except Exception as error:  # noqa: BLE001  # whatever a user's function does
+            raise RewardFailed(f"{name}({completion!r}, {answer!r}) raised {type(error).__name__}: {error}") from None
+        if not math.isfinite(value):
+            raise RewardFailed(f"{name}({completion!r}, {answer!r}) returned {value}; a finite number is needed")
+        return value
+
+    return guarded
+
+
+def noisy(judge: Judge, flip: float, seed: int, rank: int) -> Callable[..., list[float]]:
+    """A reward function for TRL. A flip depends on seed, step and rank only, so that a resumed run draws the same."""
+
+    def rewards(completions: Sequence[str], answer: Sequence[str], trainer_state: Any, **_: Any) -> list[float]:
+        values = [judge(completion, right) for completion, right in zip(completions, answer, strict=True)]
+        if flip == 0:
+            return values
+        chance = random.Random(f"{seed}:{trainer_state.global_step}:{rank}")
+        flips = [chance.random() < flip for _ in values]
+        return [1 - value if turned and value in (0, 1) else value for value, turned in zip(values, flips, strict=True)]
+
+    return rewards

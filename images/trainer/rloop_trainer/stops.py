@@ -1,0 +1,62 @@
+"""The reasons for which a training ends before its last step: a signal, or a recipe that cannot learn.
+
+Asked by `rloop_trainer.training` after each step. What the recipe causes ends in a sentence that names the cause and
+the remedy, because the next session of the campaign reads it.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+PATIENCE = 50
+"""Steps without variance in any group until the run is given up."""
+
+
+class TrainingFailed(Exception):
+    """The recipe causes it: another attempt would end in the same way."""
+
+
+class Terminated(BaseException):
+    """SIGTERM at a moment at which there is nothing to save."""
+
+
+class Sigterm:
+    """Notes SIGTERM. Outside of the steps it ends the process at once; within them the step is finished and saved."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.within_steps = False
+        signal.signal(signal.SIGTERM, self._handle)
+
+    def _handle(self, *_: Any) -> None:
+        self.asked = True
+        if not self.within_steps:
+            raise Terminated
+
+
+def look(step: int, logs: Mapping[str, Any], history: Sequence[Mapping[str, Any]], *, best: float | None) -> None:
+    """Raise TrainingFailed if the step shows that the run cannot learn.
+
+    `history` holds the logs of all steps so far; `best` is the reward above which there is none, None if unknown.
+    """
+    for name in ("loss", "grad_norm"):
+        value = logs.get(name)
+        if value is not None and not math.isfinite(value):
+            raise TrainingFailed(
+                f"step {step}: {name} is {value}: the training has diverged; lower grpo.learning_rate, or give it "
+                "grpo.warmup_steps"
+            )
+    still = [one["frac_reward_zero_std"] == 1 for one in history if one.get("frac_reward_zero_std") is not None]
+    if len(still) < PATIENCE or not all(still[-PATIENCE:]):
+        return
+    reward = logs.get("reward") or 0.0
+    solved = reward >= best if best is not None else not all(still)
+    if not solved:
+        raise TrainingFailed(
+            f"step {step}: for {PATIENCE} steps all completions of a group had the same reward (mean {reward:.3g}), so "
+            "that there was nothing to learn from; raise grpo.temperature or grpo.group, or begin with easier data or "
+            "a better start (warm_start)"
+        )

@@ -1,0 +1,128 @@
+"""The ranks of a run: who this process is, the process group, and what libraries are told through the environment.
+
+Called by `rloop_trainer.__main__` and everything that has to agree with the other ranks. The variables are torchrun's;
+without them a run is one process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+GROUP_MINUTES = 10
+"""How long a rank waits for the others in one collective call: longer than any step, shorter than a lost night."""
+PATIENT_HOURS = 2
+"""The same where the first rank makes or fetches something for all."""
+
+DEFAULTS = {
+    # Nothing leaves the pod, and nothing asks a hub for anything but the model.
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+    "DISABLE_MLFLOW_INTEGRATION": "TRUE",
+    "TOKENIZERS_PARALLELISM": "false",
+    # A rank whose peers are gone ends at once instead of cleaning up with them.
+    "TORCH_NCCL_ASYNC_ERROR_HANDLING": "3",
+    "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
+    "TORCH_NCCL_TRACE_BUFFER_SIZE": "2000",
+}
+
+
+class BadWorld(ValueError):
+    """The variables of torchrun, or of the task's contract, do not fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among the ranks."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank writes what is shared."""
+        return self.rank == 0
+
+
+def world(environment: Mapping[str, str]) -> World:
+    """Read torchrun's variables. Raises BadWorld."""
+
+    def number(name: str, default: int) -> int:
+        text = environment.get(name, "")
+        if text and not text.isdecimal():
+            raise BadWorld(f"{name} is {text!r}, which is no whole number; torchrun sets it")
+        return int(text) if text else default
+
+    found = World(number("RANK", 0), number("WORLD_SIZE", 1), number("LOCAL_RANK", 0))
+    if not 0 <= found.rank < found.size:
+        raise BadWorld(f"RANK is {found.rank}, which does not lie below WORLD_SIZE ({found.size})")
+    if found.size > 1:
+        for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+            if not environment.get(name):
+                raise BadWorld(f"{name} is not set, and WORLD_SIZE is {found.size}: start the ranks with torchrun")
+    return found
+
+
+def set_defaults(environment: MutableMapping[str, str]) -> None:
+    """Before anything heavy is imported; what is set already stays."""
+    for name, value in DEFAULTS.items():
+        environment.setdefault(name, value)
+
+
+_patient: list[Any] = []
+
+
+def join(here: World) -> None:
+    """Join the process group: nccl with a GPU, gloo without one. One process needs none."""
+    if here.size == 1:
+        return
+    import torch
+    import torch.distributed as dist
+
+    gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.set_device(here.local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=timedelta(minutes=GROUP_MINUTES))
+    _patient.append(dist.new_group(backend="gloo", timeout=timedelta(hours=PATIENT_HOURS)))
+
+
+def leave(here: World) -> None:
+    """Leave the process group, if there is one."""
+    if here.size > 1:
+        import torch.distributed as dist
+
+        _patient.clear()
+        dist.destroy_process_group()
+
+
+def told(here: World, value: T) -> T:
+    """What the first rank says, on all ranks; they wait for it."""
+    if here.size == 1:
+        return value
+    import torch.distributed as dist
+
+    box = [value]
+    dist.broadcast_object_list(box, src=0, group=_patient[0])
+    return box[0]
+
+
+def any_of(here: World, flag: bool) -> bool:
+    """Whether any rank says so."""
+    if here.size == 1:
+        return flag
+    import torch
+    import torch.distributed as dist
+
+    said = torch.tensor([int(flag)])
+    dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_patient[0])
+    return bool(said.item())
+
+
+def wait(here: World) -> None:
+    """Until all ranks are here."""
+    any_of(here, False)
