@@ -100,9 +100,9 @@ def _torchrun(name: str, job: PyTorchJob) -> list[Manifest]:
 
 def _command(template: ExperimentTemplate) -> list[str]:
     """The user's own; with several processes in a pod torchrun starts it, which every image with torch has."""
-    job = template.py_torch_job
+    job, own = template.py_torch_job, [parts.literal(word) for word in template.command]
     if job is None or job.proc_per_node == 1:
-        return template.command
+        return own
     return [
         "torchrun",
         f"--nnodes={job.replicas}",
@@ -112,7 +112,7 @@ def _command(template: ExperimentTemplate) -> list[str]:
         "--master-port=$(MASTER_PORT)",
         "--max-restarts=0",
         "--no-python",
-        *template.command,
+        *own,
     ]
 
 
@@ -131,9 +131,9 @@ def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
     main |= {"workingDir": "/task", "resources": _resources(template)}
     before = [_unpack(attempt, place, workspace[0])]
     if template.preflight is not None:
-        before.append(
-            main | {"name": "preflight", "command": template.preflight, "resources": _resources_without_gpus(template)}
-        )
+        command = [parts.literal(word) for word in template.preflight]
+        small = {"resources": _resources_without_gpus(template)}
+        before.append(main | {"name": "preflight", "command": command} | small)
     main |= {"command": _command(template), "env": [*main["env"], *ranks]}
     volumes = [parts.token_volume(), {"name": "task", "emptyDir": {}}, parts.workspace(loop)]
     volumes += [{"name": f"files-{index}", "configMap": {"name": name}} for index, name in enumerate(attempt.digests)]

@@ -107,7 +107,9 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
     unplaced = next((one for one in conditions if one.get("reason") == "Unschedulable"), None)
     if unplaced is None:
         return None
-    if claim is not None and claim.get("status", {}).get("phase") == "Pending":
+    told_of_volumes = "volume" in unplaced["message"].lower()
+    # A claim may also be pending because it waits for the pod to be placed.
+    if claim is not None and claim.get("status", {}).get("phase") == "Pending" and told_of_volumes:
         reason, message = of_events(claim_told) or ("VolumeNotBound", _STORAGE.format(unplaced["message"]))
         return Obstacle(reason, claim["metadata"]["name"], message)
     if claim is not None and claim.get("status", {}).get("phase") == "Lost":

@@ -51,11 +51,16 @@ def container(name: str, image: str, settings: Settings, *, env: dict[str, str],
         "name": name,
         "image": image,
         "imagePullPolicy": settings.pull_policy,
-        "env": [{"name": key, "value": value} for key, value in variables.items()],
+        "env": [{"name": key, "value": literal(value)} for key, value in variables.items()],
         "resources": SMALL,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
         "volumeMounts": [mount("tmp", "/tmp"), mount("shm", "/dev/shm"), *mounts],  # noqa: S108 -- as above
     }
+
+
+def literal(text: str) -> str:
+    """Text that Kubernetes hands on as it is: it would put variables in the place of `$(NAME)`, and `$` of `$$`."""
+    return text.replace("$", "$$")
 
 
 def ours(command: str, settings: Settings, env: dict[str, str], mounts: list[Manifest]) -> Manifest:

@@ -1,5 +1,6 @@
 """When a run counts as ended: a success as soon as its containers say so, any other end when the pod or Job does."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -42,3 +43,120 @@ def pod(main: dict[str, Any], *inits: dict[str, Any], **metadata: Any) -> dict[s
 def test_only_a_plain_success_is_read_from_the_containers(pod: dict[str, Any], succeeded: bool) -> None:
     assert outcome.succeeded(pod, [pod]) is succeeded
     assert not outcome.succeeded(pod, [])
+
+
+def worker(index: int, main: dict[str, Any], *inits: dict[str, Any], **metadata: Any) -> dict[str, Any]:
+    made = pod(main, *inits, **metadata)
+    made["metadata"] |= {"name": f"x-worker-{index}"}
+    return made
+
+
+def ended(code: int, second: int = 5, **more: Any) -> dict[str, Any]:
+    begun = {"startedAt": "2026-01-01T00:00:00Z", "finishedAt": f"2026-01-01T00:00:{second:02}Z"}
+    return {"terminated": {"exitCode": code, **begun, **more}}
+
+
+def job(condition: str, message: str = "", **annotations: str) -> dict[str, Any]:
+    reason = f"PyTorchJob{condition}"
+    return {
+        "kind": "PyTorchJob",
+        "metadata": {"name": "x", "annotations": {f"rloop.dev/{key}": text for key, text in annotations.items()}},
+        "spec": {"pytorchReplicaSpecs": {"Worker": {"replicas": 2}}},
+        "status": {
+            "startTime": "2026-01-01T00:00:00Z",
+            "conditions": [{"type": condition, "status": "True", "reason": reason, "message": message}],
+        },
+    }
+
+
+NOW = datetime(2026, 1, 1, 0, 0, 40, tzinfo=UTC)
+GONE = {"deletionTimestamp": "2026-01-01T00:00:09Z"}
+DEADLINE = "PyTorchJob x has failed because it was active longer than specified deadline"
+
+
+@pytest.mark.parametrize(
+    ("workload", "workers", "expected"),
+    [
+        pytest.param(
+            job("Succeeded"), [worker(0, ended(0)), worker(1, ended(0))], (0, "Completed", False), id="both succeed"
+        ),
+        pytest.param(
+            job("Failed"), [worker(0, ended(0)), worker(1, ended(3))], (3, "Error", False), id="one of two fails"
+        ),
+        pytest.param(
+            job("Failed"),
+            [worker(0, ended(1, 9)), worker(1, ended(7, 8))],
+            (7, "Error", False),
+            id="the first that failed took the other with it",
+        ),
+        pytest.param(
+            job("Failed"),
+            [worker(0, ended(1, 5)), worker(1, ended(137, 6, reason="OOMKilled"))],
+            (137, "OutOfMemory", False),
+            id="the kernel is slower to tell than the peer, and knows why",
+        ),
+        pytest.param(
+            job("Failed"),
+            [worker(0, ended(143, 9), **GONE), worker(1, ended(1, 8))],
+            (1, "Error", False),
+            id="a worker that was deleted for the failure of another",
+        ),
+        pytest.param(
+            job("Failed"), [worker(1, ended(143, 9), **GONE)], (None, "Lost", True), id="a pod that somebody deleted"
+        ),
+        pytest.param(job("Failed"), [], (None, "Lost", True), id="no pod is left"),
+        pytest.param(
+            job("Failed"),
+            [worker(0, WAITING, ended(3, message="AlreadyRan: the pod a has begun this attempt")), worker(1, RUNNING)],
+            (None, "Lost", True),
+            id="a controller made a pod in the place of a lost one",
+        ),
+        pytest.param(job("Failed", DEADLINE), [], (None, "DeadlineExceeded", False), id="its backstop ended it"),
+        pytest.param(
+            job("Failed", DEADLINE, **{"stop-reason": "Hang"}), [], (None, "Hang", False), id="we ended it ourselves"
+        ),
+        pytest.param(
+            job("Failed", DEADLINE, **{"stop-reason": "PendingDeadline"}),
+            [],
+            (None, "PendingDeadline", True),
+            id="it never began",
+        ),
+    ],
+)
+def test_how_a_pytorchjob_ended(
+    workload: dict[str, Any], workers: list[dict[str, Any]], expected: tuple[int | None, str, bool]
+) -> None:
+    assert outcome.ended(workload)
+    found = outcome.exit_of(workload, workers, "its last words", NOW)
+    assert (found.code, found.reason, found.infrastructure) == expected
+    assert found.usage.wall_seconds > 0 or "AlreadyRan" in str(workers)
+
+
+def test_the_preflight_that_refuses_is_told_and_read() -> None:
+    refused = pod(WAITING, DONE, ended(2))
+    refused["status"]["initContainerStatuses"][1]["name"] = "preflight"
+    refused["spec"] = {"containers": [{"name": "main"}]}
+    assert outcome.container_to_read(refused) == "preflight"
+    found = outcome.exit_of(job("Failed"), [refused, refused], "recipe.yaml: no such key", NOW)
+    assert (found.code, found.reason, found.log_tail) == (2, "PreflightFailed", "recipe.yaml: no such key")
+
+
+def test_a_training_has_begun_when_its_last_worker_has() -> None:
+    later = {"running": {"startedAt": "2026-01-01T00:00:30Z"}}
+    running = job("Running")
+    assert outcome.begun_at(running, [worker(0, RUNNING)]) is None
+    assert outcome.begun_at(running, [worker(0, RUNNING), worker(1, WAITING)]) is None
+    begun = outcome.begun_at(running, [worker(0, RUNNING), worker(1, later)])
+    assert begun is not None
+    assert begun.second == 30
+    assert not outcome.ended(running)
+    assert outcome.succeeded(running, [worker(0, DONE), worker(1, DONE)])
+    assert not outcome.succeeded(running, [worker(0, DONE)])
+
+
+def test_a_worker_whose_node_goes_ends_the_training_of_all() -> None:
+    drained = worker(0, RUNNING)
+    drained["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}]
+    assert outcome.disrupted(job("Running"), [drained, worker(1, RUNNING)])
+    assert outcome.exit_of(job("Running"), [drained, worker(1, RUNNING)], "", NOW).reason == "Lost"
+    assert not outcome.disrupted({"kind": "Job"}, [drained])
