@@ -45,7 +45,9 @@ def problems(path: Path, *, vocabulary: str | None, positions: int | None, token
         return [f"cannot be read ({error.strerror})"]
     if not lines:
         return ['is empty; write lines such as {"prompt": "7+8=", "answer": "15"}']
-    found = [f"line {number}: {wrong}" for number, line in lines if (wrong := _wrong(line, vocabulary, positions, tokens))]
+    found = [
+        f"line {number}: {wrong}" for number, line in lines if (wrong := _wrong(line, vocabulary, positions, tokens))
+    ]
     rest = len(found) - SHOWN
     return [*found[:SHOWN], *([f"{rest} more lines are wrong in such ways"] if rest > 0 else [])]
 
