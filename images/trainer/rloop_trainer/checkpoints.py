@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or are not there: sealed last, tried before an older one goes, found again by what they say.
+"""Checkpoints that are whole or are not there: sealed last, and read again before an older one goes.
 
 Called by `rloop_trainer.training`, which writes their files with the trainer's own means, and by `rloop_trainer.run`
 at the start of an attempt. A kill in the middle of a save leaves a folder that looks like a checkpoint; a seal with
@@ -45,7 +45,7 @@ def folder(parent: Path, step: int) -> Path:
 
 
 def seal(path: Path, maker: Maker) -> None:
-    """Make the folder a checkpoint: all files are on the disk before the seal is. Raises OSError if they are not right."""
+    """Make the folder a checkpoint: all files are on the disk before the seal is. Raises OSError if one is not right."""
     files = {}
     for file in sorted(_files(path)):
         with file.open("rb") as stream:
@@ -58,7 +58,7 @@ def seal(path: Path, maker: Maker) -> None:
         json.dump({"maker": asdict(maker), "files": files}, stream)
         stream.flush()
         os.fsync(stream.fileno())
-    os.replace(unfinished, path / SEAL)
+    unfinished.replace(path / SEAL)
     _flush(path)
     _flush(path.parent)
     wrong = flaw(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,4 +73,4 @@ def manifest(artifacts: Path) -> None:
 def _write(path: Path, document: object) -> None:
     unfinished = path.with_name(f"{path.name}.tmp")
     unfinished.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, path)
+    unfinished.replace(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,7 +47,7 @@ def _cut(path: Path, after: int) -> None:
     if kept != lines:
         unfinished = path.with_suffix(".tmp")
         unfinished.write_text("".join(kept), encoding="utf-8")
-        os.replace(unfinished, path)
+        unfinished.replace(path)
 
 
 def _step(line: str) -> float:

@@ -31,7 +31,7 @@ def _from_hub(name: str, here: World) -> Path:
     for turn in (True, False):
         if (here.local_rank == 0) == turn and not wrong:
             found, wrong = _snapshot(name)
-        if world.any_of(here, bool(wrong)):
+        if world.any_of(here, flag=bool(wrong)):
             raise BadRecipe([f"model.hub: {wrong or 'another rank could not get the model; see its log'}"])
     return found
 
@@ -65,7 +65,7 @@ def _from_scratch(recipe: Recipe, task: Path, checkpoints: Path, here: World, se
         world.wait(here)
         return made
     found = world.told(here, _warm_start(recipe, task, checkpoints) if here.first else Path())
-    if world.any_of(here, not warm_start.is_complete(found)):
+    if world.any_of(here, flag=not warm_start.is_complete(found)):
         # Another node does not see the first one's cache. All see the checkpoints.
         found = world.told(here, warm_start.ensure(recipe, task, checkpoints) if here.first else Path())
     return found

@@ -68,7 +68,7 @@ def settings(job: Job) -> GRPOConfig:
         gradient_checkpointing=job.recipe.model.scratch is None,
         # A model gone wrong then goes on to a loss that says so, instead of an error in the sampling.
         generation_kwargs={"remove_invalid_values": True},
-        deepspeed=zero.config(job.recipe.distributed, gpu=gpu),
+        deepspeed=zero.config(job.recipe.distributed),
         ddp_timeout=world.GROUP_MINUTES * 60,
         ddp_find_unused_parameters=False,
         dataloader_pin_memory=gpu,
@@ -113,7 +113,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
         """A checkpoint is no publication."""
 
 
-class Order(Sampler[int]):
+class Order(Sampler[int]):  # type: ignore[misc]  # torch is not there where types are checked
     """Line numbers of a whole run: each prompt `group` times in a row, the lines shuffled anew when all were had."""
 
     def __init__(self, lines: int, steps: int, batch: int, group: int, seed: int) -> None:
@@ -148,7 +148,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step >= state.max_steps:
             return
-        if world.any_of(self._job.here, self._sigterm.asked):
+        if world.any_of(self._job.here, flag=self._sigterm.asked):
             self.stopped = control.should_training_stop = True
         if self.stopped or state.global_step % self._job.recipe.checkpoint.every_steps == 0:
             control.should_save = True

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -84,7 +83,7 @@ def _make(recipe: Recipe, lines: list[Example], folder: Path) -> None:
         (unfinished / MARKER).write_text(json.dumps({"format": FORMAT, "loss": loss}) + "\n")
         unfinished.chmod(0o755)
         shutil.rmtree(folder, ignore_errors=True)  # without a marker: somebody's copy that was cut short
-        os.rename(unfinished, folder)
+        unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -114,7 +113,7 @@ def _train(recipe: Recipe, lines: list[Example], words: Any) -> tuple[Any, float
 
 
 def _tensors(lines: list[Example], words: Any) -> tuple[Any, Any]:
-    """Ids, padded on the right, and targets: -100 (left out of the loss) on prompt and padding; both (lines, longest)."""
+    """Ids, padded on the right, and targets, -100 (no loss) on prompt and padding; both of shape (lines, longest)."""
     import torch
 
     prompts = words([line.prompt for line in lines])["input_ids"]

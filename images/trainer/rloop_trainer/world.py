@@ -27,7 +27,7 @@ DEFAULTS = {
     # A rank whose peers are gone ends at once instead of cleaning up with them.
     "TORCH_NCCL_ASYNC_ERROR_HANDLING": "3",
     "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
-    "TORCH_NCCL_TRACE_BUFFER_SIZE": "2000",
+    "TORCH_FR_BUFFER_SIZE": "2000",
 }
 
 
@@ -111,7 +111,7 @@ def told(here: World, value: T) -> T:
     return box[0]
 
 
-def any_of(here: World, flag: bool) -> bool:
+def any_of(here: World, *, flag: bool) -> bool:
     """Whether any rank says so."""
     if here.size == 1:
         return flag
@@ -125,4 +125,4 @@ def any_of(here: World, flag: bool) -> bool:
 
 def wait(here: World) -> None:
     """Until all ranks are here."""
-    any_of(here, False)
+    any_of(here, flag=False)

@@ -10,7 +10,7 @@ from typing import Any
 from rloop_trainer.recipe import Distributed
 
 
-def config(distributed: Distributed, *, gpu: bool) -> dict[str, Any] | None:
+def config(distributed: Distributed) -> dict[str, Any] | None:
     """For transformers' `deepspeed=`; None where the recipe asks for none."""
     if distributed.zero is None:
         return None
