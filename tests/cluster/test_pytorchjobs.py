@@ -4,6 +4,8 @@ One release serves a namespace for each row, so that all rows run at the same ti
 Python programs; what is trained for real stands in `test_grpo`.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +17,12 @@ from tests.cluster.campaign import Campaign
 from tests.cluster.conftest import namespaces
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.waiting import until
+from tests.contract.cluster_shell import opened
+from tests.contract.shells import ended, run, running
+
+from rloop.errors import Blocked
+from rloop.observed import CAPACITY
+from rloop_operator.cluster import kube
 
 SECONDS = 300
 pytestmark = pytest.mark.timeout(2 * SECONDS, func_only=True)
@@ -39,6 +47,8 @@ else:
         raise SystemExit("rank 0 was not found")
 """
 RANK_1 = 'if [ "$RANK" != 1 ]; then exec sleep 600; fi; '
+# No signal of its own ends the first process of a container, and a shell reports its child's end as a container does.
+DIE = "sh -c 'kill -{} $$'; exit $?"
 STEP = 'echo "{\\"step\\": 1}" >> "$RLOOP_ARTIFACTS/progress.jsonl"; '
 
 
@@ -61,8 +71,8 @@ class Row:
 
 ROWS = [
     Row("exit-1", shell(RANK_1 + "echo out of ideas; exit 1"), "Error", 1, log="out of ideas"),
-    Row("exit-137", shell(RANK_1 + "kill -9 $$"), "Killed", 137),
-    Row("exit-143", shell(RANK_1 + "kill -15 $$"), "Killed", 143),
+    Row("exit-137", shell(RANK_1 + DIE.format(9)), "Killed", 137),
+    Row("exit-143", shell(RANK_1 + DIE.format(15)), "Killed", 143),
     Row(
         "no-memory",
         shell(RANK_1 + "exec python3 -c 'x = bytearray(10**9)'") | {"resources": {"limits": {"memory": "64Mi"}}},
@@ -119,9 +129,9 @@ def campaigns(cluster: Cluster) -> Iterator[dict[str, Campaign]]:
 def attempts(campaign: Campaign) -> list[dict[str, Any]]:
     """Those of the baseline's first run."""
     for experiment in campaign.children("rexp"):
-        for run in experiment.get("status", {}).get("runs", []):
-            if run["number"] == 1:
-                found: list[dict[str, Any]] = run["attempts"]
+        for one in experiment.get("status", {}).get("runs", []):
+            if one["number"] == 1:
+                found: list[dict[str, Any]] = one["attempts"]
                 return found
     return []
 
@@ -156,5 +166,42 @@ def test_two_workers_meet(campaigns: dict[str, Campaign]) -> None:
     campaign = campaigns["meets"]
     loop = campaign.wait(SECONDS)
     # WORLD_SIZE is what rank 1 said to rank 0, which left it for the scorer, who wants a 3.
-    assert loop["status"]["baseline"] == {"experiment": "meets-b01", "value": 1.0, "stddev": 0.0, "n": 3}
+    assert (loop["status"]["baseline"]["value"], loop["status"]["baseline"]["n"]) == (1.0, 3)
     assert [one["phase"] for one in attempts(campaign)] == ["Succeeded"]
+
+
+def test_without_the_training_operator_it_says_what_to_install(cluster: Cluster, namespace: str) -> None:
+    async def test() -> None:
+        async with opened(cluster, namespace, gateway=False, workers=2) as shell:
+            # The cluster is everybody's, so the kind stays: to this runtime it has a name that nobody installs.
+            shell.runtime._states.pytorch_jobs = kube.group("nowhere.kubeflow.org/v1", namespace, "pytorchjobs")
+            await shell.behave("demo-e1", "ok")
+            with pytest.raises(Blocked) as blocked:
+                await shell.runtime.start(shell.loop, run("demo-e1"))
+            assert blocked.value.reason == "TrainingOperatorMissing"
+            assert "install the Kubeflow training operator" in blocked.value.message
+            assert dict(await shell.runtime.observe("demo")) == {}
+
+    asyncio.run(test())
+
+
+def test_no_attempt_starts_beside_a_live_pod_of_the_one_before(cluster: Cluster, namespace: str) -> None:
+    async def test() -> None:
+        async with opened(cluster, namespace, gateway=False, workers=2) as shell:
+            await shell.behave("demo-e1", "sleep")
+            await shell.runtime.start(shell.loop, run("demo-e1"))
+            await running(shell, "demo-e1-r1-a1")
+            with pytest.raises(Blocked, match="still ending") as blocked:
+                await shell.runtime.start(shell.loop, run("demo-e1", attempt=2))
+            assert blocked.value.reason == CAPACITY
+            await shell.runtime.stop("demo-e1-r1-a1", "Hang")
+            await ended(shell, "demo-e1-r1-a1")
+            await shell.runtime.remove("demo-e1-r1-a1")
+            while True:
+                with contextlib.suppress(Blocked):
+                    await shell.runtime.start(shell.loop, run("demo-e1", attempt=2))
+                    break
+                await shell.pass_time()
+            assert list(await shell.runtime.observe("demo")) == ["demo-e1-r1-a2"]
+
+    asyncio.run(test())
