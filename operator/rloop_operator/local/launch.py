@@ -34,6 +34,7 @@ INHERITED = (
     "CUDA_VISIBLE_DEVICES",
     "HIP_VISIBLE_DEVICES",
     "SSL_CERT_FILE",
+    "HF_HOME",
 )
 """What says how this machine is set up, and nothing about its user."""
 THREADS = (
@@ -113,6 +114,8 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
         "RLOOP_CHECKPOINTS": str(checkpoints),
         "RLOOP_EXPERIMENT": workload.owner,
         "RLOOP_ATTEMPT": str(workload.number),
+        # A model is not downloaded again by each run, nor a warm start made again.
+        "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
     }
     if template.cpu_seconds is not None:
         spec["env"]["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)

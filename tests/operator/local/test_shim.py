@@ -27,6 +27,7 @@ def test_a_run_gets_what_the_task_contract_promises_and_nothing_else(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/my/cache")
     code = (
         "import json, os, pathlib; e = os.environ\n"
         "for name in ('HOME', 'TMPDIR', 'RLOOP_ARTIFACTS', 'RLOOP_CHECKPOINTS'):\n"
@@ -47,6 +48,7 @@ def test_a_run_gets_what_the_task_contract_promises_and_nothing_else(
         "RLOOP_WORKLOAD_COOKIE": env["RLOOP_WORKLOAD_COOKIE"],
     }
     assert env["OMP_NUM_THREADS"] == "1"
+    assert env["XDG_CACHE_HOME"] == "/my/cache"
     assert not {"OPENAI_API_KEY", "USER", "SSH_AUTH_SOCK", "PYTHONPATH"} & set(env)
     assert not Path(env["TMPDIR"]).exists() or Path(env["TMPDIR"]).is_relative_to(campaign.folder)
 
