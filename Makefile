@@ -62,7 +62,7 @@ bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rul
 # One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
 # BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
 # "-v /etc/ssl/certs:/etc/ssl/certs:ro --build-arg PIP_CERT=/etc/ssl/certs/ca-certificates.crt" behind a proxy.
-IMAGES := operator agent verifier sidecar
+IMAGES := operator agent verifier sidecar trainer
 IMAGE_PREFIX ?= rloop.test/
 TAG ?= dev
 BASE_IMAGE ?=
