@@ -11,9 +11,10 @@ PIP := $(PY) -m pip --disable-pip-version-check --quiet
 BASE := .venv/.base-installed
 CLI := .venv/.cli-installed
 DEV := .venv/.dev-installed
+TRAIN := .venv/.train-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli demo demo-seeds picture test lint types generate verify bench lock images cluster cluster-down test-cluster clean help
+.PHONY: cli train demo demo-seeds picture test test-train lint types generate verify bench lock images cluster cluster-down test-cluster clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,8 +30,13 @@ picture: $(BASE) ## run the first example once more and draw docs/images from it
 
 cli: $(CLI) ## make rloop and kubectl-rloop in .venv/bin, with what they need for a cluster
 
+train: $(TRAIN) ## add the trainer's packages to .venv (torch and CUDA, 6 GB), for runs of GRPO on this machine
+
 test: $(DEV) ## run all tests (PYTEST_ARGS="-k word" for some of them)
 	$(PY) -m pytest -q $(PYTEST_ARGS)
+
+test-train: $(DEV) $(TRAIN) ## run the tests that train with torch; make test skips them where it is not installed
+	$(PY) -m pytest -q tests/images/trainer tests/examples/test_grpo_addition.py $(PYTEST_ARGS)
 
 lint: $(DEV) ## check style, format and the import law
 	$(PY) -m ruff check .
@@ -62,7 +68,8 @@ bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rul
 # One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
 # BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
 # "-v /etc/ssl/certs:/etc/ssl/certs:ro --build-arg PIP_CERT=/etc/ssl/certs/ca-certificates.crt" behind a proxy.
-IMAGES := operator agent verifier sidecar trainer
+# The trainer's image has 6 GB: it is made where somebody trains, with IMAGES=trainer.
+IMAGES := operator agent verifier sidecar
 IMAGE_PREFIX ?= rloop.test/
 TAG ?= dev
 BASE_IMAGE ?=
@@ -98,7 +105,7 @@ COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/*.txt
 	$(COMPILE) --extra dev --extra cluster --group build --group operator -o requirements/dev.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/base.txt
-	for image in $(IMAGES); do \
+	for image in $(IMAGES) trainer; do \
 	  $(subst pyproject.toml,,$(COMPILE)) --group $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; \
 	done
 
@@ -126,6 +133,10 @@ $(BASE): requirements/base.txt pyproject.toml | $(PY)
 
 $(CLI): requirements/operator.txt $(BASE)
 	$(PIP) install --require-hashes -r requirements/operator.txt
+	@touch $@
+
+$(TRAIN): requirements/trainer.txt $(BASE)
+	$(PIP) install --require-hashes -r requirements/trainer.txt
 	@touch $@
 
 $(DEV): requirements/dev.txt pyproject.toml | $(PY)
