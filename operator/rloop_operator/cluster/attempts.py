@@ -132,7 +132,7 @@ def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
     before = [_unpack(attempt, place, workspace[0])]
     if template.preflight is not None:
         command = [parts.literal(word) for word in template.preflight]
-        small = {"resources": _resources_without_gpus(template)}
+        small = {"resources": _resources_without_gpus(template), "env": [*main["env"], *_hidden_gpus(template)]}
         before.append(main | {"name": "preflight", "command": command} | small)
     main |= {"command": _command(template), "env": [*main["env"], *ranks]}
     volumes = [parts.token_volume(), {"name": "task", "emptyDir": {}}, parts.workspace(loop)]
@@ -203,6 +203,13 @@ def _resources_without_gpus(template: ExperimentTemplate) -> Manifest:
     asked = template.resources.model_dump(exclude_defaults=True)
     kept = {kind: {key: value for key, value in one.items() if "/" not in key} for kind, one in asked.items()}
     return parts.or_small({kind: one for kind, one in kept.items() if one})
+
+
+def _hidden_gpus(template: ExperimentTemplate) -> list[Manifest]:
+    """Images with CUDA ask NVIDIA's runtime for all GPUs of the node, and a container that has asked Kubernetes for
+    none would get them, other people's among them.
+    """
+    return [_value("NVIDIA_VISIBLE_DEVICES", "void")] if template.resources.gpus else []
 
 
 def _mount(volume: Volume) -> Manifest:

@@ -1,0 +1,101 @@
+"""The manifest that docs/gpu-jobs.md shows, and the smallest one with GPUs, rendered and compared whole.
+
+A change of what is rendered shows in golden/*.yaml as the API server will get it. Write them again, and read the diff:
+
+    python -m tests.operator.cluster.test_golden
+"""
+
+import difflib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.operator.cluster.golden import page
+from tests.support import builders
+
+from rloop import names
+from rloop.actions import Workload
+from rloop.admit.loop import unsupported
+from rloop.api.researchloop import ResearchLoop
+from rloop_operator import manifest
+from rloop_operator.cluster import attempts, kube, pods
+from rloop_operator.cluster.settings import Settings
+
+GOLDEN = Path(__file__).parent / "golden"
+HEADER = "# Written by python -m tests.operator.cluster.test_golden, which says what it is.\n"
+EXPERIMENT = "demo-i0001-e1"
+UIDS = {"loop": "11111111-1111-1111-1111-111111111111", "experiment": "22222222-2222-2222-2222-222222222222"}
+SETTINGS = Settings(
+    namespace="rloop",
+    pod="rloop-operator-0",
+    watched=("research",),
+    patrol_seconds=60,
+    gateway_url="http://10.96.0.10:8080",
+    agent_image="rloop.test/rloop-agent:dev",
+    verifier_image="rloop.test/rloop-verifier:dev",
+    sidecar_image="rloop.test/rloop-sidecar:dev",
+    pull_policy="IfNotPresent",
+    run_as_user=65532,
+)
+
+
+def documented() -> dict[str, Any]:
+    """The page's spec, and the one way to be placed that it leaves out."""
+    spec = page.spec()
+    return spec | {"experiment": spec["experiment"] | {"priorityClassName": "research"}}
+
+
+def smallest() -> dict[str, Any]:
+    """One pod, one rank, one GPU, and nothing said that can be left out."""
+    resources = {"limits": {"nvidia.com/gpu": 1}}
+    return {"experiment": {"pyTorchJob": {}, "image": "trainer:1", "command": ["./train"], "resources": resources}}
+
+
+CASES: dict[str, Callable[[], dict[str, Any]]] = {"documented": documented, "smallest": smallest}
+
+
+def accepted(spec: dict[str, Any]) -> ResearchLoop:
+    """The loop, having come the way of a user's manifest."""
+    sources = {"task": {"configMap": {"name": "files"}}, "evaluation__code": {"configMap": {"name": "scorer"}}}
+    loop = manifest.parse(builders.manifest(**sources, **spec), page.PAGE.name)
+    assert unsupported(loop, "cluster") == []
+    return loop.model_copy(update={"metadata": loop.metadata.model_copy(update={"uid": UIDS["loop"]})})
+
+
+def owner(kind: str, name: str) -> dict[str, Any]:
+    held = {"apiVersion": "rloop.dev/v1alpha1", "kind": f"Research{kind.capitalize()}"}
+    return kube.owner_reference(held | {"metadata": {"name": name, "uid": UIDS[kind]}})
+
+
+def render(case: str) -> str:
+    """The claim and the job of a run's first attempt, as YAML."""
+    loop = accepted(CASES[case]())
+    job = loop.spec.experiment.py_torch_job
+    assert job is not None
+    deadline = loop.spec.experiment.active_deadline_seconds
+    name = names.attempt(EXPERIMENT, 1, 1)
+    workload = Workload(name, "run", EXPERIMENT, deadline, run=1, seed=7, kind="screen")
+    digests = {"demo-task": "a" * 64, EXPERIMENT: "b" * 64}
+    made = [
+        pods.workspace_claim(loop, owner("loop", "demo")),
+        attempts.pytorch_job(attempts.Attempt(loop, workload, SETTINGS, digests), job, owner("experiment", EXPERIMENT)),
+    ]
+    # As JSON first, as it goes over the wire: YAML would write an anchor where two places share a list.
+    return HEADER + yaml.safe_dump_all(json.loads(json.dumps(made)), sort_keys=False, width=120)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_manifest_is_rendered_as_it_stands_in_the_golden_file(case: str) -> None:
+    file = GOLDEN / f"{case}.yaml"
+    stands, rendered = file.read_text().splitlines(), render(case).splitlines()
+    diff = list(difflib.unified_diff(stands, rendered, f"golden/{file.name}", "rendered now", lineterm=""))
+    if diff:
+        pytest.fail("\n".join(diff), pytrace=False)
+
+
+if __name__ == "__main__":
+    for each in CASES:
+        (GOLDEN / f"{each}.yaml").write_text(render(each))
