@@ -1,0 +1,133 @@
+"""Runs of our trainer that are killed again and again: what each next attempt went on from, and how each run ended.
+
+Called by `benchmarks.trainer`. A start costs seconds of imports, and a save some hundredths: so a kill left to chance
+alone would nearly always hit an import. A third of the kills is aimed at a save, when a folder without a seal shows, a
+third at the steps and what is between them, and a third at the start; when exactly is chance in each case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import trainer_folder
+from benchmarks.trainer_runs import TIMEOUT_SECONDS, TRAINER, Process, RunFailed, Task, spawn
+
+AIMS = ("save", "steps", "start")
+DELAYS = {"save": 0.06, "steps": 3.0, "start": 10.0}
+"""Seconds after the moment that is waited for, at most: about a save, some saves, and the imports."""
+POLL_SECONDS = 0.001
+KILLS_IN_A_RUN = 5
+
+
+@dataclass(slots=True)
+class Run:
+    """One run, from its first attempt to its end."""
+
+    steps: int
+    """That it should have."""
+    kills: list[str] = field(default_factory=list)
+    """What each was aimed at."""
+    unsealed: int = 0
+    """Kills that left a folder without a seal."""
+    resumed: int = 0
+    """Attempts that said from which checkpoint they went on."""
+    wrong: list[str] = field(default_factory=list)
+    """What is wrong with where an attempt went on."""
+    failed: list[str] = field(default_factory=list)
+    """Attempts that ended by themselves, and not with 0."""
+    progress: list[int] = field(default_factory=list)
+    model: str = ""
+    """Hash of the weights in the artifacts."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has one line for each step, in order, and a model."""
+        return self.progress == list(range(1, self.steps + 1)) and self.model != ""
+
+
+def runs(task: Task, folder: Path, kills: int, seed: int) -> list[Run]:
+    """As many runs as that many kills take; the first is not killed, and shows what the others should come to."""
+    chance = random.Random(seed)
+    aims = [AIMS[index % len(AIMS)] for index in range(kills)]
+    chance.shuffle(aims)
+    found = [_run(task, folder / "run-0", [], chance)]
+    while aims:
+        run = _run(task, folder / f"run-{len(found)}", aims[:KILLS_IN_A_RUN], chance)
+        found.append(run)
+        if run.failed or not run.kills:
+            break
+        aims = aims[len(run.kills) :]  # a run that was over before its last kill leaves it to the next
+    return found
+
+
+def _run(task: Task, place: Path, aims: list[str], chance: random.Random) -> Run:
+    run = Run(steps=task.recipe["grpo"]["steps"])
+    left = list(aims)
+    while _attempt(task, place, left.pop(0) if left else None, chance, run):
+        pass
+    run.progress = trainer_folder.steps_of(place / "artifacts" / "progress.jsonl")
+    weights = place / "artifacts" / "model" / "model.safetensors"
+    run.model = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
+    return run
+
+
+def _attempt(task: Task, place: Path, aim: str | None, chance: random.Random, run: Run) -> bool:
+    """One start; whether another is needed."""
+    checkpoints, progress = place / "checkpoints", place / "artifacts" / "progress.jsonl"
+    before, written = trainer_folder.look(checkpoints), _written(progress)
+    process = spawn(task, place, ["-m", TRAINER, str(task.file)])
+    try:
+        killed = aim is not None and _killed(process, aim, chance, checkpoints, progress)
+        process.wait(TIMEOUT_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+    said = (place / "log").read_text(encoding="utf-8", errors="replace")
+    wrong = trainer_folder.judged(before, said, trained=_written(progress) != written)
+    run.resumed += trainer_folder.GOING_ON.search(said) is not None
+    run.wrong += [wrong] if wrong else []
+    if killed and aim is not None:
+        run.kills.append(aim)
+        run.unsealed += bool(trainer_folder.unsealed(checkpoints))
+        return True
+    if process.returncode:
+        run.failed.append(f"exit {process.returncode}: {said[-500:]}")
+    return False
+
+
+def _killed(process: Process, aim: str, chance: random.Random, checkpoints: Path, progress: Path) -> bool:
+    """Wait for the moment and kill; False if the process ended before."""
+    written = _written(progress)
+    moments: dict[str, Callable[[], bool]] = {
+        # What the attempt before has left without a seal is gone when this one writes.
+        "save": lambda: _written(progress) != written and bool(trainer_folder.unsealed(checkpoints)),
+        "steps": lambda: _written(progress) != written,
+        "start": lambda: True,
+    }
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not moments[aim]():
+        if process.poll() is not None:
+            return False
+        if time.monotonic() > deadline:
+            raise RunFailed(f"{checkpoints}: waited {TIMEOUT_SECONDS} s for a moment to kill ({aim})")
+        time.sleep(POLL_SECONDS)
+    time.sleep(chance.uniform(0, DELAYS[aim]))
+    if process.poll() is not None:
+        return False
+    process.kill()
+    process.wait()
+    return True
+
+
+def _written(progress: Path) -> tuple[int, int]:
+    """Changes when something is written."""
+    try:
+        found = progress.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_mtime_ns, found.st_ino

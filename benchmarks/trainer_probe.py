@@ -1,0 +1,50 @@
+"""`python -m benchmarks.trainer_probe CLOCK MODULE [ARGUMENT ...]`: runs a module as a command, with a clock in it.
+
+Started by `benchmarks.trainer_runs` for our trainer and for plain TRL alike. transformers gives every trainer its list
+of default callbacks; the clock is put there, so that neither side is changed and both carry the same weight, one look
+at the time a step. The libraries are imported first, so that their share of a start is seen.
+"""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """See the module."""
+    begun = time.monotonic()
+    file, module = Path(sys.argv[1]), sys.argv[2]
+    from transformers import TrainerCallback, trainer
+    from trl import GRPOTrainer  # noqa: F401  # its import is what takes the time
+
+    imported = time.monotonic()
+
+    class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is not typed; here, as its import is timed
+        """When the training begins and when each step ends."""
+
+        def __init__(self) -> None:
+            self.ready = 0.0
+            self.steps: list[float] = []
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.ready = time.monotonic()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            self.steps.append(time.monotonic())
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            times = {"begun": begun, "imported": imported, "ready": self.ready, "steps": self.steps}
+            file.write_text(json.dumps(times), encoding="utf-8")
+
+    trainer.DEFAULT_CALLBACKS.append(Clock())
+    sys.argv = [module, *sys.argv[3:]]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
