@@ -8,7 +8,6 @@ A change of what is rendered shows in golden/*.yaml as the API server will get i
 import difflib
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from rloop_operator import manifest
 from rloop_operator.cluster import attempts, kube, pods
 from rloop_operator.cluster.settings import Settings
 
-GOLDEN = Path(__file__).parent / "golden"
 HEADER = "# Written by python -m tests.operator.cluster.test_golden, which says what it is.\n"
 EXPERIMENT = "demo-i0001-e1"
 UIDS = {"loop": "11111111-1111-1111-1111-111111111111", "experiment": "22222222-2222-2222-2222-222222222222"}
@@ -89,7 +87,7 @@ def render(case: str) -> str:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_manifest_is_rendered_as_it_stands_in_the_golden_file(case: str) -> None:
-    file = GOLDEN / f"{case}.yaml"
+    file = page.GOLDEN / f"{case}.yaml"
     stands, rendered = file.read_text().splitlines(), render(case).splitlines()
     diff = list(difflib.unified_diff(stands, rendered, f"golden/{file.name}", "rendered now", lineterm=""))
     if diff:
@@ -98,4 +96,4 @@ def test_a_manifest_is_rendered_as_it_stands_in_the_golden_file(case: str) -> No
 
 if __name__ == "__main__":
     for each in CASES:
-        (GOLDEN / f"{each}.yaml").write_text(render(each))
+        (page.GOLDEN / f"{each}.yaml").write_text(render(each))

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-PAGE = Path(__file__).parents[4] / "docs" / "gpu-jobs.md"
+GOLDEN = Path(__file__).parent
+PAGE = GOLDEN.parents[3] / "docs" / "gpu-jobs.md"
 
 
 def spec() -> dict[str, Any]:
