@@ -21,7 +21,7 @@ from typing import Any
 from benchmarks import trainer_kills, trainer_runs
 from benchmarks.report import Goal, Report, emit
 from benchmarks.trainer_kills import Run
-from benchmarks.trainer_runs import Task, Times
+from benchmarks.trainer_runs import RunFailed, Task, Times
 
 PARTS = ("speed", "ranks", "start", "kills")
 STEPS, EVERY_STEPS = 200, 25
@@ -51,6 +51,8 @@ def main() -> None:
             "kills": lambda: kills(_kills(folder, options.kills, options.seed)),
         }
         done = {name: parts[name]() for name in PARTS if name in options.parts}
+    except RunFailed as error:
+        sys.exit(str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     figures = {name: part[0] for name, part in done.items()}
@@ -119,7 +121,8 @@ def speed(pairs: Sequence[tuple[Times, Times]]) -> Part:
     figures = {
         "pairs": len(pairs),
         "stepsPerSecond": {"ours": spread(map(rate, ours)), "plain": spread(map(rate, plain)), "ratio": faster},
-        "stepMilliseconds": {"ours": spread(map(_usual_step, ours)), "plain": spread(map(_usual_step, plain))},
+        "stepMilliseconds": {"ours": spread(map(usual_step, ours), 1), "plain": spread(map(usual_step, plain), 1)},
+        "saveMilliseconds": {"ours": spread(map(usual_save, ours), 1), "plain": spread(map(usual_save, plain), 1)},
         "peakMiB": {
             "ours": spread((one.peak for one in ours), 1),
             "plain": spread((one.peak for one in plain), 1),
@@ -143,10 +146,19 @@ def speed(pairs: Sequence[tuple[Times, Times]]) -> Part:
     return figures, goals
 
 
-def _usual_step(times: Times) -> float:
-    """The median step in milliseconds, which has no save."""
-    steps = times.steps[EVERY_STEPS - 1 :]
-    return 1000 * median(after - before for before, after in pairwise(steps))
+def usual_step(times: Times) -> float:
+    """The median step after the first ones, in milliseconds: it has no save."""
+    return 1000 * median(_between(times))
+
+
+def usual_save(times: Times) -> float:
+    """How much longer the median step is before which a checkpoint is saved, in milliseconds."""
+    return 1000 * median(_between(times)[::EVERY_STEPS]) - usual_step(times)
+
+
+def _between(times: Times) -> list[float]:
+    """From the end of each step to the next, from the first saved one on."""
+    return [after - before for before, after in pairwise(times.steps[EVERY_STEPS - 1 :])]
 
 
 def ranks(pairs: Sequence[tuple[Sequence[Times], Sequence[Times]]]) -> Part:

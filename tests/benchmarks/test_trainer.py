@@ -31,6 +31,12 @@ def test_the_rate_counts_saves_and_leaves_out_the_first_steps(found: Times, rate
     assert trainer.rate(found) == pytest.approx(rate)
 
 
+def test_the_usual_step_has_no_save_in_it() -> None:
+    found = times(0.5, save=0.25)
+    assert trainer.usual_step(found) == pytest.approx(500)
+    assert trainer.usual_save(found) == pytest.approx(250)
+
+
 def test_spread_has_the_median_and_both_ends() -> None:
     assert trainer.spread([3.0, 1.0, 2.0, 9.0]) == {"median": 2.5, "min": 1.0, "max": 9.0}
     assert trainer.spread([1.23456], 2) == {"median": 1.23, "min": 1.23, "max": 1.23}
