@@ -1,1 +1,1 @@
-"""The trainer: what runs beside or around a training to report its progress and claims."""
+"""The trainer: GRPO by a recipe, as a command of a task."""

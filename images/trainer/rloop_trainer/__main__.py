@@ -20,6 +20,7 @@ from rloop_trainer.recipe import Recipe
 from rloop_trainer.world import BadWorld, World
 
 TERMINATED = 143
+MAX_SEED = 2**31 - 1
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +53,11 @@ def _warm_start(recipe: Recipe, task: Path) -> int:
         raise BadRecipe(["warm_start: is missing; without it there is none to make"])
     world.set_defaults(os.environ)
     begun = time.monotonic()
-    folder = warm_start.ensure(recipe, task, warm_start.cache(os.environ))
+    cache = warm_start.cache(os.environ)
+    try:
+        folder = warm_start.ensure(recipe, task, cache)
+    except OSError as error:
+        raise BadWorld(f"{cache} cannot be written ({error.strerror}); name a folder in TRAINER_CACHE") from None
     print(f"{folder} ({time.monotonic() - begun:.1f} s)", flush=True)
     return 0
 
@@ -62,8 +67,8 @@ def _train(recipe: Recipe, task: Path, here: World) -> int:
     from rloop_trainer.stops import Sigterm, Terminated, TrainingFailed
 
     seed = _variable(os.environ, "RLOOP_SEED")
-    if not seed.isdecimal():
-        raise BadWorld(f"RLOOP_SEED is {seed!r}, which is no whole number")
+    if not seed.isdecimal() or int(seed) > MAX_SEED:
+        raise BadWorld(f"RLOOP_SEED is {seed!r}; a whole number up to {MAX_SEED} is needed")
     place = Place(task, _folder("RLOOP_ARTIFACTS"), _folder("RLOOP_CHECKPOINTS"), int(seed))
     world.set_defaults(os.environ)
     try:
@@ -78,7 +83,10 @@ def _train(recipe: Recipe, task: Path, here: World) -> int:
 
 def _folder(name: str) -> Path:
     path = Path(_variable(os.environ, name))
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadWorld(f"{name}: {path} cannot be made a folder ({error.strerror})") from None
     return path
 
 
@@ -90,7 +98,7 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
 
 
 def command() -> None:
-    """The console script, and `python -m`: ends without the libraries' farewells, which may wait for lost ranks."""
+    """The whole process: ends without the libraries' farewells, which may wait for lost ranks."""
     try:
         code = main()
     except SystemExit as ended:

@@ -105,6 +105,8 @@ def _structural(detail: ErrorDetails) -> str:
             return f"{key}: {shown(value)} is text, not a number{why}: write {number}"
         case "greater_than":
             return f"{key}: must be above {detail['ctx']['gt']:g}, not {value}"
+        case "invalid_key":
+            return f"{key}: a key must be text; put it in quotes"
         case "string_pattern_mismatch":
             return f"{key}: may hold letters, digits, _, . and -, and starts with a letter or _; found {shown(value)}"
         case _:
@@ -192,7 +194,12 @@ def _model(parts: _Parts, folder: Path) -> Iterator[str]:
 
 
 def _folder(name: str, path: Path) -> Iterator[str]:
-    if not path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        yield f"model.path: {name}: cannot be read ({error.strerror})"
+        return
+    if not is_folder:
         yield f"model.path: {name}: there is no such folder"
     elif not (path / "config.json").is_file():
         yield f"model.path: {name}: is no model's folder, it has no config.json; name one that save_pretrained wrote"

@@ -11,13 +11,21 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SEAL = "complete.json"
 PREFIX = "checkpoint-"
 """As transformers names them."""
+
+
+class Seal(NamedTuple):
+    """What is written last: whose checkpoint it is, and size and sha256 of each file."""
+
+    maker: Maker
+    files: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +53,18 @@ def folder(parent: Path, step: int) -> Path:
 
 
 def seal(path: Path, maker: Maker) -> None:
-    """Make the folder a checkpoint: all files are on the disk before the seal is. Raises OSError if one is not right."""
-    files = {}
-    for file in sorted(_files(path)):
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
-        files[file.relative_to(path).as_posix()] = {"size": file.stat().st_size, "sha256": _sha256(file)}
-    for each in {file.parent for file in _files(path)} | {path}:
-        _flush(each)
+    """Make the folder a checkpoint: all files are on the disk before the seal is. Raises OSError if one is wrong."""
+    flush(path)
+    files = {
+        file.relative_to(path).as_posix(): {"size": file.stat().st_size, "sha256": _sha256(file)}
+        for file in sorted(_files(path))
+    }
     unfinished = path / f"{SEAL}.tmp"
-    with unfinished.open("w", encoding="utf-8") as stream:
-        json.dump({"maker": asdict(maker), "files": files}, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+    unfinished.write_text(_text(Seal(maker, files)), encoding="utf-8")
+    _sync(unfinished)
     unfinished.replace(path / SEAL)
-    _flush(path)
-    _flush(path.parent)
+    _sync(path)
+    _sync(path.parent)
     wrong = flaw(path)
     if wrong:
         raise OSError(f"{path}: {wrong}")
@@ -70,8 +74,8 @@ def flaw(path: Path) -> str:
     """What is wrong with a checkpoint, every byte of it read; "" if nothing is."""
     found = _seal(path)
     if found is None:
-        return "it has no seal: its writing was cut short"
-    for name, facts in found["files"].items():
+        return "it has no whole seal: its writing was cut short"
+    for name, facts in found.files.items():
         file = path / name
         if not file.is_file():
             return f"{name} is missing"
@@ -90,7 +94,7 @@ def newest(parent: Path, maker: Maker) -> tuple[Path | None, list[str]]:
     for path in reversed(_all(parent)):
         if chosen is not None:
             break
-        wrong = flaw(path) or maker.fits(_maker(path))
+        wrong = flaw(path) or _other(path, maker)
         if wrong:
             said.append(f"{path.name} is left aside and removed: {wrong}")
             shutil.rmtree(path, ignore_errors=True)
@@ -107,6 +111,13 @@ def prune(parent: Path, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def flush(path: Path) -> None:
+    """All that is in a folder is on the disk when this returns; a new name is there only when its folder is."""
+    files = _files(path)
+    for each in [*files, *{file.parent for file in files}, path]:
+        _sync(each)
+
+
 def step(path: Path) -> int:
     """The step after which it was written."""
     return int(path.name.removeprefix(PREFIX))
@@ -118,19 +129,27 @@ def _all(parent: Path) -> list[Path]:
     return sorted(found, key=step)
 
 
-def _seal(path: Path) -> dict[str, Any] | None:
+def _seal(path: Path) -> Seal | None:
     try:
-        found = json.loads((path / SEAL).read_text(encoding="utf-8"))
-        Maker(**found["maker"])
-        return found if isinstance(found["files"], dict) else None
+        text = (path / SEAL).read_text(encoding="utf-8")
+        document = json.loads(text)
+        found = Seal(Maker(**document["maker"]), document["files"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return found if text == _text(found) else None
 
 
-def _maker(path: Path) -> Maker:
+def _text(seal: Seal) -> str:
+    """With a hash of itself: one changed letter could make another's checkpoint one's own."""
+    document = {"maker": asdict(seal.maker), "files": seal.files}
+    digest = hashlib.sha256(json.dumps(document).encode()).hexdigest()
+    return json.dumps({**document, "sha256": digest})
+
+
+def _other(path: Path, maker: Maker) -> str:
     found = _seal(path)
     assert found is not None
-    return Maker(**found["maker"])
+    return maker.fits(found.maker)
 
 
 def _files(path: Path) -> list[Path]:
@@ -142,8 +161,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
-    """A new name is on the disk only when its folder is."""
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -41,6 +41,10 @@ def read(path: Path) -> dict[str, Any]:
         raise Unreadable("holds a character that YAML forbids; save it as plain text in UTF-8") from None
     except json.JSONDecodeError as error:
         raise Unreadable(f"is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
+    except Unreadable:
+        raise
+    except ValueError as error:  # a number or a date that the parser took for one and cannot make
+        raise Unreadable(f"holds a value that cannot be read: {error}") from None
     except RecursionError:
         raise Unreadable("is nested too deep") from None
     if not isinstance(found, dict):

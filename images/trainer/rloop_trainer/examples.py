@@ -33,12 +33,12 @@ def problems(path: Path, *, vocabulary: str | None, positions: int | None, token
     `vocabulary`, and `positions` for prompt and completion together, are a scratch model's; `tokens` is the longest
     completion. None: not known here.
     """
-    if not path.exists():
-        return ["there is no such file"]
-    if not path.is_file():
-        return ["is no file"]
     try:
         lines = list(_lines(path))
+    except FileNotFoundError:
+        return ["there is no such file"]
+    except IsADirectoryError:
+        return ["is a folder; name the file in it"]
     except UnicodeDecodeError:
         return ["is not UTF-8; save it as UTF-8"]
     except OSError as error:
@@ -63,7 +63,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Example | str]]:
 def _example(line: str) -> Example | str:
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return 'is no JSON; write {"prompt": "7+8=", "answer": "15"}'
     if not isinstance(found, dict):
         return 'is no mapping; write {"prompt": "7+8=", "answer": "15"}'

@@ -42,7 +42,9 @@ def model(trainer: Any, artifacts: Path, *, first: bool) -> None:
 def claim(artifacts: Path, metric: str, lines: Sequence[Example], judge: Judge, tokens: int) -> float:
     """Write claims.json: the mean reward of the exported model's most likely completions, without noise."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+    unset_hf_deepspeed_config()  # or ZeRO 3 would share this model out too, among ranks that have ended
     device = "cuda" if torch.cuda.is_available() else "cpu"
     exported = AutoModelForCausalLM.from_pretrained(artifacts / "model", dtype=torch.float32).to(device).eval()
     words = AutoTokenizer.from_pretrained(artifacts / "model", padding_side="left")

@@ -40,13 +40,13 @@ class Progress:
 def _cut(path: Path, after: int) -> None:
     """Take out the lines beyond step `after`, from where a run goes on: a step never comes twice."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return
-    kept = [line for line in lines if _step(line) <= after]
-    if kept != lines:
+    kept = "".join(f"{line}\n" for line in text.splitlines() if _step(line) <= after)
+    if kept != text:
         unfinished = path.with_suffix(".tmp")
-        unfinished.write_text("".join(kept), encoding="utf-8")
+        unfinished.write_text(kept, encoding="utf-8")
         unfinished.replace(path)
 
 

@@ -127,5 +127,11 @@ class Recipe(Part):
     grpo: Grpo
     distributed: Distributed = Distributed()
     checkpoint: Checkpoint = Checkpoint()
-    metric: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=63)] = "exact-match"
-    """Name under which claims.json claims the accuracy on the training data."""
+    metric: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", max_length=63)] | None = None
+    """Name under which claims.json claims the mean reward on the training data; absent: exact-match, or for a function
+    of one's own its name."""
+
+    @property
+    def claimed(self) -> str:
+        """Name of the claim."""
+        return self.metric or self.reward.name or self.reward.function or "reward"

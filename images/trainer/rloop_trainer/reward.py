@@ -1,6 +1,6 @@
 """What a completion is worth: an exact match, or a function of the user's; and the noise of an unreliable judge.
 
-Called by `rloop_trainer.training`, as TRL calls a reward function, and by `rloop_trainer.leave` without noise.
+Made by `rloop_trainer.run`; called by TRL with the noise, and by `rloop_trainer.export` without.
 """
 
 from __future__ import annotations
@@ -8,21 +8,21 @@ from __future__ import annotations
 import importlib.util
 import math
 import random
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rloop.api.wording import shown
+from rloop_trainer.check import BadRecipe
 from rloop_trainer.recipe import Reward
+from rloop_trainer.stops import TrainingFailed
 
 Judge = Callable[[str, str], float]
 
 
-class RewardFailed(Exception):
-    """The user's function raised, or returned what is no number."""
-
-
 def judge(reward: Reward, task: Path) -> Judge:
-    """A function of completion and answer. Raises RewardFailed if the user's file cannot be imported."""
+    """A function of completion and answer. Raises BadRecipe if the user's file cannot be imported."""
     if reward.file is None or reward.function is None:
         return exact_match
     path = task / reward.file
@@ -30,10 +30,11 @@ def judge(reward: Reward, task: Path) -> Judge:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a dataclass looks its module up
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001  # whatever a user's file does
-        raise RewardFailed(f"{reward.file}: cannot be imported: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a user's file does
+        raise BadRecipe([f"reward.file: {reward.file}: cannot be imported: {type(error).__name__}: {error}"]) from None
     return _guarded(getattr(module, reward.function), f"{reward.file}: {reward.function}")
 
 
@@ -44,12 +45,13 @@ def exact_match(completion: str, answer: str) -> float:
 
 def _guarded(function: Callable[[str, str], Any], name: str) -> Judge:
     def guarded(completion: str, answer: str) -> float:
+        call = f"{name}({shown(completion)}, {shown(answer)})"
         try:
             value = float(function(completion, answer))
-        except Exception as error:  # noqa: BLE001  # whatever a user's function does
-            raise RewardFailed(f"{name}({completion!r}, {answer!r}) raised {type(error).__name__}: {error}") from None
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a user's function does
+            raise TrainingFailed(f"{call} raised {type(error).__name__}: {error}") from None
         if not math.isfinite(value):
-            raise RewardFailed(f"{name}({completion!r}, {answer!r}) returned {value}; a finite number is needed")
+            raise TrainingFailed(f"{call} returned {value}; a finite number is needed")
         return value
 
     return guarded

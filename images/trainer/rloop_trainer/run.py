@@ -9,10 +9,8 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rloop_trainer import checkpoints, examples, reward, start_model, world
-from rloop_trainer.check import BadRecipe
+from rloop_trainer import checkpoints, examples, reward, start_model, world, zero
 from rloop_trainer.checkpoints import Maker
 from rloop_trainer.progress import Progress
 from rloop_trainer.recipe import Recipe
@@ -36,21 +34,30 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
 
     Raises BadRecipe for what only a look at model and data could tell, TrainingFailed for a recipe that cannot learn.
     """
-    _quiet()
-    world.join(here)
     judge = reward.judge(recipe.reward, place.task)
     lines = examples.load(place.task / recipe.data.train)
+    _quiet()
+    world.join(here, deepspeed=recipe.distributed.zero is not None)
     start = start_model.folder(recipe, place.task, place.checkpoints, here, place.seed)
+    words = start_model.tokenizer(recipe, start, lines)
     maker = Maker(_hash(recipe, place.seed), here.size, recipe.distributed.zero)
     resume = world.told(here, _resume(place.checkpoints, maker) if here.first else None)
 
     # Heavy, and after the start model: what is wrong with that is said sooner.
+    from safetensors import SafetensorError
+
     from rloop_trainer import export
     from rloop_trainer.training import Job, Trainer, Watch
 
     job = Job(recipe, place.seed, start, place.checkpoints, resume, here, maker)
     rewards = reward.noisy(judge, recipe.reward.flip, place.seed, here.rank)
-    trainer = _built(lambda: Trainer(job, lines, rewards, _tokenizer(start)), recipe)
+    zero.prepare(recipe.distributed)
+    try:
+        trainer = Trainer(job, lines, rewards, words)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        if recipe.model.scratch is not None:
+            raise  # not the recipe's fault
+        raise start_model.unloadable(recipe, error) from error
     progress = Progress(place.artifacts, checkpoints.step(resume) if resume else 0) if here.first else None
     watch = Watch(job, sigterm, progress)
     trainer.add_callback(watch)
@@ -61,9 +68,9 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
     export.model(trainer, place.artifacts, first=here.first)
     if progress is not None:
         progress.close()
-        value = export.claim(place.artifacts, recipe.metric, lines, judge, recipe.grpo.completion_tokens)
+        value = export.claim(place.artifacts, recipe.claimed, lines, judge, recipe.grpo.completion_tokens)
         export.manifest(place.artifacts)
-        print(f"done: {recipe.metric} {value:.4f} on the training data, as claimed", flush=True)
+        print(f"done: {recipe.claimed} {value:.4f} on the training data, as claimed", flush=True)
     return True
 
 
@@ -93,22 +100,3 @@ def _hash(recipe: Recipe, seed: int) -> str:
     """Of all that decides the steps."""
     made_of = {"seed": seed, **recipe.model_dump(exclude={"checkpoint", "metric"})}
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-
-
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder, padding_side="left")
-
-
-def _built(make: Any, recipe: Recipe) -> Any:
-    """The trainer; a model that cannot be loaded is a problem of the recipe."""
-    try:
-        return make()
-    except (OSError, ValueError, KeyError) as error:
-        if recipe.model.scratch is not None:
-            raise
-        name = recipe.model.path or recipe.model.hub
-        key = "path" if recipe.model.path else "hub"
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadRecipe([f"model.{key}: {name} cannot be loaded: {first}"]) from error

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rloop_trainer import scratch, warm_start, world
 from rloop_trainer.check import BadRecipe
+from rloop_trainer.examples import Example
 from rloop_trainer.recipe import Recipe
 from rloop_trainer.world import World
 
@@ -25,13 +28,39 @@ def folder(recipe: Recipe, task: Path, checkpoints: Path, here: World, seed: int
     return _from_scratch(recipe, task, checkpoints, here, seed)
 
 
+def tokenizer(recipe: Recipe, start: Path, lines: Sequence[Example]) -> Any:
+    """The model's tokenizer. Raises BadRecipe if there is none, or a prompt and its completion are too long."""
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        words = AutoTokenizer.from_pretrained(start, padding_side="left")
+        positions = getattr(AutoConfig.from_pretrained(start), "max_position_embeddings", None)
+    except (OSError, ValueError, KeyError) as error:
+        if recipe.model.scratch is not None:
+            raise
+        raise unloadable(recipe, error) from error
+    longest = max(len(ids) for ids in words([line.prompt for line in lines])["input_ids"])
+    tokens = recipe.grpo.completion_tokens
+    if positions is not None and longest + tokens > positions:
+        room = f"the model has {positions} positions, and the longest prompt takes {longest}"
+        raise BadRecipe([f"grpo.completion_tokens: {tokens} do not fit: {room}; lower it, or shorten the prompts"])
+    return words
+
+
+def unloadable(recipe: Recipe, error: Exception) -> BadRecipe:
+    """What to say of a model that the libraries cannot load."""
+    key, name = ("path", recipe.model.path) if recipe.model.path else ("hub", recipe.model.hub)
+    first = str(error).strip().partition("\n")[0] or type(error).__name__
+    return BadRecipe([f"model.{key}: {name} cannot be loaded: {first}"])
+
+
 def _from_hub(name: str, here: World) -> Path:
     """One rank of each node downloads; the others read what it left."""
     found, wrong = Path(), ""
     for turn in (True, False):
         if (here.local_rank == 0) == turn and not wrong:
             found, wrong = _snapshot(name)
-        if world.any_of(here, flag=bool(wrong)):
+        if world.any_of(here, flag=bool(wrong), patient=True):
             raise BadRecipe([f"model.hub: {wrong or 'another rank could not get the model; see its log'}"])
     return found
 
@@ -56,12 +85,11 @@ def _snapshot(name: str) -> tuple[Path, str]:
 def _from_scratch(recipe: Recipe, task: Path, checkpoints: Path, here: World, seed: int) -> Path:
     if recipe.warm_start is None:
         made = checkpoints / "start"
-        if here.first and not (made / "config.json").is_file():
+        if here.first:
+            # Anew in each attempt: the seed makes it the same, and a kill may have left half of it.
             assert recipe.model.scratch is not None
-            unfinished = checkpoints / "start.unfinished"
-            shutil.rmtree(unfinished, ignore_errors=True)
-            scratch.save(unfinished, scratch.model(recipe.model.scratch, seed), scratch.tokenizer(recipe.model.scratch))
-            unfinished.rename(made)
+            shutil.rmtree(made, ignore_errors=True)
+            scratch.save(made, scratch.model(recipe.model.scratch, seed), scratch.tokenizer(recipe.model.scratch))
         world.wait(here)
         return made
     found = world.told(here, _warm_start(recipe, task, checkpoints) if here.first else Path())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 PATIENCE = 50
@@ -49,14 +50,23 @@ def look(step: int, logs: Mapping[str, Any], history: Sequence[Mapping[str, Any]
                 f"step {step}: {name} is {value}: the training has diverged; lower grpo.learning_rate, or give it "
                 "grpo.warmup_steps"
             )
-    still = [one["frac_reward_zero_std"] == 1 for one in history if one.get("frac_reward_zero_std") is not None]
-    if len(still) < PATIENCE or not all(still[-PATIENCE:]):
+    if not all(map(_still, history[-PATIENCE:])) or len(history) < PATIENCE:
         return
-    reward = logs.get("reward") or 0.0
-    solved = reward >= best if best is not None else not all(still)
-    if not solved:
-        raise TrainingFailed(
-            f"step {step}: for {PATIENCE} steps all completions of a group had the same reward (mean {reward:.3g}), so "
-            "that there was nothing to learn from; raise grpo.temperature or grpo.group, or begin with easier data or "
-            "a better start (warm_start)"
-        )
+    reward = _mean(history[-PATIENCE:])
+    before = [one for one in history[:-PATIENCE] if not _still(one)]
+    # What stands still after it has become better has learned what it could.
+    if (best is not None and reward >= best) or (before and reward > _mean(before)):
+        return
+    raise TrainingFailed(
+        f"step {step}: for {PATIENCE} steps all completions of a group had the same reward (mean {reward:.3g}), so "
+        "that there was nothing to learn from; raise grpo.temperature or grpo.group, lower grpo.learning_rate, or "
+        "begin with easier data or a better start (warm_start)"
+    )
+
+
+def _still(logs: Mapping[str, Any]) -> bool:
+    return logs.get("frac_reward_zero_std") == 1
+
+
+def _mean(history: Sequence[Mapping[str, Any]]) -> float:
+    return fmean(one.get("reward") or 0.0 for one in history)

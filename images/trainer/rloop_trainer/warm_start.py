@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rloop_trainer import examples, scratch
+from rloop_trainer import checkpoints, examples, scratch
 from rloop_trainer.examples import Example
 from rloop_trainer.recipe import Recipe
 
@@ -82,6 +82,7 @@ def _make(recipe: Recipe, lines: list[Example], folder: Path) -> None:
         scratch.save(unfinished, made, words)
         (unfinished / MARKER).write_text(json.dumps({"format": FORMAT, "loss": loss}) + "\n")
         unfinished.chmod(0o755)
+        checkpoints.flush(unfinished)
         shutil.rmtree(folder, ignore_errors=True)  # without a marker: somebody's copy that was cut short
         unfinished.rename(folder)
     finally:

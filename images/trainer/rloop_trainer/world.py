@@ -6,6 +6,7 @@ without them a run is one process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -77,9 +78,9 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
 _patient: list[Any] = []
 
 
-def join(here: World) -> None:
-    """Join the process group: nccl with a GPU, gloo without one. One process needs none."""
-    if here.size == 1:
+def join(here: World, *, deepspeed: bool) -> None:
+    """Join the process group: nccl with a GPU, gloo without one. One process needs none, but for DeepSpeed."""
+    if here.size == 1 and not deepspeed:
         return
     import torch
     import torch.distributed as dist
@@ -87,17 +88,14 @@ def join(here: World) -> None:
     gpu = torch.cuda.is_available()
     if gpu:
         torch.cuda.set_device(here.local_rank)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=timedelta(minutes=GROUP_MINUTES))
+    backend, patience = "cpu:gloo,cuda:nccl" if gpu else "gloo", timedelta(minutes=GROUP_MINUTES)
+    if here.size == 1:
+        # Without these DeepSpeed would look for MPI.
+        os.environ.setdefault("LOCAL_RANK", "0")
+        dist.init_process_group(backend, timeout=patience, store=dist.HashStore(), rank=0, world_size=1)
+        return
+    dist.init_process_group(backend, timeout=patience)
     _patient.append(dist.new_group(backend="gloo", timeout=timedelta(hours=PATIENT_HOURS)))
-
-
-def leave(here: World) -> None:
-    """Leave the process group, if there is one."""
-    if here.size > 1:
-        import torch.distributed as dist
-
-        _patient.clear()
-        dist.destroy_process_group()
 
 
 def told(here: World, value: T) -> T:
@@ -111,18 +109,18 @@ def told(here: World, value: T) -> T:
     return box[0]
 
 
-def any_of(here: World, *, flag: bool) -> bool:
-    """Whether any rank says so."""
+def any_of(here: World, *, flag: bool, patient: bool = False) -> bool:
+    """Whether any rank says so; `patient` where one of them may be busy for long."""
     if here.size == 1:
         return flag
     import torch
     import torch.distributed as dist
 
     said = torch.tensor([int(flag)])
-    dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_patient[0])
+    dist.all_reduce(said, op=dist.ReduceOp.MAX, group=_patient[0] if patient else None)
     return bool(said.item())
 
 
 def wait(here: World) -> None:
-    """Until all ranks are here."""
-    any_of(here, flag=False)
+    """Until all ranks are here, however long one of them writes or fetches."""
+    any_of(here, flag=False, patient=True)

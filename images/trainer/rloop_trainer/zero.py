@@ -1,6 +1,7 @@
 """DeepSpeed's settings for a stage of ZeRO.
 
-Called by `rloop_trainer.training`. The optimizer is torch's: DeepSpeed's own need a compiler when they run.
+Called by `rloop_trainer.run` and `rloop_trainer.training`. Nothing of DeepSpeed's that needs a compiler when it runs: the image has none, and
+ranks that compile the same thing at once wait for each other. So the optimizer is torch's.
 """
 
 from __future__ import annotations
@@ -24,3 +25,14 @@ def config(distributed: Distributed) -> dict[str, Any] | None:
         "gradient_clipping": "auto",
         "steps_per_print": 1_000_000_000,
     }
+
+
+def prepare(distributed: Distributed) -> None:
+    """Once the ranks have joined, before a model is loaded: ZeRO 3 shares one out while it is read."""
+    if distributed.zero is None:
+        return
+    import deepspeed
+
+    # Without a GPU it would build an all-reduce of its own in C++; gloo's is as good.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.init_distributed()  # takes torch's ranks over; until then it believes that there is one
