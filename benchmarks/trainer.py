@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -51,7 +52,7 @@ def main() -> None:
             "kills": lambda: kills(_kills(folder, options.kills, options.seed)),
         }
         done = {name: parts[name]() for name in PARTS if name in options.parts}
-    except RunFailed as error:
+    except (RunFailed, subprocess.TimeoutExpired) as error:
         sys.exit(str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

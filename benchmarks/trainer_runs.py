@@ -12,7 +12,6 @@ import random
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,6 @@ TRAINER = "rloop_trainer"
 PLAIN = "benchmarks.trainer_plain"
 TIMEOUT_SECONDS = 900
 LINES = 2000
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 Process = subprocess.Popen[bytes]
 
 
@@ -50,7 +48,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Of one process, in seconds of the machine's clock; the peak of its memory in MiB."""
+    """Of one process, in seconds of the machine's clock."""
 
     spawned: float
     begun: float
@@ -58,6 +56,7 @@ class Times:
     ready: float
     steps: list[float]
     peak: float
+    """Most memory up to the end of the training, in MiB."""
 
 
 def recipe(steps: int, every_steps: int) -> dict[str, Any]:
@@ -137,18 +136,12 @@ def timed(task: Task, places: Sequence[Path], module: str, arguments: Sequence[s
 
 
 def _ended(place: Path, spawned: float, process: Process) -> Times:
-    late = threading.Timer(TIMEOUT_SECONDS, process.kill)
-    late.start()
-    try:
-        _, status, usage = os.wait4(process.pid, 0)
-    finally:
-        late.cancel()
-    process.returncode = os.waitstatus_to_exitcode(status)
+    process.wait(TIMEOUT_SECONDS)
     if process.returncode:
         log = (place / "log").read_text(encoding="utf-8", errors="replace")
         raise RunFailed(f"{place.name} ended with {process.returncode}: {log[-2000:]}")
     times = json.loads((place / "clock.json").read_text(encoding="utf-8"))
-    return Times(spawned=spawned, peak=usage.ru_maxrss * RSS_UNIT / 2**20, **times)
+    return Times(spawned=spawned, **times)
 
 
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
