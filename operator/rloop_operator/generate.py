@@ -16,6 +16,7 @@ from rloop.crd_reference import reference
 from rloop.crds import KINDS, definition
 from rloop_operator.gateway.app import openapi
 from rloop_operator.packing import FILE, pack
+from rloop_operator.yaml_file import read_mapping
 from rloop_operator.yaml_text import dump
 
 GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/app.py by `make generate`. Do not edit.\n"
@@ -43,12 +44,18 @@ def documents() -> dict[str, Callable[[], str]]:
         for path, kind in zip(list(made), KINDS, strict=True)
     }
     made |= {
-        f"examples/{loop.parent.name}/{FILE}": lambda loop=loop: pack(loop, EXAMPLE_IMAGE).text  # type: ignore[misc]
+        f"examples/{loop.parent.name}/{FILE}": lambda loop=loop: example(loop)  # type: ignore[misc]
         for loop in sorted(EXAMPLES.glob("*/loop.yaml"))
     }
     made["docs/crd-reference.md"] = reference
     made["docs/openapi.yaml"] = lambda: dump(openapi(), GATEWAY_MARK)
     return made
+
+
+def example(loop: Path) -> str:
+    """The kustomization of an example; one that needs no image of its own gets a public one."""
+    named = read_mapping(loop)["spec"]["experiment"].get("image")
+    return pack(loop, None if named else EXAMPLE_IMAGE).text
 
 
 def generate(out: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fixtures of the examples' tests: a runner for each example, and the modules of the Kuhn task."""
+"""Fixtures of the examples' tests: a runner for each, and the modules of the Kuhn task."""
 
 import importlib
 import sys
@@ -18,6 +18,11 @@ def kuhn_runner(tmp_path: Path) -> Runner:
 @pytest.fixture
 def shell_runner(tmp_path: Path) -> Runner:
     return Runner(EXAMPLES / "02-shell-awk", tmp_path)
+
+
+@pytest.fixture
+def grpo_runner(tmp_path: Path) -> Runner:
+    return Runner(EXAMPLES / "03-grpo-addition", tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,12 @@ def changed(folder: Path, change: Change) -> Path:
     return file
 
 
-@pytest.mark.parametrize("name", ["01-kuhn-selfplay", "02-shell-awk"])
-def test_an_examples_own_is_what_a_user_gets(name: str) -> None:
-    assert (EXAMPLES / name / FILE).read_text() == pack(EXAMPLES / name / "loop.yaml", EXAMPLE_IMAGE).text
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [("01-kuhn-selfplay", EXAMPLE_IMAGE), ("02-shell-awk", EXAMPLE_IMAGE), ("03-grpo-addition", None)],
+)
+def test_an_examples_own_is_what_a_user_gets(name: str, image: str | None) -> None:
+    assert (EXAMPLES / name / FILE).read_text() == pack(EXAMPLES / name / "loop.yaml", image).text
 
 
 def test_files_go_where_their_like_may_be_read(example: Path) -> None:
