@@ -81,6 +81,20 @@ def made_at(workload: Manifest) -> datetime:
     return datetime.fromisoformat(workload["metadata"]["creationTimestamp"])
 
 
+def waits_since(workload: Manifest, now: datetime) -> datetime:
+    """Since when one that has not begun could have: what a queue takes is not counted.
+
+    The controller of a Job or a PyTorchJob sets startTime anew when it finds the job let go. Until then it calls it
+    Suspended, and an older startTime, of before a preemption, may still be there.
+    """
+    if workload["kind"] == "Pod":
+        return made_at(workload)  # a kubelet's startTime leaves out the wait for a place
+    if _condition(workload, "Suspended"):
+        return now
+    started = workload.get("status", {}).get("startTime")
+    return datetime.fromisoformat(started) if started else made_at(workload)
+
+
 def begun_at(workload: Manifest, own_pods: list[Manifest]) -> datetime | None:
     """When the last of its main programs began; None while one of them waits."""
     begun = [_begun_at(one) for one in own_pods]
@@ -139,7 +153,13 @@ def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetim
 
 
 def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step]) -> WorkloadState:
-    """The state with what the relay reported on the run's pod: the step and its age, and the claims."""
+    """The state with what the relay reported on the run's pod: the step and its age, and the claims.
+
+    A step's age is counted from the first look after the program began: in a queue there is none.
+    """
+    if not state.started:
+        steps.pop(state.name, None)  # of before a preemption
+        return state
     notes = [pod["metadata"].get("annotations", {}).get(names.ANNOTATION_PROGRESS) for pod in own_pods]
     report = next((ProgressRequest.model_validate_json(note) for note in notes if note), None)
     now = time.monotonic()

@@ -82,16 +82,17 @@ class States:
         name = workload["metadata"]["name"]
         of_an_agent = workload["metadata"]["labels"][names.LABEL_ROLE] == "agent"
         begun = outcome.begun_at(workload, own_pods)
-        made = outcome.made_at(workload)
         over = outcome.ended(workload) or outcome.disrupted(workload, own_pods)
         if over or (not of_an_agent and outcome.succeeded(workload, own_pods)):
             tail = await self.log_tail(outcome.decisive(own_pods))
             exit_ = outcome.exit_of(workload, own_pods, tail, datetime.now(UTC))
-            return WorkloadState(name, started_at=begun or made, exit=exit_)
+            return WorkloadState(name, started_at=begun or outcome.made_at(workload), exit=exit_)
         if begun is not None:
             return WorkloadState(name, started_at=begun)
-        obstacle = await self._obstacle(loop, workload, own_pods, waited=datetime.now(UTC) - made)
-        return WorkloadState(name, started_at=made, started=False, obstacle=obstacle)
+        now = datetime.now(UTC)
+        since = outcome.waits_since(workload, now)
+        obstacle = await self._obstacle(loop, workload, own_pods, waited=now - since)
+        return WorkloadState(name, started_at=since, started=False, obstacle=obstacle)
 
     async def _obstacle(
         self, loop: str, workload: Manifest, own_pods: list[Manifest], *, waited: timedelta

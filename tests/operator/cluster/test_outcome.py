@@ -1,10 +1,15 @@
 """When a run counts as ended: a success as soon as its containers say so, any other end when the pod or Job does."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.operator.cluster.conftest import Clock
 
+from rloop import names
+from rloop.api.helpers import ProgressRequest
+from rloop.observed import WorkloadState
 from rloop_operator.cluster import outcome
 
 DONE = {"terminated": {"exitCode": 0}}
@@ -160,3 +165,19 @@ def test_a_worker_whose_node_goes_ends_the_training_of_all() -> None:
     assert outcome.disrupted(job("Running"), [drained, worker(1, RUNNING)])
     assert outcome.exit_of(job("Running"), [drained, worker(1, RUNNING)], "", NOW).reason == "Lost"
     assert not outcome.disrupted({"kind": "Job"}, [drained])
+
+
+def test_a_step_ages_only_while_the_program_runs(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    monkeypatch.setattr(outcome, "time", SimpleNamespace(monotonic=clock))
+    steps: dict[str, outcome.Step] = {}
+    report = ProgressRequest(run=1, attempt=1, step=3).model_dump_json(by_alias=True)
+    reported = [worker(0, RUNNING, annotations={names.ANNOTATION_PROGRESS: report})]
+
+    def age(later: float, pods: list[dict[str, Any]], *, started: bool = True) -> float:
+        clock.now += later
+        return outcome.with_report(WorkloadState("x", NOW, started=started), pods, steps).step_age_seconds
+
+    assert [age(0, [], started=False), age(7200, [], started=False)] == [0, 0]
+    assert [age(7200, []), age(30, []), age(5, reported), age(20, reported)] == [0, 30, 0, 20]
+    # A queue took its place away and gave it back; the next try reports the same step.
+    assert [age(7200, [], started=False), age(7200, reported), age(10, reported)] == [0, 0, 10]
