@@ -1,13 +1,13 @@
-"""The task's model from its files, computed with numpy: nothing of the candidate's is executed, not even its tokenizer.
+"""The task's model from its file, computed here: nothing of the candidate's is executed, not even its tokenizer.
 
-Used by score.py. One shape only, the task's: two layers, 64 wide. The format is safetensors: 8 bytes with the length of
-a JSON header, the header, and the raw numbers.
+Used by score.py. One shape only, the task's: two layers, 64 wide; so small that plain Python is quick enough, and the
+scorer needs no package. The format is safetensors: 8 bytes with the length of a JSON header, the header, raw numbers.
 """
 
 import json
 import math
-
-import numpy as np
+import struct
+from operator import mul
 
 LAYERS, WIDTH, INNER, HEADS, KV_HEADS, VOCABULARY = 2, 64, 128, 4, 2, 14
 HEAD = WIDTH // HEADS
@@ -44,7 +44,7 @@ def _shapes():
 
 
 def load(path):
-    """Name -> float32 array, exactly the task's tensors. Raises BadModel."""
+    """Name -> rows of numbers (one row for a vector), exactly the task's tensors. Raises BadModel."""
     try:
         with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
@@ -72,58 +72,94 @@ def _tensor(name, data, facts, shape):
         raise BadModel(f"{name} is {str(kind)[:20]} {str(found)[:40]}; F32 {shape} is needed")
     if not (isinstance(begin, int) and isinstance(end, int) and 0 <= begin <= end <= len(data)):
         raise BadModel(f"{name} does not lie in the file")
-    if end - begin != 4 * math.prod(shape):
+    count = math.prod(shape)
+    if end - begin != 4 * count:
         raise BadModel(f"{name} has {end - begin} bytes")
-    values = np.frombuffer(data[begin:end], "<f4").reshape(shape)
-    if not np.isfinite(values).all():
+    values = struct.unpack(f"<{count}f", data[begin:end])
+    if not all(map(math.isfinite, values)):
         raise BadModel(f"{name} holds numbers that are not finite")
-    return values
+    return [values[row : row + shape[-1]] for row in range(0, count, shape[-1])]
 
 
-def complete(weights, prompts, count):
-    """The `count` most likely next ids, one after the other. `prompts`: ids of shape (lines, length), no padding."""
-    ids = np.asarray(prompts)
-    for _ in range(count):
-        ids = np.concatenate([ids, _logits(weights, ids).argmax(-1)[:, None]], axis=1)
-    return ids[:, -count:]
+class Model:
+    """Weights, and what was computed: prompts that begin alike share the work."""
+
+    def __init__(self, weights):
+        self._w = weights
+        self._known = {(): (((), ()),) * LAYERS}
+
+    def complete(self, prompt, count):
+        """The `count` most likely next ids after the ids of a prompt, one after the other. Raises BadModel."""
+        ids = tuple(prompt)
+        for _ in range(count):
+            last = _norm(self._read(ids), self._w["model.norm.weight"])
+            logits = _times(self._w["lm_head.weight"], last)
+            ids += (max(range(VOCABULARY), key=logits.__getitem__),)
+        return ids[-count:]
+
+    def _read(self, ids):
+        """The last position's hidden state, in front of the last norm."""
+        try:
+            return self._step(ids)
+        except OverflowError:
+            raise BadModel("its numbers overflow") from None
+
+    def _step(self, ids):
+        if ids[:-1] not in self._known:
+            self._step(ids[:-1])
+        past = self._known[ids[:-1]]
+        hidden, kept = self._w["model.embed_tokens.weight"][ids[-1]], []
+        for layer in range(LAYERS):
+            hidden, seen = self._layer(f"model.layers.{layer}.", hidden, past[layer])
+            kept.append(seen)
+        self._known[ids] = tuple(kept)
+        return hidden
+
+    def _layer(self, prefix, hidden, past):
+        """The hidden state after a layer, and the keys and values of all positions so far."""
+        own = {name.removeprefix(prefix): rows for name, rows in self._w.items() if name.startswith(prefix)}
+        x, position = _norm(hidden, own["input_layernorm.weight"]), len(past[0])
+        queries, key, value = (_heads(own, name, x) for name in "qkv")
+        keys, values = (*past[0], [_turn(one, position) for one in key]), (*past[1], value)
+        mixed = []
+        for number, query in enumerate(queries):
+            turned, shared = _turn(query, position), number * KV_HEADS // HEADS
+            scores = [_dot(turned, one[shared]) / math.sqrt(HEAD) for one in keys]
+            powers = [math.exp(one - max(scores)) for one in scores]
+            columns = zip(*(one[shared] for one in values))
+            mixed += [_dot(powers, column) / sum(powers) for column in columns]
+        hidden = _sum(hidden, _times(own["self_attn.o_proj.weight"], mixed))
+        x = _norm(hidden, own["post_attention_layernorm.weight"])
+        gate = [one / (1 + math.exp(-one)) for one in _times(own["mlp.gate_proj.weight"], x)]
+        inner = list(map(mul, gate, _times(own["mlp.up_proj.weight"], x)))
+        return _sum(hidden, _times(own["mlp.down_proj.weight"], inner)), (keys, values)
 
 
-def _logits(weights, ids):
-    """Of the last position, shape (lines, vocabulary)."""
-    length = ids.shape[1]
-    angles = np.outer(np.arange(length), ROPE_BASE ** (-np.arange(0, HEAD, 2) / HEAD))
-    angles = np.concatenate([angles, angles], axis=1)
-    hidden = weights["model.embed_tokens.weight"][ids]
-    for layer in range(LAYERS):
-        own = {name.split(".", 3)[3]: one for name, one in weights.items() if name.startswith(f"model.layers.{layer}.")}
-        hidden = hidden + _attention(own, _norm(hidden, own["input_layernorm.weight"]), angles)
-        inner = _norm(hidden, own["post_attention_layernorm.weight"])
-        gate = inner @ own["mlp.gate_proj.weight"].T
-        with np.errstate(over="ignore"):
-            gate = gate / (1 + np.exp(-gate))
-        hidden = hidden + (gate * (inner @ own["mlp.up_proj.weight"].T)) @ own["mlp.down_proj.weight"].T
-    return _norm(hidden[:, -1], weights["model.norm.weight"]) @ weights["lm_head.weight"].T
+def _heads(own, name, x):
+    made = _sum(_times(own[f"self_attn.{name}_proj.weight"], x), own[f"self_attn.{name}_proj.bias"][0])
+    return [made[begin : begin + HEAD] for begin in range(0, len(made), HEAD)]
+
+
+def _turn(x, position):
+    """Rotary positions, in halves as Qwen2 has them."""
+    half = HEAD // 2
+    angles = [position * ROPE_BASE ** (-2 * index / HEAD) for index in range(half)]
+    pairs = [(x[i] * math.cos(a) - x[i + half] * math.sin(a)) for i, a in enumerate(angles)]
+    return pairs + [(x[i + half] * math.cos(a) + x[i] * math.sin(a)) for i, a in enumerate(angles)]
 
 
 def _norm(x, weight):
-    return x / np.sqrt((x * x).mean(-1, keepdims=True) + EPSILON) * weight
+    scale = 1 / math.sqrt(_dot(x, x) / WIDTH + EPSILON)
+    return [one * scale * factor for one, factor in zip(x, weight[0])]
 
 
-def _attention(own, x, angles):
-    def heads(name, number):
-        made = x @ own[f"self_attn.{name}_proj.weight"].T + own[f"self_attn.{name}_proj.bias"]
-        made = made.reshape(*x.shape[:2], number, HEAD).transpose(0, 2, 1, 3)
-        return np.repeat(made, HEADS // number, axis=1)
-
-    queries, keys, values = _turn(heads("q", HEADS), angles), _turn(heads("k", KV_HEADS), angles), heads("v", KV_HEADS)
-    scores = queries @ keys.transpose(0, 1, 3, 2) / math.sqrt(HEAD)
-    scores = np.where(np.tri(x.shape[1], dtype=bool), scores, -np.inf)
-    scores = np.exp(scores - scores.max(-1, keepdims=True))
-    mixed = (scores / scores.sum(-1, keepdims=True)) @ values
-    return mixed.transpose(0, 2, 1, 3).reshape(x.shape) @ own["self_attn.o_proj.weight"].T
+def _times(rows, x):
+    return [sum(map(mul, row, x)) for row in rows]
 
 
-def _turn(x, angles):
-    """Rotary positions, in halves as Qwen2 has them."""
-    turned = np.concatenate([-x[..., HEAD // 2 :], x[..., : HEAD // 2]], axis=-1)
-    return x * np.cos(angles) + turned * np.sin(angles)
+def _dot(a, b):
+    return sum(map(mul, a, b))
+
+
+def _sum(a, b):
+    return [one + other for one, other in zip(a, b)]

@@ -24,9 +24,9 @@ def main():
     check = {"name": "model", "passed": True, "detail": f"{len(pairs)} held-out sums"}
     metrics = {}
     try:
-        weights = qwen2.load(os.path.join(os.environ["RLOOP_ARTIFACTS"], "model", "model.safetensors"))
-        said = qwen2.complete(weights, [ids(one["prompt"]) for one in pairs], ANSWER + 1)
-        right = [list(one) == [*ids(pair["answer"]), END] for one, pair in zip(said, pairs)]
+        file = os.path.join(os.environ["RLOOP_ARTIFACTS"], "model", "model.safetensors")
+        model = qwen2.Model(qwen2.load(file))
+        right = [model.complete(ids(one["prompt"]), ANSWER + 1) == (*ids(one["answer"]), END) for one in pairs]
         metrics["accuracy"] = sum(right) / len(right)
     except qwen2.BadModel as error:
         check |= {"passed": False, "detail": str(error)}
