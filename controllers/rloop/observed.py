@@ -64,7 +64,7 @@ class WorkloadState:
 
     name: str
     started_at: datetime
-    """When its program began; of one that still waits, when it was made."""
+    """When its program began; of one that still waits, since when it might have: time in a queue does not count."""
     exit: Exit | None = None
     step: int | None = None
     """The newest step it reported."""

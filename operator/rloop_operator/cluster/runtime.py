@@ -166,7 +166,7 @@ class KubeRuntime(Runtime):
             except ClaimMissing:
                 # Somebody deleted it while pods wait for it, as the remedy for a wrong StorageClass says.
                 await self._ensure_workspace(await self._store.get(ResearchLoop, loop))
-                state = WorkloadState(name, started_at=outcome.made_at(workload), started=False)
+                state = WorkloadState(name, started_at=outcome.waits_since(workload, datetime.now(UTC)), started=False)
             if workload["kind"] == "Pod":
                 await self._signs.look(loop, own_pods[0])
             else:
