@@ -14,7 +14,7 @@ DEV := .venv/.dev-installed
 TRAIN := .venv/.train-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-seeds picture test test-train lint types generate verify bench lock images cluster cluster-down test-cluster clean help
+.PHONY: cli train demo demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ verify: $(DEV) ## fail if a generated file is out of date
 bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rule, survival of crashes
 	$(PY) -m benchmarks.aa --json
 	$(PY) -m benchmarks.crash --json
+
+bench-train: $(DEV) $(TRAIN) ## measure the trainer: against plain TRL, two ranks, its start, kills in the middle of a save
+	$(PY) -m benchmarks.trainer --json
 
 # One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
 # BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
