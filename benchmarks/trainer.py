@@ -205,13 +205,15 @@ def kills(runs: Sequence[Run]) -> Part:
     figures = {
         "runs": len(runs),
         "kills": dict(Counter(aim for run in killed for aim in run.kills)),
-        "killsThatLeftAFolderWithoutSeal": sum(run.unsealed for run in killed),
         "resumes": sum(run.resumed for run in killed),
         "wrong": wrong + failed,
     }
     elsewhere = len(wrong) - half_written
     same = sum(run.model == reference.model for run in killed)
+    halves = sum(run.halves for run in killed)
     goals = [
+        # Without one, the next goal would be met by chance.
+        Goal("kills that left half a checkpoint", halves, ">= 1", met=halves >= 1),
         Goal("half-written checkpoints loaded", half_written, "== 0", met=half_written == 0),
         Goal("starts from elsewhere than the newest whole one", elsewhere, "== 0", met=elsewhere == 0),
         Goal("starts that failed", len(failed), "== 0", met=not failed),

@@ -46,13 +46,10 @@ def _is_as_sealed(file: Path, facts: dict[str, Any]) -> bool:
     return (len(content), hashlib.sha256(content).hexdigest()) == (facts["size"], facts["sha256"])
 
 
-def unsealed(checkpoints: Path) -> set[int]:
-    """Steps of the folders without a seal, at a glance."""
-    return {
-        int(path.name.removeprefix("checkpoint-"))
-        for path in checkpoints.glob("checkpoint-*")
-        if not (path / SEAL).exists()
-    }
+def in_the_making(checkpoints: Path) -> bool:
+    """Whether the newest folder has no seal, at a glance. An older one without it is on its way out, not in."""
+    found = {int(path.name.removeprefix("checkpoint-")): path for path in checkpoints.glob("checkpoint-*")}
+    return bool(found) and not (found[max(found)] / SEAL).exists()
 
 
 def judged(before: Look, said: str, *, trained: bool) -> str:

@@ -1,8 +1,8 @@
 """Runs of our trainer that are killed again and again: what each next attempt went on from, and how each run ended.
 
 Called by `benchmarks.trainer`. A start costs seconds of imports, and a save some hundredths: so a kill left to chance
-alone would nearly always hit an import. A third of the kills is aimed at a save, when a folder without a seal shows, a
-third at the steps and what is between them, and a third at the start; when exactly is chance in each case.
+alone would nearly always hit an import. Half of the kills is aimed at a save, when a new folder without a seal shows, a
+quarter at the steps and what is between them, and a quarter at the start; when exactly is chance in each case.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from benchmarks import trainer_folder
 from benchmarks.trainer_runs import TIMEOUT_SECONDS, TRAINER, Process, RunFailed, Task, spawn
 
-AIMS = ("save", "steps", "start")
-DELAYS = {"save": 0.06, "steps": 3.0, "start": 10.0}
+AIMS = ("save", "steps", "save", "start")
+DELAYS = {"save": 0.03, "steps": 3.0, "start": 10.0}
 """Seconds after the moment that is waited for, at most: about a save, some saves, and the imports."""
 POLL_SECONDS = 0.001
 KILLS_IN_A_RUN = 5
@@ -32,8 +32,8 @@ class Run:
     """That it should have."""
     kills: list[str] = field(default_factory=list)
     """What each was aimed at."""
-    unsealed: int = 0
-    """Kills that left a folder without a seal."""
+    halves: int = 0
+    """Kills that left half a checkpoint as the newest."""
     resumed: int = 0
     """Attempts that said from which checkpoint they went on."""
     wrong: list[str] = field(default_factory=list)
@@ -88,15 +88,16 @@ def _attempt(task: Task, place: Path, aim: str | None, chance: random.Random, ru
         process.kill()
         process.wait()
     said = (place / "log").read_text(encoding="utf-8", errors="replace")
-    wrong = trainer_folder.judged(before, said, trained=_written(progress) != written)
+    trained = _written(progress) != written
+    wrong = trainer_folder.judged(before, said, trained=trained)
     run.resumed += trainer_folder.GOING_ON.search(said) is not None
     run.wrong += [wrong] if wrong else []
     if killed and aim is not None:
         run.kills.append(aim)
-        run.unsealed += bool(trainer_folder.unsealed(checkpoints))
+        run.halves += trained and trainer_folder.in_the_making(checkpoints)
         return True
     if process.returncode:
-        run.failed.append(f"exit {process.returncode}: {said[-500:]}")
+        run.failed.append(f"exit {process.returncode}: {(said.strip().splitlines() or [''])[-1]}")
     return False
 
 
@@ -105,7 +106,7 @@ def _killed(process: Process, aim: str, chance: random.Random, checkpoints: Path
     written = _written(progress)
     moments: dict[str, Callable[[], bool]] = {
         # What the attempt before has left without a seal is gone when this one writes.
-        "save": lambda: _written(progress) != written and bool(trainer_folder.unsealed(checkpoints)),
+        "save": lambda: _written(progress) != written and trainer_folder.in_the_making(checkpoints),
         "steps": lambda: _written(progress) != written,
         "start": lambda: True,
     }

@@ -80,7 +80,7 @@ def test_the_parts_of_a_start_are_all_of_it() -> None:
 
 
 def a_run(**changed: object) -> Run:
-    facts = {"steps": 3, "kills": ["save"], "unsealed": 1, "resumed": 1, "progress": [1, 2, 3], "model": "a"}
+    facts = {"steps": 3, "kills": ["save"], "halves": 1, "resumed": 1, "progress": [1, 2, 3], "model": "a"}
     return Run(**(facts | changed))  # type: ignore[arg-type]  # each row changes what it likes
 
 
@@ -98,9 +98,14 @@ def a_run(**changed: object) -> Run:
     ],
 )
 def test_each_fault_after_a_kill_is_a_miss_of_its_own(run: Run, missed: list[str]) -> None:
-    figures, goals = trainer.kills([a_run(kills=[], unsealed=0), a_run(), run])
+    figures, goals = trainer.kills([a_run(kills=[], halves=0), a_run(), run])
     assert [goal.name for goal in goals if not goal.met] == missed
-    assert figures["killsThatLeftAFolderWithoutSeal"] == 2
+    assert figures["kills"] == {"save": 2}
+
+
+def test_kills_that_hit_no_save_show_nothing() -> None:
+    _, goals = trainer.kills([a_run(kills=[], halves=0), a_run(halves=0)])
+    assert [goal.name for goal in goals if not goal.met] == ["kills that left half a checkpoint"]
 
 
 # --- The witness of checkpoints --------------------------------------------------------------------------------------
@@ -130,7 +135,15 @@ def test_only_what_is_as_it_was_sealed_is_whole(tmp_path: Path) -> None:
     (found[7] / "more.txt").write_text("not sealed, and no harm")
     (tmp_path / "start").mkdir()
     assert trainer_folder.look(tmp_path) == Look([7, 8], [1, 2, 3, 4, 5, 6])
-    assert trainer_folder.unsealed(tmp_path) == {1}
+
+
+def test_only_the_newest_is_in_the_making(tmp_path: Path) -> None:
+    assert not trainer_folder.in_the_making(tmp_path)
+    old, new = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
+    (old / "complete.json").unlink()
+    assert not trainer_folder.in_the_making(tmp_path)
+    (new / "complete.json").unlink()
+    assert trainer_folder.in_the_making(tmp_path)
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

@@ -53,7 +53,6 @@ def test_a_trainer_that_looks_for_the_seal_meets_every_goal(tmp_path: Path, monk
     figures, goals = trainer.kills(runs)
     assert [goal.name for goal in goals if not goal.met] == []
     assert sum(figures["kills"].values()) == 9
-    assert figures["killsThatLeftAFolderWithoutSeal"] >= 1
     assert figures["resumes"] >= 1
     assert runs[0].kills == []
 
