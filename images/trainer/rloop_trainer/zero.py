@@ -1,7 +1,7 @@
 """DeepSpeed's settings for a stage of ZeRO.
 
-Called by `rloop_trainer.run` and `rloop_trainer.training`. Nothing of DeepSpeed's that needs a compiler when it runs: the image has none, and
-ranks that compile the same thing at once wait for each other. So the optimizer is torch's.
+Called by `rloop_trainer.run` and `rloop_trainer.training`. Nothing of DeepSpeed's that needs a compiler when it runs:
+the image has none, and ranks that compile the same thing at once wait for each other. So the optimizer is torch's.
 """
 
 from __future__ import annotations
