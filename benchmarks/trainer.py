@@ -48,7 +48,7 @@ def main() -> None:
         parts: dict[str, Callable[[], Part]] = {
             "speed": lambda: speed(_speed_pairs(task, folder / "speed", options.pairs)),
             "ranks": lambda: ranks(_rank_pairs(task, folder / "ranks", options.pairs)),
-            "start": lambda: start(_starts(task, folder / "start")),
+            "start": lambda: start(_starts(folder)),
             "kills": lambda: kills(_kills(folder, options.kills, options.seed)),
         }
         done = {name: parts[name]() for name in PARTS if name in options.parts}
@@ -83,8 +83,9 @@ def _rank_pairs(task: Task, folder: Path, pairs: int) -> list[tuple[list[Times],
     return found
 
 
-def _starts(task: Task, folder: Path) -> list[Times]:
-    return [trainer_runs.ours(task, folder / str(number)) for number in range(STARTS)]
+def _starts(folder: Path) -> list[Times]:
+    task = trainer_runs.task(folder / "short", trainer_runs.recipe(2, 1))
+    return [trainer_runs.ours(task, folder / "start" / str(number)) for number in range(STARTS)]
 
 
 def _kills(folder: Path, number: int, seed: int) -> list[Run]:
