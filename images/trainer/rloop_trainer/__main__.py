@@ -1,7 +1,8 @@
-"""`python -m rloop_trainer [--check | --warm-start] RECIPE`: one attempt of a run, or one rank of it.
+"""`rloop-trainer [--check | --warm-start] RECIPE`: one attempt of a run, or one rank of it.
 
-Started as a task's command, in the task's folder. Exit codes: 0 done; 2 the recipe, its files or the environment are
-wrong, one line each; 3 the recipe makes the training fail; 143 ended by SIGTERM, with a checkpoint; 1 anything else.
+Started as a task's command, also as `python -m rloop_trainer`, in the task's folder. Exit codes: 0 done; 2 the recipe,
+its files or the environment are wrong, one line each; 3 the recipe makes the training fail; 143 ended by SIGTERM, with
+a checkpoint; 1 anything else.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
 
 
 def command() -> None:
-    """The whole process: ends without the libraries' farewells, which may wait for lost ranks."""
+    """The console script, and `python -m`: ends without the libraries' farewells, which may wait for lost ranks."""
     try:
         code = main()
     except SystemExit as ended:

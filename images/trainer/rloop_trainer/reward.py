@@ -31,6 +31,7 @@ def judge(reward: Reward, task: Path) -> Judge:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # a dataclass looks its module up
+    sys.path.insert(0, str(path.parent))  # as for a script: it may import the files beside it
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a user's file does

@@ -1,5 +1,6 @@
 """What a completion is worth, a user's function among it, and the noise of an unreliable judge."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,13 @@ def test_a_file_may_do_what_modules_do(tmp_path: Path) -> None:
         "def reward(completion, answer):\n    return Weight().value\n"
     )
     assert judge(own(tmp_path, "reward", text), tmp_path)("", "") == 2.0
+
+
+def test_a_file_may_import_the_files_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "beside_own.py").write_text("WEIGHT = 3.0\n")
+    text = "from beside_own import WEIGHT\ndef reward(completion, answer):\n    return WEIGHT\n"
+    assert judge(own(tmp_path, "reward", text), tmp_path)("", "") == 3.0
 
 
 @pytest.mark.parametrize(
