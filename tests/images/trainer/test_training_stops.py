@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.images.trainer import tasks
-from tests.images.trainer.attempts import Ended, attempt, environment, steps, weights
+from tests.images.trainer.attempts import Ended, attempt_of_ranks, environment, steps, weights
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.timeout(600)  # several processes, which share the cores
@@ -36,30 +36,32 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stops")
 
 
-def recipes(root: Path) -> Mapping[str, Callable[[], Ended]]:
+def recipes(root: Path) -> Mapping[str, Callable[[], list[Ended]]]:
     """A name, and the attempt that belongs to it."""
 
-    def trained(name: str, changes: Mapping[str, object], **variables: str) -> Callable[[], Ended]:
+    def trained(
+        name: str, changes: Mapping[str, object], ranks: int = 1, **variables: str
+    ) -> Callable[[], list[Ended]]:
         recipe = tasks.write(root / name / "task", {"grpo.steps": 2, **changes})
-        return lambda: attempt(recipe, root / name, 7, **variables)
+        return lambda: attempt_of_ranks(recipe, root / name, ranks, 7, None, **variables)
 
     cache = {"HF_HOME": str(root / "cache"), "HF_HUB_OFFLINE": "1"}
     model = str(root / "model")
     return {
-        "diverged": trained("diverged", {"model": {"path": str(root / "largest")}, "reward": OWN}),
+        "diverged": trained("diverged", {"model": {"path": str(root / "largest")}, "reward": OWN}, ranks=2),
         "collapsed": trained("collapsed", {"grpo.learning_rate": 10, "grpo.steps": 100, "reward": OWN}),
         "wrong": trained("wrong", {"reward": {**OWN, "function": "wrong"}}),
         "path": trained("path", {"model": {"path": model}, "reward": OWN, "metric": "low-digits"}),
-        "hub": trained("hub", {"model": {"hub": "somebody/sums"}, "reward": OWN}, **cache),
-        "no-hub": trained("no-hub", {"model": {"hub": "somebody/others"}}, **cache),
-        "no-id": trained("no-id", {"model": {"hub": "some body/sums"}}, **cache),
+        "hub": trained("hub", {"model": {"hub": "somebody/sums"}, "reward": OWN}, 1, **cache),
+        "no-hub": trained("no-hub", {"model": {"hub": "somebody/others"}}, 1, **cache),
+        "no-id": trained("no-id", {"model": {"hub": "some body/sums"}}, 1, **cache),
         "long": trained("long", {"model": {"path": model}, "grpo.completion_tokens": 5}),
         "cut": trained("cut", {"model": {"path": str(root / "cut-model")}}),
     }
 
 
 @pytest.fixture(scope="module")
-def ends(root: Path) -> Mapping[str, Ended]:
+def ends(root: Path) -> Mapping[str, list[Ended]]:
     model = root / "model"
     subprocess.run(
         [sys.executable, "-W", "ignore", "-c", MODELS, model, root / "largest"], env=environment(), check=True
@@ -92,36 +94,36 @@ def ends(root: Path) -> Mapping[str, Ended]:
         ("cut", 2, "model.path: "),
     ],
 )
-def test_how_it_ends(ends: Mapping[str, Ended], name: str, code: int, sentence: str) -> None:
-    end = ends[name]
-    assert end.code == code, end.log
-    assert end.log.splitlines()[-1].startswith(sentence), end.log
-    assert "Traceback" not in end.log
+def test_how_it_ends(ends: Mapping[str, list[Ended]], name: str, code: int, sentence: str) -> None:
+    for end in ends[name]:  # all ranks see the same numbers, and end by themselves
+        assert end.code == code, end.log
+        assert end.log.splitlines()[-1].startswith(sentence), end.log
+        assert "Traceback" not in end.log
 
 
-def test_a_learning_rate_beyond_reason_leaves_nothing_to_learn(root: Path, ends: Mapping[str, Ended]) -> None:
-    assert "all completions of a group had the same reward" in ends["collapsed"].log
-    assert "lower grpo.learning_rate" in ends["collapsed"].log
+def test_a_learning_rate_beyond_reason_leaves_nothing_to_learn(root: Path, ends: Mapping[str, list[Ended]]) -> None:
+    assert "all completions of a group had the same reward" in ends["collapsed"][0].log
+    assert "lower grpo.learning_rate" in ends["collapsed"][0].log
     assert steps(root / "collapsed")[-1]["step"] >= 50
     assert not (root / "collapsed/artifacts/claims.json").exists()
 
 
-def test_a_reward_that_fails_is_named_with_what_it_was_given(ends: Mapping[str, Ended]) -> None:
-    assert ends["wrong"].log.splitlines()[-1].endswith("raised ZeroDivisionError: division by zero")
+def test_a_reward_that_fails_is_named_with_what_it_was_given(ends: Mapping[str, list[Ended]]) -> None:
+    assert ends["wrong"][0].log.splitlines()[-1].endswith("raised ZeroDivisionError: division by zero")
 
 
-def test_a_loss_that_is_no_number_is_no_line_of_progress(root: Path, ends: Mapping[str, Ended]) -> None:
+def test_a_loss_that_is_no_number_is_no_line_of_progress(root: Path, ends: Mapping[str, list[Ended]]) -> None:
     assert [set(line) & {"loss", "grad_norm"} for line in steps(root / "diverged")] == [set()]
 
 
-def test_a_folder_of_weights_is_trained(root: Path, ends: Mapping[str, Ended]) -> None:
-    assert ends["path"].code == 0, ends["path"].log
+def test_a_folder_of_weights_is_trained(root: Path, ends: Mapping[str, list[Ended]]) -> None:
+    assert ends["path"][0].code == 0, ends["path"][0].log
     assert [line["step"] for line in steps(root / "path")] == [1, 2]
     before = (root / "model/model.safetensors").read_bytes()
     assert (root / "path/artifacts/model/model.safetensors").read_bytes() != before
     assert not (root / "path/checkpoints/start").exists()
 
 
-def test_a_model_of_the_hub_needs_no_network_where_it_is_cached(root: Path, ends: Mapping[str, Ended]) -> None:
-    assert ends["hub"].code == 0, ends["hub"].log
+def test_a_model_of_the_hub_needs_no_network_where_it_is_cached(root: Path, ends: Mapping[str, list[Ended]]) -> None:
+    assert ends["hub"][0].code == 0, ends["hub"][0].log
     assert weights(root / "hub") == weights(root / "path")  # it is the same one
