@@ -18,8 +18,10 @@ from benchmarks import trainer_folder
 from benchmarks.trainer_runs import TIMEOUT_SECONDS, TRAINER, Process, RunFailed, Task, spawn
 
 AIMS = ("save", "steps", "save", "start")
-DELAYS = {"save": 0.03, "steps": 3.0, "start": 10.0}
-"""Seconds after the moment that is waited for, at most: about a save, some saves, and the imports."""
+DELAYS = {"save": 3.0, "steps": 3.0, "start": 10.0}
+"""Seconds that an attempt is let be, at most: some saves from its first step on; or about the imports."""
+SAVE_SECONDS = 0.03
+"""The same within a save: about its length."""
 POLL_SECONDS = 0.001
 KILLS_IN_A_RUN = 5
 
@@ -104,25 +106,26 @@ def _attempt(task: Task, place: Path, aim: str | None, chance: random.Random, ru
 def _killed(process: Process, aim: str, chance: random.Random, checkpoints: Path, progress: Path) -> bool:
     """Wait for the moment and kill; False if the process ended before."""
     written = _written(progress)
-    moments: dict[str, Callable[[], bool]] = {
-        # What the attempt before has left without a seal is gone when this one writes.
-        "save": lambda: _written(progress) != written and trainer_folder.in_the_making(checkpoints),
-        "steps": lambda: _written(progress) != written,
-        "start": lambda: True,
-    }
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not moments[aim]():
-        if process.poll() is not None:
-            return False
-        if time.monotonic() > deadline:
-            raise RunFailed(f"{checkpoints}: waited {TIMEOUT_SECONDS} s for a moment to kill ({aim})")
-        time.sleep(POLL_SECONDS)
+    if aim != "start":
+        _wait(process, lambda: _written(progress) != written)
     time.sleep(chance.uniform(0, DELAYS[aim]))
+    if aim == "save":
+        _wait(process, lambda: trainer_folder.in_the_making(checkpoints))
+        time.sleep(chance.uniform(0, SAVE_SECONDS))
     if process.poll() is not None:
         return False
     process.kill()
     process.wait()
     return True
+
+
+def _wait(process: Process, moment: Callable[[], bool]) -> None:
+    """Until the moment is there or the process has ended."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not moment() and process.poll() is None:
+        if time.monotonic() > deadline:
+            raise RunFailed(f"the moment for a kill did not come in {TIMEOUT_SECONDS} s")
+        time.sleep(POLL_SECONDS)
 
 
 def _written(progress: Path) -> tuple[int, int]:

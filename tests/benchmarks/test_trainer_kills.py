@@ -43,7 +43,7 @@ def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusting: bool)
     (tmp_path / "fake_trainer.py").write_text(FAKE.format(trusting=trusting))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(trainer_kills, "TRAINER", "fake_trainer")
-    monkeypatch.setattr(trainer_kills, "DELAYS", {"save": 0.03, "steps": 0.2, "start": 0.3})
+    monkeypatch.setattr(trainer_kills, "DELAYS", {"save": 0.2, "steps": 0.2, "start": 0.3})
     task = Task(tmp_path, {"grpo": {"steps": 20}}, tmp_path)
     return trainer_kills.runs(task, tmp_path / "kills", 9, seed=1)
 
