@@ -6,7 +6,6 @@ What trains needs torch (`make test-train`); the rest runs everywhere.
 import importlib.util
 import json
 import os
-import socket
 import struct
 import subprocess
 import sys
@@ -17,10 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.examples.runner import EXAMPLES, Runner
+from tests.images.trainer.attempts import SECONDS, attempt_of_ranks, command
+
+from rloop_operator.cli.pack import APPLY_BYTES
+from rloop_operator.packing import pack
 
 EXAMPLE = EXAMPLES / "03-grpo-addition"
 SCORE = [sys.executable, "score.py"]
-TRAIN_SECONDS = 300
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="needs trl (make train)")
 
 # Greedy completions of the held-out sums by the library that trained the model: share that is exactly right.
@@ -79,18 +81,14 @@ def test_every_sum_is_there_once_and_right() -> None:
 
 
 def test_the_recipe_passes_its_preflight() -> None:
-    command = [sys.executable, "-m", "rloop_trainer", "--check", "recipe.yaml"]
-    environment = {"PATH": os.environ["PATH"], "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-    done = subprocess.run(
-        command, cwd=EXAMPLE / "task", env={**environment, "RANK": "0"}, capture_output=True, text=True, check=False
-    )
+    recipe = EXAMPLE / "task/recipe.yaml"
+    done = command("--check", recipe, WORLD_SIZE="2", RANK="0", MASTER_ADDR="127.0.0.1", MASTER_PORT="1")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_client_can_apply_it() -> None:
-    # kubectl keeps what it applied in an annotation of at most 256 KiB, where bytes that are no text take a third more.
-    size = sum(file.stat().st_size for file in (EXAMPLE / "task").rglob("*") if file.is_file())
-    assert size * 4 < 256 * 1024 * 3
+    # Bytes that are no text take a third more.
+    assert pack(EXAMPLE / "loop.yaml").bytes * 4 < APPLY_BYTES * 3
 
 
 def test_the_start_is_half_way(grpo_runner: Runner, tmp_path: Path) -> None:
@@ -157,48 +155,22 @@ def test_numbers_that_are_not_finite_are_a_failed_check(grpo_runner: Runner, tmp
     assert "not finite" in verdict["checks"][0]["detail"]
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 @needs_torch
-@pytest.mark.timeout(2 * TRAIN_SECONDS)
+@pytest.mark.timeout(2 * SECONDS)
 def test_two_ranks_learn_and_both_judges_agree(grpo_runner: Runner, tmp_path: Path) -> None:
     """With a lower learning rate than the one that the campaign begins with, and half of its steps."""
     text = (EXAMPLE / "task/recipe.yaml").read_text()
     recipe = text.replace("learning_rate: 0.001", "learning_rate: 0.0003").replace("steps: 100", "steps: 50")
     assert recipe != text
-    task, artifacts, port = EXAMPLE / "task", tmp_path / "artifacts", str(free_port())
-    copy = tmp_path / "task"
+    task, copy = EXAMPLE / "task", tmp_path / "task"
     copy.mkdir()
     (copy / "recipe.yaml").write_text(recipe)
     (copy / "train.jsonl").write_bytes((task / "train.jsonl").read_bytes())
     (copy / "start").symlink_to(task / "start")
-    ranks = []
-    for rank in range(2):
-        environment = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path),
-            "HF_HUB_OFFLINE": "1",
-            "OMP_NUM_THREADS": "1",
-            "RLOOP_SEED": "1",
-            "RLOOP_ARTIFACTS": str(artifacts),
-            "RLOOP_CHECKPOINTS": str(tmp_path / "checkpoints"),
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-            "WORLD_SIZE": "2",
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-        }
-        command = [sys.executable, "-m", "rloop_trainer", "recipe.yaml"]
-        with (tmp_path / f"rank-{rank}.log").open("w") as log:
-            ranks.append(subprocess.Popen(command, cwd=copy, env=environment, stdout=log, stderr=log))
-    codes = [one.wait(TRAIN_SECONDS) for one in ranks]
-    assert codes == [0, 0], (tmp_path / "rank-0.log").read_text()[-2000:]
+    ends = attempt_of_ranks(copy / "recipe.yaml", tmp_path, 2, seed=1, HOME=str(tmp_path), HF_HUB_OFFLINE="1")
+    assert [end.code for end in ends] == [0, 0], ends[0].log[-2000:]
 
+    artifacts = tmp_path / "artifacts"
     verdict = grpo_runner.score(SCORE, artifacts)
     accuracy = verdict["metrics"]["accuracy"]
     before = score(grpo_runner, tmp_path, start_in_float32())["metrics"]["accuracy"]

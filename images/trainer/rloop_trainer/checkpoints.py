@@ -70,8 +70,8 @@ def seal(path: Path, maker: Maker) -> None:
         raise OSError(f"{path}: {wrong}")
 
 
-def flaw(path: Path) -> str:
-    """What is wrong with a checkpoint, every byte of it read; "" if nothing is."""
+def flaw(path: Path, maker: Maker | None = None) -> str:
+    """What is wrong with a checkpoint, every byte of it read, and if `maker` is given, for it; "" if nothing is."""
     found = _seal(path)
     if found is None:
         return "it has no whole seal: its writing was cut short"
@@ -81,7 +81,7 @@ def flaw(path: Path) -> str:
             return f"{name} is missing"
         if file.stat().st_size != facts["size"] or _sha256(file) != facts["sha256"]:
             return f"{name} is not what was written"
-    return ""
+    return maker.fits(found.maker) if maker is not None else ""
 
 
 def newest(parent: Path, maker: Maker) -> tuple[Path | None, list[str]]:
@@ -94,7 +94,7 @@ def newest(parent: Path, maker: Maker) -> tuple[Path | None, list[str]]:
     for path in reversed(_all(parent)):
         if chosen is not None:
             break
-        wrong = flaw(path) or _other(path, maker)
+        wrong = flaw(path, maker)
         if wrong:
             said.append(f"{path.name} is left aside and removed: {wrong}")
             shutil.rmtree(path, ignore_errors=True)
@@ -144,12 +144,6 @@ def _text(seal: Seal) -> str:
     document = {"maker": asdict(seal.maker), "files": seal.files}
     digest = hashlib.sha256(json.dumps(document).encode()).hexdigest()
     return json.dumps({**document, "sha256": digest})
-
-
-def _other(path: Path, maker: Maker) -> str:
-    found = _seal(path)
-    assert found is not None
-    return maker.fits(found.maker)
 
 
 def _files(path: Path) -> list[Path]:
