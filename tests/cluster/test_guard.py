@@ -111,8 +111,9 @@ def test_a_stopped_operator_is_restarted_and_works_again(cluster: Cluster, names
 
 
 def _asked(cluster: Cluster, release: str) -> int:
-    lease = cluster.get("lease", "rloop-canary", "-n", release)
-    return int(lease["metadata"]["annotations"]["rloop.dev/canary-asked"])
+    """How often the guard has asked; it makes the Lease when it asks for the first time."""
+    leases = cluster.get("leases", "-n", release, "--field-selector=metadata.name=rloop-canary")["items"]
+    return int(leases[0]["metadata"]["annotations"]["rloop.dev/canary-asked"]) if leases else 0
 
 
 def test_all_tell_their_health_and_a_stopped_guard_is_restarted_by_the_operator(

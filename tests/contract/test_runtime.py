@@ -53,7 +53,7 @@ def test_a_stopped_workload_ends_with_the_first_reason(check: Check) -> None:
     async def test(shell: Shell) -> None:
         await shell.behave("demo-e1", "sleep")
         await shell.runtime.start(shell.loop, run("demo-e1"))
-        await shell.pass_time()
+        await running(shell, "demo-e1-r1-a1")
         await shell.runtime.stop("demo-e1-r1-a1", "Hang")
         await shell.runtime.stop("demo-e1-r1-a1", "Withdrawn")
         assert (await ended(shell, "demo-e1-r1-a1")).reason == "Hang"

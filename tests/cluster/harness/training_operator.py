@@ -46,7 +46,7 @@ def install() -> None:
         manifests = run(*control_plane.kubectl(), "kustomize", _overlay())
         # On the server's side: the CRD is too large for the annotation that a client would write.
         run(*control_plane.kubectl(), "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
-        run(*control_plane.kubectl(), "wait", "--for=condition=Established", "--timeout=30s", f"crd/{CRD}")
+        wait(f"the definition {CRD}", _is_established, seconds=30, every=0.5)
         if not _is_available():
             # It writes its certificate itself, into a Secret that kubelet reads again a minute later. A new pod
             # reads it at once.
@@ -107,6 +107,12 @@ def _overlay() -> Path:
 def _ours(*words: str, stdin: str | None = None) -> str:
     node.check_servers()
     return run(*control_plane.kubectl(), "--namespace", _NAMESPACE, *words, stdin=stdin)
+
+
+def _is_established() -> bool:
+    """Asked again and again: `kubectl wait` fails where there is no condition yet at all."""
+    path = r'{.status.conditions[?(@.type=="Established")].status}'
+    return run(*control_plane.kubectl(), "get", "crd", CRD, "-o", f"jsonpath={path}") == "True"
 
 
 def _is_available() -> bool:
