@@ -90,6 +90,7 @@ def build(situation: Situation, *, space: Space | None, incumbent_files: Mapping
             max_rounds=session.max_rounds,
             session_seconds=session.session_seconds,
             max_experiments=session.max_experiments,
+            max_tokens=session.max_tokens,
             next_sequence=1
             + max((one.spec.sequence for one in candidates if one.spec.session == session.name), default=0),
             heartbeat_seconds=loop.spec.watchdog.heartbeat_seconds,

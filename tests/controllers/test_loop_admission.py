@@ -49,7 +49,6 @@ CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
         ({"evaluation": {"volumes": [VOLUME]}}, "spec.evaluation.volumes"),
         ({"experiment": {"job": None, "trainJob": {"runtimeRef": "t"}}}, "spec.experiment.trainJob"),
         ({"experiment": {"volumes": [VOLUME]}}, "spec.experiment.volumes"),
-        ({"agent": {"policy": None, "llm": {"provider": "p", "model": "m"}}}, "spec.agent.llm"),
         ({"agent": {"policy": None, "image": "i", "command": ["a"]}}, "spec.agent.image"),
         ({"agent": {"policy": {"name": "best-first"}}}, "spec.agent.policy.name"),
         ({"agent": {"policy": {"name": "evolutionary"}}}, "spec.agent.policy.name"),

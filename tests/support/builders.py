@@ -35,6 +35,7 @@ from rloop.api.iteration import (
     SessionPhase,
     SessionSpec,
     SessionStatus,
+    SessionUsage,
 )
 from rloop.api.loop_status import Baseline, Clock, SealedTask
 from rloop.api.researchloop import ResearchLoop
@@ -222,6 +223,15 @@ def iteration(
         ),
         status=ResearchIterationStatus(**status),
     )
+
+
+LLM = {"llm": {"provider": "main", "model": "small-1", "maxTokensPerSession": 1000}}
+"""A spec's agent that uses a language model."""
+
+
+def usage(index: int = 1, number: int = 1, **fields: Any) -> SessionUsage:
+    """What a session of iteration `number` spent of a language model."""
+    return SessionUsage(session=names.session(names.iteration("demo", number), index), **fields)
 
 
 def session(phase: SessionPhase = "Running", number: int = 1, index: int = 1, **fields: Any) -> SessionStatus:

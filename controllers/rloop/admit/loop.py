@@ -101,7 +101,6 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
         ),
         (evaluation.volumes, "evaluation.volumes", "not yet: use heldOut"),
         (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
-        (agent.llm is not None, "agent.llm", instead),
         (agent.image is not None, "agent.image", instead),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
         (

@@ -1,7 +1,7 @@
 """The kind ResearchIteration: a session (or several in parallel) and all experiments it proposed.
 
 The operator writes the spec (the sessions' allowances) and the status, except `status.reported`, which the
-gateway writes on the sessions' behalf. Small, and never pruned while the loop lives: the tried
+gateway and the LLM proxy write on the sessions' behalf. Small, and never pruned while the loop lives: the tried
 directions stand here.
 """
 
@@ -14,6 +14,7 @@ from pydantic import Field
 from rloop.api.common import (
     API_VERSION,
     IMMUTABLE,
+    Amount,
     Count,
     DnsLabel,
     FrameValues,
@@ -30,6 +31,8 @@ from rloop.api.common import (
 StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
 Outcome = Literal["Keep", "Finding", "Stale", "Neutral", "Void"]
+MAX_SESSIONS = 4
+"""Of one iteration: three explorers, and a checker of earlier findings beside them."""
 
 
 class SessionSpec(Model):
@@ -41,6 +44,7 @@ class SessionSpec(Model):
     session_seconds: Seconds
     max_experiments: Count
     max_tokens: Count = 0
+    """Of a language model; 0 for an agent that uses none."""
 
 
 class ResearchIterationSpec(Model):
@@ -58,7 +62,7 @@ class ResearchIterationSpec(Model):
     """Pivots when it opened."""
     pivot_demanded: bool = False
     """Its first direction had to change the frame."""
-    sessions: Annotated[list[SessionSpec], Field(min_length=1, max_length=3)]
+    sessions: Annotated[list[SessionSpec], Field(min_length=1, max_length=MAX_SESSIONS)]
     """The agents' processes, with their allowances."""
 
 
@@ -112,16 +116,39 @@ class Handoff(Model):
     text: Annotated[str, Field(max_length=2048)]
 
 
+class SessionUsage(Model):
+    """What one session spent of a language model, and what is set aside for it: together an upper bound at any time."""
+
+    session: DnsLabel
+    calls: Count = 0
+    input_tokens: Count = 0
+    cached_tokens: Count = 0
+    """Part of `inputTokens`."""
+    output_tokens: Count = 0
+    cost: Amount = "0"
+    """Of the calls that have a price."""
+    held_tokens: Count = 0
+    """Set aside by the LLM proxy and not spent yet; of a proxy that died it stays, because nobody knows."""
+    held_cost: Amount = "0"
+    waiting: Word | None = None
+    """Why its calls get no answer, in a word: ProviderDown, ProviderRefused, ProviderUnknown, ModelUnknown,
+    PriceUnknown, HourCap. Absent while they do.
+    """
+    waiting_message: Line = ""
+
+
 class Reported(Model):
-    """What the gateway writes on the sessions' behalf."""
+    """What gateway and LLM proxy write on the sessions' behalf."""
 
     directions: Annotated[list[Direction], Field(max_length=32)] = []
     findings: Annotated[list[Finding], Field(max_length=64)] = []
     refusals: Count = 0
     """Requests that the gateway's admission refused."""
-    finished: Annotated[list[DnsLabel], Field(max_length=3)] = []
+    finished: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
     """Sessions that said they were done."""
-    handoffs: Annotated[list[Handoff], Field(max_length=3)] = []
+    handoffs: Annotated[list[Handoff], Field(max_length=MAX_SESSIONS)] = []
+    usage: Annotated[list[SessionUsage], Field(max_length=MAX_SESSIONS)] = []
+    """Of a language model, by session; written by the LLM proxy."""
 
 
 class ResearchIterationStatus(Model):
@@ -129,7 +156,7 @@ class ResearchIterationStatus(Model):
 
     phase: Literal["Open", "Settled"] = "Open"
     """Open until its sessions ended and each of its experiments has a verdict."""
-    sessions: Annotated[list[SessionStatus], Field(max_length=3)] = []
+    sessions: Annotated[list[SessionStatus], Field(max_length=MAX_SESSIONS)] = []
     reported: Reported = Reported()
     outcome: Outcome | None = None
     """Keep or Finding: it brought one. Stale: it counts for a plateau. Neutral and Void: it does not."""

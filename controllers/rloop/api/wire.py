@@ -63,6 +63,8 @@ class SessionAllowance(Model):
     max_rounds: Count
     session_seconds: Count
     max_experiments: Count
+    max_tokens: Count = 0
+    """Of a language model; 0 for an agent that uses none."""
     next_sequence: Count = 1
     """Greater than 1 when an earlier process of this session proposed something before it died."""
     heartbeat_seconds: Count

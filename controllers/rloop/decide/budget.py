@@ -7,9 +7,11 @@ fit; so the sum passes a limit only by what attempts use beyond their reservatio
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation
+from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.decide import runs
 from rloop.decide.draft import Draft
@@ -21,7 +23,7 @@ SESSIONS_OVER = frozenset({"Finished", "Failed"})
 def account(draft: Draft) -> None:
     """Write what is used; activeSeconds only together with something else, because an idle loop costs no write."""
     _turn_clock(draft)
-    used = _used(draft)
+    used = spent(draft)
     old = draft.status.budget.used
     same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
     unchanged = same and draft.status == draft.loop.status
@@ -31,7 +33,7 @@ def account(draft: Draft) -> None:
 
 def exhausted(draft: Draft) -> str | None:
     """The first limit under which no new session may start; None while all have room."""
-    budget, used = draft.spec.budget, _used(draft)
+    budget, used = draft.spec.budget, spent(draft)
     limits: tuple[tuple[str, float, float | Decimal | None], ...] = (
         ("runs", used.runs, budget.runs),
         ("experiments", used.experiments, budget.experiments),
@@ -46,7 +48,7 @@ def exhausted(draft: Draft) -> str | None:
 
 def affordable(draft: Draft, reservation: Reservation) -> bool:
     """Whether a run with this reservation still fits under every limit."""
-    budget, used = draft.spec.budget, _used(draft)
+    budget, used = draft.spec.budget, spent(draft)
     if budget.active_seconds is not None and used.active_seconds >= budget.active_seconds:
         return False
     return _too_much(draft, used, reservation) is None
@@ -54,7 +56,7 @@ def affordable(draft: Draft, reservation: Reservation) -> bool:
 
 def overdrawn(draft: Draft) -> bool:
     """Whether what is spent and reserved passes a limit: then no further attempt of a run may start."""
-    return _too_much(draft, _used(draft), Reservation(runs=0)) is not None
+    return _too_much(draft, spent(draft), Reservation(runs=0)) is not None
 
 
 def _too_much(draft: Draft, used: Used, more: Reservation) -> str | None:
@@ -90,7 +92,7 @@ def end(draft: Draft) -> None:
     if queued and affordable(draft, reservation(draft)):
         return
     if limit is None and queued:
-        limit = _too_much(draft, _used(draft), reservation(draft))
+        limit = _too_much(draft, spent(draft), reservation(draft))
     if limit is None:
         return
     told = f"spec.budget.{limit} is used up"
@@ -113,10 +115,12 @@ def _turn_clock(draft: Draft) -> None:
         draft.write(clock=clock)
 
 
-def _used(draft: Draft) -> Used:
+def spent(draft: Draft) -> Used:
+    """What is used and reserved at this moment of the decision."""
     if draft.used is not None:
         return draft.used
-    proposed, total_runs, cpu, gpu = _spent(draft.experiments.values())
+    proposed, total_runs, cpu, gpu = _of_runs(draft.experiments.values())
+    tokens, cost = _of_sessions(draft.iterations.values())
     draft.used = draft.status.budget.used.model_copy(
         update={
             "active_seconds": active_seconds(draft.status.clock, draft.now),
@@ -124,12 +128,14 @@ def _used(draft: Draft) -> Used:
             "runs": total_runs,
             "cpu_seconds": cpu,
             "gpu_seconds": gpu,
+            "tokens": tokens,
+            "cost": cost,
         }
     )
     return draft.used
 
 
-def _spent(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, float]:
+def _of_runs(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, float]:
     """Proposals, runs, and their CPU and GPU seconds: measured for what ended, reserved for what is live."""
     proposed, total_runs, cpu, gpu = 0, 0, 0.0, 0.0
     for experiment in experiments:
@@ -145,3 +151,13 @@ def _spent(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, 
                 cpu += run.reservation.cpu_seconds
                 gpu += run.reservation.gpu_seconds
     return proposed, total_runs, cpu, gpu
+
+
+def _of_sessions(iterations: Iterable[ResearchIteration]) -> tuple[int, float]:
+    """Tokens and cost of all sessions, with what the LLM proxy holds for them.
+
+    Summed as decimals: three calls of 0.1 reach a limit of 0.3, and do not pass it.
+    """
+    usages = [one for iteration in iterations for one in iteration.status.reported.usage]
+    tokens = sum(one.input_tokens + one.output_tokens + one.held_tokens for one in usages)
+    return tokens, float(sum((Exact(one.cost) + Exact(one.held_cost) for one in usages), Exact(0)))

@@ -20,7 +20,7 @@ from rloop.api.iteration import (
 )
 from rloop.decide import plateau, runs, waiting
 from rloop.decide.baseline import children_metadata
-from rloop.decide.budget import exhausted
+from rloop.decide.budget import exhausted, spent
 from rloop.decide.draft import Draft
 from rloop.decide.judge import concluding
 from rloop.observed import PENDING_DEADLINE
@@ -185,7 +185,7 @@ def _iteration(draft: Draft, number: int) -> ResearchIteration:
             max_rounds=agent.max_rounds,
             session_seconds=agent.session_seconds,
             max_experiments=_allowance(draft),
-            max_tokens=agent.llm.max_tokens_per_session if agent.llm else 0,
+            max_tokens=_tokens(draft),
         )
         for index, role in enumerate(agent.explorers, start=1)
     ]
@@ -208,6 +208,15 @@ def _allowance(draft: Draft) -> int:
         return wanted
     left = max(0, limit - len(draft.candidates()))
     return min(wanted, -(-left // len(draft.spec.agent.explorers)))
+
+
+def _tokens(draft: Draft) -> int:
+    """Tokens of one session: its share of what the budget has left."""
+    agent, limit = draft.spec.agent, draft.spec.budget.tokens
+    if agent.llm is None:
+        return 0
+    wanted = agent.llm.max_tokens_per_session
+    return wanted if limit is None else min(wanted, max(1, (limit - spent(draft).tokens) // len(agent.explorers)))
 
 
 def _paused_long_enough(draft: Draft) -> bool:

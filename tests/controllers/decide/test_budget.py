@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.support.builders import attempt, baseline, done, experiment, iteration, moment, run, running, session
+from tests.support.builders import attempt, baseline, done, experiment, iteration, moment, run, running, session, usage
 from tests.support.deciding import after, observed, starts, status_after, the
 
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
+from rloop.api.iteration import Reported, ResearchIteration
 from rloop.api.loop_status import Clock
 from rloop.decide import budget
 from rloop.decide.chain import decide
@@ -47,6 +48,15 @@ USED = Usage(cpu_seconds=20)
 def test_use(own: Run, cpu: float, count: int) -> None:
     used = status_after(budget.account, observed(running(), experiment("demo-i0001-e1", own))).budget.used
     assert (used.cpu_seconds, used.runs) == (cpu, count)
+
+
+def test_tokens_and_cost_of_all_sessions_count_with_what_is_held_for_them() -> None:
+    first = usage(input_tokens=100, cached_tokens=90, output_tokens=10, cost="0.1")
+    second = usage(2, input_tokens=1, output_tokens=2, held_tokens=50, cost="0.1", held_cost="0.1")
+    explored = iteration(1, session(), session(index=2), reported=Reported(usage=[first, second]))
+    later = iteration(2, reported=Reported(usage=[usage(number=2, output_tokens=7)]))
+    used = status_after(budget.account, observed(running(), explored, later)).budget.used
+    assert (used.tokens, used.cost) == (170, 0.3)
 
 
 def test_only_what_agents_propose_counts_as_an_experiment() -> None:
@@ -90,11 +100,17 @@ def test_time_alone_costs_no_write_even_when_the_limit_is_reached() -> None:
         pytest.param({"budget__experiments": 1}, "experiments", id="no room for an experiment"),
         pytest.param({"budget__activeSeconds": 60}, "activeSeconds", id="the time is over"),
         pytest.param({"budget__cpuSeconds": 20}, "cpuSeconds", id="the CPU time is spent"),
+        pytest.param({"budget__tokens": 301}, None, id="room for a token"),
+        pytest.param({"budget__tokens": 300}, "tokens", id="the tokens are spent"),
+        pytest.param({"budget__cost": "0.31"}, None, id="some money is left"),
+        pytest.param({"budget__cost": "0.3"}, "cost", id="three tenths are spent, exactly"),
     ],
 )
 def test_exhausted(limits: dict[str, Any], expected: str | None) -> None:
     spent = run(phase="Done", reservation=CPU, attempts=[attempt("Succeeded", usage=USED)])
-    assert budget.exhausted(Draft(observed(running(**limits), experiment("demo-i0001-e1", spent)))) == expected
+    llm = iteration(1, reported=Reported(usage=[usage(output_tokens=100, cost="0.1")] * 3))
+    seen = observed(running(**limits), experiment("demo-i0001-e1", spent), llm)
+    assert budget.exhausted(Draft(seen)) == expected
 
 
 @pytest.mark.parametrize(
@@ -139,6 +155,18 @@ OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2
             id="what runs is waited for",
         ),
         pytest.param({"budget__runs": 5}, (iteration(1, session("Running")),), None, id="so is a session"),
+        pytest.param(
+            {"budget__tokens": 9},
+            (iteration(1, reported=Reported(usage=[usage(output_tokens=9)])),),
+            "spec.budget.tokens is used up",
+            id="the tokens are spent",
+        ),
+        pytest.param(
+            {"budget__cost": "1"},
+            (iteration(1, reported=Reported(usage=[usage(cost="0.5", held_cost="0.5")])),),
+            "spec.budget.cost is used up",
+            id="the money is spent, or nobody knows",
+        ),
         pytest.param({"budget__runs": 5, "suspend": True}, (), None, id="a suspended campaign does not end"),
         pytest.param(
             {"budget__cpuSeconds": 10},
@@ -148,7 +176,9 @@ OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2
         ),
     ],
 )
-def test_end(limits: dict[str, Any], more: tuple[ResearchExperiment, ...], expected: str | None) -> None:
+def test_end(
+    limits: dict[str, Any], more: tuple[ResearchExperiment | ResearchIteration, ...], expected: str | None
+) -> None:
     status = status_after(budget.end, observed(running(**limits), baseline(), *more))
     complete = [one.message for one in status.conditions if one.type == "Complete" and one.status == "True"]
     assert complete == ([expected] if expected else [])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import (
+    LLM,
     baseline,
     done,
     exited,
@@ -16,6 +17,7 @@ from tests.support.builders import (
     run,
     running,
     session,
+    usage,
     verdict,
     workload,
 )
@@ -152,3 +154,25 @@ def test_a_new_iteration_carries_generation_and_allowances() -> None:
     assert (created.spec.generation, created.spec.pivots, created.spec.pivot_demanded) == (2, 2, True)
     assert [one.max_experiments for one in created.spec.sessions] == [2, 2]
     assert told(decision) == ["IterationOpened"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        pytest.param({}, [0], id="a policy uses none"),
+        pytest.param({"agent": LLM}, [1000], id="no budget: what the spec gives a session"),
+        pytest.param({"agent": LLM, "budget__tokens": 5000}, [1000], id="enough is left"),
+        pytest.param({"agent": LLM, "budget__tokens": 500}, [200], id="what the budget has left"),
+        pytest.param(
+            {"agent": {**LLM, "explorers": ["Investigate", "Refute"]}, "budget__tokens": 500},
+            [100, 100],
+            id="in equal shares",
+        ),
+    ],
+)
+def test_tokens_of_a_session(given: dict[str, Any], expected: list[int]) -> None:
+    before = iteration(1, outcome="Neutral", reported=Reported(usage=[usage(output_tokens=200, held_tokens=100)]))
+    decision = after(decide_iteration.open_next, observed(running(**given), baseline(), before))
+    (created,) = (one.object for one in decision.actions if isinstance(one, Create))
+    assert isinstance(created, ResearchIteration)
+    assert [one.max_tokens for one in created.spec.sessions] == expected
