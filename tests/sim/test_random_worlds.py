@@ -27,6 +27,7 @@ chances = st.builds(
     invalid=share,
     broken_verifier=share,
     agent_crash=share,
+    outage=share,
     lazy=st.sampled_from([0.0, 0.3]),
     gain=st.sampled_from([0.0, 0.3, 0.9]),
     step=st.sampled_from([0.5, 5.0]),
@@ -46,6 +47,8 @@ specs = st.fixed_dictionaries(
         "evaluation__baselineRuns": st.sampled_from([3, 5]),
         "evaluation__acceptance": st.sampled_from(["Standard", "Economy"]),
         "agent__explorers": st.sampled_from([["Investigate"], ["Investigate", "Refute", "Analogy"]]),
+        "llm": st.booleans(),
+        "budget__tokens": st.sampled_from([None, 300, 3000]),
         "stall__pivotAfter": st.integers(1, 3),
         "suspendPolicy": st.sampled_from(["Finish", "Stop"]),
         "experiment__backoffLimit": st.integers(0, 2),
@@ -54,7 +57,15 @@ specs = st.fixed_dictionaries(
 
 
 def spec_of(drawn: dict[str, Any], target: float | None) -> dict[str, Any]:
-    fixed = {"experiment__cpuSeconds": 10, "experiment__progressDeadlineSeconds": 12, "agent__sessionSeconds": 60}
+    fixed: dict[str, Any] = {
+        "experiment__cpuSeconds": 10,
+        "experiment__progressDeadlineSeconds": 12,
+        "agent__sessionSeconds": 60,
+    }
+    drawn = dict(drawn)
+    tokens = drawn.pop("budget__tokens")
+    if drawn.pop("llm"):
+        fixed |= {"agent__policy": None, "agent__llm": {"provider": "p", "model": "m"}, "budget__tokens": tokens}
     sign = 1 if drawn["objective__goal"] == "Maximize" else -1
     return {**drawn, **fixed, "objective__target": None if target is None else str(sign * target)}
 

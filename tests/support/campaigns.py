@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import isclose
 from random import Random
 from typing import Any, cast
 
@@ -164,6 +165,11 @@ def check_standing(campaign: Driven) -> None:
     for one in store.iterations():
         if one.status.outcome == "Neutral" and not finished(store.loop()):
             assert one.spec.generation < status.generation, one.metadata.name
+    usages = [one for iteration in store.iterations() for one in iteration.status.reported.usage]
+    if finished(store.loop()):
+        tokens = sum(one.input_tokens + one.output_tokens + one.held_tokens for one in usages)
+        assert status.budget.used.tokens == tokens
+        assert isclose(status.budget.used.cost, 0.01 * len(usages))
     best = status.best
     assert best is not None
     incumbent = next(one for one in store.experiments() if one.metadata.name == best.experiment)

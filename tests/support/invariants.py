@@ -130,6 +130,9 @@ class WatchedStore(MemoryStore):
         elif obj.status.outcome is not None:
             own = {one.status.phase for one in self.experiments() if one.spec.iteration == obj.spec.number}
             assert own <= TERMINAL_PHASES, f"{name}: settled with an open experiment"
+            waited = [one.session for one in obj.status.reported.usage if one.waiting]
+            if waited and not own & {"Accepted", "Superseded"}:
+                assert obj.status.outcome != "Stale", f"{name}: stale, but its provider was down"
             if obj.status.outcome == "Stale":
                 assert obj.spec.generation == self.keeps + self.loop().status.pivots, f"{name}: stale, but of old"
                 assert not own & {"Accepted", "Superseded"}, f"{name}: stale, but with a result"

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
+from tests.support.spending import spend
+
 from rloop.actions import Workload
 from rloop.api.experiment import Usage
 from rloop.api.researchloop import ResearchLoop
@@ -111,6 +113,8 @@ class Chances:
     invalid: float = 0.05
     broken_verifier: float = 0.05
     agent_crash: float = 0.1
+    outage: float = 0.0
+    """A session whose provider of a language model does not answer."""
     lazy: float = 0.1
     """A session that proposes nothing."""
     gain: float = 0.3
@@ -127,7 +131,7 @@ def world(random: Random, chances: Chances, goal: str = "Minimize") -> Callable[
     """A world in which an experiment's true value is the level in its recipe."""
 
     def make(gateway: Gateway, store: MemoryStore) -> World:
-        return RandomWorld(gateway, random, chances, -1.0 if goal == "Minimize" else 1.0)
+        return RandomWorld(gateway, store, random, chances, -1.0 if goal == "Minimize" else 1.0)
 
     return make
 
@@ -135,8 +139,9 @@ def world(random: Random, chances: Chances, goal: str = "Minimize") -> Callable[
 class RandomWorld:
     """Says how a workload goes, and plays the agents."""
 
-    def __init__(self, gateway: Gateway, random: Random, chances: Chances, sign: float) -> None:
+    def __init__(self, gateway: Gateway, store: MemoryStore, random: Random, chances: Chances, sign: float) -> None:
         self._gateway = gateway
+        self._store = store
         self._random = random
         self._chances = chances
         self._sign = sign
@@ -152,7 +157,16 @@ class RandomWorld:
             return self._score(workload)
         crashes = self._random.random() < self._chances.agent_crash
         code, reason = (1, "Error") if crashes else (0, "Completed")
-        return Outcome(self._random.uniform(1, 20), code, reason, act=self._session)
+        act = self._session if loop.spec.agent.llm is None else self._llm_session
+        return Outcome(self._random.uniform(1, 20), code, reason, act=act)
+
+    async def _llm_session(self, caller: Caller) -> None:
+        spent = {"calls": 1, "input_tokens": self._random.randint(0, 500), "output_tokens": 10, "cost": "0.01"}
+        if self._random.random() < self._chances.outage:
+            await spend(self._store, caller.owner, caller.session, waiting="ProviderDown", **spent)
+            return
+        await spend(self._store, caller.owner, caller.session, held_tokens=self._random.randint(0, 50), **spent)
+        await self._session(caller)
 
     async def _session(self, caller: Caller) -> None:
         try:

@@ -80,6 +80,10 @@ class SessionStatus(Model):
     infrastructure: bool = False
     """It ended through no fault of the agent."""
     nudges: Count = 0
+    waiting: bool = False
+    """It waits for its provider of a language model; kept here to see the end of it."""
+    answered_at: Time | None = None
+    """When its provider answered again after such a time: rounds are missed only since then."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
     """The end of what its process printed."""
 

@@ -10,8 +10,9 @@ from hashlib import sha256
 
 from rloop import standing
 from rloop.api.experiment import TERMINAL_PHASES
+from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
-from rloop.decide import runs
+from rloop.decide import provider, runs
 from rloop.decide.draft import Draft
 from rloop.decide.verification import WAITING
 from rloop.observed import NO_TROUBLE, Obstacle
@@ -80,6 +81,9 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
     for one in _obstacles(draft):
         if one.reason not in NO_TROUBLE:
             return one.reason, f"{one.about}: {one.message}"
+    unanswered = provider.waiting(draft)
+    if unanswered is not None and unanswered.waiting in provider.NEEDS_A_PERSON:
+        return unanswered.waiting, _of_provider(unanswered)
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()
@@ -89,6 +93,10 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
         told = f"{waiting[0].message}; put it back as it was, and the campaign goes on by itself"
         return waiting[0].reason or "Unknown", told
     return None
+
+
+def _of_provider(unanswered: SessionUsage) -> str:
+    return f"{unanswered.session}: {unanswered.waiting_message or unanswered.waiting}"
 
 
 def _obstacles(draft: Draft) -> list[Obstacle]:
@@ -103,6 +111,8 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "Finished")
     elif draft.suspended:
         draft.condition("Progressing", "False", "Suspended")
+    elif (unanswered := provider.waiting(draft)) is not None:
+        draft.condition("Progressing", "True", provider.WAITED, _of_provider(unanswered))
     elif waits := [one for one in _obstacles(draft) if one.reason in NO_TROUBLE]:
         draft.condition("Progressing", "True", waits[0].reason, f"{waits[0].about}: {waits[0].message}")
     elif any(run.phase in runs.LIVE for _, run in draft.moving_runs()):

@@ -18,7 +18,7 @@ from rloop.api.iteration import (
     SessionSpec,
     SessionStatus,
 )
-from rloop.decide import plateau, runs, waiting
+from rloop.decide import plateau, provider, runs, waiting
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted, spent
 from rloop.decide.draft import Draft
@@ -74,7 +74,11 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
     exit_ = state.exit if state is not None else None
     reason = exit_.reason if exit_ is not None else "Lost"
     tail = exit_.log_tail[-4096:] if exit_ is not None else ""
-    ended = {"finished_at": draft.now, "log_tail": tail}
+    ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False}
+    if provider.unanswered(iteration, session.name) is not None:
+        lost_waiting = {**ended, "phase": "Finished", "reason": provider.WAITED, "infrastructure": True}
+        draft.write_session(name, session.model_copy(update=lost_waiting))
+        return
     if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
         why = HELD if draft.holding else "Completed" if done else reason
         if why == "NoProgress":
@@ -147,6 +151,8 @@ def gain(own: list[ResearchExperiment]) -> Outcome | None:
 def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
     if (gained := gain(own)) is not None:
         return gained
+    if provider.lost(iteration):
+        return "Void"
     sessions_lost = all(one.phase == "Failed" and one.infrastructure for one in iteration.status.sessions)
     verdicts = [one.status.verdict for one in own]
     if (own and all(one is not None and one.reason == "InfrastructureFailing" for one in verdicts)) or (

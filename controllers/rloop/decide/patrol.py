@@ -11,6 +11,7 @@ from rloop import names
 from rloop.actions import Nudge, Stop
 from rloop.api.iteration import ResearchIteration, SessionStatus
 from rloop.api.loop_status import LayerState, LayerStatus
+from rloop.decide import provider
 from rloop.decide.draft import Draft
 
 FINISH_SECONDS = 30
@@ -62,8 +63,15 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     if beat.age_seconds > limit:
         draft.act(Stop(workload, "HeartbeatMissed"))
         return True
-    if beat.round_age_seconds > watchdog.progress_seconds * (session.nudges + 1):
-        _nudge(draft, iteration, session, workload, beat.round_age_seconds)
+    waits = provider.unanswered(iteration, session.name) is not None
+    if waits != session.waiting:
+        session = session.model_copy(update={"waiting": waits, "answered_at": None if waits else draft.now})
+        draft.write_session(iteration.metadata.name, session)
+    age = beat.round_age_seconds
+    if session.answered_at is not None:
+        age = min(age, (draft.now - session.answered_at).total_seconds())
+    if not waits and age > watchdog.progress_seconds * (session.nudges + 1):
+        _nudge(draft, iteration, session, workload, age)
     return False
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rloop import names
 from rloop.actions import Append
-from rloop.decide import runs
+from rloop.decide import provider, runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
 
@@ -36,7 +36,8 @@ def count(draft: Draft) -> None:
             draft.tell("NeedsAttention", told, warning=True)
         draft.condition("NeedsAttention", "True", "Plateau", told)
         return
-    settled = sorted((one for one in draft.iterations.values() if one.status.outcome), key=lambda one: one.spec.number)
+    ended = (one for one in draft.iterations.values() if one.status.outcome and not provider.lost(one))
+    settled = sorted(ended, key=lambda one: one.spec.number)
     if len(settled) >= VOID_LIMIT and all(one.status.outcome == "Void" for one in settled[-VOID_LIMIT:]):
         told = f"the last {VOID_LIMIT} iterations were lost to infrastructure failures: see the workloads' logs"
         draft.condition("NeedsAttention", "True", "InfrastructureFailing", told)

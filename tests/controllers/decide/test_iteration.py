@@ -62,6 +62,29 @@ def test_end_of_a_process(ended: Exit | None, finished: bool, attempt: int, phas
 
 
 @pytest.mark.parametrize(
+    ("ended", "finished"),
+    [
+        pytest.param(exited("DeadlineExceeded", None), False, id="its time was over"),
+        pytest.param(exited("HeartbeatMissed", None), False, id="the watchdog ended it"),
+        pytest.param(exited("Error", 1), False, id="it crashed for want of an answer"),
+        pytest.param(exited(), True, id="it gave up in order"),
+        pytest.param(None, False, id="it vanished"),
+    ],
+)
+def test_a_session_that_ends_while_it_waits_for_its_provider_says_nothing(ended: Exit | None, finished: bool) -> None:
+    told = Reported(finished=["demo-i0001-s1"] if finished else [], usage=[usage(waiting="ProviderDown")])
+    own = iteration(1, session("Running", waiting=True), reported=told)
+    workloads = [workload(AGENT, ended)] if ended else []
+    recorded = iteration_after(decide_iteration.record, observed(running(agent=LLM), own, *workloads))
+    (found,) = recorded.status.sessions
+    assert (found.phase, found.reason, found.attempt) == ("Finished", "WaitingForLLM", 1)
+    assert (found.infrastructure, found.waiting) == (True, False)
+    proposed = experiment(phase="Rejected", verdict=verdict())
+    settled = iteration_after(decide_iteration.settle, observed(running(agent=LLM), baseline(), proposed, recorded))
+    assert settled.status.outcome == "Void"
+
+
+@pytest.mark.parametrize(
     ("own", "pivots", "outcome"),
     [
         pytest.param([], 0, "Stale", id="no proposal at all is stale"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import iteration, moment, running, session
+from tests.support.builders import iteration, moment, running, session, usage
 from tests.support.deciding import after, iteration_after, observed, status_after, stops
 
 from rloop.actions import Nudge
@@ -38,6 +38,34 @@ def test_patrol(own: SessionStatus, beat: Beat, finished: bool, stopped: dict[st
     assert stops(decision) == stopped
     assert sum(isinstance(one, Nudge) for one in decision.actions) == nudged
     assert iteration_after(patrol.patrol, seen).status.sessions[0].nudges == own.nudges + nudged
+
+
+@pytest.mark.parametrize(
+    ("own", "waits", "round_age", "nudged", "stands"),
+    [
+        pytest.param(session(), True, 999, 0, (True, None), id="one that waits for its provider is left alone"),
+        pytest.param(session(waiting=True), True, 999, 0, (True, None), id="for as long as it waits"),
+        pytest.param(session(waiting=True), False, 999, 0, (False, moment(60)), id="then its time begins anew"),
+        pytest.param(session(answered_at=moment(-41)), False, 999, 1, (False, moment(-41)), id="and is not for ever"),
+        pytest.param(session(answered_at=moment(-41)), False, 5, 0, (False, moment(-41)), id="a round is a round"),
+    ],
+)
+def test_no_round_is_missed_of_a_session_that_waits_for_its_provider(
+    own: SessionStatus, waits: bool, round_age: float, nudged: int, stands: tuple[bool, Any]
+) -> None:
+    told = Reported(usage=[usage(waiting="HourCap" if waits else None)])
+    seen = observed(running(**WATCH), iteration(1, own, reported=told), beats={own.name: Beat(1, 3, round_age)})
+    decision = after(patrol.patrol, seen)
+    assert sum(isinstance(one, Nudge) for one in decision.actions) == nudged
+    assert stops(decision) == {}
+    (found,) = iteration_after(patrol.patrol, seen).status.sessions
+    assert (found.waiting, found.answered_at) == stands
+
+
+def test_silence_is_death_also_while_a_session_waits_for_its_provider() -> None:
+    told = Reported(usage=[usage(waiting="HourCap")])
+    seen = observed(running(**WATCH), iteration(1, session(), reported=told), beats={"demo-i0001-s1": Beat(31, 3, 31)})
+    assert stops(after(patrol.patrol, seen)) == {AGENT: "HeartbeatMissed"}
 
 
 def test_a_process_that_takes_its_time_to_end_fills_no_evidence() -> None:

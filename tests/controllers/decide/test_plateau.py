@@ -100,6 +100,11 @@ def test_what_opened_after_the_pivot_goes_on() -> None:
             [iteration(n, outcome="Void") for n in (1, 2, 3)], "InfrastructureFailing", id="so do three lost ones"
         ),
         pytest.param(
+            [iteration(n, session("Finished", n, reason="WaitingForLLM"), outcome="Void") for n in (1, 2, 3)],
+            "None",
+            id="a provider that is down is another story",
+        ),
+        pytest.param(
             [iteration(1, outcome="Void"), iteration(2, outcome="Stale"), iteration(3, outcome="Void")],
             "None",
             id="lost ones must follow each other",
