@@ -1,6 +1,7 @@
 """Whether a command of the manifest can be started in a copy of its folder: its program, and the script it is to run.
 
-Called by `rloop_operator.folders` for what is surely wrong, and by `rloop_operator.notes` for what probably is.
+Called by `rloop_operator.folders` for what is surely wrong, and by `rloop_operator.notes` for what probably is; the
+local shell asks which files an agent's command means.
 """
 
 from __future__ import annotations
@@ -25,6 +26,28 @@ def problems(command: Sequence[str], files: Files, field: str, search: str | Non
     """What is surely wrong. `search` is the command's own PATH, where it has one."""
     found = _program(command[0], files, f"{field}[0]", search)
     return found or [problem for certain, problem in _scripts(command, files, field) if certain]
+
+
+def beside(command: Sequence[str], base_dir: Path) -> list[str]:
+    """An agent's command as this machine runs it: a word that begins with ./ is a file beside the manifest.
+
+    In a cluster the same word is a file in the working directory of the agent's image: so one manifest serves both.
+    """
+    return [str((base_dir / word).resolve()) if word.startswith("./") else word for word in command]
+
+
+def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[InputProblem]:
+    """What is surely wrong with the command of an agent of the user's own, which runs in an empty folder."""
+    found = []
+    for index, word in enumerate(command):
+        there, meant = (base_dir / word).is_file(), word.startswith("./")
+        if Path(word).suffix.lower() not in SCRIPTS or word.startswith("/") or there == meant:
+            continue
+        told = f'there is no "{word}" beside the manifest; put it there, or mend the path'
+        if there:
+            told = f'for the file beside the manifest write "./{word}"'
+        found.append(InputProblem(f"{field}[{index}]", told))
+    return found or problems(beside(command, base_dir), {}, field, None)
 
 
 def notes(command: Sequence[str], files: Files, field: str) -> list[InputProblem]:

@@ -44,6 +44,8 @@ def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
         found += _space(loop, task)
         search = next((one.value for one in spec.experiment.env if one.name == "PATH"), None)
         found += commands.problems(spec.experiment.command, task, "spec.experiment.command", search)
+    if spec.agent.command is not None:
+        found += commands.of_an_agent(spec.agent.command, base_dir, "spec.agent.command")
     if code is not None:
         found += commands.problems(spec.evaluation.command, code, "spec.evaluation.command", None)
     return found

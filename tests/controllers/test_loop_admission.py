@@ -49,7 +49,7 @@ CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
         ({"evaluation": {"volumes": [VOLUME]}}, "spec.evaluation.volumes"),
         ({"experiment": {"job": None, "trainJob": {"runtimeRef": "t"}}}, "spec.experiment.trainJob"),
         ({"experiment": {"volumes": [VOLUME]}}, "spec.experiment.volumes"),
-        ({"agent": {"policy": None, "image": "i", "command": ["a"]}}, "spec.agent.image"),
+        ({"agent": {"policy": None, "image": "i"}}, "spec.agent.command"),
         ({"agent": {"policy": {"name": "best-first"}}}, "spec.agent.policy.name"),
         ({"agent": {"policy": {"name": "evolutionary"}}}, "spec.agent.policy.name"),
         ({"agent": {"explorers": ["Investigate", "Refute"]}}, "spec.agent.explorers"),
@@ -68,7 +68,15 @@ CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
 def test_what_is_not_built_says_what_to_use(changes: dict[str, Any], field: str) -> None:
     (problem,) = unsupported(loop(**changes), "local")
     assert problem.field == field
-    assert any(word in problem.message for word in ("use ", "keep ", "let ", "leave "))
+    assert any(word in problem.message for word in ("use ", "keep ", "let ", "leave ", "say what to run"))
+
+
+def test_an_agent_of_the_users_own_is_let_in_and_only_a_cluster_starts_its_image() -> None:
+    own = {"policy": None, "image": "registry.example/agent:1"}
+    assert unsupported(loop(agent=own | {"command": ["a"]}), "local") == []
+    for agent in (own, own | {"command": ["a"]}):
+        told = [one.field for one in unsupported(loop(agent=agent), "cluster")]
+        assert not any(field.startswith("spec.agent") for field in told)
 
 
 def test_a_cluster_reads_no_folder_of_a_laptop() -> None:

@@ -287,6 +287,28 @@ def test_a_command_that_cannot_start_is_refused(tmp_path: Path, command: list[st
     assert words in line
 
 
+@pytest.mark.parametrize(
+    ("command", "place", "words"),
+    [
+        (["./agent"], 0, "there is no executable program"),
+        (["python3", "./agent.py"], 1, 'there is no "./agent.py" beside the manifest; put it there'),
+        (["no-such-program-here"], 0, "there is no program"),
+        (["python3", "mine.py"], 1, 'for the file beside the manifest write "./mine.py"'),
+    ],
+)
+def test_a_command_of_an_agent_that_cannot_start_is_refused(
+    tmp_path: Path, command: list[str], place: int, words: str
+) -> None:
+    loop, base = campaign(tmp_path)
+    (base / "mine.py").write_text("")
+    for given, problems in ((command, 1), (["python3", "./mine.py"], 0)):
+        agent = type(loop.spec.agent)(image="any", command=given)
+        changed = loop.model_copy(update={"spec": loop.spec.model_copy(update={"agent": agent})})
+        lines = told(changed, base)
+        assert len(lines) == problems
+        assert all(line.startswith(f"spec.agent.command[{place}]: ") and words in line for line in lines)
+
+
 def test_a_script_of_the_task_may_be_the_program(tmp_path: Path) -> None:
     loop, base = campaign(tmp_path, experiment={"command": ["./train.py"]})
     (base / "task/train.py").chmod(0o755)

@@ -34,6 +34,9 @@ Found = Iterator[tuple[str, str]]
 
 def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
     remedy = "not yet in the local shell: use path, a folder relative to the manifest (or validate --for cluster)"
+    if spec.agent.image is not None and spec.agent.command is None:
+        told = "is missing: the local shell starts no image, so say what to run (or validate --for cluster)"
+        yield "spec.agent.command", f'{told}; a word such as "./agent.py" is a file beside the manifest'
     if spec.experiment.volumes:
         told = "not yet in the local shell: keep small data in the task, and name the absolute path of large data in "
         yield "spec.experiment.volumes", f"{told}experiment.env (or validate --for cluster)"
@@ -86,7 +89,6 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
     evaluation, experiment, agent = spec.evaluation, spec.experiment, spec.agent
     policy = agent.policy.name if agent.policy is not None else BUILT_POLICIES[0]
     built = " or ".join(BUILT_POLICIES)
-    instead = f"not yet: use policy: {{name: {BUILT_POLICIES[0]}}}"
     asked = (
         (spec.objective.mode == "Measure", "objective.mode", "Measure is not built yet: use Optimize"),
         (
@@ -101,7 +103,6 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
         ),
         (evaluation.volumes, "evaluation.volumes", "not yet: use heldOut"),
         (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
-        (agent.image is not None, "agent.image", instead),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
         (
             agent.explorers != ["Investigate"],
@@ -137,10 +138,10 @@ def _never_spent(spec: ResearchLoopSpec) -> Found:
     if spec.budget.gpu_seconds is not None and not spec.experiment.gpus:
         told = "no GPU is asked for in spec.experiment.resources.limits, so nothing counts: use runs or activeSeconds"
         yield "spec.budget.gpuSeconds", told
-    if spec.agent.llm is None:
+    if spec.agent.policy is not None:
         for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
             if limit is not None:
-                yield f"spec.budget.{name}", "only an agent with an llm spends it: use runs or activeSeconds"
+                yield f"spec.budget.{name}", "a policy uses no language model: use runs or activeSeconds"
 
 
 def _parts_of_gpus(spec: ResearchLoopSpec) -> Found:

@@ -45,9 +45,11 @@ class Agent(Model):
     """Needs no account and no network."""
     llm: LlmAgent | None = None
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """An agent of your own, which speaks the gateway's HTTP."""
+    """An agent of your own, which speaks the gateway's HTTP or MCP. `rloop run` starts no image: it needs `command`."""
     command: Command | None = None
-    """What `image` runs."""
+    """What `image` runs, if not its entrypoint. A word such as `./agent.py` is a file in the image's working directory,
+    and one beside the manifest under `rloop run`.
+    """
     max_rounds: Annotated[int, Field(ge=1, le=1000)] = 15
     """A round is one thought of the agent; after so many the session ends."""
     session_seconds: Seconds = 1800

@@ -22,19 +22,20 @@ TERMINATION = "/tmp/termination/message"  # noqa: S108 -- a path inside a pod, o
 
 
 def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings) -> Manifest:
-    """The bare Pod of one session's process."""
-    policy = loop.spec.agent.policy
+    """The bare Pod of one session's process: our agent, or the image of the user's own, with the same rights."""
+    policy, image = loop.spec.agent.policy, loop.spec.agent.image
     env = {
         "RLOOP_GATEWAY": settings.gateway_url,
         "RLOOP_TOKEN_FILE": "/var/run/secrets/rloop/token",
         "RLOOP_SESSION": workload.session,
         "RLOOP_HEARTBEAT_SECONDS": str(loop.spec.watchdog.heartbeat_seconds),
-        "RLOOP_POLICY": policy.name if policy else "",
-        "RLOOP_POLICY_SEED": str(policy.seed if policy else 0),
     }
-    container = parts.container(
-        "agent", settings.agent_image, settings, env=env, mounts=[parts.mount("token", "/var/run/secrets/rloop")]
-    )
+    if policy is not None:
+        env |= {"RLOOP_POLICY": policy.name, "RLOOP_POLICY_SEED": str(policy.seed)}
+    token = parts.mount("token", "/var/run/secrets/rloop")
+    container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=[token])
+    if loop.spec.agent.command is not None:
+        container["command"] = [parts.literal(word) for word in loop.spec.agent.command]
     spec = parts.pod_spec("rloop-agent", settings, [container], [parts.token_volume()])
     spec["activeDeadlineSeconds"] = parts.deadline(loop, workload.deadline_seconds)
     return _pod(loop, workload, owner, spec)

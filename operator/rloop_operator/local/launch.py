@@ -21,6 +21,7 @@ from rloop.api.common import Resources
 from rloop.api.helpers import VerifierJob
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
+from rloop_operator.commands import beside
 from rloop_operator.local.folder import RunFolder
 from rloop_operator.local.processes import COOKIE
 
@@ -153,8 +154,10 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
     ]
 
 
-def agent_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, gateway_url: str, token: str) -> Spec:
-    """A session's process. It knows the gateway and its token, and no path of the run folder."""
+def agent_spec(
+    layout: RunFolder, loop: ResearchLoop, workload: Workload, gateway_url: str, token: str, base: Path
+) -> Spec:
+    """A session's process, ours or the user's. It knows the gateway and its token, and no path of the run folder."""
     agent = loop.spec.agent
     spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)
     spec["env"] |= {
@@ -165,7 +168,8 @@ def agent_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, gatewa
     }
     if agent.policy is not None:
         spec["env"] |= {"RLOOP_POLICY": agent.policy.name, "RLOOP_POLICY_SEED": str(agent.policy.seed)}
-    return spec | {"command": agent.command or [sys.executable, "-P", "-m", "rloop_agent"]}
+    ours = [sys.executable, "-P", "-m", "rloop_agent"]
+    return spec | {"command": beside(agent.command, base) if agent.command else ours}
 
 
 def verification_spec(

@@ -106,15 +106,15 @@ class LocalRuntime(Runtime):
     ) -> tuple[launch.Spec, Mapping[str, Files]]:
         """The shim's spec, and the files of the workload's folder by sub-folder."""
         name = loop.metadata.name
+        base = self._store.base or Path.cwd()
         if workload.role == "agent":
-            return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token), {}
+            return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token, base), {}
         if workload.role == "run":
             task = await self._store.files(f"{name}-task")
             with suppress(NotFound):  # the baseline has no files of its own
                 task = overlay(task, await self._store.files(workload.owner))
             return launch.run_spec(self._layout, loop, workload, _free_port()), {"task": task}
         sealed = await self._store.seal(loop)
-        base = self._store.base or Path.cwd()
         known = await self._artifact_sha256(workload)
         spec = launch.verification_spec(self._layout, loop, workload, sealed, base, known)
         return spec, {"code": await self._store.files(f"{name}-evaluation")}

@@ -32,6 +32,9 @@ AGENT = "demo-i0001-s1-a1"
 STALE = [iteration(1, outcome="Stale"), iteration(2, outcome="Stale")]
 
 
+OWN = {"image": "registry.example/agent:1"}
+
+
 def test_a_stored_session_is_started() -> None:
     seen = observed(running(), iteration(1, session("Pending")))
     assert starts(after(decide_iteration.record, seen)) == [AGENT]
@@ -183,6 +186,8 @@ def test_a_new_iteration_carries_generation_and_allowances() -> None:
     ("given", "expected"),
     [
         pytest.param({}, [0], id="a policy uses none"),
+        pytest.param({"agent": OWN}, [1_000_000_000], id="an agent of the user's own: what its provider allows"),
+        pytest.param({"agent": OWN, "budget__tokens": 500}, [200], id="and what the budget has left"),
         pytest.param({"agent": LLM}, [1000], id="no budget: what the spec gives a session"),
         pytest.param({"agent": LLM, "budget__tokens": 5000}, [1000], id="enough is left"),
         pytest.param({"agent": LLM, "budget__tokens": 500}, [200], id="what the budget has left"),

@@ -15,6 +15,7 @@ import pytest
 
 from rloop.actions import Workload
 from rloop.api.helpers import VerifierJob
+from rloop.api.researchloop import ResearchLoop
 from rloop_operator.local import launch
 from rloop_operator.task_files import digest_tree
 
@@ -287,7 +288,7 @@ def test_an_agents_token_names_it_while_it_lives(campaign: Campaign) -> None:
 
 def test_a_policy_agent_is_told_its_policy(campaign: Campaign) -> None:
     workload = Workload("kuhn-i0001-s1-a1", "agent", "kuhn-i0001", 60, session="kuhn-i0001-s1")
-    spec = launch.agent_spec(campaign.store.folder, campaign.loop(), workload, "http://here", "token")
+    spec = launch.agent_spec(campaign.store.folder, campaign.loop(), workload, "http://here", "token", campaign.base)
     assert spec["command"][-1] == "rloop_agent"
     told = {name: value for name, value in spec["env"].items() if name.startswith("RLOOP_")}
     told.pop("RLOOP_WORKLOAD_COOKIE")
@@ -300,6 +301,30 @@ def test_a_policy_agent_is_told_its_policy(campaign: Campaign) -> None:
         "RLOOP_HEARTBEAT_SECONDS": "30",
     }
     assert not any(str(campaign.folder) in value for name, value in told.items())
+
+
+def test_an_agent_of_the_users_own_runs_beside_the_manifest_in_a_scratch_folder(campaign: Campaign) -> None:
+    told = """
+import os, pathlib
+pathlib.Path("scratch").write_text("x")
+print({name for name in os.environ if name.startswith("RLOOP_")}, pathlib.Path.cwd().name, flush=True)
+"""
+    (campaign.base / "agent.py").write_text(told)
+    document = campaign.loop().model_dump(by_alias=True, mode="json", exclude_none=True)
+    document["spec"]["agent"] = {"image": "any", "command": [sys.executable, "./agent.py"]}
+    name = "kuhn-i0001-s1-a1"
+
+    async def story() -> str:
+        workload = Workload(name, "agent", "kuhn-i0001", 60, session="kuhn-i0001-s1")
+        await campaign.runtime.start(ResearchLoop.model_validate(document), workload)
+        assert (await campaign.ended(name)).code == 0
+        return campaign.output(name).read_text()
+
+    output = asyncio.run(story())
+    assert output.rstrip().endswith(" home")
+    for variable in ("RLOOP_GATEWAY", "RLOOP_TOKEN", "RLOOP_SESSION", "RLOOP_HEARTBEAT_SECONDS"):
+        assert f"'{variable}'" in output
+    assert "RLOOP_POLICY" not in output
 
 
 def test_observing_changes_nothing_and_a_shim_that_cannot_begin_is_a_failed_start(
