@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-QUIET = ("kopf", "aiohttp", "uvicorn", "kubernetes", "asyncio")
+QUIET = ("kopf", "aiohttp", "uvicorn", "kubernetes", "asyncio", "mcp")
 """Libraries: only what they warn of."""
 
 REPEAT_SECONDS = 300.0

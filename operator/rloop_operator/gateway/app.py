@@ -1,6 +1,7 @@
 """The gateway's HTTP: a thin shell of routes around `gateway.service`, with its OpenAPI document.
 
 Run by the local shell on loopback, and by the cluster's own gateway process. A handler only parses, calls and returns.
+The same verbs are tools of an MCP server at `/mcp`: `gateway.tools` makes them of the table below.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding
@@ -35,6 +37,8 @@ from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller, Identity
 
 BODY_BYTES = 2 * 1024 * 1024
+CODES = {"Malformed": 422, "NotFound": 404}
+"""Of a refusal by its reason; every other is 409."""
 Handler = Callable[[Gateway, Caller, Any, str], Awaitable[object]]
 
 
@@ -49,6 +53,8 @@ class Verb:
     reply: Any
     """Type of the reply's body; None: 204."""
     handler: Handler
+    of_a_relay: bool = False
+    """A run's relay calls it, and no agent: it is no tool."""
 
 
 VERBS = (
@@ -116,6 +122,7 @@ VERBS = (
         ProgressRequest,
         None,
         lambda g, c, b, _n: g.progress(c, b),
+        of_a_relay=True,
     ),
     Verb("POST", "/v1/finish", "The session is done", FinishRequest, None, lambda g, c, b, _n: g.finish(c, b)),
 )
@@ -125,6 +132,7 @@ def app(gateway_of: Callable[[Caller], Gateway], identity: Identity) -> Starlett
     """The ASGI application. `gateway_of` gives the gateway of a caller's namespace."""
     routes = [Route(verb.path, _endpoint(verb, gateway_of, identity), methods=[verb.method]) for verb in VERBS]
     routes.append(Route("/openapi.json", lambda _request: JSONResponse(openapi())))
+    routes.append(Route("/mcp", _Tools(gateway_of, identity), methods=["POST"]))
     return Starlette(routes=routes)
 
 
@@ -136,10 +144,11 @@ def openapi() -> dict[str, Any]:
         problem = _content(Problem, schemas)
         operation: dict[str, Any] = {
             "summary": verb.summary,
-            "operationId": _operation_id(verb),
+            "operationId": operation_id(verb),
             "security": [{"token": []}],
             "responses": {
                 "401": {"description": "the token is not that of a live session", "content": problem},
+                "404": {"description": "there is no such object", "content": problem},
                 "409": {"description": "refused, with reason and remedy", "content": problem},
                 "422": {"description": "the body is malformed", "content": problem},
             },
@@ -158,7 +167,7 @@ def openapi() -> dict[str, Any]:
         "info": {
             "title": "ResearchLoop gateway",
             "version": "v1",
-            "description": "The only thing that agents can reach.",
+            "description": "What agents can reach. The same verbs, but for the relay's, are tools at /mcp (MCP).",
         },
         "paths": paths,
         "components": {
@@ -168,7 +177,8 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _operation_id(verb: Verb) -> str:
+def operation_id(verb: Verb) -> str:
+    """The verb in one word; as a tool it has the same name."""
     words = verb.path.removeprefix("/v1").replace("{", "").replace("}", "")
     return verb.method.lower() + words.replace("/", "_")
 
@@ -182,50 +192,81 @@ def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
+async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, name: str) -> bytes:
+    """Do it; the reply's body as JSON, empty if it has none. Raises Refused, whatever the reason is."""
+    try:
+        body = verb.request.model_validate_json(content or b"{}") if verb.request is not None else None
+        reply = await verb.handler(gateway, caller, body, name)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise Refused("Malformed", f"{where}: {first['msg']}") from error
+    except NotFound as error:
+        raise Refused("NotFound", str(error)) from error
+    except Conflict as error:
+        raise Refused("Busy", f"{error}; try again") from error
+    return b"" if verb.reply is None else TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
+
+
+def problem_of(refused: Refused) -> Problem:
+    """What is told of a refusal."""
+    return Problem(reason=refused.reason, message=refused.message[:1024])
+
+
 def _endpoint(
     verb: Verb, gateway_of: Callable[[Caller], Gateway], identity: Identity
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        caller = await identity.caller(token) if scheme.lower() == "bearer" else None
+        caller = await _caller(request, identity)
         if caller is None:
-            return _problem(401, "Unauthorized", "the token is not that of a live session of this loop")
+            return _unauthorized()
         try:
-            body = await _body(request, verb)
-            reply = await verb.handler(gateway_of(caller), caller, body, request.path_params.get("name", ""))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "body"
-            return _problem(422, "Malformed", f"{where}: {first['msg']}")
-        except ValueError as error:
-            return _problem(422, "Malformed", str(error))
-        except Refused as error:
-            return _problem(409, error.reason, error.message)
-        except NotFound as error:
-            return _problem(404, "NotFound", str(error))
-        except Conflict as error:
-            return _problem(409, "Busy", f"{error}; try again")
-        if verb.reply is None:
-            return Response(status_code=204)
-        content = TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
-        return Response(content, media_type="application/json")
+            content = await _content_of(request) if verb.request is not None else b""
+            reply = await answer(verb, gateway_of(caller), caller, content, request.path_params.get("name", ""))
+        except Refused as refused:
+            return _problem(CODES.get(refused.reason, 409), problem_of(refused))
+        return Response(reply, media_type="application/json") if reply else Response(status_code=204)
 
     return endpoint
 
 
-async def _body(request: Request, verb: Verb) -> BaseModel | None:
-    if verb.request is None:
-        return None
+class _Tools:
+    """The MCP server's place: the same callers, who are known by the same tokens."""
+
+    def __init__(self, gateway_of: Callable[[Caller], Gateway], identity: Identity) -> None:
+        self._gateway_of = gateway_of
+        self._identity = identity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        caller = await _caller(Request(scope), self._identity)
+        if caller is None:
+            await _unauthorized()(scope, receive, send)
+            return
+        # The SDK takes a second to load, which no campaign is to wait for whose agents do not speak MCP.
+        from rloop_operator.gateway import tools
+
+        await tools.serve(self._gateway_of(caller), caller, scope, receive, send)
+
+
+async def _caller(request: Request, identity: Identity) -> Caller | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return await identity.caller(token) if scheme.lower() == "bearer" else None
+
+
+async def _content_of(request: Request) -> bytes:
     content = b""
     async for chunk in request.stream():
         content += chunk
         if len(content) > BODY_BYTES:
-            message = f"the body is larger than {BODY_BYTES} bytes"
-            raise ValueError(message)
-    return verb.request.model_validate_json(content or b"{}")
+            raise Refused("Malformed", f"the body is larger than {BODY_BYTES} bytes")
+    return content
 
 
-def _problem(code: int, reason: str, message: str) -> Response:
-    return Response(
-        Problem(reason=reason, message=message[:1024]).model_dump_json(), code, media_type="application/json"
-    )
+def _unauthorized() -> Response:
+    told = "the token is not that of a live session of this loop"
+    return _problem(401, Problem(reason="Unauthorized", message=told))
+
+
+def _problem(code: int, problem: Problem) -> Response:
+    return Response(problem.model_dump_json(), code, media_type="application/json")

@@ -30,8 +30,6 @@ from rloop.observed import Exit
 
 AGENT = "demo-i0001-s1-a1"
 STALE = [iteration(1, outcome="Stale"), iteration(2, outcome="Stale")]
-
-
 OWN = {"image": "registry.example/agent:1"}
 
 
