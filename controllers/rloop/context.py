@@ -60,6 +60,7 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
         "gain": rounded(verdict.gain, unit) if verdict and verdict.gain is not None else None,
         "runs": sum(run.phase == "Done" for run in experiment.status.runs),
         "claimed": sum(claims) / len(claims) if claims else None,
+        "smoke": experiment.spec.kind == "Smoke",
     }
 
 
@@ -90,9 +91,10 @@ def build(situation: Situation, *, space: Space | None, incumbent_files: Mapping
             max_rounds=session.max_rounds,
             session_seconds=session.session_seconds,
             max_experiments=session.max_experiments,
+            max_smokes=session.max_experiments,
             max_tokens=session.max_tokens,
             next_sequence=1
-            + max((one.spec.sequence for one in candidates if one.spec.session == session.name), default=0),
+            + max((one.spec.sequence for one in experiments.values() if one.spec.session == session.name), default=0),
             heartbeat_seconds=loop.spec.watchdog.heartbeat_seconds,
         ),
         demand="Pivot" if situation.pivot_demanded else None,

@@ -182,13 +182,16 @@ class RandomWorld:
         if context.demand or not context.directions or random.random() < 0.1:
             await gateway.propose_direction(caller, idea(random))
         recipe = context.incumbent.files.get("recipe.json", '{"level": 0}')
-        for extra in range(random.randint(0, 4)):
+        sequence = context.session.next_sequence
+        for _ in range(random.randint(0, 4)):
             better = random.random() < self._chances.gain
             level = json.loads(recipe)["level"] + self._sign * self._chances.step * better
             self._salt += 1
             files = {"recipe.json": json.dumps({"level": level, "salt": self._salt})}
-            request = ExperimentRequest(sequence=context.session.next_sequence + extra, title="a try", files=files)
-            self._levels[(await gateway.propose_experiment(caller, request)).name] = level
+            for smoke in (True, False) if random.random() < 0.2 else (False,):
+                request = ExperimentRequest(sequence=sequence, title="a try", files=files, smoke=smoke)
+                self._levels[(await gateway.propose_experiment(caller, request)).name] = level
+                sequence += 1
         if context.results and random.random() < 0.2:
             await gateway.propose_finding(caller, FindingRequest(statement="so", evidence=[context.results[0].name]))
         if random.random() < 0.7:

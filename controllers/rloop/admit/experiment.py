@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -65,13 +65,13 @@ def admit(request: ExperimentRequest, facts: Facts) -> Admitted:
     frame = _check_frame(files, facts, direction)
     own = rules.digest({path: _meaning(path, text, facts.space) for path, text in files.items()})
     name = names.experiment(facts.session.name, request.sequence)
-    _check_new(name, own, facts)
+    _check_new(name, own, _kind(request), facts)
     spec = ResearchExperimentSpec(
         loop_name=facts.loop.metadata.name,
         iteration=facts.iteration.spec.number,
         session=facts.session.name,
         sequence=request.sequence,
-        kind="Candidate",
+        kind=_kind(request),
         title=request.title,
         direction=direction.name,
         parent=facts.parent_name,
@@ -105,13 +105,14 @@ def _check_limits(request: ExperimentRequest, facts: Facts) -> None:
     name = names.experiment(facts.session.name, request.sequence)
     if name in facts.experiments:
         return
-    prefix = facts.session.name
-    own = [one for one in facts.experiments.values() if one.spec.session == prefix]
-    if len(own) >= facts.session.max_experiments:
-        raise Refused(
-            "LimitReached",
-            f"this session has proposed its {facts.session.max_experiments} experiments: POST finish",
-        )
+    kind, allowed = _kind(request), facts.session.max_experiments
+    own = [one for one in facts.experiments.values() if one.spec.session == facts.session.name]
+    if sum(one.spec.kind == kind for one in own) >= allowed:
+        if request.smoke:
+            raise Refused("LimitReached", f"this session has made its {allowed} smoke tests: propose, or POST finish")
+        raise Refused("LimitReached", f"this session has proposed its {allowed} experiments: POST finish")
+    if request.smoke:
+        return
     limit = facts.loop.spec.budget.experiments
     if limit is not None and sum(one.spec.kind == "Candidate" for one in facts.experiments.values()) >= limit:
         raise Refused("LimitReached", f"spec.budget.experiments ({limit}) is used up: POST finish")
@@ -187,10 +188,16 @@ def _meaning(path: str, text: str, space: Space | None) -> str:
     return rules.normalised(text)
 
 
-def _check_new(name: str, own: str, facts: Facts) -> None:
-    same = next((key for key, one in facts.experiments.items() if one.spec.digest == own), None)
+def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:
+    return "Smoke" if request.smoke else "Candidate"
+
+
+def _check_new(name: str, own: str, kind: str, facts: Facts) -> None:
+    """What a smoke test showed to start may be proposed, and what was proposed may be smoke-tested."""
+    alike = {key: one for key, one in facts.experiments.items() if (one.spec.kind == "Smoke") == (kind == "Smoke")}
+    same = next((key for key, one in alike.items() if one.spec.digest == own), None)
     if name in facts.experiments:
-        if same == name:
+        if name in alike and alike[name].spec.digest == own:
             return
         raise Refused("SequenceTaken", f"{name} exists with other files: use the next sequence number")
     if same is not None:

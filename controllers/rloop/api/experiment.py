@@ -31,12 +31,12 @@ from rloop.api.helpers import Check
 
 MAX_RUNS = 24
 ExperimentPhase = Literal[
-    "Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"
+    "Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn", "Passed"
 ]
 TERMINAL_PHASES: frozenset[ExperimentPhase] = frozenset(
-    {"Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn"}
+    {"Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn", "Passed"}
 )
-RunKind = Literal["baseline", "screen", "confirm", "audit", "reference", "final"]
+RunKind = Literal["baseline", "screen", "confirm", "audit", "reference", "final", "smoke"]
 RunPhase = Literal["Queued", "Running", "Verifying", "Done", "Failed", "Withdrawn"]
 WorkPhase = Literal["Pending", "Running", "Succeeded", "Failed"]
 
@@ -63,8 +63,8 @@ class ResearchExperimentSpec(Model):
     """Who proposed it; absent for the baseline."""
     sequence: Count
     """The agent's own number, so that a retried request is the same experiment."""
-    kind: Literal["Baseline", "Candidate", "Probe"]
-    """Baseline: the untouched task. Candidate: a proposal."""
+    kind: Literal["Baseline", "Candidate", "Probe", "Smoke"]
+    """Baseline: the untouched task. Candidate: a proposal. Smoke: a short run that is not scored."""
     title: Line
     """In the agent's words."""
     direction: DnsLabel | None = None
@@ -147,8 +147,8 @@ class Run(Model):
     seed: Seed
     """What the program is given as RLOOP_SEED."""
     kind: RunKind
-    """Why it is made: to measure the baseline, screen, confirm or audit a candidate, compare with the incumbent, or
-    conclude.
+    """Why it is made: to measure the baseline, screen, confirm or audit a candidate, compare with the incumbent,
+    conclude, or see whether it starts (smoke).
     """
     phase: RunPhase = "Queued"
     reservation: Reservation | None = None
@@ -203,6 +203,7 @@ class ResearchExperimentStatus(Model):
     """Where the experiment stands."""
 
     phase: ExperimentPhase = "Queued"
+    """Passed is a smoke test's only good end."""
     runs: Annotated[list[Run], Field(max_length=MAX_RUNS)] = []
     """With the intent of each before it is started."""
     verdict: Verdict | None = None

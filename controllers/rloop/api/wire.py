@@ -35,6 +35,8 @@ class ExperimentView(Model):
     gain: float | None = None
     runs: Count = 0
     claimed: float | None = None
+    smoke: bool = False
+    """A short run that is not scored; `phase` is Passed where it ran to its end."""
 
 
 class ExperimentDetail(ExperimentView):
@@ -63,6 +65,8 @@ class SessionAllowance(Model):
     max_rounds: Count
     session_seconds: Count
     max_experiments: Count
+    max_smokes: Count = 0
+    """Smoke tests; they are no experiments."""
     max_tokens: Count = 0
     """Of a language model; 0 for an agent that uses none."""
     next_sequence: Count = 1
@@ -125,6 +129,10 @@ class ExperimentRequest(Model):
     direction: DnsLabel | None = None
     """Absent: the current one."""
     files: Annotated[dict[Path, FileText], Field(min_length=1, max_length=100)]
+    smoke: bool = False
+    """Only see whether it starts: the real image and command under RLOOP_SMOKE=1, a short deadline, no score. It takes
+    a sequence number of its own and counts against `maxSmokes`.
+    """
 
 
 class FindingRequest(Model):

@@ -12,7 +12,7 @@ from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
 from rloop.decide import waiting
-from rloop.decide.budget import overdrawn
+from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures
 from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
@@ -40,7 +40,7 @@ def workload(draft: Draft, experiment: ResearchExperiment, run: Run, attempt: At
         name=names.attempt(experiment.metadata.name, run.number, attempt.number),
         role="run",
         owner=experiment.metadata.name,
-        deadline_seconds=draft.spec.experiment.active_deadline_seconds,
+        deadline_seconds=deadline_seconds(draft.spec.experiment, run.kind),
         run=run.number,
         number=attempt.number,
         seed=run.seed,
@@ -64,9 +64,10 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     ended = _ended(draft, attempt, state, state.exit)
     run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
     if ended.phase == "Succeeded":
+        succeeded = "Done" if run.kind == "smoke" else "Verifying"
         claimed = state.exit.claims.get(draft.spec.objective.metric)
         run = run.model_copy(
-            update={"phase": "Verifying", "artifact_sha256": state.exit.artifact_sha256, "claimed": claimed}
+            update={"phase": succeeded, "artifact_sha256": state.exit.artifact_sha256, "claimed": claimed}
         )
     else:
         if ended.reason == "Hang":
@@ -144,7 +145,8 @@ def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, f
     lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
         return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
-    if failed.reason == PREFLIGHT or counted_failures(run.attempts) > draft.spec.experiment.backoff_limit:
+    limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
+    if failed.reason == PREFLIGHT or counted_failures(run.attempts) > limit:
         draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
     again = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})

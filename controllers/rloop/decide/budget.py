@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
-from rloop.api.experiment import ResearchExperiment, Reservation
+from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
+from rloop.api.workload import ExperimentTemplate
 from rloop.decide import runs
 from rloop.decide.draft import Draft
 from rloop.standing import active_seconds
 
+SMOKE_SECONDS = 300
+"""An attempt at a smoke test: long enough to load a model and take a step."""
 SESSIONS_OVER = frozenset({"Finished", "Failed"})
 
 
@@ -70,15 +73,22 @@ def _too_much(draft: Draft, used: Used, more: Reservation) -> str | None:
     return next((name for name, spent, limit in limits if limit is not None and spent > limit), None)
 
 
-def reservation(draft: Draft) -> Reservation:
+def deadline_seconds(template: ExperimentTemplate, kind: RunKind) -> int:
+    """How long an attempt at a run of this kind may take."""
+    whole = template.active_deadline_seconds
+    return min(whole, SMOKE_SECONDS) if kind == "smoke" else whole
+
+
+def reservation(draft: Draft, kind: RunKind = "screen") -> Reservation:
     """What one run may spend. Without experiment.cpuSeconds one core for the whole deadline is set aside; a GPU is held
-    by an attempt from its start to its end, used or not.
+    by an attempt from its start to its end, used or not. A smoke test is no run of the campaign's.
     """
     template = draft.spec.experiment
+    deadline = deadline_seconds(template, kind)
     cpu = 0
     if draft.spec.budget.cpu_seconds is not None:
-        cpu = template.cpu_seconds or template.active_deadline_seconds
-    return Reservation(cpu_seconds=cpu, gpu_seconds=template.gpus * template.active_deadline_seconds)
+        cpu = template.cpu_seconds or deadline
+    return Reservation(runs=int(kind != "smoke"), cpu_seconds=cpu, gpu_seconds=template.gpus * deadline)
 
 
 def end(draft: Draft) -> None:

@@ -23,6 +23,7 @@ from rloop.decide import (
     patrol,
     plateau,
     schedule,
+    smoke,
     verification,
 )
 from rloop.decide.draft import Decision, Draft
@@ -38,6 +39,7 @@ ALWAYS: tuple[Step, ...] = (
 )
 WHILE_RUNNING: tuple[Step, ...] = (
     baseline.measure,  # the untouched task: value and noise
+    smoke.look,  # short runs that only show whether something starts
     judge.judge,  # keep, reject, or ask for more runs
     plateau.pivot,  # no gain for long enough: change the frame (before settling: a pivot makes open iterations neutral)
     plateau.withdraw,  # what the pivot ended

@@ -10,7 +10,15 @@ from rloop.decide import runs
 from rloop.decide.budget import affordable, reservation
 from rloop.decide.draft import Draft
 
-ORDER: dict[RunKind, int] = {"baseline": 0, "final": 0, "confirm": 1, "audit": 1, "reference": 1, "screen": 2}
+ORDER: dict[RunKind, int] = {
+    "baseline": 0,
+    "final": 0,
+    "smoke": 1,  # an agent waits for it
+    "confirm": 2,
+    "audit": 2,
+    "reference": 2,
+    "screen": 3,
+}
 
 
 def schedule(draft: Draft) -> None:
@@ -19,7 +27,7 @@ def schedule(draft: Draft) -> None:
         return
     free = draft.spec.parallelism - sum(run.phase in runs.LIVE for _, run in draft.moving_runs())
     for experiment, run in _queue(draft):
-        reserved = reservation(draft)
+        reserved = reservation(draft, run.kind)
         if free <= 0 or not affordable(draft, reserved):
             return
         started = {"phase": "Running", "reservation": reserved, "attempts": [Attempt(number=1)]}

@@ -43,10 +43,9 @@ class Attempt:
 
 def job(attempt: Attempt, owner: Manifest) -> Manifest:
     """One pod in a Job."""
-    template = attempt.loop.spec.experiment
     spec = {
         "backoffLimit": 0,
-        "activeDeadlineSeconds": parts.deadline(attempt.loop, template.active_deadline_seconds),
+        "activeDeadlineSeconds": parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
         "podReplacementPolicy": "Failed",
         "template": _pod(attempt, MAIN, []),
     }
@@ -57,7 +56,6 @@ def pytorch_job(attempt: Attempt, replicas: PyTorchJob, owner: Manifest) -> Mani
     """Workers only, with torchrun's variables from us: a Master makes the training operator inject a container that
     Pod Security *restricted* refuses. Running pods go when one has failed; what has ended stays, to be read.
     """
-    template = attempt.loop.spec.experiment
     worker = {
         "replicas": replicas.replicas,
         "restartPolicy": "Never",
@@ -65,7 +63,7 @@ def pytorch_job(attempt: Attempt, replicas: PyTorchJob, owner: Manifest) -> Mani
     }
     spec = {
         "runPolicy": {
-            "activeDeadlineSeconds": parts.deadline(attempt.loop, template.active_deadline_seconds),
+            "activeDeadlineSeconds": parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
             "cleanPodPolicy": "Running",
         },
         "pytorchReplicaSpecs": {"Worker": worker},
@@ -156,6 +154,8 @@ def _environment(attempt: Attempt) -> dict[str, str]:
         "RLOOP_ATTEMPT": str(workload.number),
         "OMP_NUM_THREADS": "1",
     }
+    if workload.kind == "smoke":
+        env["RLOOP_SMOKE"] = "1"
     if template.cpu_seconds is not None:
         env["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
     return env | {one.name: one.value for one in template.env}

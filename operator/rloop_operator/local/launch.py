@@ -118,6 +118,8 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
         # A model is not downloaded again by each run, nor a warm start made again.
         "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
     }
+    if workload.kind == "smoke":
+        spec["env"]["RLOOP_SMOKE"] = "1"
     if template.cpu_seconds is not None:
         spec["env"]["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
     return spec | {

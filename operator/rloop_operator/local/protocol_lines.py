@@ -85,7 +85,7 @@ def directions(
     """All admitted directions, oldest first, with what came of them."""
     belonging: dict[str, list[ResearchExperiment]] = {}
     for one in experiments:
-        if one.spec.direction is not None:
+        if one.spec.direction is not None and one.spec.kind == "Candidate":
             belonging.setdefault(one.spec.direction, []).append(one)
     return [
         {
@@ -128,7 +128,7 @@ def settled(iteration: ResearchIteration, experiments: Iterable[ResearchExperime
         return None
     phases: dict[str, int] = {}
     for one in experiments:
-        if one.spec.iteration == iteration.spec.number and one.spec.kind != "Baseline":
+        if one.spec.iteration == iteration.spec.number and one.spec.kind == "Candidate":
             phases[one.status.phase.lower()] = phases.get(one.status.phase.lower(), 0) + 1
     return {
         "ts": stamp(status.settled_at),

@@ -130,6 +130,43 @@ def test_a_retried_request_is_the_same_experiment_even_when_all_limits_are_reach
     assert admit(asked(), replace(FACTS, **facts)).name == "demo-i0001-e1"
 
 
+def test_a_smoke_test_is_no_experiment_and_an_experiment_is_none() -> None:
+    smoke = asked().model_copy(update={"smoke": True})
+    tested = {"demo-i0001-e1": experiment("demo-i0001-e1", kind="Smoke", digest=admit(asked(), FACTS).spec.digest)}
+    facts = replace(FACTS, experiments=tested, loop=running(budget__experiments=1, boundaries__editable=["*.py"]))
+    assert admit(smoke, facts).spec.kind == "Smoke", "the same request again"
+    proposed = admit(asked(2), facts)
+    assert (proposed.name, proposed.spec.kind) == ("demo-i0001-e2", "Candidate"), "what was tested may be proposed"
+    with pytest.raises(Refused, match="SequenceTaken"):
+        admit(asked(1), facts)
+    with pytest.raises(Refused, match="Duplicate"):
+        admit(smoke.model_copy(update={"sequence": 2}), facts)
+
+
+@pytest.mark.parametrize(
+    ("smoke", "known_kind", "refused"),
+    [
+        pytest.param(True, "Smoke", True, id="its smoke tests are used up"),
+        pytest.param(True, "Candidate", False, id="smoke tests have a number of their own"),
+        pytest.param(False, "Smoke", False, id="and take no experiment away"),
+    ],
+)
+def test_smoke_tests_have_a_limit_of_their_own(smoke: bool, known_kind: str, refused: bool) -> None:
+    before = {f"demo-i0001-e{n}": experiment(f"demo-i0001-e{n}", kind=known_kind) for n in range(1, 6)}
+    request = asked(9).model_copy(update={"smoke": smoke})
+    if refused:
+        with pytest.raises(Refused, match="LimitReached"):
+            admit(request, replace(FACTS, experiments=before))
+    else:
+        assert admit(request, replace(FACTS, experiments=before)).name == "demo-i0001-e9"
+
+
+@pytest.mark.parametrize("smoke", [True, False])
+def test_a_demanded_pivot_refuses_smoke_tests_too(smoke: bool) -> None:
+    with pytest.raises(Refused, match="PivotRequired"):
+        admit(asked().model_copy(update={"smoke": smoke}), replace(FACTS, pivot_demanded=True))
+
+
 def test_equal_points_are_duplicates_however_the_file_is_written() -> None:
     facts = replace(FACTS, space=SPACE)
     one = admit(asked(recipe_json='{"net": "mlp", "rate": 0.25}'), facts).spec.digest

@@ -68,6 +68,16 @@ def owner(kind: str, name: str) -> dict[str, Any]:
     return kube.owner_reference(held | {"metadata": {"name": name, "uid": UIDS[kind]}})
 
 
+def test_a_smoke_test_is_told_so_and_keeps_its_own_deadline() -> None:
+    spec: dict[str, Any] = {"experiment": {"job": {}, "image": "trainer:1", "command": ["./train"]}}
+    loop = accepted(spec)
+    smoke = Workload(names.attempt(EXPERIMENT, 1, 1), "run", EXPERIMENT, 300, run=1, seed=7, kind="smoke")
+    job = attempts.job(attempts.Attempt(loop, smoke, SETTINGS, {}), owner("experiment", EXPERIMENT))
+    pod = job["spec"]["template"]["spec"]
+    assert {"name": "RLOOP_SMOKE", "value": "1"} in pod["containers"][0]["env"]
+    assert job["spec"]["activeDeadlineSeconds"] == 300 + loop.spec.experiment.pending_deadline_seconds
+
+
 def render(case: str) -> str:
     """The claim and the job of a run's first attempt, as YAML."""
     loop = accepted(CASES[case]())

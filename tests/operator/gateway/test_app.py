@@ -189,6 +189,17 @@ def test_one_experiment_is_told_with_its_difference(world: World) -> None:
     assert world.request("GET", "experiments/nobody").status_code == 404
 
 
+def test_a_smoke_test_is_told_as_one_and_takes_no_experiment_away(world: World) -> None:
+    world.direction()
+    code, reply = world.experiment(1, 0.25, smoke=True)
+    assert (code, reply["smoke"], reply["phase"]) == (200, True, "Queued")
+    assert [world.experiment(n, x)[0] for n, x in ((2, 0.25), (3, 0.5))] == [200, 200]
+    context = world.get("context")
+    assert (context["session"]["nextSequence"], context["session"]["maxSmokes"]) == (4, 2)
+    assert [one["name"] for one in context["results"]] == ["demo-i0001-e2", "demo-i0001-e3"]
+    assert [one["smoke"] for one in world.get("experiments")] == [True, False, False]
+
+
 def test_a_finding_needs_measured_evidence(world: World) -> None:
     world.direction()
     world.experiment(1, 0.1)

@@ -80,9 +80,11 @@ class Campaign:
         await self.begin(loop, name, deadline)
         return await self.ended(name)
 
-    async def begin(self, loop: ResearchLoop, name: str = "kuhn-b01-r1-a1", deadline: int = PATIENCE) -> None:
+    async def begin(
+        self, loop: ResearchLoop, name: str = "kuhn-b01-r1-a1", deadline: int = PATIENCE, kind: str = "baseline"
+    ) -> None:
         await self.store.seal(loop)
-        await self.runtime.start(loop, Workload(name, "run", "kuhn-b01", deadline, run=1, seed=42, kind="baseline"))
+        await self.runtime.start(loop, Workload(name, "run", "kuhn-b01", deadline, run=1, seed=42, kind=kind))
 
     async def ended(self, name: str = "kuhn-b01-r1-a1") -> Exit:
         async def look() -> Exit | None:

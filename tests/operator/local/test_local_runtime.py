@@ -70,6 +70,16 @@ def test_checkpoints_survive_the_attempts_of_a_run_and_artifacts_do_not(campaign
     assert asyncio.run(story()) == ["0 0\n", "1 0\n"]
 
 
+@pytest.mark.parametrize(("kind", "said"), [("smoke", "1"), ("screen", "no")])
+def test_only_a_smoke_test_is_told_that_it_is_one(campaign: Campaign, kind: str, said: str) -> None:
+    async def story() -> None:
+        loop = campaign.python("import os; print(os.environ.get('RLOOP_SMOKE', 'no'))")
+        await campaign.begin(loop, kind=kind)
+        assert (await campaign.ended()).log_tail.strip() == said
+
+    asyncio.run(story())
+
+
 def test_a_stop_carries_its_reason_and_the_first_one_stands(campaign: Campaign) -> None:
     async def story() -> None:
         await campaign.begin(campaign.python(SLEEP))

@@ -1,0 +1,37 @@
+"""Smoke tests: one short run of an experiment that is never scored, so that an agent sees whether it starts at all.
+
+They stand beside the campaign: no candidate, nothing that a baseline, a plateau or a keep looks at. Their time on CPU
+and GPU is the campaign's all the same.
+"""
+
+from __future__ import annotations
+
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Verdict
+from rloop.decide import runs
+from rloop.decide.draft import Draft
+from rloop.decide.ending import withdraw_experiment
+
+
+def look(draft: Draft) -> None:
+    """Give each its run, and tell how it went."""
+    over = {
+        one.name: one.phase in ("Finished", "Failed") for it in draft.iterations.values() for one in it.status.sessions
+    }
+    for experiment in draft.moving():
+        if experiment.spec.kind == "Smoke" and experiment.status.phase not in TERMINAL_PHASES:
+            _look(draft, experiment, nobody_waits=over.get(experiment.spec.session or "", False))
+
+
+def _look(draft: Draft, experiment: ResearchExperiment, *, nobody_waits: bool) -> None:
+    name = experiment.metadata.name
+    if nobody_waits and not runs.started(experiment):
+        withdraw_experiment(draft, name, "SessionOver", "withdrawn unstarted: nobody waits for it any more")
+    elif not experiment.status.runs:
+        draft.write_experiment(name, runs=runs.add(experiment, "smoke", 1, draft.loop.metadata.uid))
+    elif not runs.any_open(experiment):
+        (run,) = experiment.status.runs
+        passed = run.phase == "Done"
+        last = run.attempts[-1]
+        told = "it ran to its end; nothing was scored" if passed else f"exit code {last.exit_code}"
+        verdict = Verdict(reason="Ran" if passed else run.reason or "RunFailed", message=told, at=draft.now)
+        draft.write_experiment(name, phase="Passed" if passed else "Failed", verdict=verdict)
