@@ -193,7 +193,7 @@ def test_a_smoke_test_is_told_as_one_and_takes_no_experiment_away(world: World) 
     world.direction()
     code, reply = world.experiment(1, 0.25, smoke=True)
     assert (code, reply["smoke"], reply["phase"]) == (200, True, "Queued")
-    assert [world.experiment(n, x)[0] for n, x in ((2, 0.25), (3, 0.5))] == [200, 200]
+    assert [world.experiment(n, x)[0] for n, x in ((2, 0.25), (3, 0.75))] == [200, 200]
     context = world.get("context")
     assert (context["session"]["nextSequence"], context["session"]["maxSmokes"]) == (4, 2)
     assert [one["name"] for one in context["results"]] == ["demo-i0001-e2", "demo-i0001-e3"]
