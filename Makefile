@@ -14,7 +14,7 @@ DEV := .venv/.dev-installed
 TRAIN := .venv/.train-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster clean help
+.PHONY: cli train demo demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster test-grpo clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -84,11 +84,17 @@ cluster: ## start a Kubernetes on this machine, unless KUBECONFIG names one (the
 cluster-down: ## stop that cluster and remove it
 	@$(PYTHON) -m tests.cluster.harness down
 
-# One worker a file, the longest first.
+# One worker a file, the longest first; trainings with torch after all others, as they need the machine for themselves.
+GRPO := tests/cluster/test_grpo.py
 test-cluster: $(DEV) ## run the tests that need a Kubernetes
 	@$(PYTHON) -m tests.cluster.harness up >/dev/null
 	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder \
-	  tests/cluster/test_kuhn.py tests/cluster tests/contract $(PYTEST_ARGS)
+	  tests/cluster/test_kuhn.py tests/cluster tests/contract --ignore $(GRPO) $(PYTEST_ARGS)
+	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q $(GRPO) $(PYTEST_ARGS)
+
+test-grpo: $(DEV) ## run example 03 in a Kubernetes as it stands: about fifteen minutes
+	@$(PYTHON) -m tests.cluster.harness up >/dev/null
+	RLOOP_TEST_CLUSTER=1 RLOOP_TEST_WHOLE=1 $(PY) -m pytest -q $(GRPO) -k target $(PYTEST_ARGS)
 
 images: $(BASE) ## build the container images with buildah or docker (IMAGE_PREFIX, TAG, BASE_IMAGE, BUILD_FLAGS)
 	@test -n "$(BUILDER)" || { echo "neither buildah nor docker is here: install one of them" >&2; exit 1; }

@@ -23,13 +23,13 @@ QUICK = ("watchdog.patrolSeconds=5",)
 PROCESSES = ("rloop-gateway", "rloop-operator", "rloop-guard")
 
 
-def load_images(cluster: Cluster) -> None:
-    """Build and load those of our four images that the node does not have. Another cluster's owner has done it."""
+def load_images(cluster: Cluster, *more: str) -> None:
+    """Build and load those of our images that the node does not have: four, and more. Another cluster's owner has."""
     if not cluster.own:
         return
     with locked(paths.cache() / "images.lock"):
         loaded = node.inside(*workers.ctr(), "images", "list", "-q").split()
-        missing = [name for name in IMAGES if f"{PREFIX}{name}:{TAG}" not in loaded]
+        missing = [name for name in (*IMAGES, *more) if f"{PREFIX}{name}:{TAG}" not in loaded]
         if missing:
             _build_wheel()
         for name in missing:

@@ -16,11 +16,11 @@ CAMPAIGN_SECONDS = 900
 WORK = ("run", "verification")
 
 
-def finish(campaign: Campaign, release: str) -> dict[str, Any]:
+def finish(campaign: Campaign, release: str, seconds: float = CAMPAIGN_SECONDS) -> dict[str, Any]:
     """Wait for the end; if there is none, say what the operator has said."""
     begin = time.monotonic()
     try:
-        loop = campaign.wait(CAMPAIGN_SECONDS)
+        loop = campaign.wait(seconds)
     except AssertionError:
         say(releases.explain(campaign.cluster, release))
         raise

@@ -158,9 +158,9 @@ def test_numbers_that_are_not_finite_are_a_failed_check(grpo_runner: Runner, tmp
 @needs_torch
 @pytest.mark.timeout(2 * SECONDS)
 def test_two_ranks_learn_and_both_judges_agree(grpo_runner: Runner, tmp_path: Path) -> None:
-    """With a lower learning rate than the one that the campaign begins with, and half of its steps."""
+    """With a higher learning rate than the one that the campaign begins with, and half of its steps."""
     text = (EXAMPLE / "task/recipe.yaml").read_text()
-    recipe = text.replace("learning_rate: 0.001", "learning_rate: 0.0003").replace("steps: 100", "steps: 50")
+    recipe = text.replace("learning_rate: 0.00001", "learning_rate: 0.0003").replace("steps: 100", "steps: 50")
     assert recipe != text
     task, copy = EXAMPLE / "task", tmp_path / "task"
     copy.mkdir()
