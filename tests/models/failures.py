@@ -1,0 +1,104 @@
+"""How the scripted model server can fail: by the name behind the plus in the model's name.
+
+`+status-500` fails always, `+status-500x2` twice and then plays on. Called by the server at three places: instead of
+an answer, on the answer, and between two chunks of a stream.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.models.server import _Handler
+
+DRIP_SECONDS = 30.0
+KINDS = (
+    "rate-limit",
+    "status-500",
+    "unauthorized",
+    "too-long",
+    "reset",
+    "drip",
+    "invalid-json",
+    "not-a-model",
+    "empty-choices",
+    "no-usage",
+    "wrong-model",
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One way to fail."""
+
+    kind: str
+
+    def instead(self, handler: _Handler) -> bool:
+        """Answer in the script's place; False where this failure does not."""
+        kind = self.kind
+        if kind == "rate-limit":
+            told = {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
+            handler.send(429, {"error": told}, {"Retry-After": "1"})
+        elif kind == "status-500":
+            handler.send(500, {"error": {"message": "The server had an error", "type": "server_error", "code": None}})
+        elif kind == "unauthorized":
+            told = {"message": "Incorrect API key provided", "code": "invalid_api_key"}
+            handler.send(401, {"error": told})
+        elif kind == "too-long":
+            told = {"message": "This model's maximum context length is 100 tokens", "code": "context_length_exceeded"}
+            handler.send(400, {"error": told})
+        elif kind == "invalid-json":
+            handler.send(200, '{"id": "scripted", "choices": [{')
+        elif kind == "not-a-model":
+            handler.send(200, "<html><body>It works!</body></html>")
+        elif kind == "drip":
+            _drip(handler)
+        else:
+            return False
+        return True
+
+    def spoilt(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The answer with something wrong in it."""
+        if self.kind == "empty-choices":
+            return answer | {"choices": []}
+        if self.kind == "no-usage":
+            return {name: value for name, value in answer.items() if name != "usage"}
+        if self.kind == "wrong-model":
+            return answer | {"model": "another-model-9"}
+        return answer
+
+    def at_chunk(self, handler: _Handler, number: int) -> bool:
+        """Break the stream before this chunk; False where this failure does not."""
+        if self.kind != "reset" or number != 2:
+            return False
+        # With no time to linger, close sends a reset instead of an orderly end.
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.connection.close()
+        return True
+
+
+def named(name: str, number: int) -> Failure | None:
+    """The failure of the `number`th request to a model whose name ends in this; None where it plays."""
+    kind, _, times = name.rpartition("x") if name[-1:].isdigit() and "x" in name else (name, "", "")
+    if not kind or (times and number > int(times)):
+        return None
+    if kind not in KINDS:
+        message = f"no failure is called {kind!r}: use one of {', '.join(KINDS)}"
+        raise ValueError(message)
+    return Failure(kind)
+
+
+def _drip(handler: _Handler) -> None:
+    """A stream that never dies and never says anything: one byte, and half a minute until the next."""
+    handler.begin_stream()
+    try:
+        while True:
+            handler.wfile.write(b":")
+            handler.wfile.flush()
+            threading.Event().wait(DRIP_SECONDS)
+    except OSError:
+        return  # the caller has hung up

@@ -1,0 +1,114 @@
+"""The script `researcher`: an honest session, played by rules.
+
+It reads the campaign with the tools, takes an untried frame when a pivot is demanded, varies what `space.yaml`
+declares, submits, looks at results, records what they show and hands over. What it proposes comes from the policy
+agent's random search and from chance that is seeded by the session's name: it is a scripted searcher, knows no good
+answer beforehand, and says nothing about what a language model would find.
+"""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import yaml
+from tests.models.conversation import Conversation, Reply, data
+
+from rloop.api.space import Frame, Point, Space
+from rloop_agent import random_search, recipe
+from rloop_agent.frames import as_text, untried
+from rloop_agent.ground import Ground, centre
+
+AT_ONCE = 2
+"""Experiments in one reply: a model may call several tools at once, and some do."""
+REFUSALS = 8
+
+
+def play(told: Conversation) -> Reply:
+    """The next reply."""
+    looked = told.results("read_file")
+    if not looked:
+        return Reply("I look at the task first.").call("list_files").call("read_file", path="space.yaml")
+    space = Space.model_validate(yaml.safe_load(data(looked[0])))
+    if len(looked) == 1:
+        return Reply("Now the recipe.").call("read_file", path=space.file)
+    (campaign,) = told.rows("campaign")
+    dice = Random(campaign["session"])
+    text = data(looked[1])
+    document = json.loads(text)
+    start = space.read(document)
+    frame = _frame(told, campaign, space, start, dice)
+    if isinstance(frame, Reply):
+        return frame
+    submitted = [one for one in told.results("submit_experiment") if '"name"' in one]
+    tries = len(told.results("submit_experiment"))
+    if tries < campaign["experiments_left"] + REFUSALS and len(submitted) < campaign["experiments_left"]:
+        reply = Reply(f"I vary what is untried in {as_text(frame)}.")
+        points = _points(space, frame, start, dice, pivoting=campaign["demand"] == "Pivot", upto=tries + AT_ONCE)
+        left = campaign["experiments_left"] - len(submitted)
+        for point in points[tries:][: min(AT_ONCE, left)]:
+            reply.call("write_file", path=space.file, content=recipe.render(space, text, document, point))
+            reply.call("submit_experiment", title=_title(space, frame, point))
+        if reply.calls:
+            return reply
+    return _closing(told, frame, submitted)
+
+
+def _frame(told: Conversation, campaign: dict[str, Any], space: Space, start: Point, dice: Random) -> Frame | Reply:
+    """The frame to work in; or the proposal of one, where it is not admitted yet."""
+    directions = told.rows("directions")
+    own = space.frame_of(start)
+    present: Frame = directions[-1]["frame"] if directions else space.default_frame
+    if directions and campaign["demand"] != "Pivot":
+        return present
+    proposals = told.results("propose_direction")
+    admitted = [one for one in proposals if '"frame"' in one]
+    if admitted:
+        frame: Frame = json.loads(data(admitted[-1]))["frame"]
+        return frame
+    if len(proposals) >= REFUSALS:
+        return Reply("No direction passes.").call("finish", handoff=f"No direction was admitted: {proposals[-1]}")
+    if campaign["demand"] != "Pivot":
+        candidates = [space.default_frame]
+    else:
+        tried = [*(one["frame"] for one in directions), space.default_frame, own]
+        candidates = list(untried(space, own, tried, dice))
+    chosen = candidates[min(len(proposals), len(candidates) - 1)]
+    fields = {one.field: f"{one.name}={chosen[one.name]}" for one in space.structural if one.field}
+    reply = Reply("Something must change in kind, not in degree." if campaign["demand"] else "The first direction.")
+    return reply.call("propose_direction", title=as_text(chosen), frame=chosen, **fields)
+
+
+def _points(space: Space, frame: Frame, start: Point, dice: Random, *, pivoting: bool, upto: int) -> list[Point]:
+    """The session's proposals in order, the same at each request: nothing is remembered between two of them."""
+    ground = Ground(space, frame, centre(space, frame, start))
+    known = [start]
+    points: list[Point] = [ground.centre] if pivoting else []
+    while len(points) < upto:
+        point = random_search.propose(ground, [*known, *points], dice)
+        if point is None:
+            break
+        points.append(point)
+    return points
+
+
+def _title(space: Space, frame: Frame, point: Point) -> str:
+    shown = [f"{one.name}={point[one.name]}" for one in space.existing(frame) if not one.structural]
+    return ", ".join(shown) or as_text(frame)
+
+
+def _closing(told: Conversation, frame: Frame, submitted: list[str]) -> Reply:
+    """Wait once, look at the results, record what they show, hand over."""
+    if submitted and not told.results("wait_for_results"):
+        return Reply("I give the runs a moment.").call("wait_for_results", seconds=5)
+    if not told.results("read_results"):
+        return Reply().call("read_results")
+    rows = [json.loads(line) for line in data(told.results("read_results")[-1]).splitlines() if line.startswith("{")]
+    here = [row for row in rows if row.get("frame") == frame and row.get("value") is not None]
+    if len(here) > 1 and not told.results("record_finding"):
+        low, high = min(here, key=lambda row: row["value"]), max(here, key=lambda row: row["value"])
+        said = f"In {as_text(frame)}, {low['title']} measured {low['value']:g} and {high['title']} {high['value']:g}."
+        return Reply(said).call("record_finding", statement=said, evidence=[low["name"], high["name"]])
+    said = f"Worked in {as_text(frame)}; {len(submitted)} experiments submitted, {len(here)} of it measured so far."
+    return Reply("That is all for this session.").call("finish", handoff=said)
