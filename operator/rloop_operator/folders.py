@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rloop.admit.files import matches
 from rloop.admit.loop import glob_problem
+from rloop.api.globs import matches
 from rloop.api.problems import problems
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space

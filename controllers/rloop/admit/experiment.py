@@ -16,6 +16,7 @@ import yaml
 from rloop import names
 from rloop.admit import files as rules
 from rloop.api.experiment import ChangedFile, ResearchExperiment, ResearchExperimentSpec
+from rloop.api.globs import matches
 from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Frame, Space
@@ -126,7 +127,7 @@ def _whole_difference(request: ExperimentRequest, facts: Facts) -> dict[str, str
     before = {**facts.task, **facts.parent}
     after = {**before, **request.files}
     different = rules.changed(facts.task, after)
-    sealed = [path for path in different if not rules.matches(path, boundaries.editable)]
+    sealed = [path for path in different if not matches(path, boundaries.editable)]
     if sealed:
         allowed = ", ".join(boundaries.editable)
         raise Refused("Sealed", f'"{sealed[0]}" is sealed; spec.boundaries.editable allows {allowed}')

@@ -6,9 +6,8 @@ Called by `rloop.admit.experiment`. The rules look at all files that differ, nev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from difflib import SequenceMatcher
-from functools import lru_cache
 from hashlib import sha256
 
 from rloop.errors import Refused
@@ -22,18 +21,6 @@ def check_path(path: str) -> None:
     bad = path.startswith("/") or "\\" in path or "\0" in path or len(path) > PATH_MAX
     if bad or any(part in ("", ".", "..") for part in parts):
         raise Refused("PathInvalid", f'"{path}" is no path inside the task; give a relative one such as "recipe.json"')
-
-
-@lru_cache(maxsize=256)
-def _pattern(glob: str) -> re.Pattern[str]:
-    pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    meaning = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return re.compile("".join(meaning.get(piece, re.escape(piece)) for piece in pieces))
-
-
-def matches(path: str, globs: Iterable[str]) -> bool:
-    """Whether one of the globs covers the path. `*` stays inside a folder, `**` crosses folders."""
-    return any(_pattern(glob).fullmatch(path) is not None for glob in globs)
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:

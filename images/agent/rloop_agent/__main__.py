@@ -32,14 +32,31 @@ class BadEnvironment(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicySettings:
+    """Of an agent that searches by a policy."""
+
+    name: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Of an agent that thinks with a language model."""
+
+    proxy: str
+    """The base URL, with /v1."""
+    name: str
+    transcripts: Path | None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The environment, checked."""
 
     url: str
     token: Callable[[], str]
     session: str
-    policy: str
-    seed: int
+    mind: PolicySettings | ModelSettings
     heartbeat_seconds: float
 
 
@@ -59,9 +76,6 @@ def settings(environment: Mapping[str, str]) -> Settings:
             raise BadEnvironment(f"{name} is {environment[name]!r}, which is no number") from None
         return value
 
-    policy = text("RLOOP_POLICY")
-    if policy not in POLICIES:
-        raise BadEnvironment(f"RLOOP_POLICY is {policy!r}: not yet; use one of {', '.join(POLICIES)}")
     heartbeat = number("RLOOP_HEARTBEAT_SECONDS")
     if not 0 < heartbeat < threading.TIMEOUT_MAX:
         raise BadEnvironment(f"RLOOP_HEARTBEAT_SECONDS is {heartbeat:g}; it must lie above 0")
@@ -69,10 +83,24 @@ def settings(environment: Mapping[str, str]) -> Settings:
         url=text("RLOOP_GATEWAY"),
         token=_token(environment, text),
         session=text("RLOOP_SESSION"),
-        policy=policy,
-        seed=int(number("RLOOP_POLICY_SEED")),
+        mind=_mind(environment, text, number),
         heartbeat_seconds=heartbeat,
     )
+
+
+def _mind(
+    environment: Mapping[str, str], text: Callable[[str], str], number: Callable[[str], float]
+) -> PolicySettings | ModelSettings:
+    """Exactly one of a policy and a model."""
+    if environment.get("RLOOP_LLM_MODEL"):
+        if environment.get("RLOOP_POLICY"):
+            raise BadEnvironment("RLOOP_POLICY and RLOOP_LLM_MODEL are both set: an agent has one of them")
+        folder = environment.get("RLOOP_TRANSCRIPTS")
+        return ModelSettings(text("RLOOP_LLM_PROXY"), text("RLOOP_LLM_MODEL"), Path(folder) if folder else None)
+    policy = text("RLOOP_POLICY")
+    if policy not in POLICIES:
+        raise BadEnvironment(f"RLOOP_POLICY is {policy!r}: not yet; use one of {', '.join(POLICIES)}")
+    return PolicySettings(policy, int(number("RLOOP_POLICY_SEED")))
 
 
 def _token(environment: Mapping[str, str], text: Callable[[str], str]) -> Callable[[], str]:
@@ -82,6 +110,29 @@ def _token(environment: Mapping[str, str], text: Callable[[str], str]) -> Callab
         return lambda: file.read_text(encoding="ascii").strip()
     token = text("RLOOP_TOKEN")
     return lambda: token
+
+
+def _described(mind: PolicySettings | ModelSettings) -> dict[str, object]:
+    if isinstance(mind, PolicySettings):
+        return {"policy": mind.name, "seed": mind.seed}
+    return {"model": mind.name}
+
+
+def _live(told: Settings, client: Client, around: Surroundings) -> None:
+    """The session itself."""
+    if isinstance(told.mind, PolicySettings):
+        run(client, POLICIES[told.mind.name], told.mind.seed, told.session, around)
+        return
+    # Imported where used: a policy's session need not load a provider's client.
+    from rloop_agent.llm import session
+    from rloop_agent.llm.endpoint import Endpoint
+    from rloop_agent.llm.transcript import Transcript
+
+    endpoint = Endpoint(told.mind.proxy, told.mind.name, told.token)
+    try:
+        session.run(client, endpoint, around, Transcript(told.mind.transcripts, told.token, json_lines))
+    finally:
+        endpoint.close()
 
 
 def main() -> int:
@@ -97,12 +148,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = Client(told.url, told.token, wait=stop.wait, log=json_lines)
     heart = Heart(Client(told.url, told.token, patience=0, log=json_lines), told.heartbeat_seconds, json_lines)
-    json_lines("info", "started", session=told.session, policy=told.policy, seed=told.seed)
+    json_lines("info", "started", session=told.session, **_described(told.mind))
     try:
         client.heartbeat(HeartbeatRequest())
         heart.start()
-        around = Surroundings(on_round=heart.on_round, stop=stop.is_set, log=json_lines)
-        run(client, POLICIES[told.policy], told.seed, told.session, around)
+        around = Surroundings(
+            on_round=heart.on_round, stop=stop.is_set, wait=stop.wait, nudge=heart.nudge, log=json_lines
+        )
+        _live(told, client, around)
     except Closed as closed:
         json_lines("info", "closed", message=str(closed))
     except AgentError as error:

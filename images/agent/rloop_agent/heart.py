@@ -23,6 +23,7 @@ class Heart:
         self._log = log
         self._round = 0
         self._closed: Closed | None = None
+        self._nudge: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
 
@@ -34,6 +35,11 @@ class Heart:
         self._round = number
         if self._closed is not None:
             raise self._closed
+
+    def nudge(self) -> str | None:
+        """What the operator has said since this was last asked."""
+        nudge, self._nudge = self._nudge, None
+        return nudge
 
     def stop(self) -> None:
         self._ended.set()
@@ -51,8 +57,9 @@ class Heart:
             self._log("warning", "heartbeat failed", error=str(error))
             return True
         if reply.nudge is not None:
-            # A policy has no mind to change; the line is for whoever reads the log.
+            # A policy has no mind to change, a language model may have; the line is for whoever reads the log.
             self._log("info", "nudged", message=reply.nudge)
+            self._nudge = reply.nudge
         return True
 
     def _run(self) -> None:

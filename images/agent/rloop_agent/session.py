@@ -65,6 +65,14 @@ def _never() -> bool:
     return False
 
 
+def _no_wait(_: float) -> bool:
+    return False
+
+
+def _no_nudge() -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a process adds to a session, and a simulation leaves out."""
@@ -74,6 +82,10 @@ class Surroundings:
     """Told each round's number before its proposal; may raise Closed."""
     stop: Callable[[], bool] = _never
     """Asked before each round: was the process told to end?"""
+    wait: Callable[[float], bool] = _no_wait
+    """Event.wait's signature: True when the process was told to end meanwhile."""
+    nudge: Callable[[], str | None] = _no_nudge
+    """The operator's newest word to this session, once."""
     log: Log = silent
 
 

@@ -144,14 +144,17 @@ class FakeGateway(Gateway):
             self._asked("post_experiment", request)
             if any(request.files == other.files for other in self.requests.values()):
                 raise Refused("Duplicate", "the same files were proposed before")
+            direction = next((one for one in self.directions if one.name == (request.direction or self.current)), None)
+            if direction is None:
+                raise Refused("DirectionMissing", "POST a direction first")
             self.requests[request.sequence] = request
             self.views.append(
                 ExperimentView(
                     name=f"demo-i0001-e{request.sequence}",
                     title=request.title,
                     phase="Queued",
-                    direction=request.direction,
-                    frame=next(one.frame for one in self.directions if one.name == request.direction),
+                    direction=direction.name,
+                    frame=direction.frame,
                 )
             )
         return next(view for view in self.views if view.name == f"demo-i0001-e{request.sequence}")
@@ -164,7 +167,9 @@ class FakeGateway(Gateway):
     @override
     def experiment(self, name: str) -> ExperimentDetail:
         self._asked("experiment")
-        view = next(view for view in self.views if view.name == name)
+        view = next((view for view in self.views if view.name == name), None)
+        if view is None:
+            raise Refused("NotFound", f'there is no experiment "{name}" in this campaign')
         return ExperimentDetail.model_validate(view.model_dump())
 
     @override

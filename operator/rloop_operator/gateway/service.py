@@ -18,8 +18,8 @@ from rloop import names
 from rloop.admit import direction as direction_gate
 from rloop.admit import experiment as experiment_gate
 from rloop.admit import finding as finding_gate
-from rloop.admit.files import matches
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.globs import matches
 from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding, Handoff, Reported, ResearchIteration
 from rloop.api.researchloop import ResearchLoop

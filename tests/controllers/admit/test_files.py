@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rloop.admit import files
+from rloop.api.globs import matches
 from rloop.errors import Refused
 
 
@@ -45,7 +46,7 @@ def test_path(path: str, good: bool) -> None:
     ],
 )
 def test_glob(glob: str, path: str, expected: bool) -> None:
-    assert files.matches(path, [glob]) is expected
+    assert matches(path, [glob]) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,86 @@
+"""The brief: the first message of a session, made of the gateway's context.
+
+Called by the session. Essence first, and bounded: each part has its share of the room, and what does not fit is named
+with the tool that shows it. All that a program, a file or an earlier session wrote is fenced as data; only the
+director's direction and rules are said as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rloop.api.wire import Context
+from rloop_agent.llm import roles
+from rloop_agent.llm.desk import as_json, as_row
+from rloop_agent.llm.fence import clip, fenced, rows
+
+
+def brief(context: Context, files: Sequence[str], room: int) -> str:
+    """The message, of about `room` characters at most."""
+    return "\n\n".join(_parts(context, files, max(room, 4000)))
+
+
+def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
+    yield f"# The campaign {context.loop}, session {context.session.name}"
+    yield f"The director's words:\n\n{context.direction}"
+    if context.rules:
+        yield "Rules:\n" + "\n".join(f"- {rule}" for rule in context.rules)
+    yield "Where it stands, and what you may use:\n" + rows("campaign", [_standing(context)], room)
+    if context.demand == "Pivot":
+        yield roles.pivot(context.session.name)
+    if context.handoff is not None:
+        source = f"handoff of {context.handoff.session}"
+        yield "What the last session left:\n" + fenced(source, clip(context.handoff.text, room // 8))
+    for failed in context.failures:
+        yield "An experiment that failed. If its idea is worth it: diagnose, repair, submit again."
+        log = fenced(f"end of the log of {failed.name}", clip(failed.log_tail, room // 24))
+        yield f"{fenced(failed.name, as_json(**as_row(failed)))}\n{log}"
+    if context.incumbent.files:
+        changed = ", ".join(sorted(context.incumbent.files))
+        yield f"Your copy of the task is as the incumbent {context.incumbent.name} has it, which changed {changed}."
+    else:
+        yield "Your copy of the task is as the task itself, which is the incumbent."
+    yield "Its files (list_files):\n" + fenced("files", clip("\n".join(files), room // 8))
+    yield "Directions that were tried, the newest last:\n" + rows(
+        "directions", map(_direction, context.directions), room // 6
+    )
+    found = [{"name": one.name, "statement": one.statement, "evidence": one.evidence} for one in context.findings]
+    if found:
+        yield "Findings:\n" + rows("findings", found, room // 8)
+    yield "Results (read_results shows all):\n" + rows("results", map(as_row, context.results), room // 4)
+    yield "Begin. Every reply is to contain tool calls, until finish."
+
+
+def _standing(context: Context) -> dict[str, Any]:
+    objective, session = context.objective, context.session
+    standing = {
+        "session": session.name,
+        "role": session.role,
+        "demand": context.demand,
+        "metric": objective.metric,
+        "goal": objective.goal,
+        "target": objective.target,
+        "minimum_gain": objective.minimum_gain,
+        "baseline": context.baseline,
+        "noise_between_runs": context.noise,
+        "incumbent": {
+            "name": context.incumbent.name,
+            "value": context.incumbent.value,
+            "frame": context.incumbent.frame,
+        },
+        "current_direction": context.current_direction,
+        "rounds": session.max_rounds,
+        "seconds": session.session_seconds,
+        "tokens": session.max_tokens or None,
+        "experiments_left": max(0, session.max_experiments + 1 - session.next_sequence),
+        "editable": context.editable,
+        "max_files": context.max_files,
+        "max_lines_per_file": context.max_lines_per_file,
+    }
+    return {name: value for name, value in standing.items() if value is not None or name == "demand"}
+
+
+def _direction(direction: Any) -> dict[str, Any]:
+    row = {"name": direction.name, "title": direction.title, **direction.fields, "frame": direction.frame}
+    return {name: value for name, value in row.items() if value or name == "frame"}

@@ -1,0 +1,131 @@
+"""The tool `run_command`, without its description: a shell command in the scratch, inside limits.
+
+Called by the tools. The command sees an environment with neither token nor gateway in it, and its own folder as HOME.
+What it leaves running is ended with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rloop_agent.llm.fence import clip, fenced
+
+CONFINE = Path(__file__).with_name("confine.py")
+PASSED = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RLOOP_WORKLOAD_COOKIE",
+)
+"""The cookie names no secret: by it the local shell finds processes that outlive their session."""
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 10.0
+"""For the sweep, after a limit was reached."""
+OUTPUT_SHOWN = 12_000
+WHY = {
+    "time": "it was ended: it ran longer than {seconds} s",
+    "processes": "it was ended: it had more than {processes} processes",
+    "memory": "it was ended: it held more than {memory_bytes} bytes of memory",
+    "stopped": "it was ended: the session is ending",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one command."""
+
+    seconds: float = 60.0
+    processes: int = 64
+    memory_bytes: int = 4 * 1024**3
+    file_bytes: int = 256 * 1024**2
+    """Of each file that it writes, its output's among them."""
+
+
+def run(command: str, folder: Path, limits: Limits, stop: Callable[[], bool], shown: int = OUTPUT_SHOWN) -> str:
+    """What the model is told of it."""
+    with tempfile.TemporaryDirectory(prefix="command-") as own:
+        output = Path(own, "output")
+        report = _confined(command, folder, limits, output, Path(own), stop)
+        return _told(report, limits, clip(_ends(output, shown), shown))
+
+
+def _confined(
+    command: str, folder: Path, limits: Limits, output: Path, own: Path, stop: Callable[[], bool]
+) -> Mapping[str, object]:
+    environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+    environment |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
+    told = {
+        "seconds": limits.seconds,
+        "processes": limits.processes,
+        "memory_bytes": limits.memory_bytes,
+        "file_bytes": limits.file_bytes,
+        "output": str(output),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", str(CONFINE), json.dumps(told), command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as watcher:
+        left = limits.seconds + GRACE_SECONDS
+        while left > 0:
+            try:
+                printed, _ = watcher.communicate(timeout=POLL_SECONDS)
+                return _read(printed)
+            except subprocess.TimeoutExpired:
+                left -= POLL_SECONDS
+                if stop():
+                    watcher.send_signal(signal.SIGTERM)
+        watcher.kill()
+    return _read(b"")
+
+
+def _read(printed: bytes) -> Mapping[str, object]:
+    """The watcher's report; it has none when the command has killed it."""
+    try:
+        report: Mapping[str, object] = json.loads(printed.splitlines()[-1])
+        return report
+    except (IndexError, ValueError):
+        return {"code": None, "why": "", "left": 0}
+
+
+def _ends(output: Path, shown: int) -> str:
+    """The beginning and the end of what was printed, without reading what lies between."""
+    try:
+        size = output.stat().st_size
+        with output.open("rb") as file:
+            if size <= 4 * shown:
+                return file.read().decode(errors="replace")
+            head = file.read(shown)
+            file.seek(-2 * shown, os.SEEK_END)
+            tail = file.read()
+    except OSError as error:
+        return f"(its output cannot be read: {error})"
+    left = size - len(head) - len(tail)
+    return f"{head.decode(errors='replace')}\n[... {left} bytes left out ...]\n{tail.decode(errors='replace')}"
+
+
+def _told(report: Mapping[str, object], limits: Limits, printed: str) -> str:
+    why = WHY.get(str(report["why"]), "").format(
+        seconds=limits.seconds, processes=limits.processes, memory_bytes=limits.memory_bytes
+    )
+    code = report["code"]
+    ended = why or (f"exit code {code}" if code is not None else "it has no exit code: its watcher was killed")
+    left = f"; {report['left']} processes that it left behind were ended" if report["left"] and not why else ""
+    return f"{ended}{left}\n{fenced('output', printed)}"

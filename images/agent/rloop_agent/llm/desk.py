@@ -1,0 +1,102 @@
+"""The desk of a session: what its tools work on, and what they have done so far.
+
+Made by the session, used by every tool. A tool is a class of arguments, whose docstring is what the model reads of it;
+it answers with text, or raises ToolError with a sentence for the model.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from rloop.api.wire import Context, ExperimentView
+from rloop_agent.gateway import Gateway, Refused
+from rloop_agent.llm.command import Limits
+from rloop_agent.llm.scratch import Scratch, ScratchError
+
+RESULT_MAX = 16_000
+"""Characters of one tool's result, where the model's window does not ask for fewer."""
+
+
+class ToolError(Exception):
+    """The call failed, and this is what the model is told of it."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """Everything that a tool may touch."""
+
+    gateway: Gateway
+    context: Context
+    scratch: Scratch
+    wait: Callable[[float], bool]
+    """Waits so many seconds; True when the process was told to end."""
+    stop: Callable[[], bool]
+    seconds_left: Callable[[], float]
+    limits: Limits = field(default_factory=Limits)
+    result_max: int = RESULT_MAX
+    sequence: int = 1
+    """The next experiment's."""
+    proposed: list[str] = field(default_factory=list)
+    directions: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+    handoff: str | None = None
+    """Set when the model has finished."""
+    pushed_back: bool = False
+    """It was told once that finishing with nothing proposed is early."""
+
+    @property
+    def experiments_left(self) -> int:
+        return max(0, self.context.session.max_experiments + 1 - self.sequence)
+
+
+class Arguments(BaseModel, ABC):
+    """What a tool takes, and the tool itself. The docstring is what the model reads of it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    @abstractmethod
+    def run(self, desk: Desk) -> str:
+        """What the call comes to. Raises ToolError, ScratchError and the gateway's errors."""
+
+
+def described(name: str, tool: type[Arguments]) -> dict[str, Any]:
+    """A tool as chat.completions wants it."""
+    schema = tool.model_json_schema()
+    for unwanted in ("title", "description"):
+        schema.pop(unwanted, None)
+    for one in schema.get("properties", {}).values():
+        one.pop("title", None)
+    told = " ".join((tool.__doc__ or "").split())
+    return {"type": "function", "function": {"name": name, "description": told, "parameters": schema}}
+
+
+def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
+    """What a call comes to. Raises the gateway's errors that end a session, and nothing else."""
+    try:
+        return tool.model_validate_json(text or "{}").run(desk)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "arguments"
+        takes = ", ".join(tool.model_fields) or "nothing"
+        return f"Error: {name}: {where}: {first['msg']}. It takes a JSON object with: {takes}."
+    except (ToolError, ScratchError) as error:
+        return f"Error: {error}"
+    except Refused as refused:
+        return f"Refused ({refused.reason}): {refused.message}"
+
+
+def as_row(view: ExperimentView) -> dict[str, Any]:
+    """An experiment without what it does not have."""
+    row = view.model_dump(mode="json", exclude_none=True, exclude={"files", "difference", "log_tail"})
+    return {name: value for name, value in row.items() if value not in ("", {}, [])}
+
+
+def as_json(**facts: object) -> str:
+    """A short result that a program can read too."""
+    return json.dumps({name: value for name, value in facts.items() if value not in ("", [], None)})

@@ -1,0 +1,279 @@
+"""The model behind the LLM proxy, through openai's client: one call, its total deadline, and what can go wrong.
+
+Called by the session. Nothing is retried in here (`max_retries=0`): what a failure means for a session is the session's
+to decide, and retries against a provider are the proxy's. Answers are streamed, so that a long one is not mistaken for
+a dead one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx2
+import openai
+
+from rloop_agent.gateway import Closed
+
+T = TypeVar("T")
+IDLE_SECONDS = 120.0
+"""Between two pieces of an answer. The proxy's own limit is shorter and says more."""
+POLL_SECONDS = 0.1
+REPLY_BYTES = 4 * 1024 * 1024
+SPENT = frozenset({"session_spent", "budget_spent"})
+WAITING = frozenset(
+    {
+        "provider_down",
+        "hour_cap",
+        "provider_refused",
+        "provider_forbidden",
+        "provider_unknown",
+        "model_unknown",
+        "price_unknown",
+    }
+)
+"""Nothing that this session could change; the administrator or time can."""
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
+
+
+class Trouble(Exception):
+    """A call without a usable answer; the message is a sentence."""
+
+
+class Wait(Trouble):
+    """No answer can be had now."""
+
+    def __init__(self, message: str, seconds: float, *, known: bool) -> None:
+        super().__init__(message)
+        self.seconds = min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
+        self.known = known
+        """The proxy said so. Without that it is the proxy that is away, and patience ends."""
+
+
+class Spent(Trouble):
+    """The allowance of the session, or the campaign's budget, is used up."""
+
+
+class TooLong(Trouble):
+    """The conversation does not fit into the model's window."""
+
+
+class Broken(Trouble):
+    """An answer came and is none: cut off, malformed, empty, too slow."""
+
+
+class Rejected(Trouble):
+    """The request itself was refused, and would be again."""
+
+
+class Stopped(Trouble):
+    """The process was told to end."""
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """One tool call of a reply."""
+
+    id: str
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Reply:
+    """One whole answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    finish: str = ""
+    model: str = ""
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    answer_tokens: int = 0
+
+    def message(self) -> dict[str, Any]:
+        """As it goes into the history."""
+        message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
+        if self.calls:
+            message["tool_calls"] = [
+                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+                for call in self.calls
+            ]
+            if self.reasoning:
+                # Some providers want the reasoning back that led to a tool call; those that send none are sent none.
+                message["reasoning_content"] = self.reasoning
+        elif not self.text:
+            message["content"] = "(no words)"
+        return message
+
+
+class Endpoint:
+    """The model of this session."""
+
+    def __init__(self, url: str, model: str, token: Callable[[], str]) -> None:
+        async def key() -> str:
+            return token()
+
+        self.model = model
+        self._runner = asyncio.Runner()
+        self._client = openai.AsyncOpenAI(
+            base_url=url,
+            api_key=key,  # asked for at each call: in a cluster it is a file that the kubelet rotates
+            max_retries=0,
+            timeout=httpx2.Timeout(IDLE_SECONDS, connect=5.0),
+            # A proxy of the environment must never see the token.
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
+        )
+
+    def window(self, seconds: float, stop: Callable[[], bool]) -> int | None:
+        """Tokens that the model can read, if the proxy knows. Raises Trouble."""
+        for one in self._run(self._models(), seconds, stop):
+            if one.get("id") == self.model and isinstance(one.get("context_window"), int):
+                return int(one["context_window"])
+        return None
+
+    def ask(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], seconds: float, stop: Callable[[], bool]
+    ) -> Reply:
+        """One whole answer within the seconds. Raises Trouble, and Closed when the session is over."""
+        return self._run(self._ask(messages, tools), seconds, stop)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._runner.run(self._client.close())
+        self._runner.close()
+
+    def _run(self, call: Coroutine[Any, Any, T], seconds: float, stop: Callable[[], bool]) -> T:
+        return self._runner.run(_within(call, seconds, stop))
+
+    async def _models(self) -> list[dict[str, Any]]:
+        page = await _translated(self._client.models.list())
+        return [one.model_dump() for one in page.data or []]
+
+    async def _ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Reply:
+        request: Any = {
+            "model": self.model,
+            "messages": messages,
+            "tools": tools,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        return await _translated(self._collected(request))
+
+    async def _collected(self, request: Any) -> Reply:
+        reply = Reply()
+        calls: dict[int, ToolCall] = {}
+        size, answered = 0, False
+        async with await self._client.chat.completions.create(**request) as stream:
+            async for chunk in stream:
+                found = chunk.model_dump()
+                size += len(json.dumps(found, default=str))
+                if size > REPLY_BYTES:
+                    raise Broken(f"the answer is longer than {REPLY_BYTES} bytes")
+                answered |= _take(reply, calls, found)
+        if not answered:
+            raise Broken("the answer has no choices: is the endpoint compatible with OpenAI's chat.completions?")
+        reply.calls = [calls[index] for index in sorted(calls)]
+        return reply
+
+
+def _take(reply: Reply, calls: dict[int, ToolCall], chunk: dict[str, Any]) -> bool:
+    """Add a chunk to the reply; whether it had a choice in it."""
+    reply.model = chunk.get("model") or reply.model
+    usage = chunk.get("usage")
+    if usage:
+        reply.prompt_tokens = int(usage.get("prompt_tokens") or 0)
+        reply.answer_tokens = int(usage.get("completion_tokens") or 0)
+        reply.cached_tokens = int((usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
+    choices = chunk.get("choices") or []
+    if not choices:
+        return False
+    delta = choices[0].get("delta") or {}
+    reply.text += delta.get("content") or ""
+    reply.reasoning += delta.get("reasoning_content") or ""
+    reply.finish = choices[0].get("finish_reason") or reply.finish
+    for piece in delta.get("tool_calls") or []:
+        index = piece.get("index")
+        index = len(calls) if index is None else int(index)  # some give each call whole, and no number
+        call = calls.setdefault(index, ToolCall(piece.get("id") or f"call_{index}"))
+        function = piece.get("function") or {}
+        call.name += function.get("name") or ""
+        call.arguments += function.get("arguments") or ""
+    return True
+
+
+async def _within(call: Coroutine[Any, Any, T], seconds: float, stop: Callable[[], bool]) -> T:
+    """The call's result. The client's timeouts are for each read; this is for all of them together."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + seconds
+    task = loop.create_task(call)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=POLL_SECONDS)
+            if stop() and not task.done():
+                raise Stopped("the process was told to end")
+            if loop.time() >= ends_at and not task.done():
+                raise Broken(f"no whole answer within {seconds:g} s")
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _translated(call: Awaitable[T]) -> T:
+    """Await; the client's errors become ours."""
+    try:
+        return await call
+    except openai.APIStatusError as error:
+        raise _status(error) from error
+    except openai.APIConnectionError as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        raise Wait(f"the LLM proxy cannot be reached: {error}{cause}", 2.0, known=False) from error
+    except openai.APIError as error:  # in the middle of a stream
+        raise _coded(error.code or "", error.message, None) or Broken(error.message) from error
+    except (openai.OpenAIError, httpx2.HTTPError) as error:
+        raise Broken(f"{type(error).__name__}: {error}") from error
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        # The client builds its models without a look at what is in them.
+        raise Broken(f"the answer is not one of chat.completions: {type(error).__name__}: {error}") from error
+
+
+def _status(error: openai.APIStatusError) -> Exception:
+    status, code, told = error.status_code, error.code or "", error.message[:500]
+    after = _seconds(error.response.headers.get("retry-after", ""))
+    known = _coded(code, told, after)
+    if known is not None:
+        return known
+    if status == 413 or code == "context_length_exceeded" or "maximum context" in told.lower():
+        return TooLong(told)
+    if status in (408, 429) or status >= 500:
+        return Wait(f"HTTP {status}: {told}", after or 2.0, known=status == 429)
+    if status == 401:
+        return Wait(f"the token is not taken: {told}", 2.0, known=False)
+    return Rejected(f"HTTP {status}: {told}")
+
+
+def _coded(code: str, told: str, after: float | None) -> Exception | None:
+    """What the proxy's own codes mean."""
+    if code == "closed":
+        return Closed(told)
+    if code in SPENT:
+        return Spent(told)
+    if code in WAITING:
+        return Wait(f"{code}: {told}", after or 5.0, known=True)
+    if code == "provider_malformed":
+        return Broken(told)
+    if code == "too_large":
+        return TooLong(told)
+    return None
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

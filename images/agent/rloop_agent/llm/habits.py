@@ -1,0 +1,65 @@
+"""Habits of models that waste a session, recognised: asking, talking without acting, going in circles.
+
+Called by the session after each reply.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+ANSWER = (
+    "Zero interaction: ready means execute. Nobody answers questions in this campaign. Decide yourself what the "
+    "evidence supports best, and act on it with a tool call."
+)
+NUDGE = "That reply had no tool call, so nothing was done. Act with a tool call, or end the session with finish."
+QUESTION = re.compile(
+    r"\?\s*$|\b(?:should|shall|may|can|could) i\b|\bwould you (?:like|prefer)\b|\blet me know\b"
+    r"|\bplease (?:confirm|advise)\b"
+    r"|\bdo you want\b|\bwaiting for (?:your|further)\b",
+    re.IGNORECASE,
+)
+REPEATS = 3
+"""The same call with the same result so often is a loop."""
+CIRCLES = 3
+"""Calls that were refused as a loop, after which the session ends."""
+PATIENT = frozenset({"wait_for_results"})
+"""Tools that are meant to be called again."""
+
+
+def said_to(text: str) -> str:
+    """What a reply without a tool call gets."""
+    return ANSWER if QUESTION.search(text.strip()) else NUDGE
+
+
+class Circles:
+    """Remembers calls and results."""
+
+    def __init__(self) -> None:
+        self._seen: Counter[tuple[str, str, str]] = Counter()
+        self._blocked: dict[tuple[str, str], str] = {}
+        self.refused = 0
+
+    def blocked(self, name: str, arguments: str) -> str | None:
+        """The answer to a call that is known to be a loop."""
+        told = self._blocked.get((name, arguments))
+        if told is not None:
+            self.refused += 1
+        return told
+
+    def saw(self, name: str, arguments: str, result: str) -> str:
+        """The result, with a word to it when it has come for the third time."""
+        if name in PATIENT:
+            return result
+        key = (name, arguments, result)
+        self._seen[key] += 1
+        if self._seen[key] < REPEATS:
+            return result
+        told = f"This is a loop: the same result came {REPEATS} times. The call is not made again; do something else."
+        self._blocked[name, arguments] = told
+        return f"{result}\n{told}"
+
+    def acted(self) -> None:
+        """Something has changed (a file, a direction, an experiment): an old call may give something new."""
+        self._blocked.clear()
+        self._seen.clear()

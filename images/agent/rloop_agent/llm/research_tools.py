@@ -1,0 +1,209 @@
+"""The tools that speak to the gateway: results, directions, experiments, findings, and the end.
+
+Called by the session through the table in `tools`. The gateway decides; what it refuses comes back with its reason and
+remedy, and no wording of a model changes that.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from typing_extensions import override
+
+from rloop.api.iteration import StructuralField
+from rloop.api.wire import DirectionRequest, ExperimentRequest, ExperimentView, FindingRequest
+from rloop_agent import handoff
+from rloop_agent.gateway import Refused
+from rloop_agent.llm.desk import Arguments, Desk, ToolError, as_json, as_row
+from rloop_agent.llm.fence import clip, fenced, rows
+
+POLL_SECONDS = 1.0
+SEQUENCES_TRIED = 20
+LINE = 1024
+OPEN = frozenset({"Queued", "Running", "Verifying"})
+"""Phases in which an experiment has no verdict yet."""
+
+
+class ReadResults(Arguments):
+    """All experiments of the campaign so far with their verified values, rejected and failed ones too."""
+
+    @override
+    def run(self, desk: Desk) -> str:
+        return rows("results", map(as_row, desk.gateway.experiments()), desk.result_max)
+
+
+class ReadExperiment(Arguments):
+    """One experiment in detail: its difference from the task, its verdict and the end of its log."""
+
+    name: str
+
+    @override
+    def run(self, desk: Desk) -> str:
+        try:
+            found = desk.gateway.experiment(self.name)
+        except Refused:
+            raise ToolError(f'there is no experiment "{self.name}": read_results lists them') from None
+        parts = [fenced(found.name, as_json(**as_row(found)))]
+        if found.difference:
+            parts.append(fenced("difference from the task", clip(found.difference, desk.result_max // 2)))
+        if found.log_tail:
+            parts.append(fenced("end of its log", clip(found.log_tail, desk.result_max // 3)))
+        return "\n".join(parts)
+
+
+class WaitForResults(Arguments):
+    """Wait until an experiment of this campaign moves on, or the seconds are over. Nothing is lost if you do not wait:
+    the next session sees the results.
+    """
+
+    seconds: Annotated[int, Field(ge=1, le=300)] = 60
+
+    @override
+    def run(self, desk: Desk) -> str:
+        before = {one.name: one for one in desk.gateway.experiments()}
+        if not any(one.phase in OPEN for one in before.values()):
+            return "nothing is running: there is nothing to wait for"
+        left = min(float(self.seconds), desk.seconds_left())
+        while left > 0:
+            if desk.wait(min(POLL_SECONDS, left)):
+                return "the session is ending"
+            left -= POLL_SECONDS
+            moved = [one for one in desk.gateway.experiments() if _moved(before.get(one.name), one)]
+            if moved:
+                return rows("results that moved", map(as_row, moved), desk.result_max)
+        return "nothing has moved; you need not wait: the next session sees the results"
+
+
+class ProposeDirection(Arguments):
+    """Propose a direction: what is believed and what changes in kind. Experiments belong to it. When a pivot is
+    demanded no experiment is admitted before a new direction is, and rewording an old one does not pass.
+    """
+
+    title: str
+    hypothesis: str = ""
+    """What you believe, and could be wrong about."""
+    method: str = ""
+    data: str = ""
+    representation: str = ""
+    objective: str = ""
+    frame: dict[str, str] = {}
+    """Only if the task has a space.yaml: one value for each of its structural dimensions."""
+
+    @override
+    def run(self, desk: Desk) -> str:
+        fields: dict[StructuralField, str] = {
+            "hypothesis": self.hypothesis,
+            "method": self.method,
+            "data": self.data,
+            "representation": self.representation,
+            "objective": self.objective,
+        }
+        given = {name: text[:LINE] for name, text in fields.items() if text}
+        try:
+            request = DirectionRequest(title=self.title[:LINE], fields=given, frame=self.frame)
+        except ValidationError as error:
+            raise ToolError(_sentence(error)) from None
+        admitted = desk.gateway.post_direction(request)
+        desk.directions.append(admitted.name)
+        return fenced("admitted", as_json(direction=admitted.name, title=admitted.title, frame=admitted.frame))
+
+
+class SubmitExperiment(Arguments):
+    """Submit what you have changed in your copy of the task as an experiment. It is run and measured by others, with
+    seeds that you do not know.
+    """
+
+    title: str
+    """What is changed, and what you expect of it."""
+    direction: str = ""
+    """A direction's name; empty: the present one."""
+
+    @override
+    def run(self, desk: Desk) -> str:
+        changes = desk.scratch.changes()
+        if changes.sealed:
+            named = ", ".join(changes.sealed[:5])
+            raise ToolError(
+                f"{named} changed, and an experiment may only change {', '.join(desk.context.editable)}: put it back "
+                "(reset_files), or leave it as it was"
+            )
+        if not changes.files:
+            raise ToolError(f"nothing differs from {desk.scratch.parent}: change an editable file first")
+        for _ in range(SEQUENCES_TRIED):
+            try:
+                request = ExperimentRequest(
+                    sequence=desk.sequence,
+                    title=self.title[:LINE],
+                    parent=desk.scratch.parent,
+                    direction=self.direction or None,
+                    files=changes.files,
+                )
+            except ValidationError as error:
+                raise ToolError(_sentence(error)) from None
+            try:
+                view = desk.gateway.post_experiment(request)
+            except Refused as refused:
+                if refused.reason != "SequenceTaken":
+                    raise
+                # By an earlier process of this session, which died before it was told so.
+                desk.sequence += 1
+                continue
+            desk.sequence += 1
+            desk.proposed.append(view.name)
+            return as_json(
+                name=view.name,
+                phase=view.phase,
+                files=sorted(changes.files),
+                not_part_of_it=changes.left_out[:20],
+                experiments_left=desk.experiments_left,
+            )
+        raise ToolError("no sequence number is free: finish")
+
+
+class RecordFinding(Arguments):
+    """Record what measured experiments show. Each name in evidence must be an experiment with a verified value."""
+
+    statement: str
+    evidence: list[str]
+
+    @override
+    def run(self, desk: Desk) -> str:
+        try:
+            request = FindingRequest(statement=self.statement, evidence=self.evidence)
+        except ValidationError as error:
+            raise ToolError(_sentence(error)) from None
+        finding = desk.gateway.post_finding(request)
+        desk.findings.append(finding.name)
+        return as_json(finding=finding.name)
+
+
+class Finish(Arguments):
+    """End the session. The handoff is all that the next one gets from you: what you tried, what it showed, what you
+    would try next, in at most 2048 bytes.
+    """
+
+    handoff: str
+
+    @override
+    def run(self, desk: Desk) -> str:
+        size = len(self.handoff.encode())
+        if size > handoff.BYTES:
+            raise ToolError(f"the handoff has {size} bytes; at most {handoff.BYTES} are passed on: shorten it")
+        if not desk.proposed and desk.experiments_left and not desk.pushed_back:
+            desk.pushed_back = True
+            raise ToolError(
+                f"you have proposed nothing, and {desk.experiments_left} experiments are left. Zero interaction: ready "
+                "means execute. Go on; if truly nothing can be done, finish again and say why"
+            )
+        desk.handoff = self.handoff
+        return "the session is over"
+
+
+def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:
+    return before is None or (before.phase, before.runs, before.value) != (now.phase, now.runs, now.value)
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

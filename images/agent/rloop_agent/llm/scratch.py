@@ -1,0 +1,151 @@
+"""The scratch: the session's own copy of the task, in which the model reads, writes and tries things out.
+
+Called by the file tools. It is laid out from a parent (the incumbent, the task, any experiment), and an experiment is
+what differs from that parent. Paths that lead out of it, links and files that are no text are refused here, with a
+sentence for the model; what may be changed at all is the gateway's to say.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from rloop.api.globs import matches
+from rloop.api.wire import FILE_BYTES, TaskFiles
+
+LIST_MAX = 500
+
+
+class ScratchError(Exception):
+    """What the model is told; the session goes on."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """The scratch against its parent."""
+
+    files: dict[str, str] = field(default_factory=dict)
+    """Changed or new, and inside the boundaries."""
+    sealed: list[str] = field(default_factory=list)
+    """Files of the task that were changed or removed, and must not be."""
+    left_out: list[str] = field(default_factory=list)
+    """New files outside the boundaries: what a command has printed and built. They are no part of an experiment."""
+
+
+class Scratch:
+    """A folder with a copy of the task in it."""
+
+    def __init__(self, root: Path, task: TaskFiles, editable: Sequence[str]) -> None:
+        self.root = root.resolve()
+        self._task = task
+        self._editable = editable
+        self.parent = "task"
+        self._base: dict[str, str] = {}
+
+    def lay(self, parent: str, changed: Mapping[str, str]) -> None:
+        """Everything as in the parent, whose files differ from the task by `changed`."""
+        shutil.rmtree(self.root, ignore_errors=True)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.parent, self._base = parent, {**self._task.files, **changed}
+        for path, text in self._base.items():
+            self.write(path, text)
+
+    def files(self) -> list[str]:
+        """A line for each file."""
+        lines = [f"{path}  {size} bytes{self._mark(path)}" for path, size in self._walk()]
+        lines += [f"{path}  binary: in the task, not in this copy" for path in self._task.binary]
+        more = len(lines) - LIST_MAX
+        return [*sorted(lines)[:LIST_MAX], *([f"... and {more} more"] if more > 0 else [])]
+
+    def read(self, path: str) -> str:
+        """The text of a file, however long."""
+        found = self._inside(path)
+        if not found.is_file():
+            raise ScratchError(f'there is no file "{path}"; list_files shows what there is')
+        size = found.stat().st_size
+        if size > FILE_BYTES * 8:
+            raise ScratchError(f'"{path}" has {size} bytes: look at parts of it with run_command (head, tail, grep)')
+        try:
+            return found.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise ScratchError(f'"{path}" is no text ({size} bytes)') from None
+
+    def write(self, path: str, text: str) -> None:
+        """Create or replace a file."""
+        found = self._inside(path)
+        if len(text.encode(errors="surrogatepass")) > FILE_BYTES:
+            raise ScratchError(f'"{path}": a file may have {FILE_BYTES} bytes; generate data when the program runs')
+        if found.is_dir():
+            raise ScratchError(f'"{path}" is a folder')
+        try:
+            found.parent.mkdir(parents=True, exist_ok=True)
+            found.write_text(text, encoding="utf-8")
+        except (OSError, UnicodeEncodeError) as error:
+            raise ScratchError(f'"{path}" cannot be written: {error}') from None
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that stands in the file exactly once."""
+        text = self.read(path)
+        count = text.count(old) if old else 0
+        if count != 1:
+            told = "old is empty" if not old else f"old stands in it {count} times"
+            raise ScratchError(f'"{path}": {told}; give a piece that stands there exactly once')
+        self.write(path, text.replace(old, new))
+
+    def changes(self) -> Changes:
+        """What an experiment made of this scratch would change."""
+        found = Changes()
+        seen = set()
+        for path, _ in self._walk():
+            seen.add(path)
+            allowed = matches(path, self._editable)
+            known = self._base.get(path)
+            try:
+                text = self.read(path)
+            except ScratchError:
+                if allowed:
+                    raise
+                text = None
+            if text == known:
+                continue
+            if allowed and text is not None:
+                found.files[path] = text
+            else:
+                (found.sealed if known is not None else found.left_out).append(path)
+        found.sealed += sorted(set(self._base) - seen)
+        return found
+
+    def _mark(self, path: str) -> str:
+        return "" if matches(path, self._editable) else "  (sealed)" if path in self._base else "  (not in the task)"
+
+    def _walk(self) -> Iterator[tuple[str, int]]:
+        """Regular files below the root, links and devices left aside."""
+        for folder, folders, names in os.walk(self.root):
+            folders.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                try:
+                    known = path.lstat()
+                except OSError:
+                    continue
+                if stat.S_ISREG(known.st_mode):
+                    yield path.relative_to(self.root).as_posix(), known.st_size
+
+    def _inside(self, path: str) -> Path:
+        """The place in the scratch that a path means. Raises ScratchError."""
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 255:
+            raise ScratchError(f'"{path[:255]}" is no path of the task; give a relative one such as "src/model.py"')
+        found = self.root.joinpath(*parts)
+        try:
+            real = found.resolve()
+            special = found.is_symlink() or (found.exists() and not (found.is_file() or found.is_dir()))
+        except (OSError, RuntimeError) as error:
+            raise ScratchError(f'"{path}" cannot be looked at: {error}') from None
+        if special or not real.is_relative_to(self.root):
+            raise ScratchError(f'"{path}" is a link or no plain file: only plain files inside the task are touched')
+        return found

@@ -1,0 +1,221 @@
+"""One session of the agent that thinks with a language model: from its context to its handoff.
+
+Called by `__main__`. A round is one reply with all its tool calls. Whatever the model does or fails to do, the session
+ends in order: with the model's handoff, or with one of its own making.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rloop.api.wire import Context, FinishRequest, TaskFiles
+from rloop_agent import handoff
+from rloop_agent.gateway import Closed, Gateway, Refused
+from rloop_agent.llm import roles, tools
+from rloop_agent.llm.brief import brief
+from rloop_agent.llm.desk import RESULT_MAX, Desk
+from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected, Reply, ToolCall
+from rloop_agent.llm.habits import CIRCLES, Circles, said_to
+from rloop_agent.llm.history import History
+from rloop_agent.llm.limits import Used
+from rloop_agent.llm.patience import GaveUp, patiently
+from rloop_agent.llm.scratch import Scratch
+from rloop_agent.llm.transcript import Transcript
+from rloop_agent.session import Outcome, Surroundings
+
+WINDOW = 32_768
+"""Tokens, where the proxy does not know the model's window."""
+FULL_AT, COMPACTED_TO = 0.75, 0.45
+"""Shares of the window: beyond the first it is compacted, to the second."""
+BRIEF_SHARE, RESULT_SHARE = 0.35, 0.08
+CHARACTERS_PER_TOKEN = 3
+CALL_SECONDS = 300.0
+"""One call of the model at most, all its pieces together."""
+WORKING = frozenset({"write_file", "edit_file", "reset_files", "propose_direction", "submit_experiment"})
+"""Tools after which an old call may give a new result."""
+LAST = "This is the last round: only finish is carried out. Call it now, with the handoff."
+NOT_NOW = "Not done: this is the last round, and only finish is carried out."
+
+
+def run(gateway: Gateway, endpoint: Endpoint, around: Surroundings, transcript: Transcript) -> Outcome:
+    """Work until an allowance is used up or the model has finished, then hand over.
+
+    Raises Unauthorized and Unreachable; all else that may happen to a session is an outcome.
+    """
+    proposed: list[str] = []
+    rounds = 0
+    with tempfile.TemporaryDirectory(prefix="task-", ignore_cleanup_errors=True) as own:
+        try:
+            session = _Session(gateway, endpoint, around, transcript, Path(own, "task"))
+            proposed = session.desk.proposed
+            try:
+                text = session.work()
+            finally:
+                rounds = session.used.rounds
+            gateway.finish(FinishRequest(handoff=text))
+        except Closed as closed:
+            around.log("info", "closed", message=str(closed))
+            transcript.write("closed", message=str(closed))
+            return Outcome("", tuple(proposed), rounds, closed=True)
+        except Refused as refused:
+            text = f"Ended by a refusal: {refused}"
+            around.log("warning", "refused", reason=refused.reason, message=refused.message)
+    around.log("info", "finished", handoff=text, rounds=rounds, proposed=len(proposed))
+    transcript.write("finished", handoff=text, rounds=rounds, proposed=proposed)
+    return Outcome(text, tuple(proposed), rounds)
+
+
+class _Session:
+    """The steps of one session."""
+
+    def __init__(
+        self, gateway: Gateway, endpoint: Endpoint, around: Surroundings, transcript: Transcript, folder: Path
+    ) -> None:
+        self._endpoint = endpoint
+        self._around = around
+        self._transcript = transcript
+        self._context = context = gateway.context()
+        self._history = History()
+        self._circles = Circles()
+        self._tools = tools.descriptions()
+        self._window = WINDOW
+        self._nudged = False
+        self.used = Used(context.session, around.clock, around.clock())
+        self.desk = _desk(gateway, context, gateway.task(), around, self.used, folder)
+
+    def work(self) -> str:
+        """Everything between the first request and the handoff, which it returns."""
+        try:
+            self._open()
+            while self.desk.handoff is None:
+                self._round()
+        except GaveUp as end:
+            self._note("ended", message=str(end))
+            return self._own_handoff(str(end))
+        return handoff.cut(self.desk.handoff)
+
+    def _open(self) -> None:
+        """System message and brief. The window is asked for first: it bounds the brief."""
+        known = patiently(self._known_window, self.used, self._around, self._note, shrink=lambda: False)
+        self._window = known or WINDOW
+        self._note("window", tokens=self._window, known=known is not None)
+        characters = self._window * CHARACTERS_PER_TOKEN
+        self.desk.result_max = min(RESULT_MAX, int(RESULT_SHARE * characters))
+        self._history.carry(self._tools)
+        self._add({"role": "system", "content": roles.system(self._context.session.role)})
+        told = brief(self._context, self.desk.scratch.files(), int(BRIEF_SHARE * characters))
+        self._add({"role": "user", "content": told})
+
+    def _known_window(self) -> int | None:
+        try:
+            return self._endpoint.window(CALL_SECONDS, self._around.stop)
+        except (Rejected, Broken) as error:
+            # An endpoint without a list of models may still answer; if not, that is told when it is asked.
+            self._note("no list of models", message=str(error))
+            return None
+
+    def _round(self) -> None:
+        """One reply, and what it asks for. Raises GaveUp when the session is over without a handoff."""
+        last = self.used.last()
+        self._say([LAST] if last else [*self.used.warnings(), *self._nudges()])
+        reply = self._reply()
+        self.used.rounds += 1
+        self._around.on_round(self.used.rounds)
+        for call in reply.calls:
+            result = NOT_NOW if last and call.name != "finish" else self._call(call)
+            self._add({"role": "tool", "tool_call_id": call.id, "content": result}, tool=call.name)
+        if not reply.calls:
+            self._say([said_to(reply.text)])
+        if self.desk.handoff is not None:
+            return
+        if last:
+            raise GaveUp("It did not hand over in its last round.")
+        if self._circles.refused >= CIRCLES:
+            raise GaveUp("It went in circles.")
+
+    def _reply(self) -> Reply:
+        if self._history.tokens() > FULL_AT * self._window:
+            self._compact(COMPACTED_TO)
+
+        def ask() -> Reply:
+            seconds = min(CALL_SECONDS, max(self.used.seconds_left(), 1.0))
+            return self._endpoint.ask(self._history.messages, self._tools, seconds, self._around.stop)
+
+        reply = patiently(ask, self.used, self._around, self._note, self._shrink)
+        self.used.call((reply.prompt_tokens + reply.answer_tokens) or self._history.tokens())
+        self._history.counted(reply.prompt_tokens)
+        counted = {"input": reply.prompt_tokens, "cached": reply.cached_tokens, "output": reply.answer_tokens}
+        self._add(reply.message(), usage=counted)
+        if reply.model and reply.model != self._endpoint.model:
+            self._note("another model answered", asked=self._endpoint.model, answered=reply.model)
+        return reply
+
+    def _call(self, call: ToolCall) -> str:
+        """The result of one tool call."""
+        if self._around.stop():
+            return "Not done: the session is ending."
+        blocked = self._circles.blocked(call.name, call.arguments)
+        if blocked is not None:
+            return blocked
+        result = tools.call(self.desk, call.name, call.arguments)
+        self._around.log("info", "tool", name=call.name[:100], round=self.used.rounds, characters=len(result))
+        if call.name in WORKING and not result.startswith(("Error:", "Refused")):
+            self._circles.acted()
+            return result
+        return self._circles.saw(call.name, call.arguments, result)
+
+    def _shrink(self) -> bool:
+        """The provider says that it is too long: its window is smaller than was thought."""
+        self._window = min(self._window, self._history.tokens())
+        return self._compact(COMPACTED_TO)
+
+    def _compact(self, share: float) -> bool:
+        taken = self._history.compact(int(share * self._window))
+        self._note("compacted", results=taken, tokens=self._history.tokens(), window=self._window)
+        return taken > 0
+
+    def _nudges(self) -> list[str]:
+        nudge = self._around.nudge()
+        return [f"The operator says: {nudge}"] if nudge else []
+
+    def _say(self, sentences: list[str]) -> None:
+        if sentences:
+            self._add({"role": "user", "content": "\n".join(sentences)})
+
+    def _add(self, message: dict[str, Any], **facts: object) -> None:
+        self._history.add(message)
+        self._transcript.write("message", round=self.used.rounds, message=message, **facts)
+
+    def _note(self, event: str, **facts: object) -> None:
+        self._around.log("info", event, **facts)
+        self._transcript.write("event", event=event, **facts)
+
+    def _own_handoff(self, why: str) -> str:
+        """What the next session is told when this one's model has said nothing."""
+        desk = self.desk
+        sentences = [f"The session ended without the model's handoff. {why}"]
+        sentences.append(f"Proposed: {', '.join(desk.proposed)}." if desk.proposed else "Proposed nothing.")
+        if desk.directions:
+            sentences.append(f"Directions admitted: {', '.join(desk.directions)}.")
+        if desk.findings:
+            sentences.append(f"Findings recorded: {', '.join(desk.findings)}.")
+        said = [one["content"] for one in self._history.messages if one["role"] == "assistant" and one["content"]]
+        if said:
+            sentences.append(f"Its last words: {said[-1][:600]}")
+        return handoff.cut(" ".join(sentences))
+
+
+def _desk(gateway: Gateway, context: Context, task: TaskFiles, around: Surroundings, used: Used, folder: Path) -> Desk:
+    scratch = Scratch(folder, task, context.editable)
+    scratch.lay(context.incumbent.name, context.incumbent.files)
+    return Desk(
+        gateway,
+        context,
+        scratch,
+        wait=around.wait,
+        stop=around.stop,
+        seconds_left=used.seconds_left,
+        sequence=context.session.next_sequence,
+    )

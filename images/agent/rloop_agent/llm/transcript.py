@@ -1,0 +1,57 @@
+"""The transcript: every message of a session as a line of JSON, written as it happens.
+
+Written by the session and the endpoint, read by people and by `rloop`. It is only ever appended to: what a compaction
+takes from the model's view stays here, with an event that says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rloop_agent.llm.redact import redacted
+from rloop_agent.log import Log
+
+FILES_MAX = 1000
+
+
+class Transcript:
+    """Appends to a new file of the folder; without a folder it only remembers nothing."""
+
+    def __init__(self, folder: Path | None, token: Callable[[], str], log: Log) -> None:
+        self._token = token
+        self._secrets: set[str] = set()
+        self._log = log
+        self._lines = 0
+        self._path = _new_file(folder, log)
+
+    def write(self, kind: str, **facts: object) -> None:
+        """Append one line. A full disk costs the line, not the session."""
+        if self._path is None:
+            return
+        self._secrets.add(self._token())  # it is rotated: an older one is a secret still
+        self._lines += 1
+        line = {"n": self._lines, "ts": datetime.now(UTC).isoformat(), "kind": kind, **facts}
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(redacted(json.dumps(line, ensure_ascii=False, default=str), self._secrets) + "\n")
+        except OSError as error:
+            self._log("warning", "transcript lost a line", file=self._path.name, error=str(error))
+
+
+def _new_file(folder: Path | None, log: Log) -> Path | None:
+    """A name that no earlier process of this session has taken."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(1, FILES_MAX):
+            path = folder / f"transcript-{number}.jsonl"
+            if not path.exists():
+                path.touch(mode=0o600)
+                return path
+    except OSError as error:
+        log("warning", "no transcript", folder=str(folder), error=str(error))
+    return None
