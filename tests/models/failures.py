@@ -1,11 +1,12 @@
 """How the scripted model server can fail: by the name behind the plus in the model's name.
 
-`+status-500` fails always, `+status-500x2` twice and then plays on. Called by the server at three places: instead of
-an answer, on the answer, and between two chunks of a stream.
+`+status-500` fails always, `+status-500x2` twice and then plays on, `+status-500@3` only the third time. Called by the
+server at three places: instead of an answer, on the answer, and between two chunks of a stream.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import threading
@@ -83,13 +84,15 @@ class Failure:
 
 def named(name: str, number: int) -> Failure | None:
     """The failure of the `number`th request to a model whose name ends in this; None where it plays."""
-    kind, _, times = name.rpartition("x") if name[-1:].isdigit() and "x" in name else (name, "", "")
-    if not kind or (times and number > int(times)):
+    if not name:
         return None
-    if kind not in KINDS:
-        message = f"no failure is called {kind!r}: use one of {', '.join(KINDS)}"
+    told = re.fullmatch(rf"({'|'.join(KINDS)})(?:(x|@)([0-9]+))?", name)
+    if told is None:
+        message = f"no failure is called {name!r}: use one of {', '.join(KINDS)}"
         raise ValueError(message)
-    return Failure(kind)
+    kind, how, times = told.groups()
+    fails = how is None or (number <= int(times) if how == "x" else number == int(times))
+    return Failure(kind) if fails else None
 
 
 def _drip(handler: _Handler) -> None:

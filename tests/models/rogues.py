@@ -48,7 +48,7 @@ def early(_told: Conversation) -> Reply:
 
 def never(told: Conversation) -> Reply:
     """Looks at things for ever, each time a little differently, and never finishes."""
-    return Reply("One more look.").call("run_command", command=f"echo look {told.replies}", seconds=5)
+    return Reply("One more look.").call("run_command", command=f"echo look {told.replies}; seq 900", seconds=5)
 
 
 def circles(_told: Conversation) -> Reply:

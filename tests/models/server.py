@@ -27,9 +27,13 @@ class ModelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int = 0, key: str | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, port: int = 0, key: str | None = None, log: Path | None = None, window: int | None = None
+    ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.key = key
+        self.window = window
+        """Tokens, as our proxy tells them of a model; a provider says nothing of it."""
         self.calls: Counter[str] = Counter()
         self._log = log
         self._lock = threading.Lock()
@@ -61,7 +65,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path != "/v1/models":
             self.send(404, _error("there is only /v1/models and /v1/chat/completions", "not_found"))
         elif self._admitted():
-            self.send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in SCRIPTS]})
+            own = {} if self.server.window is None else {"context_window": self.server.window}
+            self.send(200, {"object": "list", "data": [{"id": name, "object": "model", **own} for name in SCRIPTS]})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -81,7 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, _error(f"the model `{script}` does not exist", "model_not_found"))
             return
         number = self.server.count(request["model"], request)
-        failure = failures.named(failing, number)
+        try:
+            failure = failures.named(failing, number)
+        except ValueError as error:
+            self.send(404, _error(str(error), "model_not_found"))
+            return
         if failure is not None and failure.instead(self):
             return
         reply = play(read(request))

@@ -169,12 +169,16 @@ class Endpoint:
         calls: dict[int, ToolCall] = {}
         size, answered = 0, False
         async with await self._client.chat.completions.create(**request) as stream:
-            async for chunk in stream:
-                found = chunk.model_dump()
-                size += len(json.dumps(found, default=str))
-                if size > REPLY_BYTES:
-                    raise Broken(f"the answer is longer than {REPLY_BYTES} bytes")
-                answered |= _take(reply, calls, found)
+            try:
+                async for chunk in stream:
+                    found = chunk.model_dump()
+                    size += len(json.dumps(found, default=str))
+                    if size > REPLY_BYTES:
+                        raise Broken(f"the answer is longer than {REPLY_BYTES} bytes")
+                    answered |= _take(reply, calls, found)
+            except openai.APIConnectionError as error:
+                # It is paid for: not to be repeated as often as a request that was never answered.
+                raise Broken(f"the answer was cut off: {error.__cause__ or error}") from error
         if not answered:
             raise Broken("the answer has no choices: is the endpoint compatible with OpenAI's chat.completions?")
         reply.calls = [calls[index] for index in sorted(calls)]

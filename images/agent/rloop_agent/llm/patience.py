@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from rloop_agent.llm.endpoint import Broken, Rejected, Spent, Stopped, TooLong, Wait
+from rloop_agent.llm.endpoint import LONGEST_WAIT, Broken, Rejected, Spent, Stopped, TooLong, Wait
 from rloop_agent.llm.limits import Used
 from rloop_agent.session import Surroundings
 
@@ -37,13 +37,13 @@ def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Not
     `shrink` makes the conversation shorter; False when it cannot.
     """
     away_since: float | None = None
-    broken = 0
+    broken, away, trouble = 0, 0, ""
     while True:
         if around.stop():
             raise GaveUp("The process was told to end.")
         why = used.over()
         if why:
-            raise GaveUp(why)
+            raise GaveUp(f"{why} It had no answer at the end: {trouble}" if trouble else why)
         around.on_round(used.rounds)  # a heartbeat may have been told that the session is over
         try:
             return call()
@@ -52,11 +52,15 @@ def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Not
             away_since = None if wait.known else away_since if away_since is not None else now
             if away_since is not None and now - away_since > PATIENCE_SECONDS:
                 raise GaveUp(f"No answer within {PATIENCE_SECONDS:g} s: {wait}") from wait
-            pause = min(wait.seconds, max(used.seconds_left(), 0.0))
-            note("waiting", message=str(wait), seconds=pause)
+            # Who knows when to come back says so; of a proxy that is away nobody knows.
+            away = 0 if wait.known else away + 1
+            pause = min(wait.seconds * 2.0 ** max(away - 1, 0), LONGEST_WAIT, max(used.seconds_left(), 0.0))
+            trouble = str(wait)
+            note("waiting", message=trouble, seconds=pause)
         except Broken as error:
             broken += 1
-            note("no usable answer", message=str(error), number=broken)
+            trouble = str(error)
+            note("no usable answer", message=trouble, number=broken)
             if broken >= BROKEN_MAX:
                 raise GaveUp(f"{broken} answers in a row were unusable; the last: {error}") from error
             pause = min(2.0 ** (broken - 1), LONGEST_PAUSE)
