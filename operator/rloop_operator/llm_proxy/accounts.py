@@ -1,0 +1,154 @@
+"""What sessions and campaigns spend, in memory: no file, no clock of its own.
+
+Called by `books`, which keeps it in the store. At every moment spent + reserved of a session is at most its `bound`,
+which stands in the store: so a proxy that dies has charged what it cannot know. A reservation is checked and taken
+without a pause between, so that sessions that call at once cannot pass a limit together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from rloop.api.iteration import SessionUsage
+from rloop_operator.llm_proxy.usage import NO_TOKENS, NOTHING, Amount, Tokens, decimal_text
+
+HOUR = 3600.0
+
+
+@dataclass(slots=True)
+class Window:
+    """What was spent within the last hour."""
+
+    entries: deque[tuple[float, Amount]] = field(default_factory=deque)
+    total: Amount = NOTHING
+
+    def add(self, now: float, amount: Amount) -> None:
+        self.entries.append((now, amount))
+        self.total += amount
+
+    def used(self, now: float) -> Amount:
+        while self.entries and now - self.entries[0][0] >= HOUR:
+            self.total -= self.entries.popleft()[1]
+        return self.total
+
+    def frees_after(self, now: float) -> float:
+        """Seconds until the oldest entry leaves it."""
+        return self.entries[0][0] + HOUR - now if self.entries else 1.0
+
+
+@dataclass(slots=True)
+class Account:
+    """One session's."""
+
+    session: str
+    iteration: str
+    calls: int = 0
+    taken: Tokens = NO_TOKENS
+    cost: Decimal = Decimal(0)
+    lost: Amount = NOTHING
+    """Held by a proxy that died: charged, because nobody knows whether it was spent."""
+    reserved: Amount = NOTHING
+    """For calls that are under way, as they are estimated."""
+    worst: Amount = NOTHING
+    """What these calls can take at the very most."""
+    bound: Amount = NOTHING
+    """What the store holds spent or set aside: spent + reserved never passes it."""
+    waiting: str | None = None
+    waiting_message: str = ""
+    changed: bool = False
+    """Since it was written."""
+    last_call: float = 0.0
+
+    @property
+    def spent(self) -> Amount:
+        return Amount(self.taken.total, self.cost) + self.lost
+
+    @property
+    def used(self) -> Amount:
+        """Spent and reserved."""
+        return self.spent + self.reserved
+
+    def usage(self, bound: Amount) -> SessionUsage:
+        """As the store is to hold it, with all up to that bound set aside."""
+        held = bound - Amount(self.taken.total, self.cost)
+        return SessionUsage(
+            session=self.session,
+            calls=self.calls,
+            input_tokens=self.taken.input,
+            cached_tokens=self.taken.cached,
+            output_tokens=self.taken.output,
+            cost=decimal_text(self.cost),
+            held_tokens=held.tokens,
+            held_cost=decimal_text(held.cost),
+            waiting=self.waiting,
+            waiting_message=self.waiting_message,
+        )
+
+
+def restored(usage: SessionUsage, iteration: str) -> Account:
+    """The account of a session that an earlier proxy has served: all that was held is charged."""
+    account = Account(
+        usage.session,
+        iteration,
+        usage.calls,
+        Tokens(usage.input_tokens, usage.cached_tokens, usage.output_tokens),
+        Decimal(usage.cost),
+        lost=Amount(usage.held_tokens, Decimal(usage.held_cost)),
+        waiting=usage.waiting,
+        waiting_message=usage.waiting_message,
+    )
+    account.bound = account.spent
+    return account
+
+
+@dataclass(slots=True)
+class Campaign:
+    """A loop's sessions, and its last hour with each provider."""
+
+    namespace: str
+    sessions: dict[str, Account] = field(default_factory=dict)
+    hours: dict[str, Window] = field(default_factory=dict)
+    under_way: dict[str, tuple[Amount, Amount]] = field(default_factory=dict)
+    """By provider: reserved, and at the very most."""
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and replaced, when a call is over."""
+    last_call: float = 0.0
+
+    def hour(self, provider: str, now: float) -> Amount:
+        """Spent within the last one."""
+        return self.hours.setdefault(provider, Window()).used(now)
+
+    def reserve(self, account: Account, provider: str, amount: Amount, worst: Amount) -> None:
+        """Set aside for one call. `settle` follows, once."""
+        self._move(account, provider, amount, worst)
+
+    def settle(
+        self,
+        account: Account,
+        provider: str,
+        reserved: Amount,
+        worst: Amount,
+        taken: Tokens,
+        cost: Decimal,
+        now: float,
+    ) -> None:
+        """The call is over: what it took in the place of what was set aside. Nothing taken: it was not answered."""
+        self._move(account, provider, NOTHING - reserved, NOTHING - worst)
+        account.changed = True
+        account.last_call = self.last_call = now
+        if taken.total:
+            account.calls += 1
+            account.taken += taken
+            account.cost += cost
+            self.hours.setdefault(provider, Window()).add(now, Amount(taken.total, cost))
+        self.settled.set()
+        self.settled = asyncio.Event()
+
+    def _move(self, account: Account, provider: str, reserved: Amount, worst: Amount) -> None:
+        account.reserved += reserved
+        account.worst += worst
+        before = self.under_way.get(provider, (NOTHING, NOTHING))
+        self.under_way[provider] = (before[0] + reserved, before[1] + worst)

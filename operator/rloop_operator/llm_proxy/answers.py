@@ -1,0 +1,125 @@
+"""Reads a provider's answer: a body as a whole, a stream event by event, both bounded in size and in silence.
+
+Called by `upstream`. An event is passed on as its bytes came; it is looked into only where it may count tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from rloop.errors import RloopError
+from rloop_operator.llm_proxy.dialects import CHAT, MESSAGES, Dialect, answered_by, together, tokens_of
+from rloop_operator.llm_proxy.usage import Tokens
+
+BODY_BYTES = 16 * 1024 * 1024
+EVENT_BYTES = 4 * 1024 * 1024
+STREAM_BYTES = 64 * 1024 * 1024
+END_OF_EVENT = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+CONTENT = re.compile(rb"(?:^|[\r\n])data:")
+
+
+class Malformed(RloopError):
+    """An answer is not what the API promises."""
+
+
+async def body(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
+    """All of it. Raises Malformed, TimeoutError."""
+    content = bytearray()
+    try:
+        while True:
+            async with asyncio.timeout(idle_seconds):
+                content += await anext(chunks)
+            if len(content) > BODY_BYTES:
+                raise Malformed(f"its answer is larger than {BODY_BYTES // 2**20} MiB")
+    except StopAsyncIteration:
+        return bytes(content)
+
+
+def parsed(content: bytes) -> Any:
+    """The JSON in it. Raises Malformed."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        raise Malformed("its answer is no JSON") from None
+
+
+async def events(chunks: AsyncIterator[bytes], idle_seconds: float, deadline: float) -> AsyncGenerator[bytes, None]:
+    """A stream's events, each as its bytes came. Raises Malformed, TimeoutError after a silence and at the deadline.
+
+    Silence ends with a whole event that holds data: neither a comment nor a byte now and then is an answer.
+    """
+    pending, total, looked = b"", 0, 0
+    silent_until = time.monotonic() + idle_seconds
+    while True:
+        try:
+            async with asyncio.timeout_at(min(silent_until, deadline)):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            if pending:
+                yield pending
+            return
+        pending += chunk
+        total += len(chunk)
+        if total > STREAM_BYTES or len(pending) > EVENT_BYTES:
+            raise Malformed("its stream is too large")
+        start = 0
+        for found in END_OF_EVENT.finditer(pending, looked):
+            event = pending[start : found.end()]
+            start = found.end()
+            if is_content(event):
+                silent_until = time.monotonic() + idle_seconds
+            yield event
+        pending = pending[start:]
+        looked = max(0, len(pending) - 3)
+
+
+def is_content(event: bytes) -> bool:
+    """Whether it holds data. What else it may be is a comment, by which a server only says that it is there."""
+    return CONTENT.search(event) is not None
+
+
+class Counted:
+    """What a stream's events say of the tokens that it took."""
+
+    def __init__(self, dialect: Dialect, *, drops_usage: bool) -> None:
+        self._dialect = dialect
+        self._drops_usage = drops_usage
+        self._tokens: Tokens | None = None
+        self._final = False
+        self.model: str | None = None
+        """Which model says that it answers."""
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """None if it never said: what messages counts at its start is only half of it."""
+        return self._tokens if self._final else None
+
+    def passes(self, event: bytes) -> bool:
+        """Take the event in; False for one that only counts tokens, if the client did not ask for that."""
+        usage = b'"usage"' in event and b'"usage":null' not in event and b'"usage": null' not in event
+        if not usage and self.model is not None:
+            return True
+        data = _data(event)
+        if data is None:
+            return True
+        self.model = self.model or answered_by(data)
+        found = tokens_of(data)
+        if found is None:
+            return True
+        self._tokens = together(self._tokens, found)
+        self._final = self._final or self._dialect is not MESSAGES or "message" not in data
+        return not (self._drops_usage and self._dialect is CHAT and data.get("choices") == [])
+
+
+def _data(event: bytes) -> dict[str, Any] | None:
+    lines = [line.partition(b":")[2].strip() for line in event.splitlines() if line.startswith(b"data:")]
+    try:
+        found = json.loads(b"\n".join(lines))
+    except (ValueError, RecursionError):
+        return None  # [DONE], or the client's problem
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,241 @@
+"""The LLM proxy's HTTP: what agents' clients of language models speak to, in place of their provider.
+
+Served by the local shell on loopback, and by the cluster's own process. A handler lets a call in, asks for an answer,
+passes it on untouched and charges it; a client that goes away takes its call with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive
+
+from rloop.errors import RloopError
+from rloop_operator.llm_proxy import dialects
+from rloop_operator.llm_proxy.attempt import Answer
+from rloop_operator.llm_proxy.books import Books
+from rloop_operator.llm_proxy.call import Call, Session
+from rloop_operator.llm_proxy.calls import Calls
+from rloop_operator.llm_proxy.denied import Denied
+from rloop_operator.llm_proxy.dialects import Dialect
+from rloop_operator.llm_proxy.keys import Redactor
+from rloop_operator.llm_proxy.passing import Passing, disconnected
+from rloop_operator.llm_proxy.providers import ModelSettings, Providers
+from rloop_operator.llm_proxy.upstream import Upstream
+from rloop_operator.llm_proxy.usage import NO_TOKENS, Amount, Tokens, decimal_text
+from rloop_operator.ports import Caller, Identity, Store
+
+log = structlog.get_logger("rloop.llm_proxy")
+BODY_BYTES = 8 * 1024 * 1024
+LONGEST_RETRY_AFTER = 3600
+ROUTES = (
+    ("/chat/completions", dialects.CHAT),
+    ("/responses", dialects.RESPONSES),
+    ("/messages", dialects.MESSAGES),
+    ("/messages/count_tokens", dialects.COUNT),
+)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One call that is over, for whoever counts."""
+
+    provider: str
+    model: str
+    code: str
+    """answered, broken, gone, request_refused, or that of the refusal."""
+    seconds: float
+    tokens: Tokens
+    charged: Amount
+
+
+class _Gone(Exception):
+    """The client went away."""
+
+
+class Proxy:
+    """All of it: what it is built from, and its ASGI application."""
+
+    def __init__(
+        self,
+        providers: Providers,
+        identity: Identity,
+        store_of: Callable[[str], Store],
+        *,
+        now: Callable[[], datetime],
+        closing: Callable[[], bool] = lambda: False,
+        tell: Callable[[Record], None] = lambda _: None,
+    ) -> None:
+        self.books = Books(store_of, now)
+        self._redactor = Redactor()
+        self._identity = identity
+        self._tell = tell
+        self._calls = Calls(providers, self.books, store_of, closing)
+        self.upstream = Upstream(self._calls, self._redactor)
+
+    def application(self) -> Starlette:
+        """The ASGI application."""
+        routes = [Route(f"/v1{path}", self._endpoint(path, dialect), methods=["POST"]) for path, dialect in ROUTES]
+        return Starlette(routes=[*routes, Route("/v1/models", self._models)])
+
+    async def keep(self) -> None:
+        """Keep the accounts for ever; when cancelled, close."""
+        try:
+            await self.books.keep()
+        finally:
+            await self.upstream.close()
+
+    def _endpoint(self, path: str, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            return await self._guarded(self._serve(request, path, dialect))
+
+        return endpoint
+
+    async def _models(self, request: Request) -> Response:
+        """GET models: what the session may use, and that is one."""
+
+        async def listed() -> Response:
+            session = await self._session(request)
+            _, model = self._calls.model(session)
+            one = {
+                "id": model.name,
+                "object": "model",
+                "created": 0,
+                "owned_by": "rloop",
+                "context_window": model.context_tokens,
+                "max_output_tokens": model.max_output_tokens,
+            }
+            return JSONResponse({"object": "list", "data": [one]})
+
+        return await self._guarded(listed())
+
+    async def _guarded(self, work: Coroutine[Any, Any, Response]) -> Response:
+        try:
+            return await work
+        except Denied as denied:
+            return self._refusal(denied)
+        except _Gone:
+            return Response(status_code=499)
+        except RloopError as error:  # the store or the API server
+            log.warning("llm_call_failed", detail=self._redactor.text(str(error)))
+            return self._refusal(Denied("provider_down", "the proxy cannot look up its caller now", retry_after=5))
+
+    async def _session(self, request: Request) -> Session:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
+        caller: Caller | None = await self._identity.caller(token) if token else None
+        if caller is None:
+            raise Denied("unauthorized", "the token is not that of a live session of this loop")
+        return await self._calls.session(caller)
+
+    async def _serve(self, request: Request, path: str, dialect: Dialect) -> Response:
+        session = await self._session(request)
+        structlog.contextvars.bind_contextvars(loop=session.caller.loop, session=session.caller.session)
+        try:
+            call = await self._calls.admit(session, dialect, await _body(request))
+            try:
+                answer = await _unless_gone(request.receive, self.upstream.ask(call, path, request.headers))
+            except Denied as denied:
+                self._over(call, denied.code, None, None)
+                raise
+            except BaseException:
+                # Its client went away, or we are ended: it was asked, and may be billed.
+                self._over(call, "gone", call.models[0], None)
+                raise
+        except Denied as denied:
+            denied.message = self._redactor.text(denied.message)
+            await self._calls.wait(session, denied)
+            raise
+        return await self._passed_on(call, answer)
+
+    async def _passed_on(self, call: Call, answer: Answer) -> Response:
+        headers = {**answer.headers, "x-rloop-model": answer.model.name}
+        if answer.rest is not None:
+            return Passing(call, answer, headers, self._redactor, self._ended)
+        if answer.good:
+            await self._ended(call, answer, "answered", answer.tokens, answer.answered_by)
+        else:
+            self._over(call, "request_refused", None, None)
+        return Response(self._redactor.answer(answer.content), answer.status, headers)
+
+    async def _ended(
+        self, call: Call, answer: Answer, code: str, tokens: Tokens | None, answered_by: str | None
+    ) -> None:
+        """An answer, or as much of it as came, is with the client."""
+        model = answer.model
+        self._over(call, code, model, tokens)
+        if code == "broken":
+            self.upstream.broke(call, model, "its stream broke off")
+        if code == "answered":
+            await self._calls.answered(call)
+        if answered_by is not None and not answered_by.startswith(model.name):
+            # Mostly a full name for a short one; else somebody else's answer, at somebody else's price.
+            log.warning("llm_other_model", provider=call.provider.name, model=model.name, answered_by=answered_by[:256])
+
+    def _over(self, call: Call, code: str, model: ModelSettings | None, tokens: Tokens | None) -> None:
+        """Charge the call, and say so: without a model nothing, and what was set aside where nobody counted."""
+        charged = self._calls.settle(call, model, tokens)
+        record = Record(
+            provider=call.provider.name,
+            model=(model or call.models[0]).name,
+            code=code,
+            seconds=time.monotonic() - call.began,
+            tokens=tokens or NO_TOKENS,
+            charged=charged,
+        )
+        self._tell(record)
+        log.info(
+            "llm_call",
+            provider=record.provider,
+            model=record.model,
+            code=code,
+            seconds=round(record.seconds, 3),
+            input=record.tokens.input,
+            cached=record.tokens.cached,
+            output=record.tokens.output,
+            charged=charged.tokens,
+            cost=decimal_text(charged.cost),
+        )
+
+    def _refusal(self, denied: Denied) -> Response:
+        headers = {}
+        if denied.retry_after is not None:
+            headers["retry-after"] = str(min(LONGEST_RETRY_AFTER, math.ceil(denied.retry_after)))
+        error = {"message": self._redactor.text(denied.message), "type": denied.code, "code": denied.code}
+        return JSONResponse({"error": error}, denied.status, headers)
+
+
+async def _body(request: Request) -> bytes:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > BODY_BYTES:
+            raise Denied("too_large", f"the request is larger than {BODY_BYTES // 2**20} MiB; send less")
+    return bytes(content)
+
+
+async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+    """What the work gives, unless the client goes away before. Raises _Gone."""
+    task = asyncio.create_task(work)
+    gone = asyncio.create_task(disconnected(receive))
+    try:
+        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise _Gone
+        return task.result()
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)

@@ -1,0 +1,181 @@
+"""What is checked and set aside before a call of a session, and what is charged after.
+
+Called by `app`. A check and its reservation happen without a pause between; only then is the store written.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+from rloop.api.iteration import ResearchIteration
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import NotFound, RloopError
+from rloop.standing import finished
+from rloop_operator.llm_proxy import caps, dialects
+from rloop_operator.llm_proxy.books import Books
+from rloop_operator.llm_proxy.call import Call, Session
+from rloop_operator.llm_proxy.denied import Denied
+from rloop_operator.llm_proxy.dialects import Dialect
+from rloop_operator.llm_proxy.providers import ModelSettings, Provider, Providers
+from rloop_operator.llm_proxy.usage import (
+    NO_TOKENS,
+    NOTHING,
+    Amount,
+    Tokens,
+    cost,
+    estimated_input,
+)
+from rloop_operator.ports import Caller, Store
+
+BLOCK_TOKENS = 16_384
+"""Written ahead of what a call needs, so that not every call waits for a write. Lost if the proxy dies."""
+LOOK_SECONDS = 5.0
+"""How long a loop and an iteration that were read are believed."""
+OVER = ("Finished", "Failed")
+
+
+class Calls:
+    """Lets calls in, and charges them."""
+
+    def __init__(
+        self, providers: Providers, books: Books, store_of: Callable[[str], Store], closing: Callable[[], bool]
+    ) -> None:
+        self._providers = providers
+        self._books = books
+        self._store_of = store_of
+        self._closing = closing
+        self._looks: dict[tuple[str, str, str], tuple[float, ResearchLoop, ResearchIteration]] = {}
+
+    async def session(self, caller: Caller) -> Session:
+        """The caller's session, if it is still open. Raises Denied(closed), RloopError."""
+        if caller.role != "agent":
+            raise Denied("unauthorized", "only an agent's session may call a model")
+        loop, iteration = await self._look(caller)
+        spec = next((one for one in iteration.spec.sessions if one.name == caller.session), None)
+        status = next((one for one in iteration.status.sessions if one.name == caller.session), None)
+        over = status is None or status.phase in OVER or caller.session in iteration.status.reported.finished
+        if spec is None or over or finished(loop) or loop.spec.suspend or self._closing():
+            raise Denied("closed", "this session is over: POST finish to the gateway and end")
+        campaign, account = await self._books.open(caller, loop)
+        return Session(caller, loop, spec, campaign, account)
+
+    def model(self, session: Session) -> tuple[Provider, ModelSettings]:
+        """What the session may use. Raises Denied."""
+        llm = session.loop.spec.agent.llm
+        if llm is None:
+            raise Denied("provider_unknown", "this campaign names no provider in spec.agent.llm", blames_agent=True)
+        provider = self._providers.find(llm.provider)
+        if provider is None:
+            told = f'there is no provider "{llm.provider}": correct spec.agent.llm.provider, or let it be configured'
+            raise Denied("provider_unknown", told)
+        if not provider.allows(session.caller.namespace):
+            told = f'provider "{provider.name}" is not for campaigns in namespace {session.caller.namespace}'
+            raise Denied("provider_forbidden", told)
+        model = provider.model(llm.model)
+        if model is None:
+            known = ", ".join(one.name for one in provider.models)
+            told = (
+                f'provider "{provider.name}" has no model "{llm.model}": correct spec.agent.llm.model; it has {known}'
+            )
+            raise Denied("model_unknown", told)
+        return provider, model
+
+    async def admit(self, session: Session, dialect: Dialect, content: bytes) -> Call:
+        """The call, with its reservation in the store. Raises Denied."""
+        request = _request(content)
+        provider, model = self.model(session)
+        if request.get("model") != model.name:
+            told = f'the model of this campaign is "{model.name}", not "{request.get("model")}"'
+            raise Denied("model_unknown", told, blames_agent=True)
+        priced = any(cap.cost is not None for cap in caps.caps(session, provider))
+        if priced and model.prices is None:
+            told = f'the price of "{model.name}" is not known, and a cost is limited: let prices be configured'
+            raise Denied("price_unknown", told)
+        fallbacks = [one for name in model.fallback if (one := provider.model(name)) is not None]
+        models = [model, *(one for one in fallbacks if one.prices is not None or not priced)]
+        counting, _ = dialects.with_usage(dialect, request)
+        estimate = Tokens(input=estimated_input(len(content), model))
+        call = Call(session, provider, models, dialect, content, request, counting, estimate)
+        await self.reserve(call)
+        return call
+
+    def settle(self, call: Call, model: ModelSettings | None, taken: Tokens | None) -> Amount:
+        """Charge what the call took: nothing without a model, and what was set aside if nobody knows. Says how much."""
+        if call.dialect.free:
+            return NOTHING
+        if model is None:
+            taken, price = NO_TOKENS, Decimal(0)
+        elif taken is None:
+            taken, price = call.estimate, call.reserved.cost
+        else:
+            price = cost(taken, model.prices)
+        session = call.session
+        session.campaign.settle(
+            session.account, call.provider.name, call.reserved, call.worst, taken, price, time.monotonic()
+        )
+        call.reserved = call.worst = NOTHING
+        return Amount(taken.total, price)
+
+    async def answered(self, call: Call) -> None:
+        """After a call that was settled: the store must know if it took more than was set aside, or ended a waiting."""
+        session = call.session
+        with suppress(RloopError):  # written with the next flush then
+            await self._books.wait(session.campaign, session.account, None)
+            await self._books.cover(session.campaign, session.account, NOTHING)
+
+    async def reserve(self, call: Call) -> None:
+        """Bound the answer by what the caps leave, and set aside what the call may take. Raises Denied, RloopError."""
+        if call.dialect.free:
+            return
+        while not caps.bound(call):
+            await call.session.campaign.settled.wait()
+        await self._set_aside(call)
+
+    async def wait(self, session: Session, denied: Denied) -> None:
+        """The session's calls get no answer, if the reason is one to wait for."""
+        if denied.waiting is not None:
+            await self._books.wait(session.campaign, session.account, denied.waiting, denied.message)
+
+    async def _set_aside(self, call: Call) -> None:
+        session = call.session
+        call.reserved = caps.amount(call, call.estimate)
+        session.campaign.reserve(session.account, call.provider.name, call.reserved, call.worst)
+        try:
+            await self._books.cover(session.campaign, session.account, caps.half_left(call, BLOCK_TOKENS))
+        except BaseException as error:
+            self.settle(call, None, None)
+            if isinstance(error, NotFound):
+                raise Denied("closed", "this campaign is gone") from error
+            if isinstance(error, RloopError):
+                told = "the account of this session cannot be written now; try again"
+                raise Denied("provider_down", told, retry_after=5) from error
+            raise
+
+    async def _look(self, caller: Caller) -> tuple[ResearchLoop, ResearchIteration]:
+        now = time.monotonic()
+        self._looks = {key: look for key, look in self._looks.items() if now - look[0] < LOOK_SECONDS}
+        key = (caller.namespace, caller.owner, caller.session)
+        if key not in self._looks:
+            store = self._store_of(caller.namespace)
+            try:
+                loop = await store.get(ResearchLoop, caller.loop)
+                iteration = await store.get(ResearchIteration, caller.owner)
+            except NotFound as error:
+                raise Denied("closed", "this campaign is gone") from error
+            self._looks[key] = (now, loop, iteration)
+        return self._looks[key][1:]
+
+
+def _request(content: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(content)
+    except (ValueError, RecursionError):
+        raise Denied("malformed", "the body is no JSON") from None
+    if not isinstance(request, dict):
+        raise Denied("malformed", "the body must be a JSON object")
+    return request

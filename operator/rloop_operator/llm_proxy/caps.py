@@ -1,0 +1,136 @@
+"""Which cap stops a call: what is left under each, and how long an answer that leaves.
+
+Called by `calls`. A request's tokens are only estimated, so several calls at once could pass a cap by a little each:
+where even the worst of them would not fit, a call waits until it is alone, and then one call is all that may pass it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+
+from rloop_operator.llm_proxy.call import Call, Session
+from rloop_operator.llm_proxy.denied import Code, Denied
+from rloop_operator.llm_proxy.dialects import answers
+from rloop_operator.llm_proxy.providers import Provider
+from rloop_operator.llm_proxy.usage import (
+    NOTHING,
+    SMALLEST_OUTPUT,
+    UNKNOWN_OUTPUT,
+    Amount,
+    Tokens,
+    affordable_output,
+    cost,
+    output_wanted,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """One of them, and what is used of it."""
+
+    code: Code
+    """Of its refusal."""
+    tokens: int | None
+    cost: Decimal | None
+    spent: Amount
+    reserved: Amount
+    """For calls under way, as they are estimated."""
+    worst: Amount
+    """The same at the very most."""
+
+    @property
+    def left(self) -> tuple[int | None, Decimal | None]:
+        """Of each; None: not limited."""
+        used = self.spent + self.reserved
+        return (
+            None if self.tokens is None else self.tokens - used.tokens,
+            None if self.cost is None else self.cost - used.cost,
+        )
+
+    def fits(self, worst: Amount) -> bool:
+        """Whether it holds even then."""
+        most = self.spent + self.worst + worst
+        return (self.tokens is None or most.tokens <= self.tokens) and (self.cost is None or most.cost <= self.cost)
+
+
+def caps(session: Session, provider: Provider) -> list[Cap]:
+    """Of the session, of the campaign, of the campaign's hour with the provider."""
+    limits, budget = provider.limits, session.loop.spec.budget
+    account, campaign = session.account, session.campaign
+    sessions = campaign.sessions.values()
+    under_way = campaign.under_way.get(provider.name, (NOTHING, NOTHING))
+    own = min(one for one in (session.spec.max_tokens, limits.tokens_per_session) if one is not None)
+    return [
+        Cap("session_spent", own, _money(limits.cost_per_session), account.spent, account.reserved, account.worst),
+        Cap(
+            "budget_spent",
+            budget.tokens,
+            _money(budget.cost),
+            sum((one.spent for one in sessions), NOTHING),
+            sum((one.reserved for one in sessions), NOTHING),
+            sum((one.worst for one in sessions), NOTHING),
+        ),
+        Cap(
+            "hour_cap",
+            limits.tokens_per_hour,
+            _money(limits.cost_per_hour),
+            campaign.hour(provider.name, time.monotonic()),
+            *under_way,
+        ),
+    ]
+
+
+def bound(call: Call) -> bool:
+    """Bound the answer by what every cap leaves; False: the call has to wait for others. Raises Denied."""
+    model, number, question = call.models[0], answers(call.request), call.estimate.input
+    wanted = output_wanted(call.asked, question, model)
+    output = UNKNOWN_OUTPUT if wanted is None else wanted
+    # No token is shorter than a byte.
+    worst = amount(call, Tokens(input=len(call.content), output=output * number))
+    for cap in caps(call.session, call.provider):
+        if cap.fits(worst):
+            continue
+        if cap.reserved != NOTHING:
+            return False
+        tokens, money = cap.left
+        most = min(affordable_output(tokens, money, question, one.prices) for one in call.models) // number
+        if most < min(SMALLEST_OUTPUT, output):
+            raise Denied(cap.code, _told(cap.code, call), retry_after=_frees_after(cap.code, call))
+        if most < output:
+            wanted = output = most
+    call.limit = wanted
+    call.estimate = Tokens(input=question, output=output * number)
+    call.worst = amount(call, Tokens(input=len(call.content), output=output * number))
+    return True
+
+
+def amount(call: Call, tokens: Tokens) -> Amount:
+    """With the cost at the dearest of the call's models."""
+    return Amount(tokens.total, max(cost(tokens, one.prices) for one in call.models))
+
+
+def half_left(call: Call, tokens: int) -> Amount:
+    """So many tokens ahead, but at most half of what is left: what is only set aside shall end no campaign."""
+    for cap in caps(call.session, call.provider):
+        tokens = min(tokens, affordable_output(*cap.left, 0, call.models[0].prices) // 2)
+    return amount(call, Tokens(output=max(0, tokens)))
+
+
+def _money(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _frees_after(code: Code, call: Call) -> float | None:
+    if code != "hour_cap":
+        return None
+    return call.session.campaign.hours[call.provider.name].frees_after(time.monotonic())
+
+
+def _told(code: Code, call: Call) -> str:
+    if code == "session_spent":
+        return "what this session may spend is used up: hand off and finish"
+    if code == "budget_spent":
+        return "the campaign's budget of tokens or cost is used up: hand off and finish"
+    return f'what this campaign may spend in an hour with provider "{call.provider.name}" is used up'

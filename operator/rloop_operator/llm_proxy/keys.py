@@ -1,0 +1,77 @@
+"""Reads providers' keys, and keeps them, and whatever looks like one, out of all that leaves this process but the call.
+
+Called for each call (`key_of`) and for every text that goes to an agent, a status or a log (`Redactor`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from rloop.errors import RloopError
+from rloop_operator.llm_proxy.providers import Provider
+
+KEY_BYTES = 8192
+SHORTEST = 6
+"""A key of fewer characters could be any word, and is not looked for."""
+MASK = "[redacted]"
+KEY_SHAPED = re.compile(
+    r"""(?xi)
+    \b(?:sk|pk|rk|key|gsk|xai|hf|ghp|gho|glpat|nvapi)[-_][a-z0-9_\-]{12,}   # most providers' and some others'
+    | \bAIza[a-z0-9_\-]{20,}
+    | \bAKIA[a-z0-9]{12,}
+    | \beyJ[a-z0-9_\-]{8,}\.[a-z0-9_\-]{8,}\.[a-z0-9_\-]+                    # a JSON web token
+    | (?<=bearer\s)[a-z0-9._~+/\-]{8,}=*
+    | (?<=x-api-key:\s)\S{8,}
+    | (?<=://)[^/\s:@]+:[^/\s@]+(?=@)                                         # user and password in a URL
+    """
+)
+
+
+class KeyMissing(RloopError):
+    """A key cannot be read; the message names the place, and never its content."""
+
+
+class Redactor:
+    """Knows the keys that were read; of a rotated one the old too."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, None] = {}
+
+    def key_of(self, provider: Provider) -> str | None:
+        """The provider's key as it is now; None if it wants none. Raises KeyMissing."""
+        if provider.key_file is not None:
+            place, key = f"keyFile {provider.key_file}", _from_file(provider.key_file)
+        elif provider.key_env is not None:
+            place, key = f"the environment variable {provider.key_env}", os.environ.get(provider.key_env, "").strip()
+        else:
+            return None
+        if not key or len(key) > KEY_BYTES or not (key.isascii() and key.isprintable()) or " " in key:
+            raise KeyMissing(f"{place} holds no key: one line without spaces is expected")
+        if len(key) >= SHORTEST:
+            self._keys[key] = None
+        return key
+
+    def text(self, text: str) -> str:
+        """Without the keys that were read, and without anything of that shape."""
+        for key in self._keys:
+            text = text.replace(key, MASK)
+        return KEY_SHAPED.sub(MASK, text)
+
+    def answer(self, content: bytes) -> bytes:
+        """A model's answer without our keys; what else is in it is the model's."""
+        for key in self._keys:
+            if (found := key.encode()) in content:
+                content = content.replace(found, MASK.encode())
+        return content
+
+
+def _from_file(path: str) -> str:
+    """A Secret's mount is a link that the kubelet turns to another folder: opened anew, it is always the newest."""
+    try:
+        with Path(path).open("rb") as stream:
+            return stream.read(KEY_BYTES + 1).decode().strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise KeyMissing(f"keyFile {path} cannot be read ({why})") from None

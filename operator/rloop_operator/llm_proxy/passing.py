@@ -1,0 +1,90 @@
+"""Passes a stream on while it comes: each event as its bytes are, and an end that a client cannot take for a whole one.
+
+Given to starlette by `app`, which is told how it ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+
+import httpx
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+from typing_extensions import override
+
+from rloop_operator.llm_proxy.answers import Counted, Malformed
+from rloop_operator.llm_proxy.attempt import Answer
+from rloop_operator.llm_proxy.call import Call
+from rloop_operator.llm_proxy.dialects import error_event
+from rloop_operator.llm_proxy.keys import Redactor
+from rloop_operator.llm_proxy.usage import Tokens
+
+Ended = Callable[[Call, Answer, str, Tokens | None, str | None], Awaitable[None]]
+
+
+class Passing(Response):
+    """The client's half of a stream."""
+
+    def __init__(
+        self, call: Call, answer: Answer, headers: Mapping[str, str], redactor: Redactor, ended: Ended
+    ) -> None:
+        super().__init__(None, answer.status, headers)
+        del self.headers["content-length"]
+        self._call = call
+        self._answer = answer
+        self._redactor = redactor
+        self._ended = ended
+        self._over = False
+        self._counted = Counted(call.dialect, drops_usage=call.drops_usage)
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        passing = asyncio.create_task(self._pass_on(send))
+        gone = asyncio.create_task(disconnected(receive))
+        try:
+            await asyncio.wait((passing, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in (passing, gone):
+                one.cancel()
+            await asyncio.gather(passing, gone, return_exceptions=True)
+            await self._end("gone")
+
+    async def _pass_on(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        code = "answered"
+        try:
+            async for event in self._events():
+                if self._counted.passes(event):
+                    body = self._redactor.answer(event)
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+        except (TimeoutError, Malformed, httpx.HTTPError) as error:
+            code = "broken"
+            why = str(error) or "it was silent for too long"
+            told = self._redactor.text(f'the stream of provider "{self._call.provider.name}" broke off: {why}')
+            event = error_event(self._call.dialect, "provider_down", told)
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+        await self._end(code)  # before the client knows, so that its next call finds what is left
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _end(self, code: str) -> None:
+        """Once."""
+        if self._over:
+            return
+        self._over = True
+        await self._answer.close()
+        tokens = self._counted.tokens if code == "answered" else None
+        await self._ended(self._call, self._answer, code, tokens, self._counted.model)
+
+    async def _events(self) -> AsyncGenerator[bytes, None]:
+        for event in self._answer.head:
+            yield event
+        if self._answer.rest is not None:
+            async for event in self._answer.rest:
+                yield event
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,154 @@
+"""Asks providers: the one place where a call is tried again, and where an endpoint that fails is left alone.
+
+Called by `app` with a call that was let in. What was passed on to the client is never asked for again: a try ends
+with the whole body, or with the first event of a stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+
+import httpx
+import structlog
+
+from rloop_operator.llm_proxy.attempt import Answer, Failed, attempt
+from rloop_operator.llm_proxy.breaker import Breaker, State
+from rloop_operator.llm_proxy.call import Call
+from rloop_operator.llm_proxy.calls import Calls
+from rloop_operator.llm_proxy.denied import Denied
+from rloop_operator.llm_proxy.keys import Redactor
+from rloop_operator.llm_proxy.providers import ModelSettings
+
+log = structlog.get_logger("rloop.llm_proxy")
+CONNECT_SECONDS = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+TRIES_BEFORE_FALLBACK = 2
+LOST_MAX = 2
+"""Tries of one call whose answers were lost: each may have been billed."""
+WAITING_SECONDS = 10.0
+"""A call that takes longer than this to be answered at all makes its session a waiting one."""
+RETRY_AFTER = 5.0
+"""Until the next question makes sense, where nobody says."""
+
+Endpoint = tuple[str, str]
+"""A provider's name and a model's."""
+
+
+class Upstream:
+    """Asks providers, and knows which of them fail."""
+
+    def __init__(self, calls: Calls, redactor: Redactor) -> None:
+        self._calls = calls
+        self._redactor = redactor
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
+            follow_redirects=False,  # the key goes to nobody else
+        )
+        self._breakers: defaultdict[Endpoint, Breaker] = defaultdict(Breaker)
+        self._other_field: set[Endpoint] = set()
+        """Models that know the limit of an answer by the other of its two names."""
+
+    async def close(self) -> None:
+        """Give all connections back."""
+        await self._client.aclose()
+
+    def states(self) -> dict[Endpoint, State]:
+        """Of the breakers."""
+        now = time.monotonic()
+        return {endpoint: breaker.state(now) for endpoint, breaker in self._breakers.items()}
+
+    def broke(self, call: Call, model: ModelSettings, why: str) -> None:
+        """A stream that had begun did not end."""
+        self._breaker(call, model).failed(time.monotonic(), why)
+
+    async def ask(self, call: Call, path: str, headers: Mapping[str, str]) -> Answer:
+        """The first answer that a model gives. Raises Denied. Tries whose answers were lost are charged here."""
+        began = time.monotonic()
+        deadline = began + call.provider.retry.total_seconds
+        tries: Counter[str] = Counter()
+        losses = 0
+        while True:
+            ready = self._ready(call, tries)
+            model = ready[0]
+            tries[model.name] += 1
+            try:
+                return await self._once(call, model, path, headers, deadline)
+            except Failed as failed:
+                denied = _denied(call, model, failed)
+                log.warning("llm_try_failed", provider=call.provider.name, model=model.name, detail=denied.message)
+                losses += failed.lost
+                if failed.lost:
+                    self._calls.settle(call, model, None)
+                pause = self._pause(call, tries, failed)
+                hopeless = failed.code == "provider_malformed" or losses >= LOST_MAX
+                if hopeless or time.monotonic() + pause >= deadline:
+                    raise denied from failed
+                if time.monotonic() + pause - began > WAITING_SECONDS:
+                    await self._calls.wait(call.session, denied)
+                await asyncio.sleep(pause)
+                if failed.lost:
+                    await self._calls.reserve(call)
+
+    async def _once(
+        self, call: Call, model: ModelSettings, path: str, headers: Mapping[str, str], deadline: float
+    ) -> Answer:
+        breaker = self._breaker(call, model)
+        endpoint = (call.provider.name, model.name)
+        breaker.enter()
+        try:
+            answer = await self._attempt(call, model, path, headers, deadline)
+            # Some of OpenAI's models refuse the field that most others know, and say which they want.
+            if answer.status == 400 and b"max_completion_tokens" in answer.content and call.limit_is_ours:
+                self._other_field.add(endpoint)
+                answer = await self._attempt(call, model, path, headers, deadline)
+        except Failed as failed:
+            if failed.busy:
+                breaker.left()
+            else:
+                breaker.failed(time.monotonic(), failed.why)
+            raise
+        except BaseException:  # a refusal, which is an answer, or a client that went away
+            breaker.left()
+            raise
+        breaker.succeeded()
+        return answer
+
+    async def _attempt(
+        self, call: Call, model: ModelSettings, path: str, headers: Mapping[str, str], deadline: float
+    ) -> Answer:
+        other = (call.provider.name, model.name) in self._other_field
+        return await attempt(self._client, self._redactor, call, model, path, headers, deadline, other_field=other)
+
+    def _breaker(self, call: Call, model: ModelSettings) -> Breaker:
+        return self._breakers[call.provider.name, model.name]
+
+    def _ready(self, call: Call, tries: Counter[str]) -> list[ModelSettings]:
+        """Models that may be asked now, the best first. Raises Denied if there is none."""
+        now = time.monotonic()
+        waits = {model.name: self._breaker(call, model).wait(now) for model in call.models}
+        ready = [model for model in call.models if not waits[model.name]]
+        if not ready:
+            why = self._breaker(call, call.models[0]).why
+            told = f'provider "{call.provider.name}" ({call.models[0].name}) does not answer: {why}'
+            raise Denied("provider_down", told, retry_after=max(1.0, min(waits.values())))
+        return sorted(ready, key=lambda model: tries[model.name] // TRIES_BEFORE_FALLBACK)
+
+    def _pause(self, call: Call, tries: Counter[str], failed: Failed) -> float:
+        """Before the next try: none for another model, else as long as the provider says, or a random while."""
+        if tries[self._ready(call, tries)[0].name] == 0:
+            return 0.0
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries.total() - 1))
+        return max(random.uniform(0, longest), failed.retry_after or 0.0)
+
+
+def _denied(call: Call, model: ModelSettings, failed: Failed) -> Denied:
+    """What the agent is told if there is no other try."""
+    says = "does not answer" if failed.code == "provider_down" else "gives no proper answer"
+    told = f'provider "{call.provider.name}" ({model.name}) {says}: {failed.why}'
+    after = None if failed.code == "provider_malformed" else max(1.0, failed.retry_after or RETRY_AFTER)
+    return Denied(failed.code, told, retry_after=after)

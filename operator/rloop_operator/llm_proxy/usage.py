@@ -1,0 +1,109 @@
+"""What a call takes, and what is set aside for it before anybody knows: pure arithmetic.
+
+Called by `calls` and `accounts`. Money is exact, in the currency of the provider's prices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_UP, Decimal
+from typing import Self
+
+from rloop_operator.llm_proxy.providers import ModelSettings, Prices
+
+BYTES_PER_TOKEN = 3
+"""Of a request with its JSON. Text takes about four, so the estimate is rather too high."""
+UNKNOWN_OUTPUT = 8192
+"""Set aside for an answer whose length neither the request nor the configuration limits."""
+SMALLEST_OUTPUT = 16
+"""An answer for which less than this is left is not worth its question."""
+MILLION = 1_000_000
+SMALLEST_COST = Decimal("1e-9")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What one call took."""
+
+    input: int = 0
+    cached: int = 0
+    """Part of the input."""
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.input + self.output
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.input + other.input, self.cached + other.cached, self.output + other.output)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Tokens, and what they cost as far as that is known."""
+
+    tokens: int = 0
+    cost: Decimal = Decimal(0)
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(self.tokens + other.tokens, self.cost + other.cost)
+
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(self.tokens - other.tokens, self.cost - other.cost)
+
+    def most(self, other: Self) -> Self:
+        """The larger of each."""
+        return type(self)(max(self.tokens, other.tokens), max(self.cost, other.cost))
+
+    def exceeds(self, other: Self) -> bool:
+        """Whether it is larger in either."""
+        return self.tokens > other.tokens or self.cost > other.cost
+
+
+NO_TOKENS = Tokens()
+NOTHING = Amount()
+
+
+def cost(tokens: Tokens, prices: Prices | None) -> Decimal:
+    """What they cost; nothing if nobody knows."""
+    if prices is None:
+        return Decimal(0)
+    cached = prices.input if prices.cached_input is None else prices.cached_input
+    fresh = (tokens.input - tokens.cached) * Decimal(prices.input)
+    return (fresh + tokens.cached * Decimal(cached) + tokens.output * Decimal(prices.output)) / MILLION
+
+
+def estimated_input(size: int, model: ModelSettings) -> int:
+    """Tokens of a request of so many bytes: no more than the model can read."""
+    tokens = -(-size // BYTES_PER_TOKEN)
+    return tokens if model.context_tokens is None else min(tokens, model.context_tokens)
+
+
+def output_wanted(asked: int | None, input_tokens: int, model: ModelSettings) -> int | None:
+    """The longest answer that the model can give to this request; None if nobody has limited it."""
+    most = model.max_output_tokens
+    if asked is not None:
+        return asked if most is None else min(asked, most)
+    if most is not None and model.context_tokens is not None:
+        return min(most, max(SMALLEST_OUTPUT, model.context_tokens - input_tokens))
+    return most
+
+
+def affordable_output(
+    left_tokens: int | None, left_cost: Decimal | None, input_tokens: int, prices: Prices | None
+) -> int:
+    """Tokens of an answer that what is left pays for, after the question. None: not limited."""
+    found = [MILLION**2]
+    if left_tokens is not None:
+        found.append(left_tokens - input_tokens)
+    if left_cost is not None and prices is not None:
+        rest = left_cost - cost(Tokens(input=input_tokens), prices)
+        price = Decimal(prices.output)
+        found.append(-1 if rest < 0 else int(rest * MILLION / price) if price else MILLION**2)
+    return min(found)
+
+
+def decimal_text(amount: Decimal) -> str:
+    """As a status holds it: plain digits, rounded up beyond what any price can mean."""
+    rounded = amount.quantize(SMALLEST_COST, rounding=ROUND_UP)
+    return f"{rounded.normalize():f}" if rounded else "0"
