@@ -12,7 +12,7 @@ from typing import Any
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.space import Space
-from rloop.api.wire import Context, ExperimentDetail, ExperimentView, Incumbent, SessionAllowance
+from rloop.api.wire import Context, ExperimentDetail, ExperimentView, Incumbent, RunCurves, SessionAllowance
 from rloop.decide import runs
 from rloop.decide.acceptance import rounded
 from rloop.standing import Situation
@@ -39,7 +39,13 @@ def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str]
     attempts = [attempt for run in experiment.status.runs for attempt in run.attempts]
     tail = next((one.log_tail for one in reversed(attempts) if one.log_tail), "")
     return ExperimentDetail(
-        **_fields(experiment, unit), files=dict(files), difference=difference[:65536], log_tail=tail
+        **_fields(experiment, unit),
+        files=dict(files),
+        difference=difference[:65536],
+        log_tail=tail,
+        curves=[
+            RunCurves(run=run.number, kind=run.kind, curves=run.curves) for run in experiment.status.runs if run.curves
+        ],
     )
 
 

@@ -6,11 +6,12 @@ the same facts always give the same decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from rloop.api.experiment import ResearchExperiment, Usage
+from rloop.api.helpers import Curve
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import LayerState, SealedTask
 from rloop.api.researchloop import ResearchLoop
@@ -43,6 +44,7 @@ class Exit:
     message: str = ""
     """Termination message: of a verification a VerifierReport as JSON."""
     claims: Mapping[str, float] = field(default_factory=dict)
+    curves: Sequence[Curve] = ()
     artifact_sha256: str | None = None
 
 

@@ -20,6 +20,7 @@ from tests.contract.tasks import EVALUATION, TASK
 from tests.support.builders import loop as build_loop
 
 from rloop.actions import Workload
+from rloop.api.helpers import curves_of
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Exit
 from rloop_operator.beats import Beats
@@ -48,7 +49,7 @@ class Sim:
 
     def _world(self, _loop: ResearchLoop, workload: Workload) -> Outcome:
         return {
-            "ok": Outcome(1, claims={"loss": 0.5}),
+            "ok": Outcome(1, claims={"loss": 0.5}, curves=curves_of({"loss": [(1, 0.75)]})),
             "fail": Outcome(1, code=3, reason="Error", log_tail="it went wrong"),
             "sleep": Outcome(600),
         }[self._behaviour.get(workload.owner, "ok")]

@@ -3,7 +3,8 @@
 from rloop_operator.ports import File
 
 SCRIPT = """case "$(cat behaviour)" in
-  ok) echo '{"loss": 0.5}' > "$RLOOP_ARTIFACTS/claims.json" ;;
+  ok) echo '{"step": 1, "loss": 0.75}' > "$RLOOP_ARTIFACTS/progress.jsonl"
+      echo '{"loss": 0.5}' > "$RLOOP_ARTIFACTS/claims.json" ;;
   fail) echo "it went wrong" >&2; exit 3 ;;
   sleep) exec sleep 600 ;;
 esac

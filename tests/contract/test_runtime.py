@@ -18,6 +18,7 @@ def test_a_workload_runs_to_its_end(check: Check) -> None:
         exit_ = await ended(shell, "demo-e1-r1-a1")
         assert (exit_.code, exit_.reason, exit_.infrastructure) == (0, "Completed", False)
         assert exit_.claims == {"loss": 0.5}
+        assert [(one.metric, one.steps, one.values) for one in exit_.curves] == [("loss", [1], [0.75])]
 
     check(test, gateway=True)
 

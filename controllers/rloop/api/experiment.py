@@ -27,7 +27,8 @@ from rloop.api.common import (
     Word,
     cel,
 )
-from rloop.api.helpers import Check
+from rloop.api.curves import MAX_CURVES
+from rloop.api.helpers import Check, Curve
 
 MAX_RUNS = 24
 ExperimentPhase = Literal[
@@ -160,6 +161,8 @@ class Run(Model):
     """Mean of the objective's metric over the repeats."""
     claimed: float | None = None
     """What the run itself believed its metric to be."""
+    curves: Annotated[list[Curve], Field(max_length=MAX_CURVES)] = []
+    """What the run reported on its way, for people and agents to look at."""
     reason: Word | None = None
     """Why it failed, in a word."""
 

@@ -6,11 +6,13 @@ the models of a whole campaign take longer to load than all that they do.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field
 
 from rloop.api.common import Count, Line, MetricName, Model, Path, Seed, Sha256, Word
+from rloop.api.curves import MAX_CURVES, MAX_POINTS
 
 ALREADY_RAN = "AlreadyRan"
 """Begins the termination message of an init container that `UnpackJob.once` refused."""
@@ -108,6 +110,23 @@ class UnpackReport(Model):
     """Manifest digest of the copy; null: nothing was to be copied."""
 
 
+class Curve(Model):
+    """A number that a run reported with its steps; a few points of it, the first and the newest among them."""
+
+    metric: MetricName
+    steps: Annotated[list[Count64], Field(max_length=MAX_POINTS)]
+    values: Annotated[list[float], Field(max_length=MAX_POINTS)]
+    """As many as `steps`."""
+
+
+def curves_of(points: Mapping[str, Sequence[tuple[int, float]]]) -> list[Curve]:
+    """As `rloop.api.curves` has them."""
+    return [
+        Curve(metric=name, steps=[step for step, _ in found], values=[value for _, value in found])
+        for name, found in points.items()
+    ]
+
+
 class ProgressRequest(Model):
     """How far a run has come, relayed by the sidecar of its pod."""
 
@@ -117,3 +136,5 @@ class ProgressRequest(Model):
     """The newest step in progress.jsonl."""
     claims: Annotated[dict[MetricName, float], Field(max_length=MAX_CLAIMS)] = {}
     """What the run believes of itself (claims.json). Shown beside the verified value, and never scored."""
+    curves: Annotated[list[Curve], Field(max_length=MAX_CURVES)] = []
+    """The numbers in progress.jsonl. Likewise."""

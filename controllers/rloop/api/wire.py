@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rloop.api.common import Count, DnsLabel, Line, Model, Path, Text, Word
+from rloop.api.helpers import Curve
 from rloop.api.iteration import Direction, Finding, Handoff, StructuralField
 from rloop.api.researchloop import Objective
 from rloop.api.space import Space
@@ -39,13 +40,23 @@ class ExperimentView(Model):
     """A short run that is not scored; `phase` is Passed where it ran to its end."""
 
 
+class RunCurves(Model):
+    """What a run that has ended reported with its steps."""
+
+    run: Count
+    kind: Word
+    curves: list[Curve]
+
+
 class ExperimentDetail(ExperimentView):
-    """One experiment with its difference, curve and log tail; discards too."""
+    """One experiment with its difference, curves and log tail; discards too."""
 
     files: dict[Path, FileText] = {}
     difference: Annotated[str, Field(max_length=65536)] = ""
     """Unified difference from the task."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
+    curves: list[RunCurves] = []
+    """From progress.jsonl: what its runs said of themselves, not what was verified."""
 
 
 class Incumbent(Model):

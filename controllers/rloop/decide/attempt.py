@@ -62,7 +62,8 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         _still_running(draft, experiment, run, attempt, wanted, state)
         return
     ended = _ended(draft, attempt, state, state.exit)
-    run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended]})
+    curves = list(state.exit.curves) or run.curves
+    run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended], "curves": curves})
     if ended.phase == "Succeeded":
         succeeded = "Done" if run.kind == "smoke" else "Verifying"
         claimed = state.exit.claims.get(draft.spec.objective.metric)

@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rloop.api.common import METRIC_PATTERN
+from rloop.api.curves import Curves
 from rloop.api.helpers import MAX_CLAIMS
 
 PROGRESS_BYTES = 8192
 """Read from the end of progress.jsonl: the newest step stands in the last lines."""
+FEED_BYTES = 2**20
+"""Of progress.jsonl at a look: a flood is caught up with, or not."""
 CLAIMS_BYTES = 65536
 MAX_NAME = 63
 MAX_STEP = 2**63 - 1
@@ -46,6 +49,14 @@ def claims(path: Path) -> dict[str, float] | None:
         return None
     taken = {name: float(value) for name, value in document.items() if _is_claim(name, value)}
     return dict(list(taken.items())[:MAX_CLAIMS])
+
+
+def feed(curves: Curves, path: Path, offset: int) -> int:
+    """Give the curves what has come since the offset, up to FEED_BYTES; how much that was."""
+    with _regular(path) as descriptor:
+        chunk = os.pread(descriptor, FEED_BYTES, offset) if descriptor is not None else b""
+    curves.feed(chunk)
+    return len(chunk)
 
 
 def _tail(path: Path) -> bytes:

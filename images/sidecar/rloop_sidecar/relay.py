@@ -18,10 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from rloop.api.helpers import ProgressRequest
+from rloop.api.curves import Curves
+from rloop.api.helpers import ProgressRequest, curves_of
 from rloop_sidecar.environment import BadEnvironment, text, whole
 from rloop_sidecar.gateway import Away, Gateway
-from rloop_sidecar.reading import claims, newest_step
+from rloop_sidecar.reading import claims, feed, newest_step
 
 LONGEST_PAUSE = 15.0
 LAST_WORD_SECONDS = 8.0
@@ -79,6 +80,8 @@ class Relay:
         """Silence says the same as an empty report."""
         self._seconds = told.seconds
         self._pause = told.seconds
+        self._curves = Curves()
+        self._read_bytes = 0
 
     def look(self) -> float:
         """Read, tell what has changed; the seconds until the next look."""
@@ -104,7 +107,9 @@ class Relay:
         """A step or claims that can no longer be read stay as they were."""
         step = newest_step(self._artifacts / "progress.jsonl")
         found = claims(self._artifacts / "claims.json")
-        update = {"step": self._state.step if step is None else step}
+        self._read_bytes += feed(self._curves, self._artifacts / "progress.jsonl", self._read_bytes)
+        curves = curves_of(self._curves.points())
+        update = {"step": self._state.step if step is None else step, "curves": curves}
         self._state = self._state.model_copy(update=update | ({} if found is None else {"claims": found}))
 
     def _tell(self) -> bool:

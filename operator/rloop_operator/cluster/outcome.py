@@ -153,7 +153,7 @@ def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetim
 
 
 def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step]) -> WorkloadState:
-    """The state with what the relay reported on the run's pod: the step and its age, and the claims.
+    """The state with what the relay reported on the run's pod: the step and its age, claims and curves.
 
     A step's age is counted from the first look after the program began: in a queue there is none.
     """
@@ -168,7 +168,8 @@ def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str,
     if step is not None and step != seen.step:
         steps[state.name] = seen = Step(step, now)
     claims = report.claims if report is not None else {}
-    exit_ = replace(state.exit, claims=claims) if state.exit is not None else None
+    curves = report.curves if report is not None else []
+    exit_ = replace(state.exit, claims=claims, curves=curves) if state.exit is not None else None
     return replace(state, exit=exit_, step=step, step_age_seconds=now - seen.at)
 
 

@@ -18,6 +18,8 @@ from rloop_operator.tree import TreeProblem, digest_tree
 MESSAGE_BYTES = 4096
 """Kubernetes cuts a termination message there."""
 CLAIMS_BYTES = 65536
+PROGRESS_BYTES = 16 * 2**20
+"""Of progress.jsonl, from its beginning: curves show no more of a flood."""
 MAX_CLAIMS = 32
 MAX_NAME = 63
 
@@ -27,6 +29,7 @@ class Leavings(NamedTuple):
 
     message: str
     claims: dict[str, float]
+    curves: dict[str, list[tuple[int, float]]]
     artifact_sha256: str | None
     problem: str | None
     """Why the artifacts cannot be used, as a reason; None if they can."""
@@ -38,19 +41,20 @@ def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leaving
     message = read_bounded(message_file, MESSAGE_BYTES) if message_file else None
     text = message.decode(errors="replace") if message is not None else ""
     if artifacts is None:
-        return Leavings(text, {}, None, None)
+        return Leavings(text, {}, {}, None, None)
     claims = _claims(os.path.join(artifacts, "claims.json"), output)
+    curves = _curves(os.path.join(artifacts, "progress.jsonl"))
     if not succeeded:
         # Nobody scores what a failed run left.
-        return Leavings(text, claims, None, None)
+        return Leavings(text, claims, curves, None, None)
     try:
-        return Leavings(text, claims, digest_tree(artifacts, spec["max_artifact_bytes"]), None)
+        return Leavings(text, claims, curves, digest_tree(artifacts, spec["max_artifact_bytes"]), None)
     except TreeProblem as problem:
         output.note(str(problem))
-        return Leavings(text, claims, None, problem.reason)
+        return Leavings(text, claims, curves, None, problem.reason)
     except OSError as error:
         output.note(f"the artifacts could not be read: {error}")
-        return Leavings(text, claims, None, "ArtifactUnreadable")
+        return Leavings(text, claims, curves, None, "ArtifactUnreadable")
 
 
 def read_bounded(path: str, limit: int) -> bytes | None:
@@ -67,6 +71,17 @@ def read_bounded(path: str, limit: int) -> bytes | None:
             return file.read(limit)
         except OSError:
             return None
+
+
+def _curves(path: str) -> dict[str, list[tuple[int, float]]]:
+    content = read_bounded(path, PROGRESS_BYTES)
+    if content is None:
+        return {}
+    from rloop.api.curves import Curves  # needed at the end only, and by runs only
+
+    curves = Curves()
+    curves.feed(content)
+    return curves.points()
 
 
 def _claims(path: str, output: Output) -> dict[str, float]:

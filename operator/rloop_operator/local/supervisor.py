@@ -281,6 +281,7 @@ class Supervisor:
             "log_tail": self.output.tail(),
             "message": found.message,
             "claims": found.claims,
+            "curves": found.curves,
             "artifact_sha256": self.artifact_sha256 or found.artifact_sha256,
         }
 

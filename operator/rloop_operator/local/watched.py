@@ -19,6 +19,7 @@ from subprocess import Popen, TimeoutExpired
 from typing import Any
 
 from rloop.api.experiment import Usage
+from rloop.api.helpers import Curve, curves_of
 from rloop.observed import Exit, WorkloadState
 from rloop_operator.local import processes
 from rloop_operator.local.documents import read_json, write_json
@@ -200,6 +201,13 @@ def newest_step(path: Path) -> int | None:
     return None
 
 
+def _curves(points: Any) -> list[Curve]:
+    try:
+        return curves_of(points or {})
+    except (AttributeError, TypeError, ValueError):
+        return []
+
+
 def _exit(document: dict[str, Any]) -> Exit:
     """The exit, from what the shim wrote; written by us, but on a disk where anything may have changed it."""
     usage = document.get("usage") or {}
@@ -218,5 +226,6 @@ def _exit(document: dict[str, Any]) -> Exit:
         log_tail=str(document.get("log_tail") or ""),
         message=str(document.get("message") or ""),
         claims=document.get("claims") or {},
+        curves=_curves(document.get("curves")),
         artifact_sha256=document.get("artifact_sha256"),
     )

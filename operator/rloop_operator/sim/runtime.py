@@ -5,12 +5,13 @@ The clock moves only when `sim.campaign` moves it, so days of campaign take seco
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from rloop.actions import Workload
 from rloop.api.experiment import Usage
+from rloop.api.helpers import Curve
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Exit, WorkloadState
 from rloop_operator.ports import Caller
@@ -44,6 +45,7 @@ class Outcome:
     log_tail: str = ""
     message: str = ""
     claims: Mapping[str, float] | None = None
+    curves: Sequence[Curve] = ()
     usage: Usage = field(default_factory=Usage)
     hangs: bool = False
     """Its step counter stands still from the start; it ends by its deadline, or because it is stopped."""
@@ -139,6 +141,7 @@ class SimRuntime:
                 log_tail=outcome.log_tail,
                 message=outcome.message,
                 claims=outcome.claims or {},
+                curves=outcome.curves,
                 usage=outcome.usage,
             )
 

@@ -52,6 +52,15 @@ def step(folder: Path, number: int) -> None:
         file.write(json.dumps({"step": number}) + "\n")
 
 
+def test_the_curve_grows_with_the_file(tmp_path: Path, relay: Relay, gateway: Gateway) -> None:
+    for number in range(3):
+        with (tmp_path / "progress.jsonl").open("a") as file:
+            file.write(json.dumps({"step": number, "loss": 1.0 - number / 10}) + "\n")
+        relay.look()
+    (curve,) = gateway.told[-1].curves
+    assert (curve.metric, curve.steps, curve.values) == ("loss", [0, 1, 2], [1.0, 0.9, 0.8])
+
+
 def test_only_a_change_is_told(tmp_path: Path, relay: Relay, gateway: Gateway) -> None:
     relay.look()
     assert gateway.tries == 0
@@ -226,7 +235,7 @@ def test_the_process_relays_with_the_newest_token_and_ends_in_order(tmp_path: Pa
     finally:
         process.kill()
     assert process.returncode == 0
-    body = {"run": 1, "attempt": 1, "step": 1, "claims": {}}
+    body = {"run": 1, "attempt": 1, "step": 1, "claims": {}, "curves": []}
     last = body | {"step": 2, "claims": {"loss": 0.25}}
     assert server.got[0] == ("/v1/progress", "Bearer first", body)
     assert server.got[1] == ("/v1/progress", "Bearer second", body | {"step": 2})

@@ -1,0 +1,90 @@
+"""A run's curves from what it appends to progress.jsonl: few points, however long the file.
+
+Used by the sidecar in a cluster and by the shim on a laptop, where a run's files are read; it knows no model, because
+both have to start fast. What is not understood is passed over: a run may write anything there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+MAX_CURVES = 4
+MAX_POINTS = 32
+MAX_STEP = 2**63 - 1
+LINE_BYTES = 8192
+"""A longer line is passed over."""
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+Point = tuple[int, float]
+
+
+class Curves:
+    """Takes the file in pieces, in order; a line may be cut anywhere."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._series: dict[str, _Series] = {}
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next piece in."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > LINE_BYTES:
+            self._rest = self._rest[: LINE_BYTES + 1]  # it stays too long, whatever comes
+        for line in lines:
+            if len(line) <= LINE_BYTES:
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            document = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        step = document.get("step") if isinstance(document, dict) else None
+        if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MAX_STEP:
+            return
+        for name, value in document.items():
+            if name == "step" or not NAME.fullmatch(name) or not _is_finite(value):
+                continue
+            if name in self._series or len(self._series) < MAX_CURVES:
+                self._series.setdefault(name, _Series()).add((step, float(value)))
+
+    def points(self) -> dict[str, list[Point]]:
+        """At most MAX_POINTS (step, value) of each of the first MAX_CURVES numbers, the first and the newest among
+        them.
+        """
+        return {name: series.points() for name, series in self._series.items()}
+
+
+class _Series:
+    """Keeps every n-th point; n doubles when there are too many."""
+
+    def __init__(self) -> None:
+        self._kept: list[Point] = []
+        self._every = 1
+        self._seen = 0
+        self._newest: Point = (0, 0.0)
+
+    def add(self, point: Point) -> None:
+        if self._seen % self._every == 0:
+            self._kept.append(point)
+            if len(self._kept) > 4 * MAX_POINTS:
+                self._kept = self._kept[::2]
+                self._every *= 2
+        self._seen += 1
+        self._newest = point
+
+    def points(self) -> list[Point]:
+        found = self._kept if self._kept[-1] == self._newest else [*self._kept, self._newest]
+        count = min(len(found), MAX_POINTS)
+        chosen = [found[round(index * (len(found) - 1) / max(1, count - 1))] for index in range(count)]
+        return [(step, float(f"{value:.5g}")) for step, value in chosen]
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
