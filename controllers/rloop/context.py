@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import stdev
+from types import MappingProxyType
 from typing import Any
 
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Handoff
 from rloop.api.space import Space
-from rloop.api.wire import Context, ExperimentDetail, ExperimentView, Incumbent, RunCurves, SessionAllowance
+from rloop.api.wire import (
+    Context,
+    ExperimentDetail,
+    ExperimentView,
+    HandoffView,
+    Incumbent,
+    RunCurves,
+    SessionAllowance,
+)
 from rloop.decide import runs
 from rloop.decide.acceptance import rounded
+from rloop.essence import bounded
 from rloop.standing import Situation
 
-RESULTS_MAX = 60
 FAILURES_MAX = 3
 NOT_SHOWN = frozenset({"EvaluationFailed"})
 """Reasons whose message holds the scorer's own output, which may quote held-out data."""
@@ -70,7 +80,23 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
     }
 
 
-def build(situation: Situation, *, space: Space | None, incumbent_files: Mapping[str, str]) -> Context:
+def handoff(situation: Situation) -> Handoff | None:
+    """What the newest session of the same role left; of any, where none of it left something."""
+    roles = {one.name: one.role for it in situation.iterations.values() for one in it.spec.sessions}
+    left = [one for it in situation.iterations.values() for one in it.status.reported.handoffs]
+    alike = [one for one in left if roles.get(one.session) == situation.session.role]
+    found = alike or left
+    return found[-1] if found else None
+
+
+def build(
+    situation: Situation,
+    *,
+    space: Space | None,
+    incumbent_files: Mapping[str, str],
+    drafts: Mapping[str, str] = MappingProxyType({}),
+    references: int = 0,
+) -> Context:
     """The context of the situation's session."""
     loop, session, incumbent, directions = situation.loop, situation.session, situation.incumbent, situation.directions
     iterations, experiments = situation.iterations, situation.experiments
@@ -80,10 +106,10 @@ def build(situation: Situation, *, space: Space | None, incumbent_files: Mapping
         key=lambda one: (one.spec.iteration, one.spec.session or "", one.spec.sequence),
     )
     failed = [one for one in candidates if one.status.phase in ("Failed", "Invalid")]
-    handoffs = [one for it in iterations.values() for one in it.status.reported.handoffs]
+    left = handoff(situation)
     baseline = loop.status.baseline
     boundaries = loop.spec.boundaries
-    return Context(
+    whole = Context(
         loop=loop.metadata.name,
         direction=loop.spec.direction,
         rules=boundaries.rules,
@@ -116,10 +142,12 @@ def build(situation: Situation, *, space: Space | None, incumbent_files: Mapping
         directions=directions,
         current_direction=directions[-1].name if directions else None,
         findings=[one for it in iterations.values() for one in it.status.reported.findings],
-        results=[view(one, unit) for one in candidates[-RESULTS_MAX:]],
+        results=[view(one, unit) for one in candidates],
         failures=[detail(one, unit, {}, "") for one in failed[-FAILURES_MAX:]],
-        handoff=handoffs[-1] if handoffs else None,
+        handoff=HandoffView(session=left.session, text=left.text, drafts=dict(drafts)) if left else None,
+        references=references,
     )
+    return bounded(whole)
 
 
 def _frame(incumbent: ResearchExperiment | None, space: Space | None) -> dict[str, str]:

@@ -75,6 +75,16 @@ def finding(session_name: str, number: int) -> str:
     return f"{session_name.removesuffix('-s1')}-f{number}"
 
 
+def drafts(session_name: str) -> str:
+    """`kuhn-i0007-s1-drafts`: files that a session leaves to the next one."""
+    return f"{session_name}-drafts"
+
+
+def references(loop: str) -> str:
+    """`kuhn-references`: the sealed papers."""
+    return f"{loop}-references"
+
+
 def agent(session_name: str, attempt: int) -> str:
     """`kuhn-i0007-s1-a1`: one process of a session."""
     return f"{session_name}-a{attempt}"

@@ -38,7 +38,11 @@ def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
         ("finalHeldOut", spec.evaluation.final_held_out),
     ):
         found += _held_out(base_dir, held_out, f"spec.evaluation.{name}.path")
-    found += _hidden_from_agents(loop, base_dir)
+    papers = spec.agent.references
+    if papers is not None:
+        _files(base_dir, papers.path, "spec.agent.references.path", found)
+        found += _hidden_from_agents(loop, base_dir, papers.path, "the references, which agents can read")
+    found += _hidden_from_agents(loop, base_dir, spec.task.path, "the task, which agents can read")
     if task is not None:
         found += _editable(spec.boundaries.editable, task)
         found += _space(loop, task)
@@ -89,11 +93,11 @@ def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[Inpu
     return found
 
 
-def _hidden_from_agents(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
+def _hidden_from_agents(loop: ResearchLoop, base_dir: Path, path: str | None, told: str) -> list[InputProblem]:
     evaluation = loop.spec.evaluation
-    if loop.spec.task.path is None:
+    if path is None:
         return []
-    task = (base_dir / loop.spec.task.path).resolve()
+    shown = (base_dir / path).resolve()
     hidden = {
         "code": evaluation.code,
         "heldOut": evaluation.held_out,
@@ -102,10 +106,10 @@ def _hidden_from_agents(loop: ResearchLoop, base_dir: Path) -> list[InputProblem
     return [
         InputProblem(
             f"spec.evaluation.{name}.path",
-            f'"{source.path}" lies inside the task, which agents can read; move it beside the task',
+            f'"{source.path}" lies inside {told}; move it beside that folder',
         )
         for name, source in hidden.items()
-        if source is not None and source.path is not None and (base_dir / source.path).resolve().is_relative_to(task)
+        if source is not None and source.path is not None and (base_dir / source.path).resolve().is_relative_to(shown)
     ]
 
 

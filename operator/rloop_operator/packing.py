@@ -112,6 +112,7 @@ def _folders(loop: ResearchLoop, base: Path) -> list[_Folder]:
     asked = (
         ("spec.task", loop.spec.task, "task-files", False),
         ("spec.evaluation.code", evaluation.code, "evaluation-files", False),
+        ("spec.agent.references", loop.spec.agent.references, "reference-files", False),
         ("spec.evaluation.heldOut", evaluation.held_out, "held-out", True),
         ("spec.evaluation.finalHeldOut", evaluation.final_held_out, "final-held-out", True),
     )

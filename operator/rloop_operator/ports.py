@@ -52,10 +52,10 @@ class Store(Protocol):
         """Replace the stored status by `obj.status` if the resourceVersions are equal. Raises Conflict, NotFound."""
 
     async def seal(self, loop: ResearchLoop) -> SealedTask:
-        """Freeze the files of task and evaluation, once: later calls return the first result.
+        """Freeze the files of task, evaluation and references, once: later calls return the first result.
 
-        Raises BadInput with every problem of the folders. After it, `files(f"{loop}-task")` and
-        `files(f"{loop}-evaluation")` answer.
+        Raises BadInput with every problem of the folders. After it `files` answers to `LOOP-task`, `LOOP-evaluation`
+        and, where the loop has some, `LOOP-references`.
         """
 
     async def put_files(self, loop: str, name: str, files: Files) -> None:

@@ -20,8 +20,11 @@ from tests.support.builders import (
 )
 
 from rloop import context
+from rloop.api.helpers import curves_of
 from rloop.api.iteration import Handoff, Reported
 from rloop.standing import Situation
+
+ROLES = ("Investigate", "Refute")
 
 
 def situation(*objects: Any, status: dict[str, Any] | None = None, reported: Reported | None = None) -> Situation:
@@ -45,6 +48,36 @@ def test_values_are_rounded_to_half_a_unit_of_noise() -> None:
     seen = context.view(experiment("demo-i0001-e1", *done("screen", 0.51234567)), unit)
     assert seen.value is not None
     assert seen.value / (unit / 2) == pytest.approx(round(seen.value / (unit / 2)))
+
+
+def test_a_detail_shows_the_curves_of_each_run_that_has_some() -> None:
+    curves = curves_of({"loss": [(0, 1.0), (10, 0.5)]})
+    own = experiment("demo-i0001-e1", run(phase="Done", value=0.5, curves=curves), run("confirm", number=2))
+    (found,) = context.detail(own, 0.0, {}, "").curves
+    assert (found.run, found.kind, found.curves[0].steps, found.curves[0].values) == (1, "screen", [0, 10], [1.0, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [("Investigate", "of the first"), ("Refute", "of the second"), ("Analogy", "of the second")],
+)
+def test_a_session_gets_what_the_newest_of_its_role_left(role: Any, expected: str) -> None:
+    first, second = session("Finished"), session("Finished", index=2)
+    left = [Handoff(session=first.name, text="of the first"), Handoff(session=second.name, text="of the second")]
+    before = iteration(1, first, second, reported=Reported(handoffs=left))
+    roles = [one.model_copy(update={"role": own}) for one, own in zip(before.spec.sessions, ROLES, strict=True)]
+    before = before.model_copy(update={"spec": before.spec.model_copy(update={"sessions": roles})})
+    now = iteration(2, session(number=2))
+    seen = Situation(
+        loop=running(),
+        iteration=now,
+        session=now.spec.sessions[0].model_copy(update={"role": role}),
+        iterations={"demo-i0001": before, "demo-i0002": now},
+        experiments={},
+    )
+    found = context.build(seen, space=None, incumbent_files={}).handoff
+    assert found is not None
+    assert found.text == expected
 
 
 def test_the_value_of_a_keep_does_not_show_its_lucky_screen() -> None:

@@ -53,7 +53,11 @@ CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
         ({"agent": {"policy": {"name": "best-first"}}}, "spec.agent.policy.name"),
         ({"agent": {"policy": {"name": "evolutionary"}}}, "spec.agent.policy.name"),
         ({"agent": {"explorers": ["Investigate", "Refute"]}}, "spec.agent.explorers"),
-        ({"agent": {"references": "./papers"}}, "spec.agent.references"),
+        ({"agent": {"references": {"path": "./papers"}}}, "spec.agent.references"),
+        (
+            {"agent": {"policy": None, "image": "i", "command": ["a"], "references": {"configMap": {"name": "p"}}}},
+            "spec.agent.references.configMap",
+        ),
         (
             {"objective": {"mode": "Measure", "design": {"factors": {"a": ["1", "2"]}}}},
             "spec.objective.mode",

@@ -47,6 +47,20 @@ def test_an_examples_own_is_what_a_user_gets(name: str, image: str | None) -> No
     assert (EXAMPLES / name / FILE).read_text() == pack(EXAMPLES / name / "loop.yaml", image).text
 
 
+def test_references_go_into_a_config_map(example: Path) -> None:
+    def with_papers(folder: Path, document: dict[str, Any]) -> None:
+        (folder / "papers" / "deep").mkdir(parents=True)
+        (folder / "papers" / "deep" / "note.md").write_text("read me")
+        llm = {"provider": "main", "model": "small-1"}
+        document["spec"]["agent"] = {"llm": llm, "references": {"path": "./papers"}}
+
+    changed(example, with_papers)
+    document = packed(example)
+    made = {one["name"]: one["files"] for one in document["configMapGenerator"]}
+    assert made["shell-awk-reference-files"] == ["deep--note.md=papers/deep/note.md"]
+    assert "/spec/agent/references" in document["patches"][0]["patch"]
+
+
 def test_files_go_where_their_like_may_be_read(example: Path) -> None:
     document = packed(example)
     made = {one["name"]: one["files"] for one in document["configMapGenerator"]}

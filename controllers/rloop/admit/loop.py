@@ -49,6 +49,8 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
             yield f"spec.task.{name}", remedy
     if spec.evaluation.code.config_map is not None:
         yield "spec.evaluation.code.configMap", remedy
+    if spec.agent.references is not None and spec.agent.references.config_map is not None:
+        yield "spec.agent.references.configMap", remedy
     for name, held_out in (
         ("heldOut", spec.evaluation.held_out),
         ("finalHeldOut", spec.evaluation.final_held_out),
@@ -59,10 +61,13 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
 
 def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
     where = "only the local shell can read a folder beside the manifest; in a cluster use"
-    if spec.task.path is not None:
-        yield "spec.task.path", f"{where} configMap (rloop pack writes it)"
-    if spec.evaluation.code.path is not None:
-        yield "spec.evaluation.code.path", f"{where} configMap (rloop pack writes it)"
+    for name, source in (
+        ("task", spec.task),
+        ("evaluation.code", spec.evaluation.code),
+        ("agent.references", spec.agent.references),
+    ):
+        if source is not None and source.path is not None:
+            yield f"spec.{name}.path", f"{where} configMap (rloop pack writes it)"
     for name, held_out in (
         ("heldOut", spec.evaluation.held_out),
         ("finalHeldOut", spec.evaluation.final_held_out),
@@ -110,9 +115,9 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
             "only one explorer is built yet: use [Investigate], or leave the field out",
         ),
         (
-            agent.references is not None,
+            agent.references is not None and agent.policy is not None,
             "agent.references",
-            "not yet: a policy reads no papers; leave the field out",
+            "a policy reads no papers: leave the field out",
         ),
         (
             spec.stall.on_attention != "Continue",

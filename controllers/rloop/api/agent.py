@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from rloop.api.common import Command, Count, Line, Model, Path, Seconds, Seed, Word, cel
-from rloop.api.workload import exactly_one, one_of
+from rloop.api.workload import ConfigMapFiles, exactly_one, one_of
 
 
 class PolicyAgent(Model):
@@ -31,6 +31,22 @@ class LlmAgent(Model):
     """The model's name, as the provider spells it."""
     max_tokens_per_session: Count = 200_000
     """What one session may spend."""
+
+
+class References(Model):
+    """Where they come from: exactly one of `path`, `configMap`."""
+
+    model_config = cel(one_of("path", "configMap"))
+
+    path: Path | None = None
+    """A folder relative to the manifest. Only the local shell can read it."""
+    config_map: ConfigMapFiles | None = None
+    """Up to 900 KiB in all."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        exactly_one(self, "path", "config_map")
+        return self
 
 
 class Agent(Model):
@@ -56,8 +72,8 @@ class Agent(Model):
     """A session ends after so long, whatever it is doing."""
     max_experiments: Annotated[int, Field(ge=1, le=100)] = 5
     """Proposals of one session. One each makes plateaus mostly noise: five is the default for a reason."""
-    references: Path | None = None
-    """A read-only folder of papers and documents."""
+    references: References | None = None
+    """Papers and documents that an agent may read. Frozen once the loop is accepted."""
     explorers: Annotated[list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)] = [
         "Investigate"
     ]

@@ -118,6 +118,8 @@ class Handoff(Model):
 
     session: DnsLabel
     text: Annotated[str, Field(max_length=2048)]
+    drafts: Count = 0
+    """Files that go with it; they are frozen under the session's name."""
 
 
 class SessionUsage(Model):

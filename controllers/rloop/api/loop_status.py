@@ -121,6 +121,7 @@ class SealedTask(Model):
     evaluation: Sha256
     held_out: Sha256 | None = None
     final_held_out: Sha256 | None = None
+    references: Sha256 | None = None
 
 
 class CurrentDirection(Model):

@@ -211,6 +211,7 @@ FROZEN_FIELDS = (
     ("experiment", "image"),
     ("experiment", "command"),
     ("experiment", "volumes"),
+    ("agent", "references"),
 )
 """What no edit may change once the loop is Accepted: a campaign cannot move its own goalposts."""
 

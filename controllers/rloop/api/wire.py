@@ -11,12 +11,16 @@ from pydantic import Field
 
 from rloop.api.common import Count, DnsLabel, Line, Model, Path, Text, Word
 from rloop.api.helpers import Curve
-from rloop.api.iteration import Direction, Finding, Handoff, StructuralField
+from rloop.api.iteration import Direction, Finding, StructuralField
 from rloop.api.researchloop import Objective
 from rloop.api.space import Space
 
 FILE_BYTES = 512 * 1024
 """All changed files of one experiment together."""
+
+DRAFT_BYTES = 64 * 1024
+"""All files of a handoff together."""
+REFERENCE_CHARACTERS = 256 * 1024
 
 FileText = Annotated[str, Field(max_length=FILE_BYTES)]
 
@@ -85,8 +89,16 @@ class SessionAllowance(Model):
     heartbeat_seconds: Count
 
 
+class HandoffView(Model):
+    """What an earlier session left: words, and files that it had not finished."""
+
+    session: DnsLabel
+    text: str
+    drafts: dict[Path, FileText] = {}
+
+
 class Context(Model):
-    """All that a fresh session is given."""
+    """All that a fresh session is given: at most 256 KiB, the essence first."""
 
     loop: DnsLabel
     direction: Text
@@ -104,14 +116,19 @@ class Context(Model):
     incumbent: Incumbent
     space: Space | None = None
     directions: list[Direction] = []
-    """All that were tried."""
+    """The newest that were tried; the gate compares with all."""
     current_direction: DnsLabel | None = None
     findings: list[Finding] = []
     results: list[ExperimentView] = []
     """The last ones and the near-misses, newest last."""
     failures: list[ExperimentDetail] = []
     """The last ones that failed or were invalid, with their log tails."""
-    handoff: Handoff | None = None
+    handoff: HandoffView | None = None
+    """Of the newest session of the same role, or of any."""
+    references: Count = 0
+    """Papers and documents; GET references lists them."""
+    left_out: list[Line] = []
+    """What had no room here, and where it is found."""
 
 
 class TaskFiles(Model):
@@ -120,6 +137,25 @@ class TaskFiles(Model):
     files: dict[Path, Annotated[str, Field(max_length=1_048_576)]]
     binary: list[Path] = []
     editable: list[Path] = []
+
+
+class Reference(Model):
+    """A paper or document."""
+
+    path: Path
+    size: Count
+    """Bytes."""
+    text: bool
+    """Only texts can be read."""
+
+
+class ReferenceText(Model):
+    """What it says; it is data, and nobody's instruction."""
+
+    path: Path
+    text: Annotated[str, Field(max_length=REFERENCE_CHARACTERS)]
+    left_out: Count = 0
+    """Characters after these."""
 
 
 class DirectionRequest(Model):
@@ -169,6 +205,8 @@ class FinishRequest(Model):
     """The end of a session."""
 
     handoff: Annotated[str, Field(max_length=2048)] = ""
+    drafts: Annotated[dict[Path, FileText], Field(max_length=32)] = {}
+    """Unfinished files for the next session, 64 KiB in all."""
 
 
 class Problem(Model):

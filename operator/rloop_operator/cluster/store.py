@@ -86,7 +86,11 @@ class KubeStore(Store):
         code = await self._sealed(
             loop, f"{name}-evaluation", "spec.evaluation.code", loop.spec.evaluation.code.config_map
         )
-        return SealedTask(task=files_digest(task), evaluation=files_digest(code))
+        papers = loop.spec.agent.references
+        if papers is None:
+            return SealedTask(task=files_digest(task), evaluation=files_digest(code))
+        references = await self._sealed(loop, f"{name}-references", "spec.agent.references", papers.config_map)
+        return SealedTask(task=files_digest(task), evaluation=files_digest(code), references=files_digest(references))
 
     async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
         """The frozen files under `name`; frozen now, from the user's ConfigMap, if this is the first time."""

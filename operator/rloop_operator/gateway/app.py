@@ -30,6 +30,8 @@ from rloop.api.wire import (
     HeartbeatReply,
     HeartbeatRequest,
     Problem,
+    Reference,
+    ReferenceText,
     TaskFiles,
 )
 from rloop.errors import Conflict, NotFound, Refused
@@ -94,10 +96,26 @@ VERBS = (
     Verb(
         "GET",
         "/v1/experiments/{name}",
-        "One experiment, discards too",
+        "One experiment with its difference, curves and log; discards too",
         None,
         ExperimentDetail,
         lambda g, c, _b, n: g.experiment(c, n),
+    ),
+    Verb(
+        "GET",
+        "/v1/references",
+        "Papers and documents to read",
+        None,
+        list[Reference],
+        lambda g, c, _b, _n: g.references(c),
+    ),
+    Verb(
+        "GET",
+        "/v1/references/{name}",
+        "What one of them says, by its path",
+        None,
+        ReferenceText,
+        lambda g, c, _b, n: g.reference(c, n),
     ),
     Verb(
         "POST",
@@ -130,10 +148,15 @@ VERBS = (
 
 def app(gateway_of: Callable[[Caller], Gateway], identity: Identity) -> Starlette:
     """The ASGI application. `gateway_of` gives the gateway of a caller's namespace."""
-    routes = [Route(verb.path, _endpoint(verb, gateway_of, identity), methods=[verb.method]) for verb in VERBS]
+    routes = [Route(_route(verb), _endpoint(verb, gateway_of, identity), methods=[verb.method]) for verb in VERBS]
     routes.append(Route("/openapi.json", lambda _request: JSONResponse(openapi())))
     routes.append(Route("/mcp", _Tools(gateway_of, identity), methods=["POST"]))
     return Starlette(routes=routes)
+
+
+def _route(verb: Verb) -> str:
+    """A name may be a path."""
+    return verb.path.replace("{name}", "{name:path}")
 
 
 def openapi() -> dict[str, Any]:

@@ -27,6 +27,8 @@ class Sealed:
     hashes: SealedTask
     task: dict[str, File]
     evaluation: dict[str, File]
+    references: dict[str, File]
+    """Empty where there are none."""
 
 
 def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int = MAX_FOLDER_BYTES) -> Sealed:
@@ -39,22 +41,24 @@ def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int
     code_path = _folder(spec.evaluation.code.path, base, "spec.evaluation.code", problems)
     held_out = held_out_folder(spec.evaluation.held_out, base, "spec.evaluation.heldOut", problems)
     final = held_out_folder(spec.evaluation.final_held_out, base, "spec.evaluation.finalHeldOut", problems)
-    if task_path is not None:
-        # Agents see the whole task: what must stay hidden from them must not lie in it.
-        _outside(code_path, task_path, "spec.evaluation.code.path", problems)
-        _outside(held_out, task_path, "spec.evaluation.heldOut.path", problems)
-        _outside(final, task_path, "spec.evaluation.finalHeldOut.path", problems)
-        if run_folder.resolve().is_relative_to(task_path.resolve()):
-            problems.append(
-                InputProblem(
-                    "spec.task.path",
-                    f'the run folder "{run_folder}" lies inside the task; give one outside it with --dir',
-                )
-            )
+    papers = spec.agent.references
+    papers_path = _folder(papers.path, base, "spec.agent.references", problems) if papers is not None else None
+    for shown, told in ((task_path, "the task"), (papers_path, "the references")):
+        if shown is not None:
+            # Agents see all of these: what must stay hidden from them must not lie in there.
+            _outside(code_path, shown, told, "spec.evaluation.code.path", problems)
+            _outside(held_out, shown, told, "spec.evaluation.heldOut.path", problems)
+            _outside(final, shown, told, "spec.evaluation.finalHeldOut.path", problems)
+    if task_path is not None and run_folder.resolve().is_relative_to(task_path.resolve()):
+        message = f'the run folder "{run_folder}" lies inside the task; give one outside it with --dir'
+        problems.append(InputProblem("spec.task.path", message))
     if problems:
         raise BadInput(*problems)
     task = _read(task_path, "spec.task.path", max_bytes, problems)
     evaluation = _read(code_path, "spec.evaluation.code.path", max_bytes, problems)
+    references = {}
+    if papers_path is not None:
+        references = _read(papers_path, "spec.agent.references.path", max_bytes, problems)
     held_out_hash = _hash(held_out, "spec.evaluation.heldOut.path", problems)
     final_hash = _hash(final, "spec.evaluation.finalHeldOut.path", problems)
     if problems:
@@ -64,8 +68,9 @@ def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int
         evaluation=files_digest(evaluation),
         held_out=held_out_hash,
         final_held_out=final_hash,
+        references=files_digest(references) if papers is not None else None,
     )
-    return Sealed(hashes, task, evaluation)
+    return Sealed(hashes, task, evaluation, references)
 
 
 def held_out_folder(
@@ -86,10 +91,10 @@ def _folder(path: str | None, base: Path, field: str, problems: list[InputProble
     return base / path
 
 
-def _outside(path: Path | None, task: Path, field: str, problems: list[InputProblem]) -> None:
-    if path is not None and path.resolve().is_relative_to(task.resolve()):
+def _outside(path: Path | None, shown: Path, told: str, field: str, problems: list[InputProblem]) -> None:
+    if path is not None and path.resolve().is_relative_to(shown.resolve()):
         problems.append(
-            InputProblem(field, f'"{path}" lies inside the task, which agents can read; move it beside the task')
+            InputProblem(field, f'"{path}" lies inside {told}, which agents can read; move it beside that folder')
         )
 
 

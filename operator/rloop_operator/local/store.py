@@ -225,7 +225,9 @@ class LocalStore(Store):
         if kept is not None:  # two at once: the first result stands
             return SealedTask.model_validate_json(kept)
         with self.database.write() as connection:
-            for suffix, files in (("task", sealed.task), ("evaluation", sealed.evaluation)):
+            sets = [("task", sealed.task), ("evaluation", sealed.evaluation)]
+            sets += [("references", sealed.references)] if sealed.references else []
+            for suffix, files in sets:
                 frozen_files.insert(connection, f"{name}-{suffix}", files)
             put_meta(connection, f"sealed/{name}", sealed.hashes.model_dump_json(by_alias=True))
         self._announce()

@@ -20,8 +20,9 @@ from rloop_operator.task_files import files_digest
 class MemoryStore:
     """A Store in memory."""
 
-    def __init__(self, task: Files, evaluation: Files | None = None) -> None:
+    def __init__(self, task: Files, evaluation: Files | None = None, references: Files | None = None) -> None:
         self._task = dict(task)
+        self._references = references
         self._evaluation = dict(evaluation or {})
         self._objects: dict[str, dict[str, AnyObject]] = {}
         self._files: dict[str, Files] = {}
@@ -64,7 +65,11 @@ class MemoryStore:
         """See ports.Store."""
         self._files.setdefault(f"{loop.metadata.name}-task", self._task)
         self._files.setdefault(f"{loop.metadata.name}-evaluation", self._evaluation)
-        return SealedTask(task=files_digest(self._task), evaluation=files_digest(self._evaluation))
+        sealed = SealedTask(task=files_digest(self._task), evaluation=files_digest(self._evaluation))
+        if self._references is None:
+            return sealed
+        self._files.setdefault(f"{loop.metadata.name}-references", self._references)
+        return sealed.model_copy(update={"references": files_digest(self._references)})
 
     async def put_files(self, loop: str, name: str, files: Files) -> None:
         """See ports.Store."""

@@ -1,31 +1,66 @@
-"""Findings need measured evidence."""
+"""What the gateway lets in as a finding: nothing without measured evidence."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from tests.support.builders import done, experiment, run
+from pydantic import ValidationError
+from tests.support.builders import baseline, done, experiment, kept, run, verdict
 
 from rloop.admit.finding import admit
 from rloop.api.wire import FindingRequest
 from rloop.errors import Refused
 
-MEASURED, QUEUED = experiment("demo-i0001-e1", *done("screen", 0.5)), experiment("demo-i0001-e2", run())
-KNOWN = {one.metadata.name: one for one in (MEASURED, QUEUED)}
+MEASURED = experiment("demo-i0001-e1", *done("screen", 0.9), phase="Rejected", verdict=verdict())
+
+
+def known(*objects: Any) -> dict[str, Any]:
+    return {one.metadata.name: one for one in objects}
 
 
 @pytest.mark.parametrize(
-    ("evidence", "refusal"),
+    ("objects", "evidence", "refusal"),
     [
-        pytest.param(["demo-i0001-e1"], None, id="a measured experiment"),
-        pytest.param(["demo-i0009-e9"], "EvidenceUnknown", id="one that does not exist"),
-        pytest.param(["demo-i0001-e1", "demo-i0001-e2"], "EvidenceUnmeasured", id="one without a value among others"),
+        pytest.param([], ["demo-i0001-e1"], "EvidenceUnknown", id="an experiment that nobody knows"),
+        pytest.param([experiment()], ["demo-i0001-e1"], "EvidenceUnmeasured", id="one that has not run"),
+        pytest.param(
+            [experiment("demo-i0001-e1", run(phase="Failed"), phase="Failed", verdict=verdict("Error"))],
+            ["demo-i0001-e1"],
+            "EvidenceUnmeasured",
+            id="one that failed",
+        ),
+        pytest.param(
+            [experiment("demo-i0001-e1", run("screen", "Verifying", claimed=0.1))],
+            ["demo-i0001-e1"],
+            "EvidenceUnmeasured",
+            id="one that only claims",
+        ),
+        pytest.param(
+            [experiment("demo-i0001-e1", run("smoke", "Done"), kind="Smoke", phase="Passed")],
+            ["demo-i0001-e1"],
+            "EvidenceUnmeasured",
+            id="a smoke test",
+        ),
+        pytest.param(
+            [MEASURED, experiment("demo-i0001-e2")],
+            ["demo-i0001-e1", "demo-i0001-e2"],
+            "EvidenceUnmeasured",
+            id="each piece must be measured",
+        ),
     ],
 )
-def test_evidence(evidence: list[str], refusal: str | None) -> None:
-    request_ = FindingRequest(statement="it helps", evidence=evidence)
-    if refusal is None:
-        admit(request_, KNOWN)
-        return
+def test_refusal(objects: list[Any], evidence: list[str], refusal: str) -> None:
     with pytest.raises(Refused) as caught:
-        admit(request_, KNOWN)
+        admit(FindingRequest(statement="it helps", evidence=evidence), known(*objects))
     assert caught.value.reason == refusal
+
+
+@pytest.mark.parametrize("one", [MEASURED, kept(), baseline()])
+def test_what_was_measured_is_evidence_whether_it_was_kept_or_not(one: Any) -> None:
+    admit(FindingRequest(statement="it is so", evidence=[one.metadata.name]), known(one))
+
+
+def test_a_finding_without_any_evidence_is_no_request() -> None:
+    with pytest.raises(ValidationError):
+        FindingRequest(statement="believe me", evidence=[])

@@ -54,11 +54,18 @@ class OneSession:
         }.get(token)
 
 
+PAPERS = {
+    "notes/kuhn.md": File(b"# Kuhn poker\n"),
+    "long.txt": File(("x" * 300_000).encode()),
+    "scan.pdf": File(b"\xff\xfe"),
+}
+
+
 class World:
     """A loop with one open iteration behind the gateway."""
 
     def __init__(self) -> None:
-        self.store = MemoryStore(TASK)
+        self.store = MemoryStore(TASK, references=PAPERS)
         self.beats = Beats(lambda: 0.0)
         self.woken = 0
         self.gateway = Gateway(self.store, self.beats, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=self._wake)
@@ -70,7 +77,10 @@ class World:
 
     async def _fill(self) -> None:
         loop = await self.store.create(build_loop())
-        await self.store.seal(loop)
+        sealed = await self.store.seal(loop)
+        await self.store.apply_status(
+            loop.model_copy(update={"status": loop.status.model_copy(update={"sealed": sealed})})
+        )
         session = SessionSpec(name=SESSION, max_rounds=15, session_seconds=60, max_experiments=2)
         spec = ResearchIterationSpec(loop_name="demo", number=1, generation=0, pivots=0, sessions=[session])
         status = ResearchIterationStatus(sessions=[SessionStatus(name=SESSION, phase="Running")])
@@ -220,6 +230,52 @@ def test_a_finished_session_is_closed(world: World) -> None:
     assert world.post("finish", {"handoff": "again"}) == (204, None)
     assert world.direction()[1]["reason"] == "Closed"
     assert world.get("context")["handoff"]["text"] == "all done"
+
+
+def test_drafts_go_to_the_next_session(world: World) -> None:
+    drafts = {"idea/train.py": "print(1)\n", "notes.md": "half a thought"}
+    assert world.post("finish", {"handoff": "go on", "drafts": drafts}) == (204, None)
+    assert world.get("context")["handoff"] == {"session": SESSION, "text": "go on", "drafts": drafts}
+    (iteration,) = asyncio.run(world.store.list(ResearchIteration, "demo"))
+    assert "half a thought" not in iteration.model_dump_json(), "the status stays small"
+
+
+def test_drafts_that_an_earlier_process_left_stand(world: World) -> None:
+    async def earlier() -> None:
+        await world.store.put_files("demo", names.drafts(SESSION), {"a": File(b"first")})
+
+    asyncio.run(earlier())
+    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 204
+    assert world.get("context")["handoff"]["drafts"] == {"a": "first"}
+
+
+@pytest.mark.parametrize(
+    ("drafts", "reason"),
+    [({"a": "x" * 65_537}, "TooLarge"), ({"../a": "x"}, "PathInvalid"), ({"/etc/passwd": "x"}, "PathInvalid")],
+)
+def test_drafts_that_cannot_be_kept_are_refused_and_the_session_may_finish_without(
+    world: World, drafts: dict[str, str], reason: str
+) -> None:
+    assert world.post("finish", {"handoff": "go on", "drafts": drafts})[1]["reason"] == reason
+    assert world.post("finish", {"handoff": "go on"})[0] == 204
+
+
+def test_references_are_listed_and_read(world: World) -> None:
+    assert world.get("context")["references"] == 3
+    assert world.get("references") == [
+        {"path": "long.txt", "size": 300_000, "text": True},
+        {"path": "notes/kuhn.md", "size": 13, "text": True},
+        {"path": "scan.pdf", "size": 2, "text": False},
+    ]
+    assert world.get("references/notes/kuhn.md") == {"path": "notes/kuhn.md", "text": "# Kuhn poker\n", "leftOut": 0}
+    long = world.get("references/long.txt")
+    assert (len(long["text"]), long["leftOut"]) == (262_144, 300_000 - 262_144)
+    assert world.get("references/scan.pdf")["reason"] == "NotText"
+
+
+@pytest.mark.parametrize("path", ["nobody", "../demo-task", "notes", "%2e%2e/loop.db", "/etc/passwd"])
+def test_nothing_but_references_is_read_as_one(world: World, path: str) -> None:
+    assert world.request("GET", f"references/{path}").status_code == 404
 
 
 def test_an_operator_that_is_ending_closes_its_sessions(world: World) -> None:

@@ -138,6 +138,34 @@ def test_every_problem_of_the_folders_is_told_at_once(campaign: Campaign) -> Non
     assert len([one for one in told if "inside the task" in one]) == 2
 
 
+def test_references_are_sealed_with_the_task_and_hide_nothing(campaign: Campaign) -> None:
+    (campaign.base / "papers" / "deep").mkdir(parents=True)
+    paper = campaign.base / "papers" / "deep" / "kuhn.md"
+    paper.write_text("first")
+    document = campaign.loop().model_dump(by_alias=True, mode="json", exclude_none=True)
+    agent = {"image": "i", "command": ["./agent"], "references": {"path": "./papers"}}
+    document["spec"]["agent"] = agent
+
+    async def story() -> None:
+        loop = ResearchLoop.model_validate(document)
+        sealed = await campaign.store.seal(loop)
+        paper.write_text("second")
+        assert await campaign.store.seal(loop) == sealed
+        assert sealed.references is not None
+        assert dict(await campaign.store.files("kuhn-references")) == {"deep/kuhn.md": File(b"first")}
+
+    hidden = {**agent, "references": {"path": "."}}
+    with pytest.raises(BadInput) as caught:
+        asyncio.run(
+            campaign.store.seal(ResearchLoop.model_validate(document | {"spec": document["spec"] | {"agent": hidden}}))
+        )
+    assert [one.field for one in caught.value.problems if "inside the references" in one.message] == [
+        "spec.evaluation.code.path",
+        "spec.evaluation.heldOut.path",
+    ]
+    asyncio.run(story())
+
+
 def test_the_ledger_is_a_chain(campaign: Campaign) -> None:
     async def story() -> None:
         for number in (1, 2, 3, 2):

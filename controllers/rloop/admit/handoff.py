@@ -1,0 +1,16 @@
+"""What the gateway takes as a session's handoff: files of the task's kind, few and small."""
+
+from __future__ import annotations
+
+from rloop.admit.files import check_path
+from rloop.api.wire import DRAFT_BYTES, FinishRequest
+from rloop.errors import Refused
+
+
+def admit(request: FinishRequest) -> None:
+    """Raises Refused (PathInvalid, TooLarge) unless the drafts can be kept."""
+    for path in request.drafts:
+        check_path(path)
+    size = sum(len(text.encode()) for text in request.drafts.values())
+    if size > DRAFT_BYTES:
+        raise Refused("TooLarge", f"the drafts have {size} bytes; at most {DRAFT_BYTES} are kept: leave some out")

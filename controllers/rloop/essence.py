@@ -1,0 +1,105 @@
+"""What of a long campaign fits into the context of a session: the essence first, and a word on what is left out.
+
+Called by `rloop.context`. A fresh session that is given everything has no room left to think; one that is not told of
+what is missing takes a part for the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from rloop.api.wire import Context, ExperimentView
+
+CONTEXT_BYTES = 256 * 1024
+RESULTS_MAX = 60
+NEAR_MISSES = 20
+"""Of these, older ones that came closest to a keep."""
+DIRECTIONS_MAX = 60
+FINDINGS_MAX = 40
+TAIL = 512
+"""Characters of a log that stay when there is no room."""
+WHERE = {
+    "directions": "the gate compares with all of them",
+    "findings": "",
+    "results": "GET experiments lists all",
+    "failures": "GET experiments/NAME shows each",
+}
+
+
+def select(results: Sequence[ExperimentView], limit: int = RESULTS_MAX) -> list[ExperimentView]:
+    """The newest, and of the older ones those with the largest gains, in order."""
+    near = min(NEAR_MISSES, limit // 3)
+    newest = list(results[-(limit - near) :])
+    older = [one for one in results[: -(limit - near)] if one.gain is not None]
+    best = {one.name for one in sorted(older, key=lambda one: one.gain or 0.0, reverse=True)[:near]}
+    return [one for one in older if one.name in best] + newest
+
+
+def bounded(whole: Context) -> Context:
+    """The context within its bounds, and what was left out."""
+    cut = whole.model_copy(
+        update={
+            "directions": whole.directions[-DIRECTIONS_MAX:],
+            "findings": whole.findings[-FINDINGS_MAX:],
+            "results": select(whole.results),
+        }
+    )
+    for shorten in CUTS:
+        if _size(cut) <= CONTEXT_BYTES:
+            break
+        cut = shorten(cut)
+    return cut.model_copy(update={"left_out": _told(whole, cut)})
+
+
+def _size(context: Context) -> int:
+    return len(context.model_dump_json(by_alias=True).encode())
+
+
+def _short_tails(context: Context) -> Context:
+    return context.model_copy(
+        update={"failures": [one.model_copy(update={"log_tail": one.log_tail[-TAIL:]}) for one in context.failures]}
+    )
+
+
+def _shorter(context: Context, limit: int) -> Context:
+    return context.model_copy(
+        update={
+            "directions": context.directions[-limit:],
+            "findings": context.findings[-limit:],
+            "results": select(context.results, limit),
+        }
+    )
+
+
+def _without_drafts(context: Context) -> Context:
+    if context.handoff is None:
+        return context
+    return context.model_copy(update={"handoff": context.handoff.model_copy(update={"drafts": {}})})
+
+
+def _small_files(context: Context) -> Context:
+    """The incumbent's files without the largest ones."""
+    files = dict(context.incumbent.files)
+    room = CONTEXT_BYTES - (_size(context) - sum(len(text.encode()) for text in files.values()))
+    while files and sum(len(text.encode()) for text in files.values()) > max(0, room) // 2:
+        del files[max(files, key=lambda path: len(files[path]))]
+    return context.model_copy(update={"incumbent": context.incumbent.model_copy(update={"files": files})})
+
+
+CUTS = (_short_tails, partial(_shorter, limit=20), _without_drafts, _small_files, partial(_shorter, limit=3))
+"""What is taken away while there is too much, the least essential first."""
+
+
+def _told(whole: Context, cut: Context) -> list[str]:
+    told = []
+    for name, where in WHERE.items():
+        before, after = len(getattr(whole, name)), len(getattr(cut, name))
+        if after < before:
+            told.append(f"{before - after} of {before} {name}" + (f": {where}" if where else ""))
+    if whole.handoff is not None and cut.handoff is not None and whole.handoff.drafts and not cut.handoff.drafts:
+        told.append("the drafts of the handoff")
+    missing = sorted(set(whole.incumbent.files) - set(cut.incumbent.files))
+    if missing:
+        told.append(f"{', '.join(missing)[:500]} of the incumbent: GET experiments/{whole.incumbent.name} has all")
+    return told

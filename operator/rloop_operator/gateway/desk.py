@@ -1,0 +1,80 @@
+"""What every verb of the gateway begins and ends with: who asks, what stands, and a write that nobody overtook.
+
+Used by `gateway.service`, `gateway.reading` and `gateway.findings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Reported, ResearchIteration
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.space import Space
+from rloop.errors import Conflict, Refused
+from rloop.standing import Situation, finished
+from rloop_operator.gateway.texts import space_of, texts
+from rloop_operator.ports import Caller, Store
+
+WRITE_TRIES = 20
+SPACE_FILE = "space.yaml"
+
+
+class Desk:
+    """The store as the verbs use it. `now` gives the time, `changed` wakes the operator."""
+
+    def __init__(self, store: Store, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
+        self.store = store
+        self.now = now
+        self.changed = changed
+        self.closing = False
+        """Set while the operator ends in order: sessions are told to finish."""
+
+    async def situation(self, caller: Caller) -> Situation:
+        """What stands, and the session that asks. Raises Refused(Forbidden)."""
+        if caller.role != "agent":
+            raise Refused("Forbidden", f"a {caller.role} has no agent's rights")
+        iteration = await self.store.get(ResearchIteration, caller.owner)
+        session = next(one for one in iteration.spec.sessions if one.name == caller.session)
+        return Situation(
+            loop=await self.store.get(ResearchLoop, caller.loop),
+            iteration=iteration,
+            session=session,
+            iterations={one.metadata.name: one for one in await self.store.list(ResearchIteration, caller.loop)},
+            experiments={one.metadata.name: one for one in await self.store.list(ResearchExperiment, caller.loop)},
+        )
+
+    async def open(self, caller: Caller) -> Situation:
+        """The situation, if the session may still propose something. Raises Refused(Closed)."""
+        situation = await self.situation(caller)
+        status = next(one for one in situation.iteration.status.sessions if one.name == caller.session)
+        done = finished(situation.loop)
+        if done or self.closing or situation.loop.spec.suspend or status.phase in ("Finished", "Failed"):
+            raise Refused("Closed", "this session is over: POST finish and end")
+        if caller.session in situation.iteration.status.reported.finished:
+            raise Refused("Closed", "this session has finished")
+        return situation
+
+    async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
+        """Write `status.reported`; False if somebody wrote first."""
+        status = iteration.status.model_copy(update={"reported": reported})
+        try:
+            await self.store.apply_status(iteration.model_copy(update={"status": status}))
+        except Conflict:
+            return False
+        self.changed()
+        return True
+
+    async def changed_files(self, experiment: ResearchExperiment) -> dict[str, str]:
+        """The texts that differ from the task."""
+        if not experiment.spec.files:
+            return {}
+        return texts(await self.store.files(experiment.metadata.name))
+
+    async def space(self, loop: str) -> Space | None:
+        """The task's search space, if it has one."""
+        files = await self.store.files(f"{loop}-task")
+        if SPACE_FILE not in files:
+            return None
+        return space_of(files[SPACE_FILE].content)

@@ -1,0 +1,110 @@
+"""The verbs that only read: context, task, experiments, references.
+
+Called by `gateway.service`. What a session sees is decided by the pure `rloop.context`.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from rloop import context as contexts
+from rloop import names
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.globs import matches
+from rloop.api.wire import (
+    REFERENCE_CHARACTERS,
+    Context,
+    ExperimentDetail,
+    ExperimentView,
+    Reference,
+    ReferenceText,
+    TaskFiles,
+)
+from rloop.errors import NotFound, Refused
+from rloop.standing import Situation
+from rloop_operator.gateway.desk import Desk
+from rloop_operator.gateway.texts import texts
+from rloop_operator.ports import Caller, Files
+
+
+async def context(desk: Desk, caller: Caller) -> Context:
+    """All that a fresh session needs."""
+    situation = await desk.situation(caller)
+    incumbent, handoff = situation.incumbent, contexts.handoff(situation)
+    drafts = await desk.store.files(names.drafts(handoff.session)) if handoff is not None and handoff.drafts else {}
+    return contexts.build(
+        situation,
+        space=await desk.space(caller.loop),
+        incumbent_files=await desk.changed_files(incumbent) if incumbent else {},
+        drafts=texts(drafts),
+        references=len(await _references(desk, situation)),
+    )
+
+
+async def task(desk: Desk, caller: Caller) -> TaskFiles:
+    """The sealed task's files."""
+    situation = await desk.situation(caller)
+    files = await desk.store.files(f"{caller.loop}-task")
+    text = texts(files)
+    editable = situation.loop.spec.boundaries.editable
+    return TaskFiles(
+        files=text,
+        binary=sorted(path for path in files if path not in text),
+        editable=sorted(path for path in files if matches(path, editable)),
+    )
+
+
+async def experiments(desk: Desk, caller: Caller) -> list[ExperimentView]:
+    """Everything that was tried, oldest first."""
+    situation = await desk.situation(caller)
+    unit = contexts.noise_unit(situation.incumbent)
+    return [contexts.view(one, unit) for one in situation.experiments.values()]
+
+
+async def experiment(desk: Desk, caller: Caller, name: str) -> ExperimentDetail:
+    """One of these, discards too. Raises NotFound."""
+    situation = await desk.situation(caller)
+    if name not in situation.experiments:
+        message = f'there is no experiment "{name}" in this campaign'
+        raise NotFound(message)
+    found = situation.experiments[name]
+    files = await desk.changed_files(found)
+    difference = await _difference(desk, caller.loop, found, files)
+    return contexts.detail(found, contexts.noise_unit(situation.incumbent), files, difference)
+
+
+async def references(desk: Desk, caller: Caller) -> list[Reference]:
+    """What there is to read."""
+    files = await _references(desk, await desk.situation(caller))
+    readable = texts(files)
+    return [Reference(path=path, size=len(file.content), text=path in readable) for path, file in sorted(files.items())]
+
+
+async def reference(desk: Desk, caller: Caller, path: str) -> ReferenceText:
+    """One paper. Raises NotFound, and Refused(NotText) for what is no text."""
+    files = await _references(desk, await desk.situation(caller))
+    if path not in files:
+        message = f'there is no reference "{path}": GET references lists them'
+        raise NotFound(message)
+    text = texts({path: files[path]}).get(path)
+    if text is None:
+        raise Refused("NotText", f"{path} is no text, and cannot be read here")
+    return ReferenceText(path=path, text=text[:REFERENCE_CHARACTERS], left_out=max(0, len(text) - REFERENCE_CHARACTERS))
+
+
+async def _references(desk: Desk, situation: Situation) -> Files:
+    sealed = situation.loop.status.sealed
+    if sealed is None or sealed.references is None:
+        return {}
+    return await desk.store.files(names.references(situation.loop.metadata.name))
+
+
+async def _difference(desk: Desk, loop: str, found: ResearchExperiment, files: dict[str, str]) -> str:
+    before = texts(await desk.store.files(f"{loop}-task")) if found.spec.files else {}
+    return "".join(
+        line
+        for path, text in files.items()
+        for line in difflib.unified_diff(
+            before.get(path, "").splitlines(keepends=True), text.splitlines(keepends=True), f"a/{path}", f"b/{path}"
+        )
+    )
