@@ -1,7 +1,7 @@
 """Example 03 as `kubectl apply -k` brings it to a cluster: GRPO on two ranks, by the real training operator.
 
 It runs after all other tests, alone, since two ranks of torch need the machine for themselves. `make test-grpo` runs
-the example as it stands; otherwise an agent with another seed makes one proposal in each session.
+the example as it stands; otherwise one proposal is all that the budget has.
 """
 
 import os
@@ -24,7 +24,8 @@ EXAMPLE = "03-grpo-addition"
 WHOLE = os.environ.get("RLOOP_TEST_WHOLE") == "1"
 SECONDS = 3600 if WHOLE else 900
 REDUCED: dict[str, Any] = {
-    "agent": {"policy": {"name": "random-search", "seed": 2}, "maxExperiments": 1},
+    "agent": {"policy": {"name": "random-search", "seed": 2}},
+    "budget": {"experiments": 1},
     "parallelism": 2,
 }
 
