@@ -80,11 +80,6 @@ def largest_weights(task: Path) -> None:
     file.write_bytes(content[:begin] + b"\x7f\x7f" * ((len(content) - begin) // 2))
 
 
-def no_model(task: Path) -> None:
-    """A folder that holds no model."""
-    (task / "start" / "config.json").write_text("{}")
-
-
 Row = tuple[str, Callable[[Path], object], str, int, int, str]
 ROWS: list[Row] = [
     ("diverges", largest_weights, "Error", 3, 2, "the training has diverged; lower grpo.learning_rate"),
@@ -96,7 +91,14 @@ ROWS: list[Row] = [
         2,
         "all completions of a group had the same reward",
     ),
-    ("no-model", no_model, "PreflightFailed", 2, 1, "recipe.yaml: model.path: start"),
+    (
+        "no-model",
+        lambda task: recipe(task, path="."),
+        "PreflightFailed",
+        2,
+        1,
+        "model.path: .: is no model's folder, it has no config.json",
+    ),
     (
         "held-out",
         lambda task: recipe(task, train="/rloop/held-out/pairs.jsonl"),
