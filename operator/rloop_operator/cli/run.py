@@ -50,6 +50,10 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
 def _check_new(loop: ResearchLoop, base: Path) -> None:
     """Before a folder is made: a manifest that cannot run leaves nothing behind."""
     problems = [*unsupported(loop, "local"), *check_folders(loop, base)]
+    if loop.spec.agent.llm is not None:
+        from rloop_operator.local import llm
+
+        problems += llm.problems(loop)
     if problems:
         raise BadInput(*problems)
 

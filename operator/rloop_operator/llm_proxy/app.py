@@ -151,8 +151,8 @@ class Proxy:
                 self._over(call, denied.code, None, None)
                 raise
             except BaseException:
-                # Its client went away, or we are ended: it was asked, and may be billed.
-                self._over(call, "gone", call.models[0], None)
+                # Its client went away, or we are ended: what is being asked may be billed.
+                self._over(call, "gone", call.asking, None)
                 raise
         except Denied as denied:
             denied.message = self._redactor.text(denied.message)

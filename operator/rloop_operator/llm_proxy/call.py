@@ -52,6 +52,8 @@ class Call:
     """What it can take at the very most."""
     limit: int | None = None
     """Of each answer's tokens; None: neither asked for nor known."""
+    asking: ModelSettings | None = None
+    """The model that is being asked at this moment."""
     began: float = field(default_factory=time.monotonic)
 
     @property

@@ -29,6 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 TRIES_BEFORE_FALLBACK = 2
 LOST_MAX = 2
 """Tries of one call whose answers were lost: each may have been billed."""
+LAST_TRY_SECONDS = 60.0
+"""After so long no other try begins: an agent that is told to wait shows that it does."""
 WAITING_SECONDS = 10.0
 """A call that takes longer than this to be answered at all makes its session a waiting one."""
 RETRY_AFTER = 5.0
@@ -86,9 +88,10 @@ class Upstream:
                     self._calls.settle(call, model, None)
                 pause = self._pause(call, tries, failed)
                 hopeless = failed.code == "provider_malformed" or losses >= LOST_MAX
-                if hopeless or time.monotonic() + pause >= deadline:
+                since = time.monotonic() + pause - began
+                if hopeless or since >= min(LAST_TRY_SECONDS, deadline - began):
                     raise denied from failed
-                if time.monotonic() + pause - began > WAITING_SECONDS:
+                if since > WAITING_SECONDS:
                     await self._calls.wait(call.session, denied)
                 await asyncio.sleep(pause)
                 if failed.lost:
@@ -100,6 +103,7 @@ class Upstream:
         breaker = self._breaker(call, model)
         endpoint = (call.provider.name, model.name)
         breaker.enter()
+        call.asking = model
         try:
             answer = await self._attempt(call, model, path, headers, deadline)
             # Some of OpenAI's models refuse the field that most others know, and say which they want.
@@ -107,6 +111,7 @@ class Upstream:
                 self._other_field.add(endpoint)
                 answer = await self._attempt(call, model, path, headers, deadline)
         except Failed as failed:
+            call.asking = None
             if failed.busy:
                 breaker.left()
             else:

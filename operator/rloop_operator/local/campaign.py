@@ -24,12 +24,12 @@ from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app
 from rloop_operator.gateway.service import Gateway
-from rloop_operator.local import requests
+from rloop_operator.local import llm, requests
 from rloop_operator.local.folder import RunLock
 from rloop_operator.local.identity import LocalIdentity
 from rloop_operator.local.protocol_files import ProtocolFiles
 from rloop_operator.local.runtime import LocalRuntime
-from rloop_operator.local.server import listen, serving
+from rloop_operator.local.server import kept_listener, serving
 from rloop_operator.local.store import LocalStore
 from rloop_operator.manifest import check_folders
 from rloop_operator.reconcile import Shell, reconcile
@@ -90,11 +90,12 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     try:
         stored = await store.get(ResearchLoop, loop.metadata.name)
     except NotFound:
-        problems = [*unsupported(loop, "local"), *check_folders(loop, base)]
+        problems = [*unsupported(loop, "local"), *check_folders(loop, base), *llm.problems(loop)]
         if problems:
             raise BadInput(*problems) from None
         return await store.create(loop)
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
+    problems += [] if finished(stored) else llm.problems(loop)
     if problems:
         raise BadInput(*problems)
     # The manifest knows nothing of `rloop suspend`: that holds until `rloop resume`.
@@ -109,10 +110,16 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
     identity = LocalIdentity(store)
     beats = Beats(time.monotonic)
     gateway = Gateway(store, beats, now=_now, changed=lambda: None)
-    listener = listen(_kept_port(store))
-    store.database.set_meta("gateway_port", str(listener.getsockname()[1]))
-    async with serving(app(lambda _: gateway, identity), listener) as url, _handling(signals):
-        runtime = LocalRuntime(store, identity, url)
+    loop = await store.get(ResearchLoop, name)
+    async with contextlib.AsyncExitStack() as stack:
+        listener = kept_listener(store.database, "gateway_port")
+        url = await stack.enter_async_context(serving(app(lambda _: gateway, identity), listener))
+        llm_url = ""
+        if loop.spec.agent.llm is not None:
+            llm_url = await stack.enter_async_context(llm.serving_llm(store, identity, signals.drain.is_set))
+        await stack.enter_async_context(_handling(signals))
+        withheld = llm.withheld() if llm_url else ()
+        runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 
         async def tell(event: Event) -> None:
             view.event(event)
@@ -186,8 +193,3 @@ async def _handling(signals: _Signals) -> AsyncIterator[None]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
-
-
-def _kept_port(store: LocalStore) -> int | None:
-    kept = store.database.meta("gateway_port")
-    return int(kept) if kept is not None else None

@@ -6,6 +6,7 @@ run.lock                                 held by the one process that owns the f
 state/ logs/                             rendered from loop.db by others; logs/workloads/NAME.log is ours
 experiments/NAME/runs/rN/artifacts       what a run's newest attempt left
 experiments/NAME/runs/rN/checkpoints     survives the attempts of one run
+transcripts/SESSION/                     what a session of an agent that is no policy leaves of its thoughts
 workloads/NAME/                          one process tree: spec, shim, exit, output.log, scratch
 ```
 Used by the store, the runtime and the CLI, so that a path is spelled in one place.
@@ -70,6 +71,10 @@ class RunFolder:
 
     def checkpoints(self, experiment: str, number: int) -> Path:
         return self.run(experiment, number) / "checkpoints"
+
+    def transcripts(self, session: str) -> Path:
+        """Kept when the session is over."""
+        return self.root / "transcripts" / session
 
     def create(self) -> None:
         """Make the folders. Raises NotWritable or StorageFull."""

@@ -157,9 +157,17 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
 
 
 def agent_spec(
-    layout: RunFolder, loop: ResearchLoop, workload: Workload, gateway_url: str, token: str, base: Path
+    layout: RunFolder,
+    loop: ResearchLoop,
+    workload: Workload,
+    gateway_url: str,
+    token: str,
+    base: Path,
+    llm_url: str = "",
 ) -> Spec:
-    """A session's process, ours or the user's. It knows the gateway and its token, and no path of the run folder."""
+    """A session's process, ours or the user's. It knows gateway, LLM proxy and its token; of the run folder it knows
+    where its transcripts go, and of a provider's key nothing.
+    """
     agent = loop.spec.agent
     spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)
     spec["env"] |= {
@@ -170,6 +178,12 @@ def agent_spec(
     }
     if agent.policy is not None:
         spec["env"] |= {"RLOOP_POLICY": agent.policy.name, "RLOOP_POLICY_SEED": str(agent.policy.seed)}
+    else:
+        transcripts = str(layout.transcripts(workload.session))
+        spec["env"]["RLOOP_TRANSCRIPTS"] = transcripts
+        spec["folders"].append(transcripts)
+    if agent.llm is not None:
+        spec["env"] |= {"RLOOP_LLM_PROXY": llm_url, "RLOOP_LLM_MODEL": agent.llm.model}
     ours = [sys.executable, "-P", "-m", "rloop_agent"]
     return spec | {"command": beside(agent.command, base) if agent.command else ours}
 

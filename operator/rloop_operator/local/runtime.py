@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,11 +49,22 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 class LocalRuntime(Runtime):
     """The runtime of one run folder."""
 
-    def __init__(self, store: LocalStore, identity: LocalIdentity, gateway_url: str) -> None:
+    def __init__(
+        self,
+        store: LocalStore,
+        identity: LocalIdentity,
+        gateway_url: str,
+        *,
+        llm_url: str = "",
+        withheld: Collection[str] = (),
+    ) -> None:
         self._store = store
         self._layout = store.folder
         self._identity = identity
         self.gateway_url = gateway_url
+        self._llm_url = llm_url
+        self._withheld = withheld
+        """Variables of our own environment that hold a key: no process gets them from us."""
         self._spawns: dict[str, int] = {}
         self._starting: set[str] = set()
         self._watched = {
@@ -108,7 +119,7 @@ class LocalRuntime(Runtime):
         name = loop.metadata.name
         base = self._store.base or Path.cwd()
         if workload.role == "agent":
-            return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token, base), {}
+            return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token, base, self._llm_url), {}
         if workload.role == "run":
             task = await self._store.files(f"{name}-task")
             with suppress(NotFound):  # the baseline has no files of its own
@@ -154,6 +165,7 @@ class LocalRuntime(Runtime):
                 # -P: the folder of the workload is no place to import from.
                 [sys.executable, "-P", "-m", "rloop_operator.local.shim", str(watched.folder)],
                 cwd=watched.folder,
+                env={name: value for name, value in os.environ.items() if name not in self._withheld},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

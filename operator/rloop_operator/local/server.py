@@ -1,6 +1,6 @@
-"""The gateway's HTTP server inside the operator's own event loop, on loopback only.
+"""The HTTP servers of gateway and LLM proxy inside the operator's own event loop, on loopback only.
 
-Started by `local.campaign`. The port is kept in the run folder: agents outlive the operator and come back to it.
+Started by `local.campaign`. A port is kept in the run folder: agents outlive the operator and come back to it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
+
+from rloop_operator.local.database import Database
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 2
@@ -41,6 +43,14 @@ def listen(port: int | None) -> socket.socket:
         return listener
     message = f"no free port on {HOST}"
     raise OSError(message)
+
+
+def kept_listener(database: Database, name: str) -> socket.socket:
+    """A listening socket on the port that the run folder keeps under that name, or on a new one that it keeps now."""
+    kept = database.meta(name)
+    listener = listen(int(kept) if kept is not None else None)
+    database.set_meta(name, str(listener.getsockname()[1]))
+    return listener
 
 
 @contextlib.asynccontextmanager

@@ -346,6 +346,20 @@ def test_a_client_that_goes_away_takes_its_call_with_it_and_is_charged() -> None
     play(story)
 
 
+def test_a_client_that_goes_away_between_two_tries_is_charged_nothing() -> None:
+    async def story(world: World) -> None:
+        world.upstream.usual = error(429, retry_after="10")
+        calling = asyncio.create_task(world.chat())
+        await until(lambda: world.upstream.seen)
+        await asyncio.sleep(0.2)  # it waits for its second try
+        calling.cancel()
+        await until(lambda: world.records)
+        usage = await world.settled()
+        assert (world.records[0].code, usage.calls, usage.input_tokens) == ("gone", 0, 0)
+
+    play(story)
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"a"', b"[" * 100_000])
 def test_a_request_that_is_no_json_is_refused(body: bytes) -> None:
     async def story(world: World) -> None:

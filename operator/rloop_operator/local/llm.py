@@ -1,0 +1,76 @@
+"""The LLM proxy on a laptop: in the operator's own event loop, on loopback, with the providers of this machine.
+
+Used by `local.campaign`, and by `rloop run` before it makes a folder. The key stays in this process: agents get the
+proxy's address and their own token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import InputProblem
+from rloop_operator.llm_proxy.app import Proxy
+from rloop_operator.llm_proxy.providers import Providers, of_this_machine
+from rloop_operator.local.server import kept_listener, serving
+from rloop_operator.local.store import LocalStore
+from rloop_operator.ports import Identity
+
+REMEDY = (
+    "describe it in ~/.config/rloop/providers.yaml, or in a file that RLOOP_PROVIDERS names, "
+    "or set RLOOP_LLM_URL and RLOOP_LLM_KEY (docs/llm-providers.md)"
+)
+
+
+def providers() -> Providers:
+    """Of this machine and its user. Raises BadInput."""
+    return of_this_machine(os.environ, Path.home())
+
+
+def problems(loop: ResearchLoop) -> list[InputProblem]:
+    """What the loop asks of a provider that there is not. Raises BadInput for a configuration that cannot be read."""
+    llm = loop.spec.agent.llm
+    if llm is None:
+        return []
+    provider = providers().find(llm.provider)
+    if provider is None:
+        told = f'there is no provider "{llm.provider}" on this machine: {REMEDY}'
+        return [InputProblem("spec.agent.llm.provider", told)]
+    if not provider.allows(loop.metadata.namespace):
+        told = f'provider "{provider.name}" is not for namespace {loop.metadata.namespace}; see its namespaces'
+        return [InputProblem("spec.agent.llm.provider", told)]
+    model = provider.model(llm.model)
+    if model is None:
+        known = ", ".join(one.name for one in provider.models)
+        return [
+            InputProblem("spec.agent.llm.model", f'provider "{provider.name}" has no "{llm.model}"; it has {known}')
+        ]
+    money = [loop.spec.budget.cost, provider.limits.cost_per_hour, provider.limits.cost_per_session]
+    if model.prices is None and any(one is not None for one in money):
+        told = f'a cost is limited, and the prices of "{llm.model}" are not known: add them, or limit tokens'
+        return [InputProblem("spec.budget.cost", told)]
+    return []
+
+
+def withheld() -> list[str]:
+    """Variables of our environment that hold keys."""
+    return [one.key_env for one in providers().providers if one.key_env is not None]
+
+
+@contextlib.asynccontextmanager
+async def serving_llm(store: LocalStore, identity: Identity, closing: Callable[[], bool]) -> AsyncIterator[str]:
+    """Serve while the context lasts; gives the base URL that agents use."""
+    proxy = Proxy(providers(), identity, lambda _: store, now=lambda: datetime.now(UTC), closing=closing)
+    keeping = asyncio.create_task(proxy.keep())
+    try:
+        async with serving(proxy.application(), kept_listener(store.database, "llm_port")) as url:
+            yield f"{url}/v1"
+    finally:
+        keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await keeping

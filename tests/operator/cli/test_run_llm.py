@@ -1,0 +1,81 @@
+"""`rloop run` with an agent of a language model: the proxy between it and its provider, and where the key is not."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import yaml
+from tests.models.server import ModelServer
+
+from rloop_operator.cli.reading import look
+
+Rloop = Callable[..., subprocess.CompletedProcess[str]]
+Example = Callable[..., Path]
+KEY = "sk-marker-4711-abcdefghij"
+LLM = {"llm": {"provider": "main", "model": "researcher"}, "maxRounds": 8}
+# The value improves with the rate; the environment of a run is part of what it leaves.
+TRAIN = 'grep -o "[0-9.]*" recipe.json | head -1 >"$RLOOP_ARTIFACTS/loss"; env >"$RLOOP_ARTIFACTS/environment"'
+
+
+@pytest.fixture
+def provider() -> Iterator[ModelServer]:
+    """A scripted one, not a language model; it wants the key."""
+    with ModelServer(key=KEY) as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_two_variables_are_enough_and_the_key_stays_with_the_proxy(
+    rloop: Rloop, example: Example, tmp_path: Path, provider: ModelServer
+) -> None:
+    file = example(TRAIN, agent=LLM, budget__runs=12, budget__experiments=3, budget__tokens=500_000)
+    done = rloop("run", file, HOME=str(tmp_path), RLOOP_LLM_URL=provider.url, RLOOP_LLM_KEY=KEY)
+    assert done.returncode == 3, done.stderr + done.stdout
+    iterations = look(tmp_path / "runs/demo").snapshot.iterations.values()
+    usages = [one for it in iterations for one in it.status.reported.usage]
+    assert sum(one.calls for one in usages) == provider.calls["researcher"] > 3
+    assert all(one.input_tokens > 100 and one.output_tokens > 0 for one in usages if one.calls)
+    assert all((one.held_tokens, one.waiting, one.cost) == (0, None, "0") for one in usages)
+    told = look(tmp_path / "runs/demo").snapshot.loop.status.budget.used
+    assert told.tokens == sum(one.input_tokens + one.output_tokens for one in usages)
+    assert list((tmp_path / "runs/demo/transcripts").glob("demo-i*-s1/*"))
+    files = [one for one in (tmp_path / "runs").rglob("*") if one.is_file()]
+    assert any(one.name == "environment" for one in files)
+    assert [one for one in files if KEY.encode() in one.read_bytes()] == []
+
+
+def test_a_provider_that_is_not_configured_is_exit_2_with_the_remedy_and_leaves_nothing(
+    rloop: Rloop, example: Example, tmp_path: Path
+) -> None:
+    done = rloop("run", example(agent=LLM), HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert 'spec.agent.llm.provider: there is no provider "main" on this machine' in done.stderr
+    assert "RLOOP_LLM_URL" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"name": "other"}, 'spec.agent.llm.provider: there is no provider "main"'),
+        ({"models": [{"name": "bigger"}]}, 'spec.agent.llm.model: provider "main" has no "researcher"; it has bigger'),
+        ({"namespaces": ["team-*"]}, 'spec.agent.llm.provider: provider "main" is not for namespace default'),
+        ({"limits": {"costPerHour": "1"}}, "spec.budget.cost: a cost is limited"),
+        ({"url": "http://me:mine@127.0.0.1:1/v1"}, "providers[0].url: holds credentials"),
+    ],
+)
+def test_what_the_configuration_does_not_give_is_told_before_anything_runs(
+    rloop: Rloop, example: Example, tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    path = tmp_path / ".config/rloop/providers.yaml"
+    path.parent.mkdir(parents=True)
+    one = {"name": "main", "url": "http://127.0.0.1:1/v1", "models": [{"name": "researcher"}]}
+    path.write_text(yaml.safe_dump({"providers": [one | change]}))
+    done = rloop("run", example(agent=LLM), HOME=str(tmp_path))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "mine" not in done.stderr
+    assert not (tmp_path / "runs").exists()
