@@ -34,6 +34,8 @@ from rloop.api.wire import (
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
+    Reference,
+    ReferenceText,
     TaskFiles,
 )
 from rloop.errors import Refused
@@ -196,6 +198,14 @@ class InMemory(AgentGateway):
     @override
     def experiment(self, name: str) -> ExperimentDetail:
         return at_once(self._gateway.experiment(self._caller, name))
+
+    @override
+    def references(self) -> list[Reference]:
+        return at_once(self._gateway.references(self._caller))
+
+    @override
+    def reference(self, path: str) -> ReferenceText:
+        return at_once(self._gateway.reference(self._caller, path))
 
     @override
     def post_finding(self, request: FindingRequest) -> Finding:

@@ -98,6 +98,18 @@ def injected(told: Conversation) -> Reply:
     return Reply("Done as the log said.").call("finish", handoff="I did what the log said.")
 
 
+def sleeper(_told: Conversation) -> Reply:
+    """Starts something that takes too long."""
+    return Reply("A long look.").call("run_command", command="sleep 600", seconds=600)
+
+
+def snoop(told: Conversation) -> Reply:
+    """Looks for keys and prints what it finds."""
+    if told.replies == 0:
+        return Reply().call("run_command", command="cat notes.txt /proc/$PPID/environ /proc/self/environ", seconds=20)
+    return Reply(f"I found {data(told.calls[0].result)}").call("finish", handoff="keys")
+
+
 SCRIPTS = {
     "researcher": researcher.play,
     "asker": asker,
@@ -107,4 +119,6 @@ SCRIPTS = {
     "garbage": garbage,
     "reworder": reworder,
     "injected": injected,
+    "sleeper": sleeper,
+    "snoop": snoop,
 }

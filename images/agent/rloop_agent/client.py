@@ -33,6 +33,8 @@ from rloop.api.wire import (
     HeartbeatReply,
     HeartbeatRequest,
     Problem,
+    Reference,
+    ReferenceText,
     TaskFiles,
 )
 from rloop_agent.gateway import AgentError, Unauthorized, Unreachable, refusal
@@ -104,6 +106,12 @@ class Client:
     def experiment(self, name: str) -> ExperimentDetail:
         path = f"/v1/experiments/{quote(name, safe='')}"
         return self._ask(ExperimentDetail.model_validate_json, "GET", path)
+
+    def references(self) -> list[Reference]:
+        return self._ask(TypeAdapter(list[Reference]).validate_json, "GET", "/v1/references")
+
+    def reference(self, path: str) -> ReferenceText:
+        return self._ask(ReferenceText.model_validate_json, "GET", f"/v1/references/{quote(path)}")
 
     def post_finding(self, request: FindingRequest) -> Finding:
         return self._ask(Finding.model_validate_json, "POST", "/v1/findings", request)

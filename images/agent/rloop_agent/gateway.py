@@ -20,6 +20,8 @@ from rloop.api.wire import (
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
+    Reference,
+    ReferenceText,
     TaskFiles,
 )
 
@@ -68,6 +70,10 @@ class Gateway(Protocol):
     def experiments(self) -> list[ExperimentView]: ...
 
     def experiment(self, name: str) -> ExperimentDetail: ...
+
+    def references(self) -> list[Reference]: ...
+
+    def reference(self, path: str) -> ReferenceText: ...
 
     def post_finding(self, request: FindingRequest) -> Finding: ...
 

@@ -27,6 +27,8 @@ from rloop.api.wire import (
     HeartbeatReply,
     HeartbeatRequest,
     Incumbent,
+    Reference,
+    ReferenceText,
     SessionAllowance,
     TaskFiles,
 )
@@ -111,6 +113,8 @@ class FakeGateway(Gateway):
         self.views: list[ExperimentView] = list(self.given.results)
         self.beats: list[int] = []
         self.handoff: str | None = None
+        self.drafts: dict[str, str] = {}
+        self.papers: dict[str, str] = {}
 
     @override
     def context(self) -> Context:
@@ -155,6 +159,7 @@ class FakeGateway(Gateway):
                     phase="Queued",
                     direction=direction.name,
                     frame=direction.frame,
+                    smoke=request.smoke,
                 )
             )
         return next(view for view in self.views if view.name == f"demo-i0001-e{request.sequence}")
@@ -171,6 +176,18 @@ class FakeGateway(Gateway):
         if view is None:
             raise Refused("NotFound", f'there is no experiment "{name}" in this campaign')
         return ExperimentDetail.model_validate(view.model_dump())
+
+    @override
+    def references(self) -> list[Reference]:
+        self._asked("references")
+        return [Reference(path=path, size=len(text), text=True) for path, text in self.papers.items()]
+
+    @override
+    def reference(self, path: str) -> ReferenceText:
+        self._asked("reference")
+        if path not in self.papers:
+            raise Refused("NotFound", f'there is no reference "{path}": GET references lists them')
+        return ReferenceText(path=path, text=self.papers[path])
 
     @override
     def post_finding(self, request: FindingRequest) -> Finding:
@@ -193,6 +210,7 @@ class FakeGateway(Gateway):
     def finish(self, request: FinishRequest) -> None:
         self._asked("finish", request)
         self.handoff = request.handoff
+        self.drafts = dict(request.drafts)
 
     def _asked(self, verb: str, request: object = None) -> None:
         self.verbs.append(verb)

@@ -12,8 +12,9 @@ from typing import Any
 
 from rloop.api.wire import Context
 from rloop_agent.llm import roles
-from rloop_agent.llm.desk import as_json, as_row
+from rloop_agent.llm.desk import as_json, as_row, experiments_left
 from rloop_agent.llm.fence import clip, fenced, rows
+from rloop_agent.llm.scratch import DRAFTS
 
 
 def brief(context: Context, files: Sequence[str], room: int) -> str:
@@ -32,6 +33,8 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
     if context.handoff is not None:
         source = f"handoff of {context.handoff.session}"
         yield "What the last session left:\n" + fenced(source, clip(context.handoff.text, room // 8))
+        if context.handoff.drafts:
+            yield f"It left unfinished files too: they lie in {DRAFTS}/ of your copy, to be read and taken over."
     for failed in context.failures:
         yield "An experiment that failed. If its idea is worth it: diagnose, repair, submit again."
         log = fenced(f"end of the log of {failed.name}", clip(failed.log_tail, room // 24))
@@ -49,6 +52,10 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
     if found:
         yield "Findings:\n" + rows("findings", found, room // 8)
     yield "Results (read_results shows all):\n" + rows("results", map(as_row, context.results), room // 4)
+    if context.references:
+        yield f"There are {context.references} papers and documents: read_references lists them."
+    if context.left_out:
+        yield "Left out of this brief:\n" + fenced("left out", "\n".join(context.left_out))
     yield "Begin. Every reply is to contain tool calls, until finish."
 
 
@@ -73,7 +80,8 @@ def _standing(context: Context) -> dict[str, Any]:
         "rounds": session.max_rounds,
         "seconds": session.session_seconds,
         "tokens": session.max_tokens or None,
-        "experiments_left": max(0, session.max_experiments + 1 - session.next_sequence),
+        "experiments_left": experiments_left(context),
+        "smoke_tests": session.max_smokes,
         "editable": context.editable,
         "max_files": context.max_files,
         "max_lines_per_file": context.max_lines_per_file,

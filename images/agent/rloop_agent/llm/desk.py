@@ -41,18 +41,21 @@ class Desk:
     limits: Limits = field(default_factory=Limits)
     result_max: int = RESULT_MAX
     sequence: int = 1
-    """The next experiment's."""
+    """The next experiment's, or smoke test's."""
     proposed: list[str] = field(default_factory=list)
+    smokes: list[str] = field(default_factory=list)
     directions: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     handoff: str | None = None
     """Set when the model has finished."""
+    drafts: dict[str, str] = field(default_factory=dict)
+    """What it leaves unfinished, by path."""
     pushed_back: bool = False
     """It was told once that finishing with nothing proposed is early."""
 
     @property
     def experiments_left(self) -> int:
-        return max(0, self.context.session.max_experiments + 1 - self.sequence)
+        return max(0, experiments_left(self.context) - len(self.proposed))
 
 
 class Arguments(BaseModel, ABC):
@@ -91,10 +94,17 @@ def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
         return f"Refused ({refused.reason}): {refused.message}"
 
 
+def experiments_left(context: Context) -> int:
+    """Of the session's experiments, before this process: an earlier one may have proposed some before it died."""
+    prefix = f"{context.session.name.removesuffix('-s1')}-e"
+    earlier = sum(one.name.startswith(prefix) for one in context.results)
+    return max(0, context.session.max_experiments - earlier)
+
+
 def as_row(view: ExperimentView) -> dict[str, Any]:
     """An experiment without what it does not have."""
-    row = view.model_dump(mode="json", exclude_none=True, exclude={"files", "difference", "log_tail"})
-    return {name: value for name, value in row.items() if value not in ("", {}, [])}
+    row = view.model_dump(mode="json", exclude_none=True, exclude={"files", "difference", "log_tail", "curves"})
+    return {name: value for name, value in row.items() if value not in ("", {}, []) and value is not False}
 
 
 def as_json(**facts: object) -> str:

@@ -12,15 +12,17 @@ from pydantic import Field, ValidationError
 from typing_extensions import override
 
 from rloop.api.iteration import StructuralField
-from rloop.api.wire import DirectionRequest, ExperimentRequest, ExperimentView, FindingRequest
+from rloop.api.wire import DRAFT_BYTES, DirectionRequest, ExperimentRequest, ExperimentView, FindingRequest
 from rloop_agent import handoff
 from rloop_agent.gateway import Refused
 from rloop_agent.llm.desk import Arguments, Desk, ToolError, as_json, as_row
 from rloop_agent.llm.fence import clip, fenced, rows
+from rloop_agent.llm.scratch import DRAFTS
 
 POLL_SECONDS = 1.0
 SEQUENCES_TRIED = 20
 LINE = 1024
+DRAFTS_MAX = 32
 OPEN = frozenset({"Queued", "Running", "Verifying"})
 """Phases in which an experiment has no verdict yet."""
 
@@ -47,9 +49,36 @@ class ReadExperiment(Arguments):
         parts = [fenced(found.name, as_json(**as_row(found)))]
         if found.difference:
             parts.append(fenced("difference from the task", clip(found.difference, desk.result_max // 2)))
+        if found.curves:
+            curves = [one.model_dump(mode="json") for one in found.curves]
+            parts.append("What its runs said of themselves:\n" + rows("curves", curves, desk.result_max // 3))
         if found.log_tail:
             parts.append(fenced("end of its log", clip(found.log_tail, desk.result_max // 3)))
         return "\n".join(parts)
+
+
+class ReadReferences(Arguments):
+    """The papers and documents that the director has laid out."""
+
+    @override
+    def run(self, desk: Desk) -> str:
+        found = desk.gateway.references()
+        return rows("references", (one.model_dump(mode="json") for one in found), desk.result_max)
+
+
+class ReadReference(Arguments):
+    """Read one of the papers and documents."""
+
+    path: str
+    first_character: Annotated[int, Field(ge=0)] = 0
+
+    @override
+    def run(self, desk: Desk) -> str:
+        found = desk.gateway.reference(self.path)
+        shown = found.text[self.first_character : self.first_character + desk.result_max]
+        left = len(found.text) - self.first_character - len(shown) + found.left_out
+        more = f"\n{left} characters come after these" if left > 0 else ""
+        return fenced(self.path, shown) + more
 
 
 class WaitForResults(Arguments):
@@ -118,6 +147,8 @@ class SubmitExperiment(Arguments):
     """What is changed, and what you expect of it."""
     direction: str = ""
     """A direction's name; empty: the present one."""
+    smoke: bool = False
+    """Only see whether it starts: a short run that is not scored and counts as no experiment."""
 
     @override
     def run(self, desk: Desk) -> str:
@@ -138,6 +169,7 @@ class SubmitExperiment(Arguments):
                     parent=desk.scratch.parent,
                     direction=self.direction or None,
                     files=changes.files,
+                    smoke=self.smoke,
                 )
             except ValidationError as error:
                 raise ToolError(_sentence(error)) from None
@@ -150,7 +182,7 @@ class SubmitExperiment(Arguments):
                 desk.sequence += 1
                 continue
             desk.sequence += 1
-            desk.proposed.append(view.name)
+            (desk.smokes if view.smoke else desk.proposed).append(view.name)
             return as_json(
                 name=view.name,
                 phase=view.phase,
@@ -184,6 +216,8 @@ class Finish(Arguments):
     """
 
     handoff: str
+    drafts: list[str] = []
+    """Unfinished files of your copy that the next session is to have, 64 KiB in all."""
 
     @override
     def run(self, desk: Desk) -> str:
@@ -196,8 +230,17 @@ class Finish(Arguments):
                 f"you have proposed nothing, and {desk.experiments_left} experiments are left. Zero interaction: ready "
                 "means execute. Go on; if truly nothing can be done, finish again and say why"
             )
+        desk.drafts = self._drafts(desk)
         desk.handoff = self.handoff
         return "the session is over"
+
+    def _drafts(self, desk: Desk) -> dict[str, str]:
+        found = {path.removeprefix(f"{DRAFTS}/"): desk.scratch.read(path) for path in self.drafts}
+        size = sum(len(text.encode()) for text in found.values())
+        if size > DRAFT_BYTES or len(found) > DRAFTS_MAX:
+            told = f"{len(found)} drafts with {size} bytes; at most {DRAFTS_MAX} with {DRAFT_BYTES} bytes are kept"
+            raise ToolError(f"{told}: leave some out")
+        return found
 
 
 def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:

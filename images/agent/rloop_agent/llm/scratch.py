@@ -13,11 +13,14 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from rloop.api.globs import matches
 from rloop.api.wire import FILE_BYTES, TaskFiles
 
 LIST_MAX = 500
+DRAFTS = "handoff-drafts"
+"""The folder with what the last session had not finished: to be read, and never a part of an experiment."""
 
 
 class ScratchError(Exception):
@@ -39,10 +42,13 @@ class Changes:
 class Scratch:
     """A folder with a copy of the task in it."""
 
-    def __init__(self, root: Path, task: TaskFiles, editable: Sequence[str]) -> None:
+    def __init__(
+        self, root: Path, task: TaskFiles, editable: Sequence[str], drafts: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self.root = root.resolve()
         self._task = task
         self._editable = editable
+        self._drafts = {f"{DRAFTS}/{path}": text for path, text in drafts.items()}
         self.parent = "task"
         self._base: dict[str, str] = {}
 
@@ -51,7 +57,7 @@ class Scratch:
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True)
         self.parent, self._base = parent, {**self._task.files, **changed}
-        for path, text in self._base.items():
+        for path, text in {**self._base, **self._drafts}.items():
             self.write(path, text)
 
     def files(self) -> list[str]:
@@ -102,6 +108,8 @@ class Scratch:
         seen = set()
         for path, _ in self._walk():
             seen.add(path)
+            if path.startswith(f"{DRAFTS}/"):
+                continue
             allowed = matches(path, self._editable)
             known = self._base.get(path)
             try:
@@ -120,6 +128,8 @@ class Scratch:
         return found
 
     def _mark(self, path: str) -> str:
+        if path.startswith(f"{DRAFTS}/"):
+            return "  (left by the last session)"
         return "" if matches(path, self._editable) else "  (sealed)" if path in self._base else "  (not in the task)"
 
     def _walk(self) -> Iterator[tuple[str, int]]:

@@ -51,10 +51,11 @@ def run(gateway: Gateway, endpoint: Endpoint, around: Surroundings, transcript: 
             session = _Session(gateway, endpoint, around, transcript, Path(own, "task"))
             proposed = session.desk.proposed
             try:
-                text = session.work()
+                last = session.work()
             finally:
                 rounds = session.used.rounds
-            gateway.finish(FinishRequest(handoff=text))
+            gateway.finish(last)
+            text = last.handoff
         except Closed as closed:
             around.log("info", "closed", message=str(closed))
             transcript.write("closed", message=str(closed))
@@ -85,16 +86,16 @@ class _Session:
         self.used = Used(context.session, around.clock, around.clock())
         self.desk = _desk(gateway, context, gateway.task(), around, self.used, folder)
 
-    def work(self) -> str:
-        """Everything between the first request and the handoff, which it returns."""
+    def work(self) -> FinishRequest:
+        """Everything between the first request and the last, which it returns."""
         try:
             self._open()
             while self.desk.handoff is None:
                 self._round()
         except GaveUp as end:
             self._note("ended", message=str(end))
-            return self._own_handoff(str(end))
-        return handoff.cut(self.desk.handoff)
+            return FinishRequest(handoff=self._own_handoff(str(end)))
+        return FinishRequest(handoff=handoff.cut(self.desk.handoff), drafts=self.desk.drafts)
 
     def _open(self) -> None:
         """System message and brief. The window is asked for first: it bounds the brief."""
@@ -208,7 +209,8 @@ class _Session:
 
 
 def _desk(gateway: Gateway, context: Context, task: TaskFiles, around: Surroundings, used: Used, folder: Path) -> Desk:
-    scratch = Scratch(folder, task, context.editable)
+    drafts = context.handoff.drafts if context.handoff else {}
+    scratch = Scratch(folder, task, context.editable, drafts)
     scratch.lay(context.incumbent.name, context.incumbent.files)
     return Desk(
         gateway,

@@ -20,6 +20,8 @@ TOOLS: dict[str, type[Arguments]] = {
     "run_command": files.RunCommand,
     "read_results": research.ReadResults,
     "read_experiment": research.ReadExperiment,
+    "read_references": research.ReadReferences,
+    "read_reference": research.ReadReference,
     "wait_for_results": research.WaitForResults,
     "propose_direction": research.ProposeDirection,
     "submit_experiment": research.SubmitExperiment,
