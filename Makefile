@@ -14,7 +14,7 @@ DEV := .venv/.dev-installed
 TRAIN := .venv/.train-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster test-grpo clean help
+.PHONY: cli train demo demo-llm demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster test-grpo clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ demo: $(BASE) ## run the first example from its start (about a minute, no cluste
 
 demo-seeds: $(BASE) ## run the first example with several seeds and show how far the results scatter
 	$(PY) -m benchmarks.seeds
+
+# The model is a script, and says so; the campaign, the proxy and the agent are real.
+demo-llm: $(BASE) ## run the first example with the language model's agent and a scripted model (two minutes, no network)
+	rm -rf runs/demo-llm && $(PY) -m tests.models.demo --dir runs/demo-llm --seed 7
 
 picture: $(BASE) ## run the first example once more and draw docs/images from it
 	$(PY) -m benchmarks.picture

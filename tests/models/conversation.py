@@ -39,6 +39,8 @@ class Reply:
 class Conversation:
     """The history of one session so far."""
 
+    model: str = ""
+    """As it was asked for; a script that needs chance takes its seed from it."""
     brief: str = ""
     """The first message of the user: what the session was told."""
     calls: list[Call] = field(default_factory=list)
@@ -57,7 +59,8 @@ class Conversation:
 
 def read(request: dict[str, Any]) -> Conversation:
     """The conversation in a request's body."""
-    conversation = Conversation(tools={one["function"]["name"] for one in request.get("tools") or []})
+    tools = {one["function"]["name"] for one in request.get("tools") or []}
+    conversation = Conversation(model=request["model"], tools=tools)
     waiting: dict[str, Call] = {}
     for message in request["messages"]:
         if message["role"] == "user" and not conversation.brief:

@@ -2,8 +2,8 @@
 
 It reads the campaign with the tools, takes an untried frame when a pivot is demanded, varies what `space.yaml`
 declares, submits, looks at results, records what they show and hands over. What it proposes comes from the policy
-agent's random search and from chance that is seeded by the session's name: it is a scripted searcher, knows no good
-answer beforehand, and says nothing about what a language model would find.
+agent's random search and from chance that is seeded by model and session (`researcher:7`): a scripted searcher. It
+knows no good answer beforehand, and says nothing about what a language model would find.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def play(told: Conversation) -> Reply:
     if len(looked) == 1:
         return Reply("Now the recipe.").call("read_file", path=space.file)
     (campaign,) = told.rows("campaign")
-    dice = Random(campaign["session"])
+    dice = Random(f"{told.model.partition('+')[0]}/{campaign['session']}")
     text = data(looked[1])
     document = json.loads(text)
     start = space.read(document)

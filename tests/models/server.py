@@ -1,8 +1,8 @@
 """A model server that plays scripts: chat.completions over HTTP, whole and streamed, with tool calls.
 
 Started by tests and by `make demo-llm` as a process of its own (`python -m tests.models`). The model's name says what
-is played: `researcher`, or `researcher+status-500x2` to fail twice first. Nothing in here is a language model, and no
-result of it is one's.
+is played: `researcher`, `researcher:7` with another seed, `researcher+status-500x2` to fail twice first. Nothing in
+here is a language model, and no result of it is one's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             request: dict[str, Any] = json.loads(body)
             script, _, failing = request["model"].partition("+")
-            play = SCRIPTS.get(script)
+            play = SCRIPTS.get(script.partition(":")[0])
         except (ValueError, KeyError, AttributeError) as error:
             self.send(400, _error(f"no request of chat.completions: {error}", "invalid_request_error"))
             return
