@@ -4,10 +4,13 @@ Used by the fixture `release`. Images that are loaded already are used as they a
 build them anew (`python3 -m tests.cluster.harness image ...`), or take the cluster down and up.
 """
 
+import json
 import os
 import secrets
 import shutil
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from tests.cluster.harness import node, paths, workers
 from tests.cluster.harness.cluster import Cluster
@@ -51,8 +54,16 @@ def apply_definitions(cluster: Cluster) -> str:
     return answer
 
 
-def install(cluster: Cluster, *watched: str, more: tuple[str, ...] = ()) -> str:
-    """Install the chart for the loops of these namespaces, with more values; returns the release's own."""
+def install(
+    cluster: Cluster,
+    *watched: str,
+    more: tuple[str, ...] = (),
+    providers: Sequence[dict[str, Any]] = (),
+    beside: Sequence[dict[str, Any]] = (),
+) -> str:
+    """Install the chart for the loops of these namespaces, with more values, providers of language models, and objects
+    beside it; returns the release's own namespace.
+    """
     load_images(cluster)
     apply_definitions(cluster)
     name = f"rloop-{secrets.token_hex(4)}"
@@ -60,9 +71,12 @@ def install(cluster: Cluster, *watched: str, more: tuple[str, ...] = ()) -> str:
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     # The CRDs are everybody's: a release that owned them would keep the next one from being installed.
     values = ("crds.install=false", f"watchNamespaces={{{','.join(watched)}}}", f"images.tag={TAG}", *more)
-    helm(cluster, "install", "rloop", str(CHART), "-n", name, *(word for value in values for word in ("--set", value)))
+    words = [word for value in values for word in ("--set", value)]
+    words += ["--set-json", f"llm.providers={json.dumps(list(providers))}"]
+    cluster.apply(*(one | {"metadata": one["metadata"] | {"namespace": name}} for one in beside))
+    helm(cluster, "install", "rloop", str(CHART), "-n", name, *words)
     try:
-        for process in PROCESSES:
+        for process in (*PROCESSES, *(["rloop-proxy"] if providers else [])):
             cluster.kubectl("-n", name, "rollout", "status", "--timeout=90s", f"statefulset/{process}")
     except Failure:
         say(explain(cluster, name))
@@ -85,9 +99,9 @@ def helm(cluster: Cluster, *words: str) -> str:
 def explain(cluster: Cluster, name: str) -> str:
     """What the release's processes have said last."""
     told = [cluster.kubectl("get", "pods", "-n", name, "-o", "wide")]
-    for process in PROCESSES:
+    for pod in cluster.get("pods", "-n", name)["items"]:
         try:
-            told.append(cluster.kubectl("logs", f"{process}-0", "-n", name, "--tail=40"))
+            told.append(cluster.kubectl("logs", pod["metadata"]["name"], "-n", name, "--tail=40"))
         except Failure as failure:
             told.append(str(failure))
     return "\n".join(told)
