@@ -126,6 +126,7 @@ def _settings(namespace: str, gateway: str) -> Settings:
         pod="contract",
         watched=(namespace,),
         gateway_url=gateway,
+        llm_proxy_url="",
         agent_image=images["agent"],
         verifier_image=images["verifier"],
         sidecar_image=images["sidecar"],

@@ -35,15 +35,31 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 {{- end }}
 
-{{/* The way of a loop's pod to the gateway, as an egress rule. */}}
-{{- define "rloop.toGateway" -}}
+{{/* The way of a loop's pod to one of our processes, as an egress rule. Arguments: root, component. */}}
+{{- define "rloop.to" -}}
 to:
   - namespaceSelector:
       matchLabels:
-        kubernetes.io/metadata.name: {{ .Release.Namespace }}
+        kubernetes.io/metadata.name: {{ .root.Release.Namespace }}
     podSelector:
       matchLabels:
-        {{- include "rloop.selector" (dict "root" . "component" "gateway") | nindent 8 }}
+        {{- include "rloop.selector" . | nindent 8 }}
 ports:
   - {protocol: TCP, port: 8080}
+{{- end }}
+
+{{/* Our processes, comma list. The LLM proxy is one where there are providers for it to speak to. */}}
+{{- define "rloop.processes" -}}
+operator,gateway,guard{{ if .Values.llm.providers }},proxy{{ end }}
+{{- end }}
+
+{{/* The providers as the proxy reads them: a key is a file of its Secret, mounted under the provider's name. */}}
+{{- define "rloop.providers" -}}
+{{- $providers := list -}}
+{{- range .Values.llm.providers -}}
+{{- $one := omit . "secret" -}}
+{{- if .secret }}{{ $one = set $one "keyFile" (printf "/etc/rloop/llm/%s/key" .name) }}{{ end -}}
+{{- $providers = append $providers $one -}}
+{{- end -}}
+{{- dict "providers" $providers | toYaml -}}
 {{- end }}

@@ -1,7 +1,7 @@
 {{/*
 One of our processes: a StatefulSet of one replica, so that a new pod waits for the end of the old one and has its
 name, by which it holds the Lease.
-Arguments: root, component, ports (more than the health port).
+Arguments: root, component, module (if it is not named so), ports (more than the health port).
 */}}
 {{- define "rloop.process" -}}
 {{- $values := .root.Values -}}
@@ -30,6 +30,10 @@ spec:
         prometheus.io/scrape: "true"
         prometheus.io/port: "8081"
         prometheus.io/path: /metrics
+        {{- if eq .component "proxy" }}
+        # It reads its providers when it starts; their keys whenever they change.
+        rloop.dev/providers: {{ include "rloop.providers" .root | sha256sum }}
+        {{- end }}
     spec:
       serviceAccountName: rloop-{{ .component }}
       automountServiceAccountToken: true
@@ -62,7 +66,7 @@ spec:
         - name: {{ .component }}
           image: {{ include "rloop.image" (dict "root" .root "image" "operator") | quote }}
           imagePullPolicy: {{ $values.images.pullPolicy }}
-          command: [python, -m, rloop_operator.cluster.{{ .component }}]
+          command: [python, -m, rloop_operator.cluster.{{ .module | default .component }}]
           env:
             - name: RLOOP_NAMESPACE
               valueFrom:
@@ -79,6 +83,10 @@ spec:
             # The kubelet puts the Service's address here: agents may not ask DNS, so they are told the ClusterIP.
             - name: RLOOP_GATEWAY_URL
               value: {{ $values.gateway.url | default "http://$(RLOOP_GATEWAY_SERVICE_HOST):$(RLOOP_GATEWAY_SERVICE_PORT)" | quote }}
+            {{- if $values.llm.providers }}
+            - name: RLOOP_LLM_PROXY_URL
+              value: {{ $values.llm.url | default "http://$(RLOOP_PROXY_SERVICE_HOST):$(RLOOP_PROXY_SERVICE_PORT)" | quote }}
+            {{- end }}
             {{- range list "agent" "verifier" "sidecar" }}
             - name: RLOOP_IMAGE_{{ upper . }}
               value: {{ include "rloop.image" (dict "root" $.root "image" .) | quote }}
@@ -118,8 +126,38 @@ spec:
           volumeMounts:
             - name: tmp
               mountPath: /tmp
+            {{- if eq .component "proxy" }}
+            - name: providers
+              mountPath: /etc/rloop/providers
+              readOnly: true
+            {{- range $values.llm.providers }}
+            {{- if .secret }}
+            - name: key-{{ .name }}
+              mountPath: /etc/rloop/llm/{{ .name }}
+              readOnly: true
+            {{- end }}
+            {{- end }}
+            {{- end }}
       volumes:
         - name: tmp
           emptyDir:
             sizeLimit: 64Mi
+        {{- if eq .component "proxy" }}
+        - name: providers
+          configMap:
+            name: rloop-providers
+        {{- range $values.llm.providers }}
+        {{- if .secret }}
+        # Optional: one Secret that is missing must not keep the other providers from their campaigns.
+        - name: key-{{ .name }}
+          secret:
+            secretName: {{ .secret.name }}
+            optional: true
+            defaultMode: 0440
+            items:
+              - key: {{ .secret.key }}
+                path: key
+        {{- end }}
+        {{- end }}
+        {{- end }}
 {{- end }}

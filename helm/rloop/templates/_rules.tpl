@@ -46,6 +46,22 @@ owner reference that blocks deletion needs on some clusters.
   verbs: [get, list]
 {{- end }}
 
+{{/* It reads what a session may spend, and writes what it has spent. */}}
+{{- define "rloop.rules.proxy" -}}
+- apiGroups: [rloop.dev]
+  resources: [researchloops]
+  verbs: [get]
+- apiGroups: [rloop.dev]
+  resources: [researchiterations]
+  verbs: [get, list]
+- apiGroups: [rloop.dev]
+  resources: [researchiterations/status]
+  verbs: [get, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get] # whose token it was shown
+{{- end }}
+
 {{- define "rloop.rules.gateway" -}}
 - apiGroups: [rloop.dev]
   resources: [researchloops, researchiterations]

@@ -16,10 +16,10 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
-from rloop.errors import RloopError
 from rloop_operator.cluster import health, kube, logs, metrics
-from rloop_operator.cluster.health import Part, late
-from rloop_operator.cluster.identity import KubeIdentity, review
+from rloop_operator.cluster.health import Part
+from rloop_operator.cluster.identity import KubeIdentity
+from rloop_operator.cluster.reach import Reach
 from rloop_operator.cluster.signs import GatewaySigns
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.gateway.app import app
@@ -28,39 +28,10 @@ from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")
 PORT = 8080
-REACH_SECONDS = 15.0
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-class Reach:
-    """Whether the API server answers us, and lets us ask whose token it was shown: without that nobody is let in."""
-
-    def __init__(self, api: kube.Kube) -> None:
-        self._api = api
-        self._tried_at = time.monotonic()
-        self._problem = ""
-
-    async def watch(self) -> None:
-        """Ask for ever, about a token that is none."""
-        while True:
-            try:
-                await review(self._api, "not-a-token")
-                self._problem = ""
-            except RloopError as error:
-                self._problem = str(error)
-                log.warning("token_review_failed", detail=self._problem)
-            self._tried_at = time.monotonic()
-            await asyncio.sleep(REACH_SECONDS)
-
-    def parts(self) -> list[Part]:
-        """What has to work."""
-        return [
-            Part("reach", lambda: late(time.monotonic() - self._tried_at, 6 * REACH_SECONDS, "a question ended")),
-            Part("api", lambda: self._problem, curable=False),
-        ]
 
 
 class Counted:

@@ -1,6 +1,7 @@
-"""Who calls the gateway in a cluster: a token's pod, by TokenReview, and that pod's controller.
+"""Who calls in a cluster: a token's pod, by TokenReview, and that pod's controller.
 
-Called by the gateway. A pod's labels are believed only where its owner is an object of this very loop.
+Called by the gateway and by the LLM proxy. A pod's labels are believed only where its owner is an object of this very
+loop.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from typing_extensions import override
 
 from rloop import names
+from rloop.actions import Role
 from rloop.errors import NotFound
 from rloop_operator.cluster import kube
 from rloop_operator.cluster.parts import AUDIENCE
@@ -25,8 +27,10 @@ CACHE_SECONDS = 10.0
 class KubeIdentity(Identity):
     """Callers by TokenReview."""
 
-    def __init__(self, api: kube.Kube) -> None:
+    def __init__(self, api: kube.Kube, roles: tuple[Role, ...] = ("agent", "run")) -> None:
         self._api = api
+        self._roles = roles
+        """Whoever has another is nobody here."""
         self._cache: dict[str, tuple[float, Caller | None]] = {}
 
     @override
@@ -59,7 +63,7 @@ class KubeIdentity(Identity):
     async def _caller(self, pod: dict[str, Any], namespace: str) -> Caller | None:
         labels = pod["metadata"].get("labels", {})
         role, owner, loop = (labels.get(key, "") for key in (names.LABEL_ROLE, names.LABEL_OWNER, names.LABEL_LOOP))
-        if role not in ("agent", "run") or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        if role not in self._roles or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             return None
         plural = "researchiterations" if role == "agent" else "researchexperiments"
         try:

@@ -17,9 +17,10 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 
 if TYPE_CHECKING:
+    from rloop_operator.llm_proxy.app import Record  # httpx likewise
     from rloop_operator.reconcile import Pass  # brings scipy along, which only the operator needs
 
-SHARED, OPERATOR, GATEWAY, GUARD = (CollectorRegistry() for _ in range(4))
+SHARED, OPERATOR, GATEWAY, GUARD, PROXY = (CollectorRegistry() for _ in range(5))
 ProcessCollector(registry=SHARED)
 Object = ResearchExperiment | ResearchIteration
 
@@ -55,6 +56,39 @@ LEASE_HELD = Gauge("rloop_lease_held", "1 while this operator may write", regist
 GATEWAY_REQUESTS = Counter("rloop_gateway_requests", "Calls of agents and relays", ("verb", "code"), registry=GATEWAY)
 GATEWAY_SECONDS = Histogram("rloop_gateway_request_seconds", "Their duration", ("verb",), registry=GATEWAY)
 
+LLM_REQUESTS = Counter(
+    "rloop_llm_requests",
+    "Calls that were let in; code: answered, or why not",
+    ("provider", "code"),
+    registry=PROXY,
+)
+LLM_SECONDS = Histogram(
+    "rloop_llm_request_seconds",
+    "Their duration, with all tries",
+    ("provider", "model"),
+    registry=PROXY,
+    buckets=(0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 120, 300, 600),
+)
+LLM_TOKENS = Counter(
+    "rloop_llm_tokens",
+    "Tokens that providers have counted; cached is part of input",
+    ("provider", "model", "kind"),
+    registry=PROXY,
+)
+LLM_CHARGED = Counter(
+    "rloop_llm_charged_tokens",
+    "Tokens charged to campaigns, counted or estimated",
+    ("provider", "model"),
+    registry=PROXY,
+)
+LLM_COST = Counter("rloop_llm_cost", "Money charged, as far as prices are known", ("provider", "model"), registry=PROXY)
+LLM_BREAKER = Gauge(
+    "rloop_llm_breaker_open",
+    "1 while an endpoint is left alone, 0.5 while one call may try",
+    ("provider", "model"),
+    registry=PROXY,
+)
+
 OPERATOR_LEASE_AGE = Gauge(
     "rloop_guard_operator_lease_age_seconds",
     "Since the operator renewed its Lease, as the guard saw it",
@@ -72,6 +106,16 @@ def api_request(verb: str, code: int, seconds: float) -> None:
     """Count a request to the API server."""
     API_REQUESTS.labels(verb, str(code)).inc()
     API_SECONDS.labels(verb).observe(seconds)
+
+
+def llm_call(record: Record) -> None:
+    """Count a call that is over."""
+    LLM_REQUESTS.labels(record.provider, record.code).inc()
+    LLM_SECONDS.labels(record.provider, record.model).observe(record.seconds)
+    for kind in ("input", "cached", "output"):
+        LLM_TOKENS.labels(record.provider, record.model, kind).inc(getattr(record.tokens, kind))
+    LLM_CHARGED.labels(record.provider, record.model).inc(record.charged.tokens)
+    LLM_COST.labels(record.provider, record.model).inc(float(record.charged.cost))
 
 
 def heartbeats(namespace: str, loop: str, ages: Iterable[float]) -> None:

@@ -60,7 +60,8 @@ class Operator:
         self._served: dict[Key, _Served] = {}
         self._shells: dict[str, Shell] = {}
         self._canary = Canary(api, settings.namespace)
-        self.warden = Warden(api, lease, settings.namespace)
+        serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
+        self.warden = Warden(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
 
     def wake(self, key: Key) -> None:

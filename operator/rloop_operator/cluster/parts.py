@@ -118,10 +118,17 @@ def metadata(loop: ResearchLoop, workload: Workload, owner: Manifest) -> Manifes
 
 def labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
     """Labels of a workload, and of its pods."""
-    common = names.labels(loop.metadata.name, workload.role) | {names.LABEL_OWNER: workload.owner}
+    made = names.labels(loop.metadata.name, workload.role) | {names.LABEL_OWNER: workload.owner}
     if workload.role == "agent":
-        return common | {names.LABEL_SESSION: workload.session}
-    return common | {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+        made |= {names.LABEL_SESSION: workload.session}
+    if on_workspace(loop, workload):
+        made |= {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+    return made
+
+
+def on_workspace(loop: ResearchLoop, workload: Workload) -> bool:
+    """Whether its pod mounts the workspace: a policy writes no transcripts."""
+    return workload.role != "agent" or loop.spec.agent.policy is None
 
 
 def workspace(loop: ResearchLoop, *, read_only: bool = False) -> Manifest:

@@ -1,8 +1,8 @@
 """Manifests of sessions, scorings and the workspace, as pure functions of loop, workload and administrator's settings.
 
 Called by the cluster's runtime; those of runs stand in `attempts`. Everything here passes Pod Security *restricted*.
-Only an agent and a relay hold a token, and that one is for the gateway alone; a verifier holds none and needs no
-network.
+Only an agent and a relay hold a token, and that one is for gateway and LLM proxy alone; a verifier holds none and needs
+no network.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from rloop_operator.cluster import parts
 from rloop_operator.cluster.settings import Settings
 
 Manifest = dict[str, Any]
+TRANSCRIPTS = "/rloop/transcripts"
 TERMINATION = "/tmp/termination/message"  # noqa: S108 -- a path inside a pod, on an emptyDir of its own
 
 
@@ -32,12 +33,21 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
     }
     if policy is not None:
         env |= {"RLOOP_POLICY": policy.name, "RLOOP_POLICY_SEED": str(policy.seed)}
-    token = parts.mount("token", "/var/run/secrets/rloop")
-    container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=[token])
+    if loop.spec.agent.llm is not None:
+        env |= {"RLOOP_LLM_PROXY": f"{settings.llm_proxy_url}/v1", "RLOOP_LLM_MODEL": loop.spec.agent.llm.model}
+    mounts, volumes = [parts.mount("token", "/var/run/secrets/rloop")], [parts.token_volume()]
+    if parts.on_workspace(loop, workload):
+        env["RLOOP_TRANSCRIPTS"] = TRANSCRIPTS
+        place = f"{loop.metadata.uid}/transcripts/{workload.session}"
+        mounts.append(parts.mount("workspace", TRANSCRIPTS, sub_path=place))
+        volumes.append(parts.workspace(loop))
+    container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=mounts)
     if loop.spec.agent.command is not None:
         container["command"] = [parts.literal(word) for word in loop.spec.agent.command]
-    spec = parts.pod_spec("rloop-agent", settings, [container], [parts.token_volume()])
+    spec = parts.pod_spec("rloop-agent", settings, [container], volumes)
     spec["activeDeadlineSeconds"] = parts.deadline(loop, workload.deadline_seconds)
+    if parts.on_workspace(loop, workload):
+        spec |= parts.beside(loop)
     return _pod(loop, workload, owner, spec)
 
 

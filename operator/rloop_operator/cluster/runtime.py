@@ -29,6 +29,9 @@ from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
 log = structlog.get_logger("rloop.runtime")
+NO_PROVIDER = (
+    "no provider of language models is configured here, and spec.agent.llm needs one: set the chart's llm.providers"
+)
 
 
 class KubeRuntime(Runtime):
@@ -48,7 +51,9 @@ class KubeRuntime(Runtime):
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
         plural = PLURALS[ResearchIteration if workload.role == "agent" else ResearchExperiment]
         holder = await self._api.get(kube.objects(self._namespace, plural, workload.owner))
-        if workload.role != "agent":
+        if workload.role == "agent" and loop.spec.agent.llm is not None and not self._settings.llm_proxy_url:
+            raise Blocked("ProviderUnknown", workload.name, NO_PROVIDER)
+        if parts.on_workspace(loop, workload):
             await self._ensure_workspace(loop)
         if workload.role == "run" and workload.number > 1:
             await self._check_alone(workload)

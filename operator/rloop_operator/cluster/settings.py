@@ -27,6 +27,8 @@ class Settings(Place):
     """What the operator is told besides."""
 
     gateway_url: str
+    llm_proxy_url: str
+    """Empty: there is none, because no provider is configured."""
     agent_image: str
     verifier_image: str
     sidecar_image: str
@@ -49,6 +51,7 @@ def read() -> Settings:
     return Settings(
         **asdict(place()),
         gateway_url=_need("RLOOP_GATEWAY_URL"),
+        llm_proxy_url=_need("RLOOP_LLM_PROXY_URL") if os.environ.get("RLOOP_LLM_PROXY_URL") else "",
         agent_image=_need("RLOOP_IMAGE_AGENT"),
         verifier_image=_need("RLOOP_IMAGE_VERIFIER"),
         sidecar_image=_need("RLOOP_IMAGE_SIDECAR"),

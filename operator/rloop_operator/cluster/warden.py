@@ -1,4 +1,4 @@
-"""The patrol's outward look: the operator keeps gateway and guard alive, as the guard keeps the operator.
+"""The patrol's outward look: the operator keeps guard, gateway and LLM proxy alive, as the guard keeps the operator.
 
 Run by the operator beside its other tasks. What it saw of the guard goes into every loop's status.watchdog.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,14 +31,14 @@ REMEMBERED = timedelta(minutes=10)
 
 
 class Warden:
-    """Looks at gateway and guard, for ever."""
+    """Looks at the guard and at whoever serves agents, for ever."""
 
-    def __init__(self, api: kube.Kube, lease: Lease, namespace: str) -> None:
+    def __init__(self, api: kube.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:
         self._api = api
         self._lease = lease
         self._path = kube.group("coordination.k8s.io/v1", namespace, "leases", guard.LEASE)
         self._guard = Keeper(api, lease, namespace, "rloop-guard", "patrol")
-        self._gateway = Keeper(api, lease, namespace, "rloop-gateway", "patrol")
+        self._serving = [Keeper(api, lease, namespace, one, "patrol") for one in serving]
         self._ages = Ages()
         self._state: LayerState = "Unknown"
         self._repairs: list[Repair] = []
@@ -61,7 +62,7 @@ class Warden:
 
     async def _look(self) -> None:
         lease = await self._guards_lease()
-        guards_pod, gateways_pod = await self._guard.pod(), await self._gateway.pod()
+        guards_pod, pods = await self._guard.pod(), [await one.pod() for one in self._serving]
         ages = self._ages
         ages.tick()
         silent = ages.age("guard", (lease or {}).get("spec", {}).get("renewTime"))
@@ -72,10 +73,11 @@ class Warden:
             self._state = "Alive"
         told = "has not renewed its Lease"
         await self._guard.keep(ages, guards_pod, [Sign("LeaseNotRenewed", told, silent, 2 * SILENT_SECONDS)])
-        ready = ages.age("gateway", _is_ready(gateways_pod))
-        unready = 0.0 if _is_ready(gateways_pod) else ready
-        # Twice: what keeps it from being ready may well be outside, such as a right that it was not given.
-        await self._gateway.keep(ages, gateways_pod, [Sign("NotReady", "is not ready", unready, NOT_READY_SECONDS, 2)])
+        for keeper, pod in zip(self._serving, pods, strict=True):
+            ready = ages.age(keeper.process, _is_ready(pod))
+            unready = 0.0 if _is_ready(pod) else ready
+            # Twice: what keeps it from being ready may well be outside, such as a right that it was not given.
+            await keeper.keep(ages, pod, [Sign("NotReady", "is not ready", unready, NOT_READY_SECONDS, 2)])
 
     async def _guards_lease(self) -> dict[str, Any] | None:
         try:

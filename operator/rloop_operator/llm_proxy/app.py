@@ -142,7 +142,8 @@ class Proxy:
 
     async def _serve(self, request: Request, path: str, dialect: Dialect) -> Response:
         session = await self._session(request)
-        structlog.contextvars.bind_contextvars(loop=session.caller.loop, session=session.caller.session)
+        caller = session.caller
+        structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop, session=caller.session)
         try:
             call = await self._calls.admit(session, dialect, await _body(request))
             try:

@@ -32,6 +32,7 @@ SETTINGS = Settings(
     watched=("research",),
     patrol_seconds=60,
     gateway_url="http://10.96.0.10:8080",
+    llm_proxy_url="http://10.96.0.11:8080",
     agent_image="rloop.test/rloop-agent:dev",
     verifier_image="rloop.test/rloop-verifier:dev",
     sidecar_image="rloop.test/rloop-sidecar:dev",

@@ -44,7 +44,7 @@ def shown(registry: CollectorRegistry) -> dict[str, tuple[str, str]]:
 
 def test_the_document_lists_every_metric_and_no_other() -> None:
     text = (ROOT / "docs/metrics.md").read_text()
-    registries = (metrics.SHARED, metrics.OPERATOR, metrics.GATEWAY, metrics.GUARD)
+    registries = (metrics.SHARED, metrics.OPERATOR, metrics.GATEWAY, metrics.GUARD, metrics.PROXY)
     have = {name: told for registry in registries for name, told in shown(registry).items()}
     rows = re.findall(r"^\| `(rloop_\w+)(?:\{([\w,]+)\})?` \| (\w+) \| (.+) \|$", text, re.MULTILINE)
     assert {name: (kind, told) for name, _, kind, told in rows} == have

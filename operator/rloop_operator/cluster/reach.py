@@ -1,0 +1,47 @@
+"""Whether the API server answers a process that lets callers in by their tokens.
+
+Watched by the gateway and by the LLM proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from rloop.errors import RloopError
+from rloop_operator.cluster import kube
+from rloop_operator.cluster.health import Part, late
+from rloop_operator.cluster.identity import review
+
+log = structlog.get_logger("rloop.reach")
+REACH_SECONDS = 15.0
+
+
+class Reach:
+    """Whether the API server answers us, and lets us ask whose token it was shown: without that nobody is let in."""
+
+    def __init__(self, api: kube.Kube) -> None:
+        self._api = api
+        self._tried_at = time.monotonic()
+        self._problem = ""
+
+    async def watch(self) -> None:
+        """Ask for ever, about a token that is none."""
+        while True:
+            try:
+                await review(self._api, "not-a-token")
+                self._problem = ""
+            except RloopError as error:
+                self._problem = str(error)
+                log.warning("token_review_failed", detail=self._problem)
+            self._tried_at = time.monotonic()
+            await asyncio.sleep(REACH_SECONDS)
+
+    def parts(self) -> list[Part]:
+        """What has to work."""
+        return [
+            Part("reach", lambda: late(time.monotonic() - self._tried_at, 6 * REACH_SECONDS, "a question ended")),
+            Part("api", lambda: self._problem, curable=False),
+        ]
