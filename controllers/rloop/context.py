@@ -11,11 +11,14 @@ from statistics import stdev
 from types import MappingProxyType
 from typing import Any
 
+from rloop import names, sight
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Handoff
 from rloop.api.space import Space
 from rloop.api.wire import (
+    Claim,
     Context,
+    Evidence,
     ExperimentDetail,
     ExperimentView,
     HandoffView,
@@ -80,6 +83,52 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
     }
 
 
+def evidence(experiment: ResearchExperiment, unit: float) -> Evidence:
+    """The ledger's facts about an experiment, for whoever checks a claim that rests on it."""
+    verdict = experiment.status.verdict
+    low, high = (verdict.low, verdict.high) if verdict is not None else (None, None)
+    return Evidence(
+        **_fields(experiment, unit),
+        compared_with=verdict.compared_with if verdict is not None else None,
+        low=rounded(low, unit) if low is not None else None,
+        high=rounded(high, unit) if high is not None else None,
+        values=[rounded(run.value, unit) for run in experiment.status.runs if run.value is not None],
+    )
+
+
+def for_checker(situation: Situation) -> Context:
+    """Only the claims and what was measured: no direction, no handoff, no file, nobody's hopes."""
+    unit = noise_unit(situation.incumbent)
+    experiments = situation.experiments
+    claims = [
+        Claim(
+            name=one.name,
+            statement=one.statement,
+            evidence=[evidence(experiments[name], unit) for name in one.evidence if name in experiments],
+        )
+        for one in sight.claims(situation)
+    ]
+    named = {name for one in claims for name in (each.compared_with for each in one.evidence) if name is not None}
+    baseline = situation.loop.status.baseline
+    bounds = situation.loop.spec.boundaries
+    whole = Context(
+        loop=situation.loop.metadata.name,
+        direction="",
+        rules=[],
+        objective=situation.loop.spec.objective,
+        editable=[],
+        max_files=bounds.max_files,
+        max_lines_per_file=bounds.max_lines_per_file,
+        session=_allowance(situation),
+        baseline=baseline.value if baseline else None,
+        noise=unit,
+        incumbent=Incumbent(name=names.baseline(situation.loop.metadata.name)),
+        results=[view(one, unit) for name, one in experiments.items() if name in named],
+        claims=claims,
+    )
+    return bounded(whole)
+
+
 def handoff(situation: Situation) -> Handoff | None:
     """What the newest session of the same role left; of any, where none of it left something."""
     roles = {one.name: one.role for it in situation.iterations.values() for one in it.spec.sessions}
@@ -98,7 +147,9 @@ def build(
     references: int = 0,
 ) -> Context:
     """The context of the situation's session."""
-    loop, session, incumbent, directions = situation.loop, situation.session, situation.incumbent, situation.directions
+    if situation.session.role == "Check":
+        return for_checker(situation)
+    loop, incumbent, directions = situation.loop, situation.incumbent, situation.directions
     iterations, experiments = situation.iterations, situation.experiments
     unit = noise_unit(incumbent)
     candidates = sorted(
@@ -117,18 +168,7 @@ def build(
         editable=boundaries.editable,
         max_files=boundaries.max_files,
         max_lines_per_file=boundaries.max_lines_per_file,
-        session=SessionAllowance(
-            name=session.name,
-            role=session.role,
-            max_rounds=session.max_rounds,
-            session_seconds=session.session_seconds,
-            max_experiments=session.max_experiments,
-            max_smokes=session.max_experiments,
-            max_tokens=session.max_tokens,
-            next_sequence=1
-            + max((one.spec.sequence for one in experiments.values() if one.spec.session == session.name), default=0),
-            heartbeat_seconds=loop.spec.watchdog.heartbeat_seconds,
-        ),
+        session=_allowance(situation),
         demand="Pivot" if situation.pivot_demanded else None,
         baseline=baseline.value if baseline else None,
         noise=unit,
@@ -154,3 +194,19 @@ def _frame(incumbent: ResearchExperiment | None, space: Space | None) -> dict[st
     if incumbent is not None and incumbent.spec.frame:
         return incumbent.spec.frame
     return space.default_frame if space else {}
+
+
+def _allowance(situation: Situation) -> SessionAllowance:
+    session = situation.session
+    own = (one.spec.sequence for one in situation.experiments.values() if one.spec.session == session.name)
+    return SessionAllowance(
+        name=session.name,
+        role=session.role,
+        max_rounds=session.max_rounds,
+        session_seconds=session.session_seconds,
+        max_experiments=session.max_experiments,
+        max_smokes=session.max_experiments,
+        max_tokens=session.max_tokens,
+        next_sequence=1 + max(own, default=0),
+        heartbeat_seconds=situation.loop.spec.watchdog.heartbeat_seconds,
+    )

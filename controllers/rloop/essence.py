@@ -19,7 +19,9 @@ DIRECTIONS_MAX = 60
 FINDINGS_MAX = 40
 TAIL = 512
 """Characters of a log that stay when there is no room."""
+CLAIMS_MAX = 40
 WHERE = {
+    "claims": "",
     "directions": "the gate compares with all of them",
     "findings": "",
     "results": "GET experiments lists all",
@@ -43,6 +45,7 @@ def bounded(whole: Context) -> Context:
             "directions": whole.directions[-DIRECTIONS_MAX:],
             "findings": whole.findings[-FINDINGS_MAX:],
             "results": select(whole.results),
+            "claims": whole.claims[:CLAIMS_MAX],
         }
     )
     for shorten in CUTS:
@@ -68,6 +71,7 @@ def _shorter(context: Context, limit: int) -> Context:
             "directions": context.directions[-limit:],
             "findings": context.findings[-limit:],
             "results": select(context.results, limit),
+            "claims": context.claims[:limit],
         }
     )
 

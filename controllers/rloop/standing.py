@@ -55,6 +55,8 @@ class Situation:
     session: SessionSpec
     iterations: Mapping[str, ResearchIteration]
     experiments: Mapping[str, ResearchExperiment]
+    hidden: int = 0
+    """Candidates that the session is not shown (`rloop.sight`)."""
 
     @property
     def incumbent(self) -> ResearchExperiment | None:

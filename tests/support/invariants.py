@@ -136,6 +136,12 @@ class WatchedStore(MemoryStore):
             waited = [one.session for one in obj.status.reported.usage if one.waiting]
             if waited and not own & {"Accepted", "Superseded"}:
                 assert obj.status.outcome != "Stale", f"{name}: stale, but its provider was down"
+            supported = [one for one in obj.status.reported.findings if one.checked == "Supported"]
+            if obj.status.outcome == "Finding":
+                assert supported or "Superseded" in own, f"{name}: a finding that nobody verified"
+            assert not supported or obj.status.outcome in ("Keep", "Finding"), f"{name}: its finding was verified"
+            for finding in obj.status.reported.findings:
+                assert not (finding.checked_by or "").startswith(name), f"{name}: it checked itself"
             if obj.status.outcome == "Stale":
                 assert obj.spec.generation == self.keeps + self.loop().status.pivots, f"{name}: stale, but of old"
                 assert not own & {"Accepted", "Superseded"}, f"{name}: stale, but with a result"

@@ -17,7 +17,14 @@ from tests.support.spending import spend
 from rloop.actions import Workload
 from rloop.api.experiment import Usage
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wire import DirectionRequest, ExperimentRequest, FindingRequest, FinishRequest
+from rloop.api.wire import (
+    Context,
+    DirectionRequest,
+    ExperimentRequest,
+    FindingRequest,
+    FindingVerdict,
+    FinishRequest,
+)
 from rloop.errors import Blocked, Conflict, Refused
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller, File
@@ -166,7 +173,17 @@ class RandomWorld:
             await spend(self._store, caller.owner, caller.session, waiting="ProviderDown", **spent)
             return
         await spend(self._store, caller.owner, caller.session, held_tokens=self._random.randint(0, 50), **spent)
-        await self._session(caller)
+        context = await self._gateway.context(caller)
+        if context.session.role == "Check":
+            await self._check(caller, context)
+        else:
+            await self._session(caller)
+
+    async def _check(self, caller: Caller, context: Context) -> None:
+        for claim in context.claims:
+            if self._random.random() < 0.8:
+                verdict = FindingVerdict(supported=self._random.random() < 0.5, reason="so it is")
+                await self._gateway.judge_finding(caller, claim.name, verdict)
 
     async def _session(self, caller: Caller) -> None:
         try:
@@ -192,8 +209,9 @@ class RandomWorld:
                 request = ExperimentRequest(sequence=sequence, title="a try", files=files, smoke=smoke)
                 self._levels[(await gateway.propose_experiment(caller, request)).name] = level
                 sequence += 1
-        if context.results and random.random() < 0.2:
-            await gateway.propose_finding(caller, FindingRequest(statement="so", evidence=[context.results[0].name]))
+        measured = [one.name for one in context.results if one.value is not None]
+        if measured and random.random() < 0.3:
+            await gateway.propose_finding(caller, FindingRequest(statement="so", evidence=[random.choice(measured)]))
         if random.random() < 0.7:
             await gateway.finish(caller, FinishRequest(handoff="go on"))
 

@@ -42,6 +42,8 @@ class Facts:
     """The parent's changed files."""
     parent_name: str | None
     space: Space | None
+    hidden: int = 0
+    """Candidates that the session is not shown; they count all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ def _check_limits(request: ExperimentRequest, facts: Facts) -> None:
     if request.smoke:
         return
     limit = facts.loop.spec.budget.experiments
-    if limit is not None and sum(one.spec.kind == "Candidate" for one in facts.experiments.values()) >= limit:
+    proposed = facts.hidden + sum(one.spec.kind == "Candidate" for one in facts.experiments.values())
+    if limit is not None and proposed >= limit:
         raise Refused("LimitReached", f"spec.budget.experiments ({limit}) is used up: POST finish")
 
 

@@ -1,10 +1,15 @@
-"""What the gateway lets in as a finding: a statement whose evidence are measured experiments of this campaign."""
+"""What the gateway lets in as a finding, and as a checker's verdict on one.
+
+A finding is a statement whose evidence are measured experiments of this campaign; a verdict comes from a session that
+neither made the claim nor works beside whoever did.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Finding, SessionSpec
 from rloop.api.wire import FindingRequest
 from rloop.errors import Refused
 
@@ -17,3 +22,14 @@ def admit(request: FindingRequest, experiments: Mapping[str, ResearchExperiment]
             raise Refused("EvidenceUnknown", f'there is no experiment "{name}": evidence are names of experiments')
         if not any(run.value is not None for run in experiment.status.runs):
             raise Refused("EvidenceUnmeasured", f"{name} has no verified value yet: wait for its verdict")
+
+
+def admit_verdict(name: str, session: SessionSpec, claims: Sequence[Finding]) -> Finding:
+    """The claim that may be judged. Raises Refused (Forbidden, FindingUnknown)."""
+    if session.role != "Check":
+        raise Refused("Forbidden", "only a session of role Check judges findings")
+    found = next((one for one in claims if one.name == name), None)
+    if found is None:
+        known = ", ".join(one.name for one in claims) or "none is left"
+        raise Refused("FindingUnknown", f'"{name}" is no finding that you are to check: {known}')
+    return found

@@ -110,9 +110,9 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
         (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
         (
-            agent.explorers != ["Investigate"],
+            agent.explorers != ["Investigate"] and agent.policy is not None,
             "agent.explorers",
-            "only one explorer is built yet: use [Investigate], or leave the field out",
+            "a policy plays no roles: use [Investigate], or leave the field out",
         ),
         (
             agent.references is not None and agent.policy is not None,

@@ -30,6 +30,7 @@ from rloop.api.common import (
 
 StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
+Role = Literal["Investigate", "Refute", "Analogy", "Check"]
 Outcome = Literal["Keep", "Finding", "Stale", "Neutral", "Void"]
 MAX_SESSIONS = 4
 """Of one iteration: three explorers, and a checker of earlier findings beside them."""
@@ -39,7 +40,8 @@ class SessionSpec(Model):
     """One fresh agent process and its allowances."""
 
     name: DnsLabel
-    role: Literal["Investigate", "Refute", "Analogy"] = "Investigate"
+    role: Role = "Investigate"
+    """Check: a fresh look at the evidence of earlier findings. The others explore."""
     max_rounds: Count
     session_seconds: Seconds
     max_experiments: Count
@@ -111,6 +113,11 @@ class Finding(Model):
     evidence: Annotated[list[DnsLabel], Field(min_length=1, max_length=32)]
     session: DnsLabel
     at: Time
+    checked: Literal["Supported", "Refuted"] | None = None
+    """By a session that saw only the claim and what was measured. Absent: nobody has, and it counts for nothing."""
+    reason: Line = ""
+    """Why, in the checker's words."""
+    checked_by: DnsLabel | None = None
 
 
 class Handoff(Model):
@@ -161,11 +168,11 @@ class ResearchIterationStatus(Model):
     """Where the iteration stands."""
 
     phase: Literal["Open", "Settled"] = "Open"
-    """Open until its sessions ended and each of its experiments has a verdict."""
+    """Open until its sessions ended, each of its experiments has a verdict, and its findings were looked at."""
     sessions: Annotated[list[SessionStatus], Field(max_length=MAX_SESSIONS)] = []
     reported: Reported = Reported()
     outcome: Outcome | None = None
-    """Keep or Finding: it brought one. Stale: it counts for a plateau. Neutral and Void: it does not."""
+    """Keep or Finding: it brought a verified one. Stale: it counts for a plateau. Neutral and Void: it does not."""
     keeps_at_settlement: Count = 0
     """Keeps of the loop when it settled: staleCount counts the Stale iterations since the newest keep."""
     settled_at: Time | None = None

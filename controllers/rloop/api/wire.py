@@ -119,6 +119,9 @@ class Context(Model):
     """The newest that were tried; the gate compares with all."""
     current_direction: DnsLabel | None = None
     findings: list[Finding] = []
+    """Those that a checker refuted among them."""
+    claims: list[Claim] = []
+    """For a session of role Check: what it is to check. It is shown nothing else of the campaign."""
     results: list[ExperimentView] = []
     """The last ones and the near-misses, newest last."""
     failures: list[ExperimentDetail] = []
@@ -180,6 +183,33 @@ class ExperimentRequest(Model):
     """Only see whether it starts: the real image and command under RLOOP_SMOKE=1, a short deadline, no score. It takes
     a sequence number of its own and counts against `maxSmokes`.
     """
+
+
+class Evidence(ExperimentView):
+    """What the ledger knows of an experiment that a claim rests on."""
+
+    compared_with: DnsLabel | None = None
+    """The incumbent of its time."""
+    low: float | None = None
+    high: float | None = None
+    """Bounds of the 95 % interval of its value; rounded as the value is."""
+    values: list[float] = []
+    """Of its verified runs."""
+
+
+class Claim(Model):
+    """A finding that nobody has checked."""
+
+    name: DnsLabel
+    statement: Text
+    evidence: list[Evidence]
+
+
+class FindingVerdict(Model):
+    """A checker's answer: does the evidence support the statement?"""
+
+    supported: bool
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
 class FindingRequest(Model):

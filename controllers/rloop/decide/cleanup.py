@@ -95,6 +95,7 @@ def _close(draft: Draft) -> None:
                 draft.write_session(name, session.model_copy(update=ended_session))
         own = experiments_of(draft, iteration)
         if iteration.status.phase == "Open" and all_terminal(draft, own):
-            draft.write_iteration(name, phase="Settled", outcome=gain(own) or "Neutral", settled_at=draft.now)
+            outcome = gain(iteration, own) or "Neutral"
+            draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
     layers = dict.fromkeys(("agent", "patrol", "guard"), LayerStatus(state="Absent"))
     draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))

@@ -15,10 +15,11 @@ from rloop.api.iteration import (
     Outcome,
     ResearchIteration,
     ResearchIterationSpec,
+    Role,
     SessionSpec,
     SessionStatus,
 )
-from rloop.decide import plateau, provider, runs, waiting
+from rloop.decide import findings, plateau, provider, runs, waiting
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted, spent
 from rloop.decide.draft import Draft
@@ -31,8 +32,6 @@ GRACE_SECONDS = 30
 PAUSE_SECONDS_MAX = 300
 MOST_TOKENS = 1_000_000_000
 """More than any session spends: no limit of its own."""
-HELD = "Held"
-"""Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
 
 
 def record(draft: Draft) -> None:
@@ -82,7 +81,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
         draft.write_session(name, session.model_copy(update=lost_waiting))
         return
     if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
-        why = HELD if draft.holding else "Completed" if done else reason
+        why = findings.HELD if draft.holding else "Completed" if done else reason
         if why == "NoProgress":
             draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
         draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
@@ -111,7 +110,7 @@ def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: st
 
 
 def settle(draft: Draft) -> None:
-    """Settle the iterations whose sessions ended and whose experiments are all terminal.
+    """Settle the iterations whose sessions ended, whose experiments are all terminal and whose findings were checked.
 
     Only what is stored counts. The end of a session is seen later than the experiments were read, and its last one may
     have come between; and an iteration that is settled by a verdict, a keep or a pivot which then is not stored would
@@ -124,7 +123,7 @@ def settle(draft: Draft) -> None:
         if iteration.status.phase == "Settled" or not sessions or any(one.phase not in OVER for one in sessions):
             continue
         own = experiments_of(draft, iteration)
-        if not all_terminal(draft, own):
+        if not all_terminal(draft, own) or findings.unchecked(draft, draft.observed.iterations[name]):
             continue
         outcome = _outcome(draft, iteration, own)
         draft.write_iteration(
@@ -144,24 +143,28 @@ def all_terminal(draft: Draft, own: list[ResearchExperiment]) -> bool:
     return all(draft.observed.experiments[one.metadata.name].status.phase in TERMINAL_PHASES for one in own)
 
 
-def gain(own: list[ResearchExperiment]) -> Outcome | None:
-    """What an iteration with these experiments has to show; None for nothing."""
+def gain(iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome | None:
+    """What an iteration with these experiments has to show that was verified; None for nothing."""
     phases = {one.status.phase for one in own}
-    return "Keep" if "Accepted" in phases else "Finding" if "Superseded" in phases else None
+    if "Accepted" in phases:
+        return "Keep"
+    supported = any(one.checked == "Supported" for one in iteration.status.reported.findings)
+    return "Finding" if supported or "Superseded" in phases else None
 
 
 def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
-    if (gained := gain(own)) is not None:
+    if (gained := gain(iteration, own)) is not None:
         return gained
-    if provider.lost(iteration):
+    explorers = findings.explorers(iteration)
+    if any(one.reason == provider.WAITED for one in explorers):
         return "Void"
-    sessions_lost = all(one.phase == "Failed" and one.infrastructure for one in iteration.status.sessions)
+    sessions_lost = all(one.phase == "Failed" and one.infrastructure for one in explorers)
     verdicts = [one.status.verdict for one in own]
     if (own and all(one is not None and one.reason == "InfrastructureFailing" for one in verdicts)) or (
         not own and sessions_lost
     ):
         return "Void"
-    if any(one.reason == HELD for one in iteration.status.sessions):
+    if any(one.reason == findings.HELD for one in explorers):
         return "Neutral"
     return "Stale" if iteration.spec.generation == draft.generation else "Neutral"
 
@@ -186,16 +189,19 @@ def open_next(draft: Draft) -> None:
 def _iteration(draft: Draft, number: int) -> ResearchIteration:
     name = names.iteration(draft.name, number)
     agent = draft.spec.agent
+    roles: list[Role] = [*agent.explorers]
+    if findings.to_check(draft):
+        roles.append("Check")
     sessions = [
         SessionSpec(
             name=names.session(name, index),
             role=role,
             max_rounds=agent.max_rounds,
             session_seconds=agent.session_seconds,
-            max_experiments=_allowance(draft),
-            max_tokens=_tokens(draft),
+            max_experiments=0 if role == "Check" else _allowance(draft),
+            max_tokens=_tokens(draft, len(roles)),
         )
-        for index, role in enumerate(agent.explorers, start=1)
+        for index, role in enumerate(roles, start=1)
     ]
     spec = ResearchIterationSpec(
         loop_name=draft.name,
@@ -218,14 +224,14 @@ def _allowance(draft: Draft) -> int:
     return min(wanted, -(-left // len(draft.spec.agent.explorers)))
 
 
-def _tokens(draft: Draft) -> int:
-    """Tokens of one session: its share of what the budget has left."""
+def _tokens(draft: Draft, sessions: int) -> int:
+    """Tokens of one of so many sessions: its share of what the budget has left."""
     agent, limit = draft.spec.agent, draft.spec.budget.tokens
     if agent.policy is not None:
         return 0
     # An agent of the user's own is held by the budget and by what the provider's administrator allows a session.
     wanted = agent.llm.max_tokens_per_session if agent.llm is not None else MOST_TOKENS
-    return wanted if limit is None else min(wanted, max(1, (limit - spent(draft).tokens) // len(agent.explorers)))
+    return wanted if limit is None else min(wanted, max(1, (limit - spent(draft).tokens) // sessions))
 
 
 def _paused_long_enough(draft: Draft) -> bool:

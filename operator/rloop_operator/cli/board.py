@@ -191,11 +191,13 @@ def spent(budget: Budget, used: Used, active: float) -> str:
     for name, spent_, limit_ in (
         ("CPU s", used.cpu_seconds, budget.cpu_seconds),
         ("GPU s", used.gpu_seconds, budget.gpu_seconds),
-        ("tokens", used.tokens, budget.tokens),
-        ("cost", used.cost, budget.cost),
     ):
         if limit_ is not None:
             told.append(f"{spent_:.0f} of {limit_} {name}")
+    if used.tokens or budget.tokens is not None:
+        told.append(_of(used.tokens, budget.tokens, "tokens"))
+    if used.cost or budget.cost is not None:
+        told.append(f"cost {words.number(used.cost)}" + (f" of {budget.cost}" if budget.cost is not None else ""))
     return ", ".join(told)
 
 

@@ -58,7 +58,7 @@ def findings(source: Source, form: Format) -> None:
         rows.append(
             (
                 snapshot.short(one["name"]),
-                one["kind"],
+                _kind(one),
                 str(one["iteration"]),
                 words.DASH if value is None else words.interval(value, one["low"], one["high"]),
                 words.line(", ".join(snapshot.short(name) for name in one["evidence"]), 60),
@@ -66,3 +66,10 @@ def findings(source: Source, form: Format) -> None:
             )
         )
     table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,), spare=(2, 4))
+
+
+def _kind(record: protocol_lines.Record) -> str:
+    """`statement, refuted`: an agent's word with what a checker found."""
+    if record["kind"] != "statement":
+        return str(record["kind"])
+    return f"statement, {str(record['checked'] or 'unchecked').lower()}"

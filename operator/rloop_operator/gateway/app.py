@@ -26,6 +26,7 @@ from rloop.api.wire import (
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
+    FindingVerdict,
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
@@ -124,6 +125,14 @@ VERBS = (
         FindingRequest,
         Finding,
         lambda g, c, b, _n: g.propose_finding(c, b),
+    ),
+    Verb(
+        "POST",
+        "/v1/findings/{name}/verdict",
+        "Say whether its evidence supports a finding (a checker's)",
+        FindingVerdict,
+        Finding,
+        lambda g, c, b, n: g.judge_finding(c, n, b),
     ),
     Verb(
         "POST",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from rloop import sight
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Reported, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -32,21 +33,22 @@ class Desk:
         """Set while the operator ends in order: sessions are told to finish."""
 
     async def situation(self, caller: Caller) -> Situation:
-        """What stands, and the session that asks. Raises Refused(Forbidden)."""
+        """What stands, as the session that asks may know it. Raises Refused(Forbidden)."""
         if caller.role != "agent":
             raise Refused("Forbidden", f"a {caller.role} has no agent's rights")
         iteration = await self.store.get(ResearchIteration, caller.owner)
         session = next(one for one in iteration.spec.sessions if one.name == caller.session)
-        return Situation(
+        whole = Situation(
             loop=await self.store.get(ResearchLoop, caller.loop),
             iteration=iteration,
             session=session,
             iterations={one.metadata.name: one for one in await self.store.list(ResearchIteration, caller.loop)},
             experiments={one.metadata.name: one for one in await self.store.list(ResearchExperiment, caller.loop)},
         )
+        return sight.of_session(whole)
 
     async def open(self, caller: Caller) -> Situation:
-        """The situation, if the session may still propose something. Raises Refused(Closed)."""
+        """The situation, if the session is not over. Raises Refused(Closed)."""
         situation = await self.situation(caller)
         status = next(one for one in situation.iteration.status.sessions if one.name == caller.session)
         done = finished(situation.loop)
@@ -54,6 +56,13 @@ class Desk:
             raise Refused("Closed", "this session is over: POST finish and end")
         if caller.session in situation.iteration.status.reported.finished:
             raise Refused("Closed", "this session has finished")
+        return situation
+
+    async def exploring(self, caller: Caller) -> Situation:
+        """The situation, if the session may still propose something. Raises Refused (Closed, Forbidden)."""
+        situation = await self.open(caller)
+        if situation.session.role == "Check":
+            raise Refused("Forbidden", "a checker proposes nothing: POST findings/NAME/verdict, then finish")
         return situation
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:

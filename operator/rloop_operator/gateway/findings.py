@@ -1,18 +1,21 @@
-"""The verbs about findings: a statement with experiments as evidence.
+"""The verbs about findings: a statement with experiments as evidence, and a checker's verdict on it.
 
 Called by `gateway.service`.
 """
 
 from __future__ import annotations
 
-from rloop import names
+import structlog
+
+from rloop import names, sight
 from rloop.admit import finding as finding_gate
-from rloop.api.iteration import Finding
-from rloop.api.wire import FindingRequest
+from rloop.api.iteration import Finding, ResearchIteration
+from rloop.api.wire import FindingRequest, FindingVerdict
 from rloop.errors import Refused
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
 from rloop_operator.ports import Caller
 
+log = structlog.get_logger("rloop.gateway")
 FINDINGS_MAX = 64
 """Of one iteration, as many as `Reported` holds."""
 
@@ -20,7 +23,7 @@ FINDINGS_MAX = 64
 async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Finding:
     """Record it. Raises Refused unless the evidence is measured."""
     for _ in range(WRITE_TRIES):
-        situation = await desk.open(caller)
+        situation = await desk.exploring(caller)
         finding_gate.admit(request, situation.experiments)
         reported = situation.iteration.status.reported
         if len(reported.findings) >= FINDINGS_MAX:
@@ -37,3 +40,27 @@ async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Findin
         if await desk.report(situation.iteration, changed):
             return new
     raise Refused("Busy", "too many writers at once: try again")
+
+
+async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
+    """Write a checker's verdict to the finding, once: the first stands. Raises Refused."""
+    for _ in range(WRITE_TRIES):
+        situation = await desk.open(caller)
+        told = [one for it in situation.iterations.values() for one in it.status.reported.findings]
+        before = next((one for one in told if one.name == name and one.checked_by == caller.session), None)
+        if before is not None:
+            return before
+        finding_gate.admit_verdict(name, situation.session, sight.claims(situation))
+        checked = "Supported" if verdict.supported else "Refuted"
+        new = {"checked": checked, "reason": verdict.reason, "checked_by": caller.session}
+        holder = next(it for it in situation.iterations.values() if name in _names(it))
+        reported = holder.status.reported
+        found = [one.model_copy(update=new) if one.name == name else one for one in reported.findings]
+        if await desk.report(holder, reported.model_copy(update={"findings": found})):
+            log.info("finding_checked", loop=caller.loop, finding=name, checked=checked)
+            return next(one for one in found if one.name == name)
+    raise Refused("Busy", "too many writers at once: try again")
+
+
+def _names(iteration: ResearchIteration) -> set[str]:
+    return {one.name for one in iteration.status.reported.findings}

@@ -27,6 +27,7 @@ from rloop.api.wire import (
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
+    FindingVerdict,
     FinishRequest,
     HeartbeatReply,
     Reference,
@@ -82,7 +83,7 @@ class Gateway(Desk):
         """POST directions: the recorded direction. Raises Refused."""
         space = await self.space(caller.loop)
         for _ in range(WRITE_TRIES):
-            situation = await self.open(caller)
+            situation = await self.exploring(caller)
             tried = situation.directions
             admitted = direction_gate.admit(request, space=space, tried=tried, pivot_demanded=situation.pivot_demanded)
             if admitted is not None:
@@ -118,7 +119,7 @@ class Gateway(Desk):
             return await self._admit(caller, request)
 
     async def _admit(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        situation = await self.open(caller)
+        situation = await self.exploring(caller)
         parent = self._parent(situation, request.parent)
         facts = experiment_gate.Facts(
             loop=situation.loop,
@@ -132,6 +133,7 @@ class Gateway(Desk):
             parent=await self.changed_files(parent) if parent else {},
             parent_name=parent.metadata.name if parent else None,
             space=await self.space(caller.loop),
+            hidden=situation.hidden,
         )
         admitted = experiment_gate.admit(request, facts)
         unit = contexts.noise_unit(situation.incumbent)
@@ -152,6 +154,10 @@ class Gateway(Desk):
     async def propose_finding(self, caller: Caller, request: FindingRequest) -> Finding:
         """POST findings. Raises Refused unless the evidence is measured."""
         return await findings.propose(self, caller, request)
+
+    async def judge_finding(self, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
+        """POST findings/{name}/verdict, by a checker. Raises Refused."""
+        return await findings.judge(self, caller, name, verdict)
 
     async def heartbeat(self, caller: Caller, round_: int) -> HeartbeatReply:
         """POST heartbeat: alive, and in which round."""

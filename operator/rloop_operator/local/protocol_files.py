@@ -70,7 +70,9 @@ class ProtocolFiles:
         work = [line for one in iterations for line in protocol_lines.work_of_iteration(one)]
         work += [line for one in experiments for line in protocol_lines.work_of_experiment(one)]
         self._work.append(sorted(work, key=lambda line: str(line["ts"])))
-        self._findings.append(protocol_lines.findings(iterations, experiments))
+        # Once settled: a line is written once, and a finding is not complete before its check.
+        whole = [one for one in iterations if one.status.phase == "Settled"]
+        self._findings.append(protocol_lines.findings(whole, experiments))
         settled = (protocol_lines.settled(one, observed.experiments.values()) for one in iterations)
         self._iterations.append(line for line in settled if line is not None)
 

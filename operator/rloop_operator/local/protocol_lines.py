@@ -34,7 +34,8 @@ def log_line(ts: str, source: str, level: str, event: str, detail: object) -> Re
 def findings(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:
     """What is known now and was not before, oldest first.
 
-    Gains that the verifier confirmed, and statements of agents; the evidence of both is experiments.
+    Gains that the verifier confirmed, and statements of agents; the evidence of both is experiments. A statement that
+    no checker supported is what an agent says, and counts for nothing.
     """
     found = [_gain(one) for one in experiments if one.status.phase == "Superseded" or standing.kept_number(one)]
     found += [
@@ -46,6 +47,8 @@ def findings(iterations: Iterable[ResearchIteration], experiments: Iterable[Rese
             "source": one.session,
             "statement": one.statement,
             "evidence": one.evidence,
+            "checked": one.checked,
+            "reason": one.reason,
         }
         for iteration in iterations
         for one in iteration.status.reported.findings

@@ -1,0 +1,48 @@
+"""Which findings wait for their check: an agent's word counts once a fresh session has compared it with the facts.
+
+Asked by iteration when it settles one and opens the next. Only an agent with a language model can check; without one
+findings are recorded, and count for nothing (docs/adr/0003, 0008).
+"""
+
+from __future__ import annotations
+
+from rloop.api.iteration import Finding, ResearchIteration, SessionStatus
+from rloop.decide.draft import Draft
+from rloop.decide.provider import WAITED
+
+HELD = "Held"
+"""Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
+CUT_SHORT = frozenset({WAITED, HELD, "PivotDemanded"})
+"""Reasons of a checker that was not given its time: another one is."""
+
+
+def explorers(iteration: ResearchIteration) -> list[SessionStatus]:
+    """The sessions that propose; a checker's fate is not the iteration's."""
+    checkers = {one.name for one in iteration.spec.sessions if one.role == "Check"}
+    return [one for one in iteration.status.sessions if one.name not in checkers]
+
+
+def unchecked(draft: Draft, iteration: ResearchIteration) -> list[Finding]:
+    """Its findings that somebody will still look at. Stored facts only: a verdict may come until a checker's end is."""
+    waiting = [one for one in iteration.status.reported.findings if one.checked is None]
+    if not waiting or draft.spec.agent.llm is None or _had_its_chance(draft, iteration):
+        return []
+    return waiting
+
+
+def to_check(draft: Draft) -> bool:
+    """Whether the next iteration needs a checker."""
+    return any(unchecked(draft, one) for one in draft.observed.iterations.values() if one.status.phase == "Open")
+
+
+def _had_its_chance(draft: Draft, iteration: ResearchIteration) -> bool:
+    """Whether a checker of a later iteration has ended: what it left open was not worth a word to it."""
+    for one in draft.observed.iterations.values():
+        if one.spec.number <= iteration.spec.number:
+            continue
+        proposing = {each.name for each in explorers(one)}
+        for session in one.status.sessions:
+            over = session.phase in ("Finished", "Failed") and not session.infrastructure
+            if session.name not in proposing and over and session.reason not in CUT_SHORT:
+                return True
+    return False

@@ -1,0 +1,56 @@
+"""What a session is shown of the campaign: not its siblings while they work, and as a checker only what it is to check.
+
+Called by the gateway for every request. Explorers that read each other follow each other; a checker that knows who
+claims what, and hopes for it, is none. What is hidden cannot be a parent or a piece of evidence either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rloop import names
+from rloop.api.iteration import Finding, ResearchIteration
+from rloop.standing import Situation
+
+
+def of_session(whole: Situation) -> Situation:
+    """The situation as its session may know it; `iteration` stays whole, for it is what is written to."""
+    return _of_checker(whole) if whole.session.role == "Check" else _of_explorer(whole)
+
+
+def claims(situation: Situation) -> list[Finding]:
+    """What a checker is to check: findings of earlier iterations that nobody has."""
+    own = situation.iteration.spec.number
+    earlier = (one for one in situation.iterations.values() if one.spec.number < own and one.status.phase == "Open")
+    return [finding for one in earlier for finding in one.status.reported.findings if finding.checked is None]
+
+
+def _of_explorer(whole: Situation) -> Situation:
+    iteration = whole.iteration
+    siblings = {one.name for one in iteration.spec.sessions} - {whole.session.name}
+    if not siblings or iteration.status.phase != "Open":
+        return whole
+    shown = {name: one for name, one in whole.experiments.items() if one.spec.session not in siblings}
+    hidden = [one for name, one in whole.experiments.items() if name not in shown and one.spec.kind == "Candidate"]
+    own = _without(iteration, siblings)
+    iterations = {**whole.iterations, iteration.metadata.name: own}
+    return replace(whole, iterations=iterations, experiments=shown, hidden=len(hidden))
+
+
+def _without(iteration: ResearchIteration, siblings: set[str]) -> ResearchIteration:
+    reported = iteration.status.reported
+    kept = {
+        field: [one for one in getattr(reported, field) if one.session not in siblings]
+        for field in ("directions", "findings", "handoffs")
+    }
+    status = iteration.status.model_copy(update={"reported": reported.model_copy(update=kept)})
+    return iteration.model_copy(update={"status": status})
+
+
+def _of_checker(whole: Situation) -> Situation:
+    named = {name for finding in claims(whole) for name in finding.evidence}
+    verdicts = (whole.experiments[name].status.verdict for name in named if name in whole.experiments)
+    named |= {one.compared_with for one in verdicts if one is not None and one.compared_with is not None}
+    named.add(names.baseline(whole.loop.metadata.name))
+    shown = {name: one for name, one in whole.experiments.items() if name in named}
+    return replace(whole, experiments=shown)
