@@ -72,8 +72,13 @@ def read(request: dict[str, Any]) -> Conversation:
                 waiting[one["id"]] = call
                 conversation.calls.append(call)
         elif message["role"] == "tool":
-            waiting[message["tool_call_id"]].result = message["content"]
+            waiting[message["tool_call_id"]].result = _text(message["content"])
     return conversation
+
+
+def _text(content: str | list[dict[str, str]]) -> str:
+    """A message's text: some clients send it in parts."""
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def data(result: str) -> str:

@@ -6,7 +6,7 @@ of working, the old idea in other words, stopping early or never, broken argumen
 
 from __future__ import annotations
 
-from tests.models import researcher
+from tests.models import researcher, tool_user
 from tests.models.conversation import Conversation, Reply, data
 
 QUESTIONS = (
@@ -121,4 +121,5 @@ SCRIPTS = {
     "injected": injected,
     "sleeper": sleeper,
     "snoop": snoop,
+    "tool-user": tool_user.play,
 }
