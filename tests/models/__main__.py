@@ -16,11 +16,12 @@ from tests.models.server import ModelServer
 def main() -> int:
     """Serve until the input ends."""
     parser = argparse.ArgumentParser(description="A model server that plays scripts. No language model is in it.")
+    parser.add_argument("--host", default="127.0.0.1", help="where it listens; in a pod 0.0.0.0")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key", help="the API key that it wants; none: any")
     parser.add_argument("--log", type=Path, help="a file that gets each request as a line of JSON")
     told = parser.parse_args()
-    with ModelServer(told.port, told.key, told.log) as server:
+    with ModelServer(told.port, told.key, told.log, host=told.host) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         sys.stdout.write(f"{server.url}\n")
         sys.stdout.flush()

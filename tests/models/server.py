@@ -23,14 +23,19 @@ BYTES_PER_TOKEN = 4
 
 
 class ModelServer(ThreadingHTTPServer):
-    """Answers on loopback; `key` is the API key that it wants, `requests` the log of what it was asked."""
+    """Answers; `key` is the API key that it wants, `requests` the log of what it was asked."""
 
     daemon_threads = True
 
     def __init__(
-        self, port: int = 0, key: str | None = None, log: Path | None = None, window: int | None = None
+        self,
+        port: int = 0,
+        key: str | None = None,
+        log: Path | None = None,
+        window: int | None = None,
+        host: str = "127.0.0.1",
     ) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((host, port), _Handler)
         self.key = key
         self.window = window
         """Tokens, as our proxy tells them of a model; a provider says nothing of it."""
