@@ -70,6 +70,15 @@ def test_every_node_has_a_type_and_bounds(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", BY_NAME)
+def test_every_bound_is_one_that_the_api_server_can_compare_with(kind: Kind) -> None:
+    # It takes 2**63 - 1 for a negative number, and refuses every value.
+    bounds = [
+        (path, node[key]) for path, node in nodes(schema_of(kind)) for key in node if key in ("maximum", "minimum")
+    ]
+    assert [path for path, bound in bounds if abs(bound) >= 2**53] == []
+
+
+@pytest.mark.parametrize("kind", BY_NAME)
 def test_the_schema_is_structural(kind: Kind) -> None:
     for path, node in nodes(schema_of(kind)):
         assert node.keys() <= ALLOWED, (path, node.keys() - ALLOWED)

@@ -12,7 +12,7 @@ import re
 
 MAX_CURVES = 4
 MAX_POINTS = 32
-MAX_STEP = 2**63 - 1
+MAX_STEP = 2**53 - 1
 LINE_BYTES = 8192
 """A longer line is passed over."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")

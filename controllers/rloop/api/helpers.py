@@ -20,8 +20,8 @@ VERDICT_BYTES = 4096
 """A verdict is a termination message, which Kubernetes cuts at this size."""
 MAX_CLAIMS = 32
 
-Count64 = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""Bytes, and steps that may be tokens."""
+Count53 = Annotated[int, Field(ge=0, le=2**53 - 1)]
+"""Bytes, and steps that may be tokens. The API server compares in floating point: a larger bound overflows there."""
 
 
 class Check(Model):
@@ -79,7 +79,7 @@ class UnpackCopy(Model):
 
     from_: Annotated[Path, Field(alias="from")]
     to: Path
-    max_bytes: Count64
+    max_bytes: Count53
     sha256: Sha256 | None = None
     """Manifest digest that the copy must have; null: not checked."""
 
@@ -114,7 +114,7 @@ class Curve(Model):
     """A number that a run reported with its steps; a few points of it, the first and the newest among them."""
 
     metric: MetricName
-    steps: Annotated[list[Count64], Field(max_length=MAX_POINTS)]
+    steps: Annotated[list[Count53], Field(max_length=MAX_POINTS)]
     values: Annotated[list[float], Field(max_length=MAX_POINTS)]
     """As many as `steps`."""
 
@@ -132,7 +132,7 @@ class ProgressRequest(Model):
 
     run: Annotated[int, Field(ge=1, le=1000)]
     attempt: Annotated[int, Field(ge=1, le=1000)]
-    step: Count64 | None = None
+    step: Count53 | None = None
     """The newest step in progress.jsonl."""
     claims: Annotated[dict[MetricName, float], Field(max_length=MAX_CLAIMS)] = {}
     """What the run believes of itself (claims.json). Shown beside the verified value, and never scored."""

@@ -26,7 +26,7 @@ FEED_BYTES = 2**20
 """Of progress.jsonl at a look: a flood is caught up with, or not."""
 CLAIMS_BYTES = 65536
 MAX_NAME = 63
-MAX_STEP = 2**63 - 1
+MAX_STEP = 2**53 - 1
 
 
 def newest_step(path: Path) -> int | None:
