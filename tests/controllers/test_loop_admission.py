@@ -78,6 +78,8 @@ def test_what_is_not_built_says_what_to_use(changes: dict[str, Any], field: str)
 def test_an_agent_of_the_users_own_is_let_in_and_only_a_cluster_starts_its_image() -> None:
     own = {"policy": None, "image": "registry.example/agent:1"}
     assert unsupported(loop(agent=own | {"command": ["a"]}), "local") == []
+    llm = {"llm": {"provider": "main", "model": "small-1"}}
+    assert unsupported(loop(agent=own | llm | {"command": ["a"]}, budget={"tokens": 5}), "local") == []
     for agent in (own, own | {"command": ["a"]}):
         told = [one.field for one in unsupported(loop(agent=agent), "cluster")]
         assert not any(field.startswith("spec.agent") for field in told)

@@ -48,7 +48,9 @@ def _proposals(context: dict[str, Any], text: str) -> Reply:
     chance = Random(session["name"])
     recipe = json.loads(text)
     first = session["nextSequence"]
-    reply = Reply("I propose.").call("post_experiments", sequence=first, title="another scorer", files={"train": "exit 0"})
+    reply = Reply("I propose.").call(
+        "post_experiments", sequence=first, title="another scorer", files={"train": "exit 0"}
+    )
     for sequence in range(first, session["maxExperiments"] + 1):
         moved = {name: round(value * 10 ** chance.uniform(-1, 1), 4) for name, value in recipe.items()}
         title = ", ".join(f"{name} {value}" for name, value in moved.items())

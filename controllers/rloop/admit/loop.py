@@ -143,10 +143,10 @@ def _never_spent(spec: ResearchLoopSpec) -> Found:
     if spec.budget.gpu_seconds is not None and not spec.experiment.gpus:
         told = "no GPU is asked for in spec.experiment.resources.limits, so nothing counts: use runs or activeSeconds"
         yield "spec.budget.gpuSeconds", told
-    if spec.agent.policy is not None:
+    if spec.agent.llm is None:
         for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
             if limit is not None:
-                yield f"spec.budget.{name}", "a policy uses no language model: use runs or activeSeconds"
+                yield f"spec.budget.{name}", "only an agent with an llm spends it: use runs or activeSeconds"
 
 
 def _parts_of_gpus(spec: ResearchLoopSpec) -> Found:

@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from rloop.api.common import Command, Count, Line, Model, Path, Seconds, Seed, Word, cel
 from rloop.api.workload import ConfigMapFiles, exactly_one, one_of
 
+ONE_MIND = "give exactly one of policy, llm, image; llm may stand beside image"
+
 
 class PolicyAgent(Model):
     """A built-in agent without an LLM."""
@@ -50,16 +52,17 @@ class References(Model):
 
 
 class Agent(Model):
-    """Who proposes (exactly one of `policy`, `llm`, or `image` with `command`), and a session's bounds."""
+    """Who proposes (`policy`, `llm`, or `image` with `command`, which may use an `llm` too), and a session's bounds."""
 
     model_config = cel(
-        one_of("policy", "llm", "image"),
+        ("has(self.policy) != (has(self.llm) || has(self.image))", ONE_MIND),
         ("!has(self.command) || has(self.image)", "command goes with image", ".command"),
     )
 
     policy: PolicyAgent | None = None
     """Needs no account and no network."""
     llm: LlmAgent | None = None
+    """Our agent thinks with it. Beside `image`: what that agent finds at the LLM proxy."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     """An agent of your own, which speaks the gateway's HTTP or MCP. `rloop run` starts no image: it needs `command`."""
     command: Command | None = None
@@ -81,7 +84,8 @@ class Agent(Model):
 
     @model_validator(mode="after")
     def _one_mind(self) -> Self:
-        exactly_one(self, "policy", "llm", "image")
+        if (self.policy is None) == (self.llm is None and self.image is None):
+            raise ValueError(ONE_MIND)
         if self.command is not None and self.image is None:
             message = "command goes with image"
             raise ValueError(message)

@@ -30,8 +30,6 @@ OVER = frozenset({"Finished", "Failed"})
 GRACE_SECONDS = 30
 """An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
 PAUSE_SECONDS_MAX = 300
-MOST_TOKENS = 1_000_000_000
-"""More than any session spends: no limit of its own."""
 
 
 def record(draft: Draft) -> None:
@@ -227,10 +225,9 @@ def _allowance(draft: Draft) -> int:
 def _tokens(draft: Draft, sessions: int) -> int:
     """Tokens of one of so many sessions: its share of what the budget has left."""
     agent, limit = draft.spec.agent, draft.spec.budget.tokens
-    if agent.policy is not None:
+    if agent.llm is None:
         return 0
-    # An agent of the user's own is held by the budget and by what the provider's administrator allows a session.
-    wanted = agent.llm.max_tokens_per_session if agent.llm is not None else MOST_TOKENS
+    wanted = agent.llm.max_tokens_per_session
     return wanted if limit is None else min(wanted, max(1, (limit - spent(draft).tokens) // sessions))
 
 

@@ -38,7 +38,7 @@ def summary(loop: ResearchLoop) -> str:
     """The campaign in one line."""
     spec = loop.spec
     policy, llm = spec.agent.policy, spec.agent.llm
-    agent = policy.name if policy is not None else llm.model if llm is not None else spec.agent.image or ""
+    agent = policy.name if policy is not None else spec.agent.image or (llm.model if llm is not None else "")
     return (
         f"{loop.metadata.name}: {words.goal(spec.objective)}; {words.line(agent)}, "
         f"{spec.evaluation.baseline_runs} baseline runs, {spec.evaluation.acceptance.lower()} acceptance, "

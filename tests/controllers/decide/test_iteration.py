@@ -184,8 +184,8 @@ def test_a_new_iteration_carries_generation_and_allowances() -> None:
     ("given", "expected"),
     [
         pytest.param({}, [0], id="a policy uses none"),
-        pytest.param({"agent": OWN}, [1_000_000_000], id="an agent of the user's own: what its provider allows"),
-        pytest.param({"agent": OWN, "budget__tokens": 500}, [200], id="and what the budget has left"),
+        pytest.param({"agent": OWN}, [0], id="nor does an agent of the user's own without an llm"),
+        pytest.param({"agent": {**OWN, **LLM}}, [1000], id="with one it has what ours has"),
         pytest.param({"agent": LLM}, [1000], id="no budget: what the spec gives a session"),
         pytest.param({"agent": LLM, "budget__tokens": 5000}, [1000], id="enough is left"),
         pytest.param({"agent": LLM, "budget__tokens": 500}, [200], id="what the budget has left"),
