@@ -1,13 +1,11 @@
 """The same with a framework that is not ours: openai-agents finds the verbs over MCP, and a model behind the LLM proxy.
 
-pip install openai-agents
-command: ["python3", "./mcp_agent.py", "the-model"]
+It needs `pip install openai-agents`, and in loop.yaml an `agent.llm` beside this command.
 """
 
 import asyncio
 import json
 import os
-import sys
 import threading
 import time
 import urllib.request
@@ -44,7 +42,7 @@ def beat():
         time.sleep(float(os.environ["RLOOP_HEARTBEAT_SECONDS"]))
 
 
-async def work(model):
+async def work():
     """One session. What the model does not finish itself is finished for it."""
     set_tracing_disabled(True)  # it would send everything to its maker
     key = headers()["Authorization"].removeprefix("Bearer ")
@@ -56,7 +54,7 @@ async def work(model):
         agent = Agent(
             name="researcher",
             instructions=INSTRUCTIONS,
-            model=OpenAIChatCompletionsModel(model, proxy),
+            model=OpenAIChatCompletionsModel(os.environ["RLOOP_LLM_MODEL"], proxy),
             mcp_servers=[verbs],
         )
         try:
@@ -69,4 +67,4 @@ async def work(model):
 
 if __name__ == "__main__":
     threading.Thread(target=beat, daemon=True).start()
-    asyncio.run(work(sys.argv[1]))
+    asyncio.run(work())

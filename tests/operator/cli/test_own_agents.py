@@ -49,22 +49,24 @@ def test_the_example_meets_its_target_after_a_pivot(rloop: Rloop, tmp_path: Path
 
 
 def test_an_agent_of_another_maker_finds_its_way_over_mcp(rloop: Rloop, tmp_path: Path) -> None:
-    """openai-agents drives the session; the model behind it is scripted (tests/models/tool_user.py)."""
+    """openai-agents drives the session; the model behind the proxy is scripted (tests/models/tool_user.py)."""
     log = tmp_path / "requests.jsonl"
     base = shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("__pycache__"))
     document = yaml.safe_load((base / "loop.yaml").read_text())
     with ModelServer(log=log) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        command = ["env", f"RLOOP_LLM_PROXY={server.url}", sys.executable, "./mcp_agent.py", "tool-user"]
-        document["spec"]["agent"] |= {"command": command, "maxExperiments": 2, "maxRounds": 120}
+        llm = {"provider": "main", "model": "tool-user", "maxTokensPerSession": 100_000_000}
+        command = [sys.executable, "./mcp_agent.py"]
+        document["spec"]["agent"] |= {"command": command, "llm": llm, "maxExperiments": 2, "maxRounds": 120}
         document["spec"] |= {"budget": {"runs": 6}}
         (base / "loop.yaml").write_text(yaml.safe_dump(document))
-        done = rloop("run", base / "loop.yaml", "--dir", "run", "--seed", "1")
+        done = rloop("run", base / "loop.yaml", "--dir", "run", "--seed", "1", RLOOP_LLM_URL=server.url)
         server.shutdown()
     assert done.returncode == 3, done.stderr + done.stdout
     found = iterations(tmp_path / "run")
     assert in_order(found)
     reported = found[0].status.reported
+    assert reported.usage[0].calls > 5
     assert reported.handoffs[0].text == "2 of 2 were measured."
     assert reported.findings[0].evidence == ["own-agent-i0001-e1", "own-agent-i0001-e2"]
     requests = [json.loads(line) for line in log.read_text().splitlines()]
