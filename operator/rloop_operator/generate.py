@@ -14,12 +14,12 @@ from typing import Any
 from rloop.api.common import GROUP
 from rloop.crd_reference import reference
 from rloop.crds import KINDS, definition
-from rloop_operator.gateway.app import openapi
+from rloop_operator.gateway import openapi
 from rloop_operator.packing import FILE, pack
 from rloop_operator.yaml_file import read_mapping
 from rloop_operator.yaml_text import dump
 
-GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/app.py by `make generate`. Do not edit.\n"
+GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/verbs.py by `make generate`. Do not edit.\n"
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
@@ -48,7 +48,7 @@ def documents() -> dict[str, Callable[[], str]]:
         for loop in sorted(EXAMPLES.glob("*/loop.yaml"))
     }
     made["docs/crd-reference.md"] = reference
-    made["docs/openapi.yaml"] = lambda: dump(openapi(), GATEWAY_MARK)
+    made["docs/openapi.yaml"] = lambda: dump(openapi.document(), GATEWAY_MARK)
     return made
 
 

@@ -28,17 +28,19 @@ from mcp_types import (
 from starlette.types import Receive, Scope, Send
 
 from rloop.errors import Refused
-from rloop_operator.gateway.app import BODY_BYTES, VERBS, Verb, answer, operation_id, problem_of
+from rloop_operator.gateway.app import BODY_BYTES, answer, problem_of
 from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs import VERBS, Verb, operation_id
 from rloop_operator.ports import Caller
 
 INSTRUCTIONS = """\
 You are a fresh session of a research campaign, and these tools are all of it that you can reach. Begin with
 get_context: what is to be found, what you may change, what was tried, and how much you may do. get_task gives the
 files. Propose a direction, then experiments in it (sequence counts up from session.nextSequence; to send one again is
-harmless). They are run and measured by others: get_experiments shows what was verified, and only that counts. A refusal
-says why, and what to do instead. Nobody answers questions. When you are done, or told Closed, call post_finish with
-what the next session should know.
+harmless). They are run and measured by others: get_experiments shows what was verified, and only that counts. A session
+whose role is Check does nothing of this: it gives a verdict on each of its claims. A refusal says why, and what to do
+instead. Nobody answers questions. When you are done, or told Closed, call post_finish with what the next session should
+know.
 """
 
 

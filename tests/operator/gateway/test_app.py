@@ -23,8 +23,10 @@ from rloop.api.iteration import (
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.app import BODY_BYTES, VERBS, app, openapi
+from rloop_operator.gateway.app import BODY_BYTES, app
+from rloop_operator.gateway.openapi import document as openapi
 from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs import VERBS
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.store import MemoryStore
 

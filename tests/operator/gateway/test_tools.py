@@ -16,7 +16,8 @@ from mcp_types import CallToolResult, TextContent
 from tests.operator.gateway.test_app import World
 
 from rloop.api.wire import ExperimentRequest
-from rloop_operator.gateway.app import BODY_BYTES, VERBS, operation_id
+from rloop_operator.gateway.app import BODY_BYTES
+from rloop_operator.gateway.verbs import VERBS, operation_id
 from rloop_operator.local.server import listen, serving
 
 RECIPE = {"recipe.json": '{"mode": "a", "x": 0.25}'}
