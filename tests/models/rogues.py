@@ -6,7 +6,7 @@ of working, the old idea in other words, stopping early or never, broken argumen
 
 from __future__ import annotations
 
-from tests.models import researcher, tool_user
+from tests.models import researcher, tinkerer, tool_user
 from tests.models.conversation import Conversation, Reply, data
 
 QUESTIONS = (
@@ -112,6 +112,7 @@ def snoop(told: Conversation) -> Reply:
 
 SCRIPTS = {
     "researcher": researcher.play,
+    "tinkerer": tinkerer.play,
     "asker": asker,
     "early": early,
     "never": never,
