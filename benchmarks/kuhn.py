@@ -31,6 +31,7 @@ from rloop.api.wire import (
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
+    FindingVerdict,
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
@@ -210,6 +211,10 @@ class InMemory(AgentGateway):
     @override
     def post_finding(self, request: FindingRequest) -> Finding:
         return at_once(self._gateway.propose_finding(self._caller, request))
+
+    @override
+    def judge_finding(self, name: str, verdict: FindingVerdict) -> Finding:
+        return at_once(self._gateway.judge_finding(self._caller, name, verdict))
 
     @override
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:

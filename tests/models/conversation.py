@@ -29,9 +29,9 @@ class Reply:
     calls: list[tuple[str, str]] = field(default_factory=list)
     """Name and arguments; the arguments as text, because a script may want them broken."""
 
-    def call(self, name: str, **arguments: Any) -> Reply:
+    def call(self, tool: str, /, **arguments: Any) -> Reply:
         """Add one call."""
-        self.calls.append((name, json.dumps(arguments)))
+        self.calls.append((tool, json.dumps(arguments)))
         return self
 
 

@@ -9,6 +9,7 @@ knows no good answer beforehand, and says nothing about what a language model wo
 from __future__ import annotations
 
 import json
+import re
 from random import Random
 from typing import Any
 
@@ -27,13 +28,15 @@ REFUSALS = 8
 
 def play(told: Conversation) -> Reply:
     """The next reply."""
+    (campaign,) = told.rows("campaign")
+    if campaign["role"] == "Check":
+        return _check(told)
     looked = told.results("read_file")
     if not looked:
         return Reply("I look at the task first.").call("list_files").call("read_file", path="space.yaml")
     space = Space.model_validate(yaml.safe_load(data(looked[0])))
     if len(looked) == 1:
         return Reply("Now the recipe.").call("read_file", path=space.file)
-    (campaign,) = told.rows("campaign")
     dice = Random(f"{told.model.partition('+')[0]}/{campaign['session']}")
     text = data(looked[1])
     document = json.loads(text)
@@ -53,6 +56,19 @@ def play(told: Conversation) -> Reply:
         if reply.calls:
             return reply
     return _closing(told, frame, submitted)
+
+
+def _check(told: Conversation) -> Reply:
+    """A checker by rule: a claim is supported if everything it rests on was kept, after a comparison."""
+    names = re.findall(r'<data source="evidence of ([^"]+)">', told.brief)
+    judged = len(told.results("judge_finding"))
+    if judged == len(names):
+        return Reply("All are judged.").call("finish", handoff=f"Judged {judged} claims by a rule.")
+    rows = told.rows(f"evidence of {names[judged]}")
+    kept = [row["name"] for row in rows if row["phase"] == "Accepted"]
+    reason = f"{len(kept)} of {len(rows)} experiments in its evidence were kept"
+    supported = bool(rows) and len(kept) == len(rows)
+    return Reply(reason).call("judge_finding", name=names[judged], supported=supported, reason=reason)
 
 
 def _frame(told: Conversation, campaign: dict[str, Any], space: Space, start: Point, dice: Random) -> Frame | Reply:
@@ -106,9 +122,10 @@ def _closing(told: Conversation, frame: Frame, submitted: list[str]) -> Reply:
         return Reply().call("read_results")
     rows = [json.loads(line) for line in data(told.results("read_results")[-1]).splitlines() if line.startswith("{")]
     here = [row for row in rows if row.get("frame") == frame and row.get("value") is not None]
-    if len(here) > 1 and not told.results("record_finding"):
-        low, high = min(here, key=lambda row: row["value"]), max(here, key=lambda row: row["value"])
-        said = f"In {as_text(frame)}, {low['title']} measured {low['value']:g} and {high['title']} {high['value']:g}."
-        return Reply(said).call("record_finding", statement=said, evidence=[low["name"], high["name"]])
+    kept = [row for row in here if row["phase"] == "Accepted" and row.get("gain")]
+    if kept and not told.results("record_finding"):
+        newest = kept[-1]
+        said = f"In {as_text(frame)}, {newest['title']} is better than what it was compared with: {newest['value']:g}."
+        return Reply(said).call("record_finding", statement=said, evidence=[newest["name"]])
     said = f"Worked in {as_text(frame)}; {len(submitted)} experiments submitted, {len(here)} of it measured so far."
     return Reply("That is all for this session.").call("finish", handoff=said)

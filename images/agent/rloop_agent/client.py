@@ -29,6 +29,7 @@ from rloop.api.wire import (
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
+    FindingVerdict,
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
@@ -115,6 +116,9 @@ class Client:
 
     def post_finding(self, request: FindingRequest) -> Finding:
         return self._ask(Finding.model_validate_json, "POST", "/v1/findings", request)
+
+    def judge_finding(self, name: str, verdict: FindingVerdict) -> Finding:
+        return self._ask(Finding.model_validate_json, "POST", f"/v1/findings/{quote(name, safe='')}/verdict", verdict)
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         return self._ask(HeartbeatReply.model_validate_json, "POST", "/v1/heartbeat", request)

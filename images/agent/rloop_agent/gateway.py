@@ -17,6 +17,7 @@ from rloop.api.wire import (
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
+    FindingVerdict,
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
@@ -76,6 +77,8 @@ class Gateway(Protocol):
     def reference(self, path: str) -> ReferenceText: ...
 
     def post_finding(self, request: FindingRequest) -> Finding: ...
+
+    def judge_finding(self, name: str, verdict: FindingVerdict) -> Finding: ...
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply: ...
 

@@ -23,6 +23,7 @@ from rloop.api.wire import (
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
+    FindingVerdict,
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
@@ -114,6 +115,7 @@ class FakeGateway(Gateway):
         self.beats: list[int] = []
         self.handoff: str | None = None
         self.drafts: dict[str, str] = {}
+        self.verdicts: dict[str, FindingVerdict] = {}
         self.papers: dict[str, str] = {}
 
     @override
@@ -196,6 +198,21 @@ class FakeGateway(Gateway):
             name="demo-i0001-f1",
             statement=request.statement,
             evidence=request.evidence,
+            session=self.given.session.name,
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+
+    @override
+    def judge_finding(self, name: str, verdict: FindingVerdict) -> Finding:
+        self._asked("judge_finding", verdict)
+        claim = next((one for one in self.given.claims if one.name == name), None)
+        if claim is None:
+            raise Refused("FindingUnknown", f"{name} is none of the claims")
+        self.verdicts.setdefault(name, verdict)
+        return Finding(
+            name=name,
+            statement=claim.statement,
+            evidence=[one.name for one in claim.evidence],
             session=self.given.session.name,
             at=datetime(2026, 1, 1, tzinfo=UTC),
         )

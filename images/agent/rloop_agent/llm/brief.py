@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rloop.api.iteration import Finding
 from rloop.api.wire import Context
 from rloop_agent.llm import roles
 from rloop_agent.llm.desk import as_json, as_row, experiments_left
@@ -19,6 +20,8 @@ from rloop_agent.llm.scratch import DRAFTS
 
 def brief(context: Context, files: Sequence[str], room: int) -> str:
     """The message, of about `room` characters at most."""
+    if context.session.role == "Check":
+        return "\n\n".join(_claims(context, max(room, 4000)))
     return "\n\n".join(_parts(context, files, max(room, 4000)))
 
 
@@ -48,12 +51,27 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
     yield "Directions that were tried, the newest last:\n" + rows(
         "directions", map(_direction, context.directions), room // 6
     )
-    found = [{"name": one.name, "statement": one.statement, "evidence": one.evidence} for one in context.findings]
+    found = [_finding(one) for one in context.findings]
     if found:
-        yield "Findings:\n" + rows("findings", found, room // 8)
+        yield "Findings, and what a checker said of them:\n" + rows("findings", found, room // 8)
     yield "Results (read_results shows all):\n" + rows("results", map(as_row, context.results), room // 4)
     if context.references:
         yield f"There are {context.references} papers and documents: read_references lists them."
+    if context.left_out:
+        yield "Left out of this brief:\n" + fenced("left out", "\n".join(context.left_out))
+    yield "Begin. Every reply is to contain tool calls, until finish."
+
+
+def _claims(context: Context, room: int) -> Iterator[str]:
+    """A checker's: the claims and what was measured, and nobody's hopes."""
+    yield f"# Claims of the campaign {context.loop}, for session {context.session.name}"
+    yield "What is measured, and what you may use:\n" + rows("campaign", [_standing(context)], room)
+    for claim in context.claims:
+        yield f"Claim {claim.name}:\n" + fenced(claim.name, clip(claim.statement, room // 4))
+        found = ({**as_row(one), "values": one.values} for one in claim.evidence)
+        yield f"Its evidence:\n{rows(f'evidence of {claim.name}', found, room // 2)}"
+    if context.results:
+        yield "What it was compared with:\n" + rows("results", map(as_row, context.results), room // 4)
     if context.left_out:
         yield "Left out of this brief:\n" + fenced("left out", "\n".join(context.left_out))
     yield "Begin. Every reply is to contain tool calls, until finish."
@@ -87,6 +105,13 @@ def _standing(context: Context) -> dict[str, Any]:
         "max_lines_per_file": context.max_lines_per_file,
     }
     return {name: value for name, value in standing.items() if value is not None or name == "demand"}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    row = finding.model_dump(
+        mode="json", exclude_none=True, include={"name", "statement", "evidence", "checked", "reason"}
+    )
+    return {name: value for name, value in row.items() if value}
 
 
 def _direction(direction: Any) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Desk:
     smokes: list[str] = field(default_factory=list)
     directions: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    judged: list[str] = field(default_factory=list)
+    """Claims that a checker has given its verdict on."""
     handoff: str | None = None
     """Set when the model has finished."""
     drafts: dict[str, str] = field(default_factory=dict)

@@ -12,7 +12,14 @@ from pydantic import Field, ValidationError
 from typing_extensions import override
 
 from rloop.api.iteration import StructuralField
-from rloop.api.wire import DRAFT_BYTES, DirectionRequest, ExperimentRequest, ExperimentView, FindingRequest
+from rloop.api.wire import (
+    DRAFT_BYTES,
+    DirectionRequest,
+    ExperimentRequest,
+    ExperimentView,
+    FindingRequest,
+    FindingVerdict,
+)
 from rloop_agent import handoff
 from rloop_agent.gateway import Refused
 from rloop_agent.llm.desk import Arguments, Desk, ToolError, as_json, as_row
@@ -210,6 +217,27 @@ class RecordFinding(Arguments):
         return as_json(finding=finding.name)
 
 
+class JudgeFinding(Arguments):
+    """Say whether the evidence of a claim supports its statement. The first verdict on a claim stands."""
+
+    name: str
+    """The claim's."""
+    supported: bool
+    reason: str
+    """What in the evidence decides it."""
+
+    @override
+    def run(self, desk: Desk) -> str:
+        try:
+            verdict = FindingVerdict(supported=self.supported, reason=self.reason[:LINE])
+        except ValidationError as error:
+            raise ToolError(_sentence(error)) from None
+        desk.gateway.judge_finding(self.name, verdict)
+        desk.judged.append(self.name)
+        left = [one.name for one in desk.context.claims if one.name not in desk.judged]
+        return as_json(judged=self.name, without_verdict=left)
+
+
 class Finish(Arguments):
     """End the session. The handoff is all that the next one gets from you: what you tried, what it showed, what you
     would try next, in at most 2048 bytes.
@@ -224,11 +252,12 @@ class Finish(Arguments):
         size = len(self.handoff.encode())
         if size > handoff.BYTES:
             raise ToolError(f"the handoff has {size} bytes; at most {handoff.BYTES} are passed on: shorten it")
-        if not desk.proposed and desk.experiments_left and not desk.pushed_back:
+        early = "" if desk.pushed_back else _early(desk)
+        if early:
             desk.pushed_back = True
             raise ToolError(
-                f"you have proposed nothing, and {desk.experiments_left} experiments are left. Zero interaction: ready "
-                "means execute. Go on; if truly nothing can be done, finish again and say why"
+                f"{early}. Zero interaction: ready means execute. Go on; if truly nothing can be done, finish again "
+                "and say why"
             )
         desk.drafts = self._drafts(desk)
         desk.handoff = self.handoff
@@ -245,6 +274,16 @@ class Finish(Arguments):
 
 def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:
     return before is None or (before.phase, before.runs, before.value) != (now.phase, now.runs, now.value)
+
+
+def _early(desk: Desk) -> str:
+    """What is left to do before a session may call itself done."""
+    if desk.context.session.role == "Check":
+        left = [one.name for one in desk.context.claims if one.name not in desk.judged]
+        return f"{', '.join(left)} have no verdict" if left else ""
+    if desk.proposed or not desk.experiments_left:
+        return ""
+    return f"you have proposed nothing, and {desk.experiments_left} experiments are left"
 
 
 def _sentence(error: ValidationError) -> str:

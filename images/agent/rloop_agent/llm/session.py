@@ -80,11 +80,13 @@ class _Session:
         self._context = context = gateway.context()
         self._history = History()
         self._circles = Circles()
-        self._tools = tools.descriptions()
+        self._tools = tools.descriptions(context.session.role)
         self._window = WINDOW
         self._nudged = False
         self.used = Used(context.session, around.clock, around.clock())
-        self.desk = _desk(gateway, context, gateway.task(), around, self.used, folder)
+        # A checker has the claims, and no task to change.
+        task = TaskFiles(files={}) if context.session.role == "Check" else gateway.task()
+        self.desk = _desk(gateway, context, task, around, self.used, folder)
 
     def work(self) -> FinishRequest:
         """Everything between the first request and the last, which it returns."""

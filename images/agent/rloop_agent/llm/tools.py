@@ -28,15 +28,27 @@ TOOLS: dict[str, type[Arguments]] = {
     "record_finding": research.RecordFinding,
     "finish": research.Finish,
 }
+CHECKING: dict[str, type[Arguments]] = {
+    "read_experiment": research.ReadExperiment,
+    "judge_finding": research.JudgeFinding,
+    "finish": research.Finish,
+}
+"""A checker's: it looks at evidence, and proposes nothing."""
+
+
+def of(role: str) -> dict[str, type[Arguments]]:
+    """The tools of a role."""
+    return CHECKING if role == "Check" else TOOLS
 
 
 def call(desk: Desk, name: str, arguments: str) -> str:
     """What a call comes to; an unknown tool is an answer too."""
-    if name not in TOOLS:
-        return f'Error: there is no tool "{name[:100]}". The tools are: {", ".join(TOOLS)}.'
-    return called(name, TOOLS[name], desk, arguments)
+    own = of(desk.context.session.role)
+    if name not in own:
+        return f'Error: there is no tool "{name[:100]}". The tools are: {", ".join(own)}.'
+    return called(name, own[name], desk, arguments)
 
 
-def descriptions() -> list[dict[str, Any]]:
+def descriptions(role: str) -> list[dict[str, Any]]:
     """The tools as chat.completions wants them."""
-    return [described(name, tool) for name, tool in TOOLS.items()]
+    return [described(name, tool) for name, tool in of(role).items()]
