@@ -1,7 +1,7 @@
 """Which findings wait for their check: an agent's word counts once a fresh session has compared it with the facts.
 
-Asked by iteration when it settles one and opens the next. Only an agent with a language model can check; without one
-findings are recorded, and count for nothing (docs/adr/0003, 0008).
+Asked by iteration when it settles one and opens the next. Only our agent with a language model is asked to; without
+it findings are recorded, and count for nothing (docs/adr/0003, 0008).
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def explorers(iteration: ResearchIteration) -> list[SessionStatus]:
 
 def unchecked(draft: Draft, iteration: ResearchIteration) -> list[Finding]:
     """Its findings that somebody will still look at. Stored facts only: a verdict may come until a checker's end is."""
+    agent = draft.spec.agent
     waiting = [one for one in iteration.status.reported.findings if one.checked is None]
-    if not waiting or draft.spec.agent.llm is None or _had_its_chance(draft, iteration):
+    if not waiting or agent.llm is None or agent.image is not None or _had_its_chance(draft, iteration):
         return []
     return waiting
 

@@ -15,6 +15,7 @@ from rloop.decide.chain import decide
 
 OF_LLM: dict[str, Any] = {"agent": LLM}
 OF_OWN: dict[str, Any] = {"agent": {"image": "mine", "command": ["./agent"]}}
+OF_OWN_LLM: dict[str, Any] = {"agent": {**OF_OWN["agent"], **LLM}}
 
 
 def claimed(checked: Literal["Supported", "Refuted"] | None = None) -> ResearchIteration:
@@ -68,6 +69,7 @@ CHECKER = ("Check", 0)
         ),
         pytest.param({}, [claimed()], [EXPLORER], id="a policy cannot check"),
         pytest.param(OF_OWN, [claimed()], [EXPLORER], id="nor do we ask it of an agent that we do not know"),
+        pytest.param(OF_OWN_LLM, [claimed()], [EXPLORER], id="whatever it thinks with"),
     ],
 )
 def test_the_next_iteration_brings_a_checker_where_one_is_needed(
@@ -86,6 +88,7 @@ def test_the_next_iteration_brings_a_checker_where_one_is_needed(
         pytest.param(OF_LLM, claimed("Refuted"), [], "Stale", id="a refuted one is none"),
         pytest.param(OF_LLM, claimed(), [checking({})], "Stale", id="nor is one to which nobody said a word"),
         pytest.param({}, claimed(), [], "Stale", id="a policy's campaign is as it was"),
+        pytest.param(OF_OWN_LLM, claimed(), [], "Stale", id="and so is that of somebody else's agent"),
     ],
 )
 def test_outcome(
