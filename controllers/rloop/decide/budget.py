@@ -7,6 +7,7 @@ fit; so the sum passes a limit only by what attempts use beyond their reservatio
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
@@ -20,6 +21,8 @@ from rloop.standing import active_seconds
 
 SMOKE_SECONDS = 300
 """An attempt at a smoke test: long enough to load a model and take a step."""
+HELD_SECONDS = 30
+"""Longer than the LLM proxy takes to give back what it holds for a session; of a proxy that died it stays held."""
 SESSIONS_OVER = frozenset({"Finished", "Failed"})
 
 
@@ -103,11 +106,19 @@ def end(draft: Draft) -> None:
         return
     if limit is None and queued:
         limit = _too_much(draft, spent(draft), reservation(draft))
-    if limit is None:
+    if limit is None or (limit in ("tokens", "cost") and _may_come_back(draft)):
         return
     told = f"spec.budget.{limit} is used up"
     draft.condition("Complete", "True", "BudgetExhausted", told)
     draft.tell("BudgetExhausted", told, warning=True)
+
+
+def _may_come_back(draft: Draft) -> bool:
+    """Whether the LLM proxy still has time to give back what it holds for sessions that have just ended."""
+    iterations = draft.iterations.values()
+    held = any(one.held_tokens or Exact(one.held_cost) for it in iterations for one in it.status.reported.usage)
+    ends = [one.finished_at for it in iterations for one in it.status.sessions if one.finished_at is not None]
+    return held and bool(ends) and draft.now < max(ends) + timedelta(seconds=HELD_SECONDS)
 
 
 def _turn_clock(draft: Draft) -> None:

@@ -114,9 +114,9 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
     async with contextlib.AsyncExitStack() as stack:
         listener = kept_listener(store.database, "gateway_port")
         url = await stack.enter_async_context(serving(app(lambda _: gateway, identity), listener))
-        llm_url = ""
+        llm_url, proxy = "", await stack.enter_async_context(contextlib.AsyncExitStack())
         if loop.spec.agent.llm is not None:
-            llm_url = await stack.enter_async_context(llm.serving_llm(store, identity, signals.drain.is_set))
+            llm_url = await proxy.enter_async_context(llm.serving_llm(store, identity, signals.drain.is_set))
         await stack.enter_async_context(_handling(signals))
         withheld = llm.withheld() if llm_url else ()
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
@@ -145,6 +145,9 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
                 await _wait(store, revision, runtime, signals)
         if signals.kill.is_set():
             await _kill(runtime, name)
+        await proxy.aclose()
+        if llm_url and finished(done.observed.loop):
+            done = await reconcile(shell, name)  # with what the proxy gave back at its end
         files.render(done.observed, final=True)
         runtime.close()
         store.beat(_now())

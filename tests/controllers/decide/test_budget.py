@@ -184,6 +184,24 @@ def test_end(
     assert complete == ([expected] if expected else [])
 
 
+@pytest.mark.parametrize(
+    ("held", "ended", "expected"),
+    [
+        pytest.param({"held_tokens": 5}, 31, False, id="held for a session that has just ended: it may come back"),
+        pytest.param({"held_cost": "1"}, 31, False, id="money too"),
+        pytest.param({"held_tokens": 5}, 30, True, id="not for ever"),
+        pytest.param({"output_tokens": 5, "cost": "1"}, 59, True, id="what is spent does not"),
+    ],
+)
+def test_a_campaign_does_not_end_for_what_the_proxy_may_give_back(
+    held: dict[str, Any], ended: float, expected: bool
+) -> None:
+    over = iteration(1, session("Finished", finished_at=moment(ended)), reported=Reported(usage=[usage(**held)]))
+    limits: dict[str, Any] = {"budget__tokens": 5, "budget__cost": "1"}
+    status = status_after(budget.end, observed(running(**limits), baseline(), over, now=moment(60)))
+    assert any(one.type == "Complete" and one.status == "True" for one in status.conditions) is expected
+
+
 def test_a_budget_that_cannot_pay_one_baseline_run_ends_the_campaign() -> None:
     of = running(status={"baseline": None}, budget__cpuSeconds=10)
     decision = decide(observed(of, experiment("demo-b01", *[run("baseline", number=n) for n in range(1, 6)])))
