@@ -17,9 +17,8 @@ from openai import AsyncOpenAI, OpenAIError
 
 GATEWAY = os.environ["RLOOP_GATEWAY"]
 INSTRUCTIONS = """You are a fresh session of a research campaign; your tools are all that you can reach of it. Begin
-with get_context and get_task. Propose a direction, then experiments, look at what they measured, record findings; with
-the role Check, only give a verdict on each claim. A refusal says what to do instead. Nobody answers questions. End with
-post_finish and what the next session should know.
+with get_context and get_task. Propose a direction, then experiments, look at what they measured, record findings. A
+refusal says what to do instead. Nobody answers questions. End with post_finish and what the next session should know.
 """
 
 
