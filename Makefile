@@ -65,9 +65,10 @@ verify: $(DEV) ## fail if a generated file is out of date
 	then echo "generated files are up to date"; \
 	else echo "generated files are out of date: run 'make generate' and look at the change" >&2; exit 1; fi
 
-bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rule, survival of crashes
+bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rule, crashes, what the LLM proxy costs
 	$(PY) -m benchmarks.aa --json
 	$(PY) -m benchmarks.crash --json
+	$(PY) -m benchmarks.proxy --json
 
 bench-train: $(DEV) $(TRAIN) ## measure the trainer: against plain TRL, two ranks, its start, kills in the middle of a save
 	$(PY) -m benchmarks.trainer --json

@@ -55,3 +55,9 @@ def test_seeds_without_running_any() -> None:
     found = seeds.report([row])
     assert [goal.met for goal in found.goals] == [True, True]
     assert "nashconv 0.0200" in seeds.line(row)
+
+
+def test_proxy_with_one_short_run() -> None:
+    document = printed("proxy", "--runs", "1", "--calls", "32")
+    assert_shape(document, "proxy")
+    assert 0 < document["figures"]["callsPerSecond"]["median"] < document["figures"]["directCallsPerSecond"]["median"]
