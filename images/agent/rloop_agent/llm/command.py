@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rloop_agent.llm.fence import clip, fenced
@@ -32,6 +32,10 @@ PASSED = (
     "RLOOP_WORKLOAD_COOKIE",
 )
 """The cookie names no secret: by it the local shell finds processes that outlive their session."""
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+MEMORY_BYTES = 4 * 1024**3
+MEMORY_SHARE = 0.7
+"""Of the container's memory. At the container's own limit the kernel ends the session with the command."""
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
 """For the sweep, after a limit was reached."""
@@ -50,9 +54,18 @@ class Limits:
 
     seconds: float = 60.0
     processes: int = 64
-    memory_bytes: int = 4 * 1024**3
+    memory_bytes: int = field(default_factory=lambda: memory(CGROUP))
     file_bytes: int = 256 * 1024**2
     """Of each file that it writes, its output's among them."""
+
+
+def memory(limit: Path) -> int:
+    """What all processes of a command may hold together, given the file with the container's limit."""
+    try:
+        text = limit.read_text(encoding="ascii").strip()
+    except OSError:
+        return MEMORY_BYTES
+    return min(MEMORY_BYTES, int(MEMORY_SHARE * int(text))) if text.isdigit() else MEMORY_BYTES
 
 
 def run(command: str, folder: Path, limits: Limits, stop: Callable[[], bool], shown: int = OUTPUT_SHOWN) -> str:

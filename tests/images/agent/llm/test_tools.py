@@ -19,7 +19,7 @@ from rloop.api.helpers import Curve
 from rloop.api.wire import ExperimentDetail, HandoffView, Incumbent, RunCurves, TaskFiles
 from rloop_agent.gateway import Refused
 from rloop_agent.llm import tools
-from rloop_agent.llm.command import Limits
+from rloop_agent.llm.command import Limits, memory
 from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.scratch import DRAFTS, Scratch
 from rloop_agent.testing import FakeGateway, a_context
@@ -133,11 +133,21 @@ def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch
 def test_a_command_meets_its_limits(desk: Desk, limits: dict[str, int], command: str, words: str) -> None:
     desk.limits = replace(Limits(), **limits)
     desk.seconds_left = lambda: 1.0 if words.startswith("longer") else 30.0
-    hog = 'import time; x = bytearray(b"x" * (60 * 2**20)); time.sleep(60)'
+    hog = 'import time; x = bytearray(b"x") * (60 * 2**20); time.sleep(60)'
     told = command.replace("{python}", sys.executable).replace("{hog}", hog)
     answer = tools.call(desk, "run_command", json.dumps({"command": told}))
     assert words in answer, answer
     assert len(answer) < desk.result_max + 500
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, 4 * 2**30), ("max\n", 4 * 2**30), ("1000000000\n", 700_000_000), (f"{2**40}\n", 4 * 2**30)],
+)
+def test_a_command_leaves_memory_to_its_session(tmp_path: Path, content: str | None, expected: int) -> None:
+    if content is not None:
+        (tmp_path / "memory.max").write_text(content)
+    assert memory(tmp_path / "memory.max") == expected
 
 
 def test_a_fork_bomb_is_contained_and_cleaned_up(desk: Desk) -> None:
