@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from tests.examples.runner import EXAMPLES
 from tests.models.demo import RLOOP, manifest
 from tests.models.server import ModelServer
 
+from rloop.api.iteration import ResearchIteration
+from rloop.errors import RloopError
 from rloop_operator.cli.reading import look
 
 EXAMPLE = EXAMPLES / "04-llm"
@@ -27,10 +31,10 @@ def test_the_task_is_that_of_example_01() -> None:
     assert not (EXAMPLE / "task" / "space.yaml").exists()
 
 
-def run(file: Path, folder: Path, url: str, *more: str) -> subprocess.CompletedProcess[str]:
+def start(file: Path, folder: Path, url: str) -> subprocess.Popen[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "RLOOP_LLM_URL": url, "RLOOP_LLM_KEY": KEY}
-    command = [sys.executable, "-c", RLOOP, "run", str(file), "--dir", str(folder / "run"), *more]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    command = [sys.executable, "-c", RLOOP, "run", str(file), "--dir", str(folder / "run"), "--seed", "1"]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def test_two_variables_are_enough(tmp_path: Path, models: ModelServer) -> None:
@@ -43,8 +47,9 @@ def test_two_variables_are_enough(tmp_path: Path, models: ModelServer) -> None:
     spec["evaluation"]["code"]["path"] = os.path.relpath(EXAMPLE / "evaluation", tmp_path)
     file = tmp_path / "loop.yaml"
     file.write_text(yaml.safe_dump(document))
-    done = run(file, tmp_path, models.url)
-    assert done.returncode == 3, done.stderr + done.stdout
+    with start(file, tmp_path, models.url) as campaign:
+        printed, _ = campaign.communicate(timeout=100)
+    assert campaign.returncode == 3, printed
     found = look(tmp_path / "run").snapshot
     assert sum(one.spec.kind == "Candidate" for one in found.experiments.values()) == 3
     assert found.loop.status.budget.used.tokens > 0
@@ -59,18 +64,29 @@ def test_a_campaign_whose_model_only_rewords_runs_nothing_after_the_pivot(tmp_pa
     file = manifest("reworder", tmp_path)
     document = yaml.safe_load(file.read_text())
     document["spec"]["stall"]["pivotAfter"] = 1
-    document["spec"]["budget"]["tokens"] = 30_000
-    document["spec"]["agent"] |= {"maxRounds": 4, "maxExperiments": 1}
+    document["spec"]["agent"] |= {"maxRounds": 3, "maxExperiments": 1}
     file.write_text(yaml.safe_dump(document))
-    done = run(file, tmp_path, models.url, "--seed", "1")
-    assert done.returncode == 3, done.stderr + done.stdout
+    with start(file, tmp_path, models.url) as campaign:
+        while campaign.poll() is None and len(_settled_after_the_pivot(tmp_path / "run")) < 2:
+            time.sleep(0.2)
+        campaign.send_signal(signal.SIGINT)
+        printed, _ = campaign.communicate(timeout=60)
+    assert campaign.returncode == 130, printed
     found = look(tmp_path / "run").snapshot
-    assert found.loop.status.pivots == 1
-    after = {name for name, one in found.iterations.items() if one.spec.pivots == 1}
-    assert after
-    for name in after:
-        assert not [one for one in found.experiments if one.startswith(f"{name}-e")], name
-        assert found.iterations[name].status.reported.directions == []
+    before = [one for one in found.experiments.values() if one.spec.kind == "Candidate"]
+    assert before, "until then the same script has its experiments"
+    opened = {one.spec.number: one.spec.pivots for one in found.iterations.values()}
+    assert {opened[one.spec.iteration] for one in before} == {0}
+    after = [one for one in found.iterations.values() if one.spec.pivots == 1]
+    assert [one for one in after if one.status.reported.directions] == []
+
+
+def _settled_after_the_pivot(folder: Path) -> list[ResearchIteration]:
+    try:
+        iterations = look(folder).snapshot.iterations.values()
+    except RloopError:  # not there yet
+        return []
+    return [one for one in iterations if one.spec.pivots == 1 and one.status.phase == "Settled"]
 
 
 @pytest.fixture

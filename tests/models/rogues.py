@@ -67,7 +67,8 @@ def reworder(told: Conversation) -> Reply:
     """Keeps its old idea: proposes it in other words, and tries to run it whatever the answer is."""
     said = REWORDINGS[told.replies % len(REWORDINGS)]
     present = told.rows("directions")
-    frame = present[-1]["frame"] if present else {}
+    (campaign,) = told.rows("campaign")
+    frame = present[-1]["frame"] if present else campaign["incumbent"].get("frame", {})
     reply = Reply("The idea is sound, it only needs other words.")
     reply.call("propose_direction", title=said, hypothesis="the step size is wrong", method=said, frame=frame)
     change = f"import json; d = json.load(open('recipe.json')); d['learning_rate'] = {1 + told.replies / 10}; "
