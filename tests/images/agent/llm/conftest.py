@@ -13,12 +13,15 @@ import pytest
 import yaml
 from tests.models.server import ModelServer
 
-from rloop_agent.llm import session
+from rloop.api.wire import TaskFiles
+from rloop_agent.llm import session, tools
+from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.endpoint import Endpoint
+from rloop_agent.llm.scratch import Scratch
 from rloop_agent.llm.transcript import Transcript
 from rloop_agent.log import silent
 from rloop_agent.session import Outcome, Surroundings
-from rloop_agent.testing import RECIPE, SPACE, FakeGateway
+from rloop_agent.testing import RECIPE, SPACE, FakeGateway, a_context
 
 TOKEN = "session-token-0123456789"
 FILES = {
@@ -115,3 +118,30 @@ def live(models: ModelServer, tmp_path: Path) -> Live:
         return Lived(outcome, [json.loads(line) for line in newest.read_text().splitlines()])
 
     return go
+
+
+Call = Callable[..., str]
+
+
+@pytest.fixture
+def gateway() -> FakeGateway:
+    return FakeGateway(a_context(editable=["recipe.json", "src/**"]), dict(FILES))
+
+
+@pytest.fixture
+def desk(gateway: FakeGateway, tmp_path: Path) -> Desk:
+    return a_desk(gateway, tmp_path)
+
+
+def a_desk(gateway: FakeGateway, tmp_path: Path, clock: Clock | None = None) -> Desk:
+    task = TaskFiles(files=gateway.files, binary=["weights.bin"])
+    context = gateway.given
+    scratch = Scratch(tmp_path / "scratch", task, context.editable, context.handoff.drafts if context.handoff else {})
+    scratch.lay(context.incumbent.name, context.incumbent.files)
+    wait = (clock or Clock()).wait
+    return Desk(gateway, context, scratch, wait=wait, stop=lambda: False, seconds_left=lambda: 100.0)
+
+
+@pytest.fixture
+def call(desk: Desk) -> Call:
+    return lambda name, **arguments: tools.call(desk, name, json.dumps(arguments))

@@ -5,51 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.images.agent.llm.conftest import FILES, Clock
+from tests.images.agent.llm.conftest import FILES, Call, Clock, a_desk
 
 from rloop.api.helpers import Curve
-from rloop.api.wire import ExperimentDetail, HandoffView, Incumbent, RunCurves, TaskFiles
+from rloop.api.wire import ExperimentDetail, HandoffView, Incumbent, RunCurves
 from rloop_agent.gateway import Refused
 from rloop_agent.llm import tools
-from rloop_agent.llm.command import Limits, memory
 from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.scratch import DRAFTS, Scratch
+from rloop_agent.llm.scratch import DRAFTS
 from rloop_agent.testing import FakeGateway, a_context
 
-Call = Callable[..., str]
 EDITED = '{"method": "plain", "rate": 0.2, "model": {"loss": 1, "depth": 3}}'
-
-
-@pytest.fixture
-def gateway() -> FakeGateway:
-    return FakeGateway(a_context(editable=["recipe.json", "src/**"]), dict(FILES))
-
-
-@pytest.fixture
-def desk(gateway: FakeGateway, tmp_path: Path) -> Desk:
-    return a_desk(gateway, tmp_path)
-
-
-def a_desk(gateway: FakeGateway, tmp_path: Path, clock: Clock | None = None) -> Desk:
-    task = TaskFiles(files=gateway.files, binary=["weights.bin"])
-    context = gateway.given
-    scratch = Scratch(tmp_path / "scratch", task, context.editable, context.handoff.drafts if context.handoff else {})
-    scratch.lay(context.incumbent.name, context.incumbent.files)
-    wait = (clock or Clock()).wait
-    return Desk(gateway, context, scratch, wait=wait, stop=lambda: False, seconds_left=lambda: 100.0)
-
-
-@pytest.fixture
-def call(desk: Desk) -> Call:
-    return lambda name, **arguments: tools.call(desk, name, json.dumps(arguments))
 
 
 def test_files_are_listed_read_written_and_edited(call: Call, desk: Desk) -> None:
@@ -105,75 +74,6 @@ def test_binary_and_huge_files_are_named_not_shown(call: Call, desk: Desk) -> No
     shown = call("read_file", path="long.txt", lines=100_000)
     assert len(shown) < desk.result_max + 200
     assert "characters left out" in shown
-
-
-def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLOOP_TOKEN", "very-secret")
-    monkeypatch.setenv("OPENAI_API_KEY", "very-secret")
-    answer = call("run_command", command="ls; env; echo oops >&2; exit 3")
-    assert answer.startswith("exit code 3")
-    assert "recipe.json" in answer
-    assert "oops" in answer
-    assert "very-secret" not in answer
-    assert "RLOOP_TOKEN" not in answer
-
-
-@pytest.mark.parametrize(
-    ("limits", "command", "words"),
-    [
-        ({}, "sleep 60", "longer than 1"),
-        ({"processes": 8}, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; wait", "more than 8 processes"),
-        ({"memory_bytes": 100 * 2**20}, "{python} -c 'x = bytearray(300 * 2**20)'", "MemoryError"),
-        ({"memory_bytes": 120 * 2**20}, "for i in 1 2 3 4; do {python} -c '{hog}' & done; wait", "bytes of memory"),
-        ({"file_bytes": 10_000}, "yes", "exit code"),
-        ({}, "kill -9 $PPID", "watcher was killed"),
-        ({}, "setsid sleep 60 & sleep 0.2", "1 processes that it left behind were ended"),
-    ],
-)
-def test_a_command_meets_its_limits(desk: Desk, limits: dict[str, int], command: str, words: str) -> None:
-    desk.limits = replace(Limits(), **limits)
-    desk.seconds_left = lambda: 1.0 if words.startswith("longer") else 30.0
-    hog = 'import time; x = bytearray(b"x") * (60 * 2**20); time.sleep(60)'
-    told = command.replace("{python}", sys.executable).replace("{hog}", hog)
-    answer = tools.call(desk, "run_command", json.dumps({"command": told}))
-    assert words in answer, answer
-    assert len(answer) < desk.result_max + 500
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [(None, 4 * 2**30), ("max\n", 4 * 2**30), ("1000000000\n", 700_000_000), (f"{2**40}\n", 4 * 2**30)],
-)
-def test_a_command_leaves_memory_to_its_session(tmp_path: Path, content: str | None, expected: int) -> None:
-    if content is not None:
-        (tmp_path / "memory.max").write_text(content)
-    assert memory(tmp_path / "memory.max") == expected
-
-
-def test_a_fork_bomb_is_contained_and_cleaned_up(desk: Desk) -> None:
-    """It has a bottom, so that a failure of this test is no catastrophe: 512 processes."""
-    desk.limits = Limits(processes=32)
-    marker = f"bomb{os.getpid()}"
-    bomb = f"{marker}() {{ [ $1 -gt 0 ] && {{ {marker} $(($1-1)) & {marker} $(($1-1)) & }}; sleep 30; }}; {marker} 8"
-    answer = tools.call(desk, "run_command", json.dumps({"command": bomb}))
-    assert "it was ended: it had more than 32 processes" in answer
-    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert marker not in left
-
-
-def test_fifty_megabytes_of_output_are_shown_at_their_ends(call: Call, desk: Desk) -> None:
-    answer = call("run_command", command="echo first; yes | head -c 50000000; echo last")
-    assert len(answer) < desk.result_max + 500
-    assert "first" in answer
-    assert "last" in answer
-    assert re.search(r"\d+ bytes left out", answer) or "characters left out" in answer
-
-
-def test_the_end_of_the_session_ends_a_command(desk: Desk) -> None:
-    desk.stop = lambda: True
-    assert "the session is ending" in tools.call(desk, "run_command", json.dumps({"command": "sleep 60"}))
-    desk.seconds_left = lambda: 0.5
-    assert "time is nearly over" in tools.call(desk, "run_command", json.dumps({"command": "true"}))
 
 
 def test_an_experiment_is_what_differs_from_the_parent(call: Call, desk: Desk, gateway: FakeGateway) -> None:
@@ -298,12 +198,3 @@ def test_a_handoff_too_long_is_sent_back(desk: Desk) -> None:
     desk.pushed_back = True
     assert "has 3000 bytes; at most 2048" in tools.call(desk, "finish", json.dumps({"handoff": "é" * 1500}))
     assert desk.handoff is None
-
-
-@pytest.fixture(autouse=True)
-def no_command_is_left() -> Iterator[None]:
-    yield
-    children: Any = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True, check=False
-    ).stdout
-    assert "confine.py" not in children
