@@ -73,7 +73,8 @@ def install(
     values = ("crds.install=false", f"watchNamespaces={{{','.join(watched)}}}", f"images.tag={TAG}", *more)
     words = [word for value in values for word in ("--set", value)]
     words += ["--set-json", f"llm.providers={json.dumps(list(providers))}"]
-    cluster.apply(*(one | {"metadata": one["metadata"] | {"namespace": name}} for one in beside))
+    if beside:
+        cluster.apply(*(one | {"metadata": one["metadata"] | {"namespace": name}} for one in beside))
     helm(cluster, "install", "rloop", str(CHART), "-n", name, *words)
     try:
         for process in (*PROCESSES, *(["rloop-proxy"] if providers else [])):
