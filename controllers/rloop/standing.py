@@ -12,7 +12,7 @@ from datetime import datetime
 
 from rloop import names
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
+from rloop.api.iteration import SESSION_OVER, Direction, ResearchIteration, SessionSpec
 from rloop.api.loop_status import Clock
 from rloop.api.researchloop import ResearchLoop
 
@@ -44,6 +44,15 @@ def pivot_demanded(pivots: int, iterations: Mapping[str, ResearchIteration]) -> 
 def finished(loop: ResearchLoop) -> bool:
     """Completion is final: Complete or Failed is True."""
     return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
+
+
+def session_over(loop: ResearchLoop, iteration: ResearchIteration, session: str) -> bool:
+    """Whether a session may propose nothing more and call no model: it has ended, or its campaign does not go on.
+
+    That the session itself has said goodbye stands in `reported.finished`.
+    """
+    ended = all(one.phase in SESSION_OVER for one in iteration.status.sessions if one.name == session)
+    return ended or finished(loop) or loop.spec.suspend
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from rloop.api.common import (
 
 StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
+SESSION_OVER: frozenset[SessionPhase] = frozenset({"Finished", "Failed"})
 Role = Literal["Investigate", "Refute", "Analogy", "Check"]
 Outcome = Literal["Keep", "Finding", "Stale", "Neutral", "Void"]
 MAX_SESSIONS = 4

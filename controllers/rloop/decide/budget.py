@@ -12,7 +12,7 @@ from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
-from rloop.api.iteration import ResearchIteration
+from rloop.api.iteration import SESSION_OVER, ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
 from rloop.decide import runs
@@ -23,7 +23,6 @@ SMOKE_SECONDS = 300
 """An attempt at a smoke test: long enough to load a model and take a step."""
 HELD_SECONDS = 30
 """Longer than the LLM proxy takes to give back what it holds for a session; of a proxy that died it stays held."""
-SESSIONS_OVER = frozenset({"Finished", "Failed"})
 
 
 def account(draft: Draft) -> None:
@@ -98,7 +97,7 @@ def end(draft: Draft) -> None:
     """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
     limit = exhausted(draft)
     live = any(run.phase in runs.LIVE for _, run in draft.moving_runs())
-    sessions = any(one.phase not in SESSIONS_OVER for it in draft.iterations.values() for one in it.status.sessions)
+    sessions = any(one.phase not in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions)
     if live or sessions or draft.suspended:
         return
     queued = any(run.phase == "Queued" for _, run in draft.moving_runs()) or bool(draft.open_candidates())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from rloop import names
 from rloop.actions import Remove, Start, Stop, Workload
 from rloop.api.experiment import TERMINAL_PHASES
+from rloop.api.iteration import SESSION_OVER
 from rloop.api.loop_status import LayerStatus
 from rloop.decide import runs
 from rloop.decide.draft import Draft
@@ -52,7 +53,7 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
                     wanted.add(names.verification(experiment.metadata.name, run.number, scoring.number))
     for iteration in draft.observed.iterations.values():
         for session in iteration.status.sessions:
-            if session.phase not in ("Finished", "Failed"):
+            if session.phase not in SESSION_OVER:
                 wanted.add(names.agent(session.name, session.attempt))
     return wanted, set(draft.observed.workloads) - wanted - pending
 

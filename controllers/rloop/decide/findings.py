@@ -6,7 +6,7 @@ it findings are recorded, and count for nothing (docs/adr/0003, 0008).
 
 from __future__ import annotations
 
-from rloop.api.iteration import Finding, ResearchIteration, SessionStatus
+from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, SessionStatus
 from rloop.decide.draft import Draft
 from rloop.decide.provider import WAITED
 
@@ -43,7 +43,7 @@ def _had_its_chance(draft: Draft, iteration: ResearchIteration) -> bool:
             continue
         proposing = {each.name for each in explorers(one)}
         for session in one.status.sessions:
-            over = session.phase in ("Finished", "Failed") and not session.infrastructure
+            over = session.phase in SESSION_OVER and not session.infrastructure
             if session.name not in proposing and over and session.reason not in CUT_SHORT:
                 return True
     return False

@@ -12,6 +12,7 @@ from rloop import names
 from rloop.actions import Create, Start, Workload
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import (
+    SESSION_OVER,
     Outcome,
     ResearchIteration,
     ResearchIterationSpec,
@@ -26,7 +27,6 @@ from rloop.decide.draft import Draft
 from rloop.decide.judge import concluding
 from rloop.observed import PENDING_DEADLINE
 
-OVER = frozenset({"Finished", "Failed"})
 GRACE_SECONDS = 30
 """An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
 PAUSE_SECONDS_MAX = 300
@@ -42,7 +42,7 @@ def record(draft: Draft) -> None:
             continue  # started once that is stored
         iteration = draft.iterations[name]
         for index, session in enumerate(iteration.status.sessions):
-            if session.phase not in OVER:
+            if session.phase not in SESSION_OVER:
                 _record_session(draft, iteration, session, iteration.spec.sessions[index])
 
 
@@ -118,7 +118,11 @@ def settle(draft: Draft) -> None:
         return
     for name, iteration in list(draft.iterations.items()):
         sessions = draft.observed.iterations[name].status.sessions
-        if iteration.status.phase == "Settled" or not sessions or any(one.phase not in OVER for one in sessions):
+        if (
+            iteration.status.phase == "Settled"
+            or not sessions
+            or any(one.phase not in SESSION_OVER for one in sessions)
+        ):
             continue
         own = experiments_of(draft, iteration)
         if not all_terminal(draft, own) or findings.unchecked(draft, draft.observed.iterations[name]):
@@ -174,7 +178,7 @@ def open_next(draft: Draft) -> None:
     # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
     if draft.generation != draft.loop.status.generation or plateau.due(draft):
         return
-    if any(one.phase not in OVER for it in draft.iterations.values() for one in it.status.sessions):
+    if any(one.phase not in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions):
         return
     queued = sum(not runs.started(one) for one in draft.open_candidates())
     if queued >= draft.spec.parallelism or not _paused_long_enough(draft):

@@ -7,6 +7,7 @@ and GPU is the campaign's all the same.
 from __future__ import annotations
 
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Verdict
+from rloop.api.iteration import SESSION_OVER
 from rloop.decide import runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
@@ -14,9 +15,7 @@ from rloop.decide.ending import withdraw_experiment
 
 def look(draft: Draft) -> None:
     """Give each its run, and tell how it went."""
-    over = {
-        one.name: one.phase in ("Finished", "Failed") for it in draft.iterations.values() for one in it.status.sessions
-    }
+    over = {one.name: one.phase in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions}
     for experiment in draft.moving():
         if experiment.spec.kind == "Smoke" and experiment.status.phase not in TERMINAL_PHASES:
             _look(draft, experiment, nobody_waits=over.get(experiment.spec.session or "", False))

@@ -14,7 +14,7 @@ from rloop.api.iteration import Reported, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.errors import Conflict, Refused
-from rloop.standing import Situation, finished
+from rloop.standing import Situation, session_over
 from rloop_operator.gateway.texts import space_of, texts
 from rloop_operator.ports import Caller, Store
 
@@ -50,9 +50,7 @@ class Desk:
     async def open(self, caller: Caller) -> Situation:
         """The situation, if the session is not over. Raises Refused(Closed)."""
         situation = await self.situation(caller)
-        status = next(one for one in situation.iteration.status.sessions if one.name == caller.session)
-        done = finished(situation.loop)
-        if done or self.closing or situation.loop.spec.suspend or status.phase in ("Finished", "Failed"):
+        if self.closing or session_over(situation.loop, situation.iteration, caller.session):
             raise Refused("Closed", "this session is over: POST finish and end")
         if caller.session in situation.iteration.status.reported.finished:
             raise Refused("Closed", "this session has finished")

@@ -15,7 +15,7 @@ from typing import Any
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound, RloopError
-from rloop.standing import finished
+from rloop.standing import session_over
 from rloop_operator.llm_proxy import caps, dialects
 from rloop_operator.llm_proxy.books import Books
 from rloop_operator.llm_proxy.call import Call, Session
@@ -36,7 +36,6 @@ BLOCK_TOKENS = 16_384
 """Written ahead of what a call needs, so that not every call waits for a write. Lost if the proxy dies."""
 LOOK_SECONDS = 5.0
 """How long a loop and an iteration that were read are believed."""
-OVER = ("Finished", "Failed")
 
 
 class Calls:
@@ -57,9 +56,8 @@ class Calls:
             raise Denied("unauthorized", "only an agent's session may call a model")
         loop, iteration = await self._look(caller)
         spec = next((one for one in iteration.spec.sessions if one.name == caller.session), None)
-        status = next((one for one in iteration.status.sessions if one.name == caller.session), None)
-        over = status is None or status.phase in OVER or caller.session in iteration.status.reported.finished
-        if spec is None or over or finished(loop) or loop.spec.suspend or self._closing():
+        over = session_over(loop, iteration, caller.session) or caller.session in iteration.status.reported.finished
+        if spec is None or over or self._closing():
             raise Denied("closed", "this session is over: POST finish to the gateway and end")
         campaign, account = await self._books.open(caller, loop)
         return Session(caller, loop, spec, campaign, account)
