@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from typing import TypeGuard
 
 MAX_CURVES = 4
 MAX_POINTS = 32
@@ -41,10 +42,10 @@ class Curves:
         except (ValueError, RecursionError):
             return
         step = document.get("step") if isinstance(document, dict) else None
-        if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= MAX_STEP:
+        if not is_step(step):
             return
         for name, value in document.items():
-            if name == "step" or not NAME.fullmatch(name) or not _is_finite(value):
+            if name == "step" or not NAME.fullmatch(name) or not is_finite(value):
                 continue
             if name in self._series or len(self._series) < MAX_CURVES:
                 self._series.setdefault(name, _Series()).add((step, float(value)))
@@ -81,7 +82,13 @@ class _Series:
         return [(step, float(f"{value:.5g}")) for step, value in chosen]
 
 
-def _is_finite(value: object) -> bool:
+def is_step(value: object) -> TypeGuard[int]:
+    """Whether a run may have meant it as the number of a step."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a number that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

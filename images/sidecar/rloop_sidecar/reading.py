@@ -7,7 +7,6 @@ follows no link, takes a regular file only, and ignores what it does not underst
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import stat
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rloop.api.common import METRIC_PATTERN
-from rloop.api.curves import Curves
+from rloop.api.curves import Curves, is_finite, is_step
 from rloop.api.helpers import MAX_CLAIMS
 
 PROGRESS_BYTES = 8192
@@ -26,7 +25,6 @@ FEED_BYTES = 2**20
 """Of progress.jsonl at a look: a flood is caught up with, or not."""
 CLAIMS_BYTES = 65536
 MAX_NAME = 63
-MAX_STEP = 2**53 - 1
 
 
 def newest_step(path: Path) -> int | None:
@@ -35,7 +33,7 @@ def newest_step(path: Path) -> int | None:
     for line in reversed(tail[: tail.rfind(b"\n") + 1].splitlines()):
         document = _json(line)
         step = document.get("step") if isinstance(document, dict) else None
-        if isinstance(step, int) and not isinstance(step, bool) and 0 <= step <= MAX_STEP:
+        if is_step(step):
             return step
     return None
 
@@ -89,11 +87,4 @@ def _json(content: bytes) -> Any:
 
 
 def _is_claim(name: str, value: object) -> bool:
-    if len(name) > MAX_NAME or not re.fullmatch(METRIC_PATTERN, name):
-        return False
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    return len(name) <= MAX_NAME and re.fullmatch(METRIC_PATTERN, name) is not None and is_finite(value)
