@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rloop.api.common import Command, Count, Line, Model, Path, Seconds, Seed, Word, cel
-from rloop.api.workload import ConfigMapFiles, exactly_one, one_of
+from rloop.api.common import Command, Count, Line, Model, Seconds, Seed, Word, cel
+from rloop.api.workload import FolderSource
 
 ONE_MIND = "give exactly one of policy, llm, image; llm may stand beside image"
 
@@ -33,22 +33,6 @@ class LlmAgent(Model):
     """The model's name, as the provider spells it."""
     max_tokens_per_session: Count = 200_000
     """What one session may spend."""
-
-
-class References(Model):
-    """Where they come from: exactly one of `path`, `configMap`."""
-
-    model_config = cel(one_of("path", "configMap"))
-
-    path: Path | None = None
-    """A folder relative to the manifest. Only the local shell can read it."""
-    config_map: ConfigMapFiles | None = None
-    """Up to 900 KiB in all."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        exactly_one(self, "path", "config_map")
-        return self
 
 
 class Agent(Model):
@@ -75,7 +59,7 @@ class Agent(Model):
     """A session ends after so long, whatever it is doing."""
     max_experiments: Annotated[int, Field(ge=1, le=100)] = 5
     """Proposals of one session. One each makes plateaus mostly noise: five is the default for a reason."""
-    references: References | None = None
+    references: FolderSource | None = None
     """Papers and documents that an agent may read. Frozen once the loop is accepted."""
     explorers: Annotated[list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)] = [
         "Investigate"

@@ -93,8 +93,8 @@ class TaskSource(Model):
         return self
 
 
-class CodeSource(Model):
-    """The verifier's own code: exactly one of `path`, `configMap`."""
+class FolderSource(Model):
+    """Where they come from: exactly one of `path`, `configMap`."""
 
     model_config = cel(one_of("path", "configMap"))
 
@@ -107,6 +107,10 @@ class CodeSource(Model):
     def _one_source(self) -> Self:
         exactly_one(self, "path", "config_map")
         return self
+
+
+class CodeSource(FolderSource):
+    """The verifier's own code: exactly one of `path`, `configMap`."""
 
 
 class HeldOut(Model):
