@@ -114,11 +114,11 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
     async with contextlib.AsyncExitStack() as stack:
         listener = kept_listener(store.database, "gateway_port")
         url = await stack.enter_async_context(serving(app(lambda _: gateway, identity), listener))
-        llm_url, proxy = "", await stack.enter_async_context(contextlib.AsyncExitStack())
+        llm_url, withheld, proxy = "", list[str](), await stack.enter_async_context(contextlib.AsyncExitStack())
         if loop.spec.agent.llm is not None:
-            llm_url = await proxy.enter_async_context(llm.serving_llm(store, identity, signals.drain.is_set))
+            serving_llm = llm.serving_llm(store, identity, signals.drain.is_set)
+            llm_url, withheld = await proxy.enter_async_context(serving_llm)
         await stack.enter_async_context(_handling(signals))
-        withheld = llm.withheld() if llm_url else ()
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 
         async def tell(event: Event) -> None:

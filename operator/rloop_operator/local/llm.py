@@ -57,19 +57,17 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
     return []
 
 
-def withheld() -> list[str]:
-    """Variables of our environment that hold keys."""
-    return [one.key_env for one in providers().providers if one.key_env is not None]
-
-
 @contextlib.asynccontextmanager
-async def serving_llm(store: LocalStore, identity: Identity, closing: Callable[[], bool]) -> AsyncIterator[str]:
-    """Serve while the context lasts; gives the base URL that agents use."""
-    proxy = Proxy(providers(), identity, lambda _: store, now=lambda: datetime.now(UTC), closing=closing)
+async def serving_llm(
+    store: LocalStore, identity: Identity, closing: Callable[[], bool]
+) -> AsyncIterator[tuple[str, list[str]]]:
+    """Serve while the context lasts; gives the base URL that agents use, and which of our variables hold keys."""
+    known = providers()
+    proxy = Proxy(known, identity, lambda _: store, now=lambda: datetime.now(UTC), closing=closing)
     keeping = asyncio.create_task(proxy.keep())
     try:
         async with serving(proxy.application(), kept_listener(store.database, "llm_port")) as url:
-            yield f"{url}/v1"
+            yield f"{url}/v1", [one.key_env for one in known.providers if one.key_env is not None]
     finally:
         keeping.cancel()
         with contextlib.suppress(asyncio.CancelledError):
