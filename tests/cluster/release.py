@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.cluster.harness import node, paths, workers
 from tests.cluster.harness.cluster import Cluster
+from tests.cluster.harness.definitions import wait_for_definitions
 from tests.cluster.harness.shell import Failure, locked, run, say
 
 IMAGES = ("operator", "agent", "verifier", "sidecar")
@@ -50,7 +51,7 @@ def apply_definitions(cluster: Cluster) -> str:
     words = ("apply", "--server-side", "--force-conflicts", "--field-manager=rloop-tests", "-f")
     with locked(paths.cache() / "crds.lock"):
         answer = cluster.kubectl(*words, str(paths.ROOT / "crds"))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(paths.ROOT / "crds"))
+    wait_for_definitions(cluster.kubectl, "-f", str(paths.ROOT / "crds"))
     return answer
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.harness import binaries, control_plane, images, node, paths, workers
+from tests.cluster.harness.definitions import wait_for_definitions
 from tests.cluster.harness.shell import Failure, run, step, wait, write
 
 CRD = "pytorchjobs.kubeflow.org"
@@ -46,7 +47,7 @@ def install() -> None:
         manifests = run(*control_plane.kubectl(), "kustomize", _overlay())
         # On the server's side: the CRD is too large for the annotation that a client would write.
         run(*control_plane.kubectl(), "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifests)
-        wait(f"the definition {CRD}", _is_established, seconds=30, every=0.5)
+        wait_for_definitions(lambda *words: run(*control_plane.kubectl(), *words), "crd", CRD)
         if not _is_available():
             # It writes its certificate itself, into a Secret that kubelet reads again a minute later. A new pod
             # reads it at once.
@@ -107,12 +108,6 @@ def _overlay() -> Path:
 def _ours(*words: str, stdin: str | None = None) -> str:
     node.check_servers()
     return run(*control_plane.kubectl(), "--namespace", _NAMESPACE, *words, stdin=stdin)
-
-
-def _is_established() -> bool:
-    """Asked again and again: `kubectl wait` fails where there is no condition yet at all."""
-    path = r'{.status.conditions[?(@.type=="Established")].status}'
-    return run(*control_plane.kubectl(), "get", "crd", CRD, "-o", f"jsonpath={path}") == "True"
 
 
 def _is_available() -> bool:
