@@ -33,7 +33,7 @@ class Exit:
     """How a workload ended."""
 
     code: int | None
-    """The process' exit code; None where there was none (lost, or never started)."""
+    """The process' exit code; None where it has none of its own (lost, never started, or ended by us)."""
     reason: str
     """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed,
     PreflightFailed"""

@@ -57,7 +57,8 @@ def test_a_stopped_workload_ends_with_the_first_reason(check: Check) -> None:
         await running(shell, "demo-e1-r1-a1")
         await shell.runtime.stop("demo-e1-r1-a1", "Hang")
         await shell.runtime.stop("demo-e1-r1-a1", "Withdrawn")
-        assert (await ended(shell, "demo-e1-r1-a1")).reason == "Hang"
+        exit_ = await ended(shell, "demo-e1-r1-a1")
+        assert (exit_.reason, exit_.code) == ("Hang", None)
 
     check(test)
 

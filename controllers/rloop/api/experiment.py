@@ -107,7 +107,7 @@ class Attempt(Model):
     started_at: Time | None = None
     finished_at: Time | None = None
     exit_code: int | None = None
-    """Of the program."""
+    """Of the program; none where it did not end by itself."""
     reason: Word | None = None
     """Why it ended, in a word."""
     infrastructure: bool = False

@@ -14,7 +14,7 @@ from rloop.api.experiment import Attempt, ResearchExperiment, Run
 from rloop.decide import waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
-from rloop.decide.runs import counted_failures
+from rloop.decide.runs import counted_failures, how_it_ended
 from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
@@ -138,7 +138,7 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
 
 def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
-    told = f"{name}: {failed.reason} (exit code {failed.exit_code})"
+    told = f"{name}: {how_it_ended(failed)}"
     if draft.finished:
         return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
     # One that never began says nothing, and waiting may take days: a status may not grow by it.

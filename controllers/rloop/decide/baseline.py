@@ -79,14 +79,13 @@ def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
 
 def _why(experiment: ResearchExperiment) -> str:
     run = next(run for run in experiment.status.runs if run.phase == "Failed")
-    told = f"run {run.number}: {run.reason}"
     if run.verifications:
-        last = run.verifications[-1]
-        return f"{told}. {runs.failed_checks(last) or last.message}"
+        scoring = run.verifications[-1]
+        return f"run {run.number}: {run.reason}. {runs.failed_checks(scoring) or scoring.message}"
     if run.attempts:
-        last_attempt = run.attempts[-1]
-        return f"{told}, exit code {last_attempt.exit_code}. Its last words: {last_attempt.log_tail[-600:].strip()}"
-    return told
+        last = run.attempts[-1]
+        return f"run {run.number}: {runs.how_it_ended(last)}. Its last words: {last.log_tail[-600:].strip()}"
+    return f"run {run.number}: {run.reason}"
 
 
 def _finish(draft: Draft, experiment: ResearchExperiment) -> None:

@@ -71,6 +71,11 @@ def counted_failures(attempts: Iterable[Attempt]) -> int:
     return sum(one.phase == "Failed" and not one.infrastructure for one in attempts)
 
 
+def how_it_ended(attempt: Attempt) -> str:
+    """Its reason, and its exit code if it has one."""
+    return f"{attempt.reason}" + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
+
+
 def started(experiment: ResearchExperiment) -> bool:
     """Whether any run ever had an attempt."""
     return any(run.attempts for run in experiment.status.runs)

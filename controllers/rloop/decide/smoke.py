@@ -31,6 +31,6 @@ def _look(draft: Draft, experiment: ResearchExperiment, *, nobody_waits: bool) -
         (run,) = experiment.status.runs
         passed = run.phase == "Done"
         last = run.attempts[-1]
-        told = "it ran to its end; nothing was scored" if passed else f"exit code {last.exit_code}"
+        told = "it ran to its end; nothing was scored" if passed else runs.how_it_ended(last)
         verdict = Verdict(reason="Ran" if passed else run.reason or "RunFailed", message=told, at=draft.now)
         draft.write_experiment(name, phase="Passed" if passed else "Failed", verdict=verdict)

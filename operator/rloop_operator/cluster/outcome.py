@@ -132,11 +132,12 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
     terminated = _terminated(pod) or _init_failure(pod, "preflight")
     code = terminated.get("exitCode")
     reason, infrastructure = _reason(workload, own_pods, code)
+    ended_by_us = names.ANNOTATION_STOP in workload["metadata"].get("annotations", {})
     finished = terminated.get("finishedAt")
     finished_at = datetime.fromisoformat(finished) if finished else now
     log_tail = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_LAST_WORDS) or log_tail
     return Exit(
-        code=None if reason == "Lost" else code,
+        code=None if ended_by_us or reason in ("Lost", "DeadlineExceeded") else code,
         reason=reason,
         finished_at=finished_at,
         infrastructure=infrastructure,

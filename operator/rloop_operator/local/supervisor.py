@@ -259,7 +259,8 @@ class Supervisor:
 
     def _document(self, failure: str | None) -> dict[str, Any]:
         wall = time.monotonic() - self.started
-        code = next((code for code in self.codes if code != 0), 0) if self.codes else None
+        own_end = self.codes and self.reason is None
+        code = next((code for code in self.codes if code != 0), 0) if own_end else None
         reason = failure or self.reason or self._reason(code)
         found = leavings.collect(self.spec, self.output, succeeded=reason == "Completed")
         if reason == "Completed" and found.problem is not None:

@@ -100,7 +100,7 @@ def test_a_deadline_ends_the_whole_tree_even_if_it_ignores_sigterm(
         "while True: time.sleep(1)\n"
     )
     end = asyncio.run(campaign.run(campaign.python(code), deadline=1))
-    assert (end.reason, end.code) == ("DeadlineExceeded", 128 + 9)
+    assert (end.reason, end.code) == ("DeadlineExceeded", None)
     pids = [int(line) for line in end.log_tail.splitlines() if line.isdigit()]
     assert len(pids) == 2
     assert not any(map(alive, pids))
