@@ -17,9 +17,9 @@ from rloop.api.problems import nearest, problems
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.folders import check_folders
-from rloop_operator.yaml_file import NESTED_TOO_DEEP, read_mapping
+from rloop_operator.yaml_file import NESTED_TOO_DEEP, STANDARD_INPUT, mapping, read_documents, read_mapping
 
-__all__ = ["check_folders", "load", "parse"]
+__all__ = ["check_folders", "load", "load_among", "parse"]
 
 METADATA = (
     "name",
@@ -44,6 +44,22 @@ METADATA = (
 def load(path: Path | str) -> ResearchLoop:
     """The ResearchLoop in the file. Raises BadInput with every problem."""
     return parse(read_mapping(Path(path)), str(path))
+
+
+def load_among(path: Path) -> tuple[ResearchLoop, int]:
+    """The one ResearchLoop among the documents of a file or of standard input, as kustomize prints them, and how many
+    other objects there were. Raises BadInput.
+    """
+    documents = read_documents(path)
+    file = "standard input" if path == STANDARD_INPUT else str(path)
+    if len(documents) == 1:
+        return parse(mapping(documents[0], file), file), 0
+    loops = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ResearchLoop"]
+    if len(loops) != 1:
+        found = f"{len(loops)} are ResearchLoops" if loops else "none is a ResearchLoop"
+        told = f"holds {len(documents)} objects, of which {found}; give one"
+        raise BadInput(InputProblem(file, told))
+    return parse(loops[0], file), len(documents) - 1
 
 
 def parse(document: Mapping[str, Any], file: str) -> ResearchLoop:

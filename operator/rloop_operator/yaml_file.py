@@ -1,4 +1,4 @@
-"""Read one YAML or JSON file that a person wrote, and say plainly why it cannot be read.
+"""Read a YAML or JSON file that a person wrote, or kustomize, and say plainly why it cannot be read.
 
 Called by `rloop_operator.manifest` and `rloop_operator.folders`. YAML is more forgiving than anybody wants:
 of two equal keys it silently takes the last.
@@ -7,6 +7,7 @@ of two equal keys it silently takes the last.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from rloop.errors import BadInput, InputProblem
 
 MAX_BYTES = 2**20
 """etcd takes no larger object either."""
+MAX_BYTES_OF_SEVERAL = 16 * 2**20
+"""Beside a loop kustomize prints the ConfigMaps and Secrets that it takes its files from."""
+STANDARD_INPUT = Path("-")
 NESTED_TOO_DEEP = "is nested too deep; no manifest is like that"
 
 
@@ -26,9 +30,20 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return parse_mapping(_read(path), str(path))
 
 
+def read_documents(path: Path) -> list[Any]:
+    """All documents that the file, or standard input, holds: one at least. Raises BadInput."""
+    most, file = MAX_BYTES_OF_SEVERAL, "standard input" if path == STANDARD_INPUT else str(path)
+    content = sys.stdin.buffer.read(most + 1) if path == STANDARD_INPUT else _read(path, most)
+    return parse_documents(_limited(content, file, most), file)
+
+
 def parse_mapping(content: bytes, file: str) -> dict[str, Any]:
     """The one mapping in `content`; `file` is named in what is said about it. Raises BadInput."""
-    document = parse(content, file)
+    return mapping(parse(content, file), file)
+
+
+def mapping(document: Any, file: str) -> dict[str, Any]:
+    """The document, which has to be a mapping. Raises BadInput."""
     if not isinstance(document, dict):
         what = "a list" if isinstance(document, list) else "a single value"
         raise BadInput(InputProblem(file, f"holds {what}; a mapping (name: value) is expected"))
@@ -37,6 +52,15 @@ def parse_mapping(content: bytes, file: str) -> dict[str, Any]:
 
 def parse(content: bytes, file: str) -> Any:
     """The one document in `content`, whatever it is. Raises BadInput."""
+    documents = parse_documents(content, file)
+    if len(documents) > 1:
+        message = f"holds {len(documents)} documents (divided by ---); leave one in this file"
+        raise BadInput(InputProblem(file, message))
+    return documents[0]
+
+
+def parse_documents(content: bytes, file: str) -> list[Any]:
+    """All documents in `content`, one at least. Raises BadInput."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -57,27 +81,28 @@ def parse(content: bytes, file: str) -> Any:
         raise BadInput(InputProblem(file, f"holds a value that cannot be read ({error}); quote it")) from None
     if not documents or documents == [None]:
         raise BadInput(InputProblem(file, "is empty; `rloop init` writes one to start from"))
-    if len(documents) > 1:
-        message = f"holds {len(documents)} documents (divided by ---); leave one in this file"
-        raise BadInput(InputProblem(file, message))
-    return documents[0]
+    return documents
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = MAX_BYTES) -> bytes:
     try:
         if path.is_dir():
             message = "is a folder; give the file in it, for example loop.yaml"
             raise BadInput(InputProblem(str(path), message))
         with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            content = stream.read(most + 1)
     except FileNotFoundError:
         raise BadInput(InputProblem(str(path), "there is no such file")) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         why = error.strerror if isinstance(error, OSError) else "no valid path"
         raise BadInput(InputProblem(str(path), f"cannot be read ({why})")) from None
-    if len(content) > MAX_BYTES:
-        message = f"is larger than {MAX_BYTES // 1024} KiB; data belongs into the task's folder"
-        raise BadInput(InputProblem(str(path), message))
+    return _limited(content, str(path), most)
+
+
+def _limited(content: bytes, file: str, most: int) -> bytes:
+    if len(content) > most:
+        message = f"is larger than {most // 1024} KiB; data belongs into the task's folder"
+        raise BadInput(InputProblem(file, message))
     return content
 
 

@@ -73,7 +73,10 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
         ("finalHeldOut", spec.evaluation.final_held_out),
     ):
         if held_out is not None and held_out.path is not None:
-            yield f"spec.evaluation.{name}.path", f"{where} secret, configMap or persistentVolumeClaim"
+            yield (
+                f"spec.evaluation.{name}.path",
+                f"{where} secret (rloop pack writes it), configMap or persistentVolumeClaim",
+            )
     for index, volume in enumerate(spec.experiment.volumes):
         field = f"spec.experiment.volumes[{index}]"
         if volume.path is not None:

@@ -237,7 +237,7 @@ _verb(
 @app.command()
 def validate(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop; - reads stdin.")],
     target: Annotated[
         Target | None,
         typer.Option(

@@ -9,6 +9,7 @@ import shlex
 from pathlib import Path
 
 from rloop.errors import BadInput, InputProblem
+from rloop_operator.cli.validate import check
 from rloop_operator.packing import FILE, MARK
 from rloop_operator.packing import pack as pack_campaign
 
@@ -29,3 +30,4 @@ def pack(file: Path, image: str | None) -> None:
         raise BadInput(InputProblem(str(target), f"cannot be written ({error})")) from error
     by_server = "" if packed.bytes * 4 < APPLY_BYTES * 3 else "--server-side "
     print(f"wrote {target}; apply it with: kubectl apply {by_server}-k {shlex.quote(str(file.parent))}")
+    print(f"check it first with: {check(file)}")

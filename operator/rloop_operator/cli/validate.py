@@ -5,26 +5,35 @@ Called by the command line. It starts nothing and writes nothing.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Literal
 
 from rloop.admit.advice import advice
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
-from rloop.errors import BadInput
+from rloop.errors import BadInput, InputProblem
 from rloop_operator.cli import board, words
 from rloop_operator.cli.guard import complain
-from rloop_operator.manifest import check_folders, load
+from rloop_operator.manifest import check_folders, load, load_among
 from rloop_operator.notes import folder_notes
+from rloop_operator.yaml_file import STANDARD_INPUT
 
 
 def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     """Print OK, or raise BadInput with every problem."""
-    loop = load(file)
+    if target == "local" and file == STANDARD_INPUT:
+        told = "has no folders beside it: name the file, or add --for cluster"
+        raise BadInput(InputProblem("standard input", told))
+    loop, others = load_among(file) if target == "cluster" else (load(file), 0)
+    if others:
+        complain(f"note: not checked: {words.counted(others, 'other object')}")
     problems = unsupported(loop, target)
     if target == "local":
         problems += check_folders(loop, file.absolute().parent)
     if problems:
+        if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
+            complain(f"note: to check what a cluster gets: rloop pack {shlex.quote(str(file))}, then {check(file)}")
         raise BadInput(*problems)
     notes = advice(loop, target)
     if target == "local":
@@ -32,6 +41,11 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     for one in notes:
         complain(f"note: {one}")
     print(f"OK {summary(loop)}")
+
+
+def check(file: Path) -> str:
+    """The command that checks what a packed campaign becomes."""
+    return f"kubectl kustomize {shlex.quote(str(file.parent))} | rloop validate --for cluster -"
 
 
 def summary(loop: ResearchLoop) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from rloop_operator import cli
@@ -101,6 +102,46 @@ def test_validate_for_a_cluster_refuses_folders_of_a_laptop(rloop: Rloop, exampl
     done = rloop("validate", example(), "--for", "cluster")
     assert done.returncode == 2
     assert "spec.task.path: " in done.stderr
+    (note,) = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
+    assert "rloop pack " in note
+    assert note.endswith(f"kubectl kustomize '{example().parent}' | rloop validate --for cluster -")
+
+
+def packed_loop(**experiment: str) -> str:
+    document = yaml.safe_load((EXAMPLES / "02-shell-awk/loop.yaml").read_text())
+    document["spec"]["task"] = {"configMap": {"name": "t"}}
+    document["spec"]["evaluation"] |= {"code": {"configMap": {"name": "e"}}, "heldOut": {"secret": "h"}}
+    document["spec"]["experiment"] |= {"image": "python:3"} | experiment
+    return yaml.safe_dump(document)
+
+
+CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: t}\n"
+
+
+@pytest.mark.parametrize(
+    ("documents", "code", "words"),
+    [
+        ([packed_loop()], 0, "OK shell-awk: "),
+        ([CONFIG_MAP, packed_loop(), CONFIG_MAP], 0, "note: not checked: 2 other objects\n"),
+        ([CONFIG_MAP, packed_loop(imge="x")], 2, "spec.experiment.imge: unknown field; did you mean image?"),
+        ([packed_loop(), packed_loop()], 2, "standard input: holds 2 objects, of which 2 are ResearchLoops; give one"),
+        ([CONFIG_MAP, CONFIG_MAP], 2, "standard input: holds 2 objects, of which none is a ResearchLoop; give one"),
+        ([CONFIG_MAP], 2, "kind: ConfigMap cannot be run"),
+        (["- a"], 2, "standard input: holds a list"),
+        ([""], 2, "standard input: is empty"),
+        ([(EXAMPLES / "02-shell-awk/loop.yaml").read_text()], 2, "spec.task.path: only the local shell can read"),
+    ],
+)
+def test_what_kustomize_prints_is_checked_for_a_cluster(documents: list[str], code: int, words: str) -> None:
+    done = CliRunner().invoke(app, ["validate", "--for", "cluster", "-"], input="---\n".join(documents))
+    assert done.exit_code == code, done.output
+    assert words in done.output
+
+
+def test_standard_input_has_no_folders_beside_it() -> None:
+    done = CliRunner().invoke(app, ["validate", "-"], input=packed_loop())
+    assert done.exit_code == 2
+    assert done.stderr == "standard input: has no folders beside it: name the file, or add --for cluster\n"
 
 
 def test_a_file_that_is_not_there(rloop: Rloop) -> None:
@@ -142,7 +183,8 @@ def test_pack_writes_a_kustomization_and_says_how_to_apply_it(rloop: Rloop, tmp_
     (mine / "kustomization.yaml").unlink()
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith(f"apply it with: kubectl apply -k '{mine}'\n")
+    assert f"apply it with: kubectl apply -k '{mine}'\n" in done.stdout
+    assert done.stdout.endswith(f"check it first with: kubectl kustomize '{mine}' | rloop validate --for cluster -\n")
     assert "python:3" in (mine / "kustomization.yaml").read_text()
     (mine / "task" / "more.txt").write_bytes(bytes(300 * 1024))
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
