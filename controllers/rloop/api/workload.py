@@ -203,6 +203,11 @@ class PyTorchJob(Model):
     proc_per_node: Annotated[int, Field(ge=1, le=64)] = 1
     """Processes (ranks) in each pod."""
 
+    @property
+    def ranks(self) -> int:
+        """Processes of one attempt."""
+        return self.replicas * self.proc_per_node
+
 
 class TrainJob(Model):
     """A Kubeflow Trainer v2 TrainJob."""

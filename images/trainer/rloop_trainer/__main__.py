@@ -33,10 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     what.add_argument("--warm-start", action="store_true", help="only make the warm start")
     asked = parser.parse_args(arguments)
     try:
+        if asked.check:
+            # A preflight is no rank: it is told how many there will be, and nothing else of torchrun's.
+            checked(asked.recipe, world.size(os.environ))
+            return 0
         here = world.world(os.environ)
         recipe = checked(asked.recipe, here.size)
-        if asked.check:
-            return 0
         if asked.warm_start:
             return _warm_start(recipe, asked.recipe.parent)
         return _train(recipe, asked.recipe.parent, here)

@@ -52,14 +52,8 @@ class World:
 
 def world(environment: Mapping[str, str]) -> World:
     """Read torchrun's variables. Raises BadWorld."""
-
-    def number(name: str, default: int) -> int:
-        text = environment.get(name, "")
-        if text and not text.isdecimal():
-            raise BadWorld(f"{name} is {text!r}, which is no whole number; torchrun sets it")
-        return int(text) if text else default
-
-    found = World(number("RANK", 0), number("WORLD_SIZE", 1), number("LOCAL_RANK", 0))
+    rank, local_rank = _number(environment, "RANK", 0), _number(environment, "LOCAL_RANK", 0)
+    found = World(rank, size(environment), local_rank)
     if not 0 <= found.rank < found.size:
         raise BadWorld(f"RANK is {found.rank}, which does not lie below WORLD_SIZE ({found.size})")
     if found.size > 1:
@@ -67,6 +61,21 @@ def world(environment: Mapping[str, str]) -> World:
             if not environment.get(name):
                 raise BadWorld(f"{name} is not set, and WORLD_SIZE is {found.size}: start the ranks with torchrun")
     return found
+
+
+def size(environment: Mapping[str, str]) -> int:
+    """How many ranks there are, or will be. Raises BadWorld."""
+    found = _number(environment, "WORLD_SIZE", 1)
+    if found == 0:
+        raise BadWorld("WORLD_SIZE is 0: there is at least one rank")
+    return found
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, "")
+    if text and not text.isdecimal():
+        raise BadWorld(f"{name} is {text!r}, which is no whole number; torchrun sets it")
+    return int(text) if text else default
 
 
 def set_defaults(environment: MutableMapping[str, str]) -> None:

@@ -130,7 +130,8 @@ def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
     before = [_unpack(attempt, place, workspace[0])]
     if template.preflight is not None:
         command = [parts.literal(word) for word in template.preflight]
-        small = {"resources": _resources_without_gpus(template), "env": [*main["env"], *_hidden_gpus(template)]}
+        env_of_it = [*main["env"], *_number_of_ranks(template), *_hidden_gpus(template)]
+        small = {"resources": _resources_without_gpus(template), "env": env_of_it}
         before.append(main | {"name": "preflight", "command": command} | small)
     main |= {"command": _command(template), "env": [*main["env"], *ranks]}
     volumes = [parts.token_volume(), {"name": "task", "emptyDir": {}}, parts.workspace(loop)]
@@ -210,6 +211,12 @@ def _hidden_gpus(template: ExperimentTemplate) -> list[Manifest]:
     none would get them, other people's among them.
     """
     return [_value("NVIDIA_VISIBLE_DEVICES", "void")] if template.resources.gpus else []
+
+
+def _number_of_ranks(template: ExperimentTemplate) -> list[Manifest]:
+    """The preflight is no rank, but has to know how many there will be: a batch must be shared out among them."""
+    job = template.py_torch_job
+    return [] if job is None else [_value("WORLD_SIZE", str(job.ranks))]
 
 
 def _mount(volume: Volume) -> Manifest:

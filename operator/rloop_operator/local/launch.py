@@ -122,9 +122,12 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
         spec["env"]["RLOOP_SMOKE"] = "1"
     if template.cpu_seconds is not None:
         spec["env"]["RLOOP_CPU_SECONDS"] = str(template.cpu_seconds)
+    job = template.py_torch_job
     return spec | {
         "command": template.command,
         "preflight": template.preflight,
+        # It is no rank, but has to know how many there will be.
+        "preflight_env": {} if job is None else {"WORLD_SIZE": str(job.ranks)},
         "cwd": str(folder / "task"),
         "cpu_seconds": template.cpu_seconds,
         # Emptied: what an earlier attempt left must not be scored as this one's.
@@ -141,18 +144,17 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
     job = loop.spec.experiment.py_torch_job
     if job is None:
         return [{}]
-    world = job.replicas * job.proc_per_node
     return [
         {
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(master_port),
-            "WORLD_SIZE": str(world),
+            "WORLD_SIZE": str(job.ranks),
             "RANK": str(rank),
             "LOCAL_RANK": str(rank % job.proc_per_node),
             "LOCAL_WORLD_SIZE": str(job.proc_per_node),
             "GROUP_RANK": str(rank // job.proc_per_node),
         }
-        for rank in range(world)
+        for rank in range(job.ranks)
     ]
 
 

@@ -99,7 +99,7 @@ class Supervisor:
     def _preflight(self) -> str | None:
         """Run what must succeed before the ranks may start; a reason if it did not."""
         command = self.spec.get("preflight")
-        failure = self._start(command, [{}]) if command else None
+        failure = self._start(command, [self.spec["preflight_env"]]) if command else None
         if not command or failure is not None:
             return failure
         self._watch()
@@ -133,9 +133,8 @@ class Supervisor:
         except (OSError, ValueError) as error:
             program = command[0]
             why = getattr(error, "strerror", None) or str(error)
-            self.output.note(
-                f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'
-            )
+            told = f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'
+            self.output.note(told)
             return "StartFailed"
         finally:
             os.close(write_end)

@@ -32,6 +32,15 @@ def test_a_bad_recipe_is_told_line_by_line(tmp_path: Path) -> None:
     ]
 
 
+def test_a_check_knows_how_many_ranks_there_will_be_and_is_none_of_them(tmp_path: Path) -> None:
+    recipe = tasks.write(tmp_path)
+    assert command("--check", recipe, WORLD_SIZE="4").returncode == 0
+    refused = command("--check", recipe, WORLD_SIZE="3")
+    assert refused.returncode == 2
+    assert refused.stderr == f"{recipe}: grpo.batch: 16 must divide by the ranks, of which there are 3\n"
+    assert command("--check", recipe, WORLD_SIZE="x").stderr.startswith("WORLD_SIZE is 'x', which is no whole number")
+
+
 def test_a_reward_that_cannot_be_imported_ends_before_anything_heavy_is(tmp_path: Path) -> None:
     recipe = tasks.write(tmp_path, {"reward": {"file": "reward.py", "function": "reward"}})
     (tmp_path / "reward.py").write_text("import nothing_of_that_name\ndef reward(completion, answer): ...\n")

@@ -32,7 +32,7 @@ def test_who_this_process_is(environment: Mapping[str, str], found: World, first
         ({"RANK": ""}, "RANK is not set, and WORLD_SIZE is 4: start the ranks with torchrun"),
         ({"MASTER_ADDR": ""}, "MASTER_ADDR is not set, and WORLD_SIZE is 4"),
         ({"MASTER_PORT": ""}, "MASTER_PORT is not set, and WORLD_SIZE is 4"),
-        ({"WORLD_SIZE": "0"}, "RANK is 3, which does not lie below WORLD_SIZE (0)"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0: there is at least one rank"),
     ],
 )
 def test_what_does_not_fit_together(changes: Mapping[str, str], sentence: str) -> None:

@@ -79,6 +79,28 @@ def test_a_smoke_test_is_told_so_and_keeps_its_own_deadline() -> None:
     assert job["spec"]["activeDeadlineSeconds"] == 300 + loop.spec.experiment.pending_deadline_seconds
 
 
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ({"pyTorchJob": {"replicas": 2, "procPerNode": 3}}, "6"),
+        ({"pyTorchJob": {"replicas": 2}}, "2"),
+        ({"job": {}}, None),
+    ],
+)
+def test_a_preflight_is_no_rank_and_knows_how_many_there_will_be(job: dict[str, Any], told: str | None) -> None:
+    loop = accepted({"experiment": {**job, "image": "trainer:1", "command": ["./train"], "preflight": ["./check"]}})
+    workload = Workload(names.attempt(EXPERIMENT, 1, 1), "run", EXPERIMENT, 300, run=1, seed=7, kind="screen")
+    attempt, by = attempts.Attempt(loop, workload, SETTINGS, {}), owner("experiment", EXPERIMENT)
+    if (replicas := loop.spec.experiment.py_torch_job) is None:
+        template = attempts.job(attempt, by)["spec"]["template"]
+    else:
+        made = attempts.pytorch_job(attempt, replicas, by)
+        template = made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
+    (preflight,) = [one for one in template["spec"]["initContainers"] if one["name"] == "preflight"]
+    env = {one["name"]: one.get("value") for one in preflight["env"]}
+    assert (env.get("WORLD_SIZE"), "RANK" in env) == (told, False)
+
+
 def render(case: str) -> str:
     """The claim and the job of a run's first attempt, as YAML."""
     loop = accepted(CASES[case]())

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -198,6 +198,17 @@ def test_no_rank_starts_before_the_preflight_has_passed(
     end = asyncio.run(campaign.run(campaign.python("import os; os.write(1, b'a rank\\n')", **job)))
     assert (end.reason, end.code) == (reason, code)
     assert end.log_tail.splitlines() == (["a rank"] * 2 if code == 0 else ["recipe.yaml: no such key"])
+
+
+@pytest.mark.parametrize(
+    ("job", "told"), [({"job": None, "pyTorchJob": {"replicas": 2, "procPerNode": 3}}, "6 None"), ({}, "None None")]
+)
+def test_a_preflight_is_no_rank_and_knows_how_many_there_will_be(
+    campaign: Campaign, job: dict[str, Any], told: str
+) -> None:
+    code = "import os; print(os.environ.get('WORLD_SIZE'), os.environ.get('RANK')); exit(1)"
+    end = asyncio.run(campaign.run(campaign.python("pass", preflight=[sys.executable, "-c", code], **job)))
+    assert (end.reason, end.log_tail.strip()) == ("PreflightFailed", told)
 
 
 def test_a_deadline_holds_for_the_preflight_too(campaign: Campaign) -> None:
