@@ -121,8 +121,53 @@ def test_a_campaign_without_an_end_is_warned_of(shell: Shell) -> None:
 
 
 def test_a_laptop_warns_of_what_it_does_not_share_out() -> None:
-    assert [problem.field for problem in advice(loop(), "local")] == ["spec.experiment.resources"]
-    assert advice(loop(), "cluster") == []
+    sized = loop(experiment={"maxArtifactBytes": 2**33})
+    assert [problem.field for problem in advice(sized, "local")] == ["spec.experiment.resources"]
+    assert advice(sized, "cluster") == []
+
+
+EIGHT = {"job": None, "pyTorchJob": {"replicas": 2, "procPerNode": 8}, "resources": {"limits": {"nvidia.com/gpu": 8}}}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "gpu_seconds", "field", "words"),
+    [
+        ({}, None, "", ""),
+        ({"activeDeadlineSeconds": 100, "progressDeadlineSeconds": 99}, 1600, "", ""),
+        (
+            {"activeDeadlineSeconds": 100, "progressDeadlineSeconds": 99},
+            1599,
+            "spec.budget.gpuSeconds",
+            "reserves 1600",
+        ),
+        (
+            {"activeDeadlineSeconds": 600},
+            None,
+            "spec.experiment.progressDeadlineSeconds",
+            "600 never pass: activeDeadlineSeconds ends an attempt after 600",
+        ),
+        (
+            {"pyTorchJob": {"replicas": 2}},
+            None,
+            "spec.experiment.pyTorchJob.procPerNode",
+            "is 1, and a pod has 8 GPUs: for one GPU a rank write 8",
+        ),
+        ({"maxArtifactBytes": None}, None, "spec.experiment.maxArtifactBytes", "1 GiB unless said"),
+        (
+            {"maxArtifactBytes": None, "pyTorchJob": {"procPerNode": 4}, "resources": {"limits": {"cpu": 4}}},
+            None,
+            "",
+            "",
+        ),
+    ],
+)
+def test_what_holds_gpus_for_nothing_is_warned_of(
+    experiment: dict[str, Any], gpu_seconds: int | None, field: str, words: str
+) -> None:
+    asked = loop(experiment=EIGHT | {"maxArtifactBytes": 2**33} | experiment, budget={"gpuSeconds": gpu_seconds})
+    told = [(one.field, one.message) for one in advice(asked, "cluster")]
+    assert [one for one, _ in told] == ([field] if field else [])
+    assert all(words in message for _, message in told)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +183,8 @@ def test_a_laptop_warns_of_what_it_does_not_share_out() -> None:
     ],
 )
 def test_a_budget_that_is_too_small_is_warned_of(runs: int, acceptance: str, target: str | None, words: str) -> None:
-    tight = loop(budget={"runs": runs}, evaluation={"acceptance": acceptance}, objective={"target": target})
+    parts: dict[str, Any] = {"evaluation": {"acceptance": acceptance}, "objective": {"target": target}}
+    tight = loop(budget={"runs": runs}, experiment={"maxArtifactBytes": 2**33}, **parts)
     told = [problem.message for problem in advice(tight, "cluster")]
     assert told == [] if not words else words in told[0]
 

@@ -18,7 +18,7 @@ RUNS_OF_A_CONCLUSION = 5
 
 def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
     """Everything there is to say, with the remedy."""
-    found = [*_budget(loop.spec)]
+    found = [*_budget(loop.spec), *_gpus(loop.spec), *_deadlines(loop.spec)]
     if shell == "local":
         found += _local(loop.spec)
     return [InputProblem(field, message) for field, message in found]
@@ -48,6 +48,32 @@ def _budget(spec: ResearchLoopSpec) -> Found:
         if runs >= baseline + keep:
             message = f"{runs} runs are too few to confirm the target: it takes {least} at least ({parts})"
         yield "spec.budget.runs", message
+
+
+def _gpus(spec: ResearchLoopSpec) -> Found:
+    """What would hold GPUs, or wait for them, for nothing."""
+    template, limit = spec.experiment, spec.budget.gpu_seconds
+    if not template.gpus:
+        return
+    reserved = template.gpus * template.active_deadline_seconds
+    if limit is not None and limit < reserved:
+        parts = f"{template.gpus} GPUs times activeDeadlineSeconds {template.active_deadline_seconds}"
+        message = f"{limit} let no run start: a run reserves {reserved} ({parts}); raise it, or lower the deadline"
+        yield "spec.budget.gpuSeconds", message
+    job, of_a_pod = template.py_torch_job, template.resources.gpus
+    if job is not None and job.proc_per_node != of_a_pod:
+        message = f"is {job.proc_per_node}, and a pod has {of_a_pod} GPUs: for one GPU a rank write {of_a_pod}"
+        yield "spec.experiment.pyTorchJob.procPerNode", message
+    if "max_artifact_bytes" not in template.model_fields_set:
+        message = "is 1 GiB unless said: a run that leaves a larger model fails; set it to what your model takes"
+        yield "spec.experiment.maxArtifactBytes", message
+
+
+def _deadlines(spec: ResearchLoopSpec) -> Found:
+    progress, whole = spec.experiment.progress_deadline_seconds, spec.experiment.active_deadline_seconds
+    if progress is not None and progress >= whole:
+        message = f"{progress} never pass: activeDeadlineSeconds ends an attempt after {whole}; write less"
+        yield "spec.experiment.progressDeadlineSeconds", message
 
 
 def _local(spec: ResearchLoopSpec) -> Found:
