@@ -38,9 +38,21 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     notes = advice(loop, target)
     if target == "local":
         notes += folder_notes(loop, file.absolute().parent)
+        notes += _preflight(loop, file)
     for one in notes:
         complain(f"note: {one}")
     print(f"OK {summary(loop)}")
+
+
+def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
+    """What is not checked here, and how it can be."""
+    template, folder = loop.spec.experiment, loop.spec.task.path
+    if template.preflight is None or folder is None:
+        return []
+    job = template.py_torch_job
+    ranks = f"WORLD_SIZE={job.ranks} " if job is not None else ""
+    by_hand = f"cd {shlex.quote(str(file.parent / folder))} && {ranks}{shlex.join(template.preflight)}"
+    return [InputProblem("spec.experiment.preflight", f"was not run; by hand: {by_hand}")]
 
 
 def check(file: Path) -> str:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -90,6 +91,21 @@ def test_validate_notes_what_is_probably_not_meant(rloop: Rloop, example: Exampl
     assert done.returncode == 0
     fields = [line.removeprefix("note: ").split(":")[0] for line in done.stderr.splitlines()]
     assert fields == ["spec.budget.runs", "spec.boundaries.editable[1]", "spec.evaluation.command[2]"]
+
+
+@pytest.mark.parametrize(
+    ("job", "ranks"),
+    [({"job": {}}, ""), ({"pyTorchJob": {"replicas": 2, "procPerNode": 2}, "job": None}, "WORLD_SIZE=4 ")],
+)
+def test_validate_says_how_to_run_the_preflight_which_it_does_not(
+    rloop: Rloop, example: Example, job: dict[str, Any], ranks: str
+) -> None:
+    parts = {f"experiment__{name}": value for name, value in {**job, "preflight": ["./check", "a b"]}.items()}
+    file = example(**parts)
+    done = rloop("validate", file)
+    assert done.returncode == 0, done.stderr
+    command = f"cd '{file.parent / 'task'}' && {ranks}./check 'a b'"
+    assert f"note: spec.experiment.preflight: was not run; by hand: {command}" in done.stderr.splitlines()
 
 
 def test_a_wrong_choice_is_told_without_words_of_a_library() -> None:
