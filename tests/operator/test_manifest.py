@@ -254,6 +254,18 @@ def test_a_space_is_checked_against_the_task(tmp_path: Path, before: str, after:
     assert words in "\n".join(told(loop, base))
 
 
+@pytest.mark.parametrize(
+    ("written", "remedy"), [("3e-6", "3.0e-6"), ("1e+22", "1.0e+22"), ("'0.05'", "0.05"), ("'5'", "5"), ("1e3", "1000")]
+)
+def test_a_number_that_yaml_takes_for_text_says_how_to_write_it(tmp_path: Path, written: str, remedy: str) -> None:
+    loop, base = campaign(tmp_path, boundaries={"editable": ["recipe.yaml"]})
+    (base / "task/space.yaml").write_text(SPACE.replace("recipe.json", "recipe.yaml"))
+    (base / "task/recipe.yaml").write_text(f"learning_rate: {written}\n")
+    (line,) = told(loop, base)
+    assert line.startswith(f'recipe.yaml: "learning_rate" must be a number: write {remedy} (YAML takes ')
+    assert yaml.safe_load(remedy) == float(written.strip("'"))
+
+
 def test_a_space_whose_file_agents_may_not_edit_is_refused(tmp_path: Path) -> None:
     loop, base = campaign(tmp_path, boundaries={"editable": ["train.py"]})
     (line,) = told(loop, base)

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from rloop.api.common import Model, Path, Word
 from rloop.api.iteration import StructuralField
+from rloop.api.wording import wanted_number
 
 Scalar = str | int | float | bool
 Point = dict[str, Scalar]
@@ -185,6 +186,9 @@ def _value(document: object, dimension: Dimension) -> Scalar:
             return dimension.default
         found = found[part]
     if not dimension.admits(found):
+        if isinstance(found, str) and not any(isinstance(one, str) for one in dimension.values or ()):
+            message = f'"{dimension.key}" {wanted_number(found)}'
+            raise ValueError(message)
         wanted = (
             f"one of {dimension.values}"
             if dimension.values is not None

@@ -90,11 +90,20 @@ def _whole(value: object) -> str:
     return f"must be a whole number, not {shown(value)}"
 
 
-def _number(value: object) -> str:
+def wanted_number(value: object) -> str:
+    """What is wrong with a value that is no number, and how the number in it is written."""
     number = _as_number(value) if isinstance(value, str) else None
     if number is not None:
-        return f"must be a number: write {number} (YAML takes what stands in quotes, and 1e-3, for text)"
+        return f"must be a number: write {_written(number)} (YAML takes what stands in quotes, and 1e-3, for text)"
     return f"must be a number, not {shown(value)}"
+
+
+def _written(number: float) -> str:
+    """As YAML and JSON both read it: for YAML 1e-06 is text."""
+    mantissa, letter, exponent = repr(number).partition("e")
+    if not letter:
+        return str(int(number)) if number.is_integer() else mantissa
+    return f"{float(mantissa)}e{exponent[0]}{exponent[1:].lstrip('0')}"
 
 
 def _one_of(value: object, context: Mapping[str, Any]) -> str:
@@ -128,7 +137,7 @@ TYPES: Mapping[str, Callable[[Any], str]] = {
     "string_type": _text,
     "int_type": _whole,
     "int_from_float": _whole,
-    "float_type": _number,
+    "float_type": wanted_number,
     "finite_number": lambda _value: "must be a finite number, not NaN or infinity",
     "bool_type": lambda value: f"must be true or false, without quotes, not {shown(value)}",
     "list_type": lambda value: f"must be a list, not {shown(value)}",
