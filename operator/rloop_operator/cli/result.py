@@ -125,8 +125,9 @@ def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
         yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
         if best.claimed is not None:
             gap = best.claimed - best.value
-            told = "agrees" if abs(gap) <= unit else f"{_difference(gap, best.value)} against what was verified"
-            yield board.Row("claimed", f"{words.number(best.claimed)} by the experiment itself ({told})")
+            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, best.value)} from"
+            row = f"{words.number(best.claimed)} by the run itself on what it saw ({told} the verifier's value)"
+            yield board.Row("claimed", row)
         yield board.Row("gain", f"{words.gain(best.gain, baseline.value)} over the baseline")
     elif best is not None:
         yield board.Row("best", f"the baseline: {_why_nothing_was_kept(snapshot)}")
