@@ -150,6 +150,7 @@ $(CLI): requirements/operator.txt $(BASE)
 	@touch $@
 
 $(TRAIN): requirements/trainer.txt $(BASE)
+	@echo "fetching torch, CUDA and what the trainer needs beside them: 6 GB, which takes minutes"
 	$(PIP) install --require-hashes -r requirements/trainer.txt
 	@touch $@
 
