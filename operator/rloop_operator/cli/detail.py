@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
+from rloop import names
 from rloop.api.experiment import ResearchExperiment, Run
 from rloop_operator.cli import facts, words
 from rloop_operator.cli.output import Format, columns, console, document, emit, is_rich
@@ -116,5 +117,16 @@ def _last_words(experiment: ResearchExperiment, source: Source) -> Iterator[str]
     if last is not None:
         name, tail = last
         yield ""
-        yield f"the end of {source.log_of(name)}:"
+        yield f"the end of {source.log_of(name)}{_of_several(experiment, name)}:"
         yield from (f"  {one}" for one in words.clean(tail).rstrip().splitlines())
+
+
+def _of_several(experiment: ResearchExperiment, workload: str) -> str:
+    """Which attempt that was, where its run had several."""
+    for run in experiment.status.runs:
+        for attempt in run.attempts:
+            if len(run.attempts) > 1 and workload == names.attempt(
+                experiment.metadata.name, run.number, attempt.number
+            ):
+                return f" (attempt {attempt.number} of {len(run.attempts)})"
+    return ""

@@ -160,7 +160,8 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
     for run in experiment.status.runs:
         if only not in (None, run.number):
             continue
-        for attempt in run.attempts:
+        # The newest that said something: the one that runs now has no end yet.
+        for attempt in [one for one in run.attempts if one.log_tail.strip()][-1:]:
             told = names.attempt(name, run.number, attempt.number), attempt.log_tail
             (failed if attempt.phase == "Failed" else said).append(told)
         failed += [

@@ -1,5 +1,6 @@
 """status, experiments, directions, findings and logs on a run folder, as a pipe sees them."""
 
+import asyncio
 import json
 import os
 import re
@@ -7,15 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
-from tests.operator.cli.conftest import STATUS, condition, write
+from tests.operator.cli.conftest import STATUS, condition, experiment, run, write
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
 from rloop_operator.local.folder import RunFolder, RunLock
+from rloop_operator.local.store import LocalStore
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -201,3 +204,16 @@ def test_a_reader_that_goes_away_is_no_error(layout: RunFolder) -> None:
     command = f'{sys.executable} -m rloop_operator.cli experiments --dir "{layout.root}" | true'
     done = subprocess.run(["sh", "-c", command], check=True, capture_output=True, text=True)
     assert done.stderr == ""
+
+
+def test_of_several_attempts_the_newest_that_said_something_is_shown(rloop: Rloop, layout: RunFolder) -> None:
+    failed = {"number": 1, "phase": "Failed", "exitCode": 1, "reason": "Error", "logTail": "out of luck\n"}
+    done = {"number": 2, "phase": "Succeeded", "exitCode": 0, "reason": "Completed", "logTail": "it worked\n"}
+    live = {"number": 2, "phase": "Running"}
+    with closing(LocalStore(layout.root)) as store:
+        for name, second in (("demo-i0002-e2", done), ("demo-i0002-e3", live)):
+            runs = [run(1, "screen", None, "Running", attempts=[failed, second], claimed=None)]
+            asyncio.run(store.create(experiment(name, 2, {"phase": "Running", "runs": runs})))
+    for name, attempt, said in (("i0002-e2", 2, "it worked"), ("i0002-e3", 1, "out of luck")):
+        shown = rloop("experiments", name, "--dir", layout.root).stdout
+        assert shown.endswith(f"demo-{name}-r1-a{attempt}.log (attempt {attempt} of 2):\n  {said}\n"), shown
