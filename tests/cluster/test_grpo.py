@@ -25,9 +25,12 @@ WHOLE = os.environ.get("RLOOP_TEST_WHOLE") == "1"
 SECONDS = 3600 if WHOLE else 900
 REDUCED: dict[str, Any] = {
     "agent": {"policy": {"name": "random-search", "seed": 2}},
-    "budget": {"experiments": 1},
+    "objective": {"target": "0.385"},
+    "budget": {"experiments": 3},
     "parallelism": 2,
 }
+GAIN = 0.01
+"""The example's minimumGain; the untouched recipe has 0.373, and its means over three runs scatter by 0.005."""
 
 pytestmark = [pytest.mark.usefixtures("trainer"), pytest.mark.timeout(2 * SECONDS, func_only=True)]
 
@@ -64,8 +67,8 @@ def test_a_campaign_of_two_ranks_meets_its_target(cluster: Cluster, namespace: s
     target = float(campaign.loop()["spec"]["objective"]["target"])
     assert status["best"]["value"] >= target
     assert status["final"]["value"] >= target
-    # A gain that is measured on runs after the one that selected it, larger than the noise.
-    assert status["best"]["low"] > status["baseline"]["value"]
+    # By fresh runs, that neither selected nor confirmed it.
+    assert status["final"]["value"] > status["baseline"]["value"] + GAIN
     pods = {one["metadata"]["name"] for one in campaign.children("pods", "run")}
     jobs = [one["metadata"]["name"] for one in campaign.children("pytorchjobs")]
     assert jobs

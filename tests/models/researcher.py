@@ -24,6 +24,7 @@ from rloop_agent.ground import Ground, centre
 AT_ONCE = 2
 """Experiments in one reply: a model may call several tools at once, and some do."""
 REFUSALS = 8
+NOT_KEPT = "were not kept"
 
 
 def play(told: Conversation) -> Reply:
@@ -31,6 +32,8 @@ def play(told: Conversation) -> Reply:
     (campaign,) = told.rows("campaign")
     if campaign["role"] == "Check":
         return _check(told)
+    if campaign["role"] == "Report":
+        return _report(told, campaign)
     looked = told.results("read_file")
     if not looked:
         return Reply("I look at the task first.").call("list_files").call("read_file", path="space.yaml")
@@ -59,7 +62,7 @@ def play(told: Conversation) -> Reply:
 
 
 def _check(told: Conversation) -> Reply:
-    """A checker by rule: a claim is supported if everything it rests on was kept, after a comparison."""
+    """A checker by rule: a claim is supported if all it rests on was kept, or if it says that nothing of it was."""
     names = re.findall(r'<data source="evidence of ([^"]+)">', told.brief)
     judged = len(told.results("judge_finding"))
     if judged == len(names):
@@ -67,8 +70,27 @@ def _check(told: Conversation) -> Reply:
     rows = told.rows(f"evidence of {names[judged]}")
     kept = [row["name"] for row in rows if row["phase"] == "Accepted"]
     reason = f"{len(kept)} of {len(rows)} experiments in its evidence were kept"
-    supported = bool(rows) and len(kept) == len(rows)
+    wanted = 0 if re.search(rf'<data source="{names[judged]}">\n[^<]*{NOT_KEPT}', told.brief) else len(rows)
+    supported = bool(rows) and len(kept) == wanted
     return Reply(reason).call("judge_finding", name=names[judged], supported=supported, reason=reason)
+
+
+def _report(told: Conversation, campaign: dict[str, Any]) -> Reply:
+    """A report writer by rule: what was kept in the end, and how many proposals were not."""
+    rows = told.rows("results")
+    measured = [row["name"] for row in rows if row.get("value") is not None]
+    if told.results("record_finding") or not measured:
+        return Reply("That is the report.").call("finish", handoff="Reported by a rule.")
+    best = campaign["incumbent"]
+    reply = Reply("What is measured, and nothing else.")
+    if best["name"] in measured:
+        said = f"The best of the campaign is {best['name']} with {campaign['metric']} {best['value']:g}."
+        reply.call("record_finding", statement=said, evidence=[best["name"]])
+    rejected = [row["name"] for row in rows if row["phase"] == "Rejected" and row["name"] in measured][:32]
+    if rejected:
+        said = f"Of the measured proposals these {len(rejected)} {NOT_KEPT}."
+        reply.call("record_finding", statement=said, evidence=rejected)
+    return reply if reply.calls else reply.call("finish", handoff="There is nothing to report.")
 
 
 def _frame(told: Conversation, campaign: dict[str, Any], space: Space, start: Point, dice: Random) -> Frame | Reply:

@@ -23,9 +23,10 @@ Edges = Mapping[str, set[str]]
 
 LOOP: Edges = {
     "Pending": {"Baseline", "Complete", "Failed"},
-    "Baseline": {"Iterating", "Concluding", "Complete", "Failed"},
-    "Iterating": {"Concluding", "Complete", "Failed"},
-    "Concluding": {"Iterating", "Complete", "Failed"},
+    "Baseline": {"Iterating", "Concluding", "Reporting", "Complete", "Failed"},
+    "Iterating": {"Concluding", "Reporting", "Complete", "Failed"},
+    "Concluding": {"Iterating", "Reporting", "Complete", "Failed"},
+    "Reporting": {"Complete"},
     "Complete": set(),
     "Failed": set(),
 }

@@ -176,6 +176,8 @@ class RandomWorld:
         context = await self._gateway.context(caller)
         if context.session.role == "Check":
             await self._check(caller, context)
+        elif context.session.role == "Report":
+            await self._report(caller, context)
         else:
             await self._session(caller)
 
@@ -184,6 +186,11 @@ class RandomWorld:
             if self._random.random() < 0.8:
                 verdict = FindingVerdict(supported=self._random.random() < 0.5, reason="so it is")
                 await self._gateway.judge_finding(caller, claim.name, verdict)
+
+    async def _report(self, caller: Caller, context: Context) -> None:
+        for one in context.results:
+            if one.value is not None and self._random.random() < 0.5:
+                await self._gateway.propose_finding(caller, FindingRequest(statement="so", evidence=[one.name]))
 
     async def _session(self, caller: Caller) -> None:
         try:

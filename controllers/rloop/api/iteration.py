@@ -31,7 +31,7 @@ from rloop.api.common import (
 StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
 SESSION_OVER: frozenset[SessionPhase] = frozenset({"Finished", "Failed"})
-Role = Literal["Investigate", "Refute", "Analogy", "Check"]
+Role = Literal["Investigate", "Refute", "Analogy", "Check", "Report"]
 Outcome = Literal["Keep", "Finding", "Stale", "Neutral", "Void"]
 MAX_SESSIONS = 4
 """Of one iteration: three explorers, and a checker of earlier findings beside them."""
@@ -42,7 +42,9 @@ class SessionSpec(Model):
 
     name: DnsLabel
     role: Role = "Investigate"
-    """Check: a fresh look at the evidence of earlier findings. The others explore."""
+    """Check: a fresh look at the evidence of earlier findings. Report: says at the end what was found. The others
+    explore.
+    """
     max_rounds: Count
     session_seconds: Seconds
     max_experiments: Count

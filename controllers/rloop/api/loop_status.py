@@ -11,7 +11,7 @@ from pydantic import Field
 
 from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, Sha256, Time, Word
 
-LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Complete", "Failed"]
+LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Reporting", "Complete", "Failed"]
 LayerState = Literal["Unknown", "Alive", "Silent", "Absent"]
 RECENT_LIMIT = 20
 
@@ -68,6 +68,13 @@ class Final(Model):
     """`value` minus the incumbent's value before, in the metric's unit (the dev-final gap)."""
     met: bool
     """Whether they confirmed the target."""
+
+
+class Ending(Model):
+    """How the campaign ends, once that is certain: what Complete is going to say."""
+
+    reason: Word
+    message: Line
 
 
 class ExperimentCounts(Model):
@@ -221,6 +228,8 @@ class ResearchLoopStatus(Model):
     final: Final | None = None
     misses: Count = 0
     """Conclusions that did not confirm the target."""
+    ending: Ending | None = None
+    """Nothing is measured any more, and the last sessions write and check the report. Absent before and after."""
     experiments: ExperimentCounts = ExperimentCounts()
     budget: BudgetStatus = BudgetStatus()
     current_direction: CurrentDirection | None = None

@@ -54,7 +54,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     state = draft.observed.workloads.get(wanted.name)
     if state is None:
         if attempt.phase == "Pending":
-            if not draft.finished and not draft.holding and _waited(draft, run):
+            if not draft.ended and not draft.holding and _waited(draft, run):
                 draft.act(Start(wanted))
             return
         state = _vanished(draft, wanted)
@@ -139,7 +139,7 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
 def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
     told = f"{name}: {how_it_ended(failed)}"
-    if draft.finished:
+    if draft.ended:
         return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
     # One that never began says nothing, and waiting may take days: a status may not grow by it.
     begun = [one for one in run.attempts if one.reason != PENDING_DEADLINE]

@@ -15,7 +15,7 @@ from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import SESSION_OVER, ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
-from rloop.decide import runs
+from rloop.decide import ending, runs
 from rloop.decide.draft import Draft
 from rloop.standing import active_seconds
 
@@ -36,8 +36,8 @@ def account(draft: Draft) -> None:
         draft.write(budget=BudgetStatus(used=used))
 
 
-def exhausted(draft: Draft) -> str | None:
-    """The first limit under which no new session may start; None while all have room."""
+def exhausted(draft: Draft) -> list[str]:
+    """The limits under which no new session may start; none while all have room."""
     budget, used = draft.spec.budget, spent(draft)
     limits: tuple[tuple[str, float, float | Decimal | None], ...] = (
         ("runs", used.runs, budget.runs),
@@ -48,7 +48,7 @@ def exhausted(draft: Draft) -> str | None:
         ("tokens", used.tokens, budget.tokens),
         ("cost", used.cost, budget.cost),
     )
-    return next((name for name, spent, limit in limits if limit is not None and spent >= float(limit)), None)
+    return [name for name, spent, limit in limits if limit is not None and spent >= float(limit)]
 
 
 def affordable(draft: Draft, reservation: Reservation) -> bool:
@@ -95,7 +95,7 @@ def reservation(draft: Draft, kind: RunKind = "screen") -> Reservation:
 
 def end(draft: Draft) -> None:
     """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
-    limit = exhausted(draft)
+    limit = next(iter(exhausted(draft)), None)
     live = any(run.phase in runs.LIVE for _, run in draft.moving_runs())
     sessions = any(one.phase not in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions)
     if live or sessions or draft.suspended:
@@ -107,9 +107,7 @@ def end(draft: Draft) -> None:
         limit = _too_much(draft, spent(draft), reservation(draft))
     if limit is None or (limit in ("tokens", "cost") and _may_come_back(draft)):
         return
-    told = f"spec.budget.{limit} is used up"
-    draft.condition("Complete", "True", "BudgetExhausted", told)
-    draft.tell("BudgetExhausted", told, warning=True)
+    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} is used up", warning=True)
 
 
 def _may_come_back(draft: Draft) -> bool:

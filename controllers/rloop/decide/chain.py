@@ -22,6 +22,7 @@ from rloop.decide import (
     ledger,
     patrol,
     plateau,
+    report,
     schedule,
     smoke,
     verification,
@@ -49,10 +50,12 @@ WHILE_RUNNING: tuple[Step, ...] = (
     conclusion.conclude,  # is the target met, by fresh runs?
     budget.account,  # what was spent and reserved; is anything left?
     schedule.schedule,  # which queued runs start now
-    budget.end,  # nothing runs and nothing can: the campaign is complete
+    budget.end,  # nothing runs and nothing can: is that the end?
     iteration.open_next,  # does the agent's next session start?
 )
+WHILE_REPORTING: tuple[Step, ...] = (patrol.patrol,)
 LAST: tuple[Step, ...] = (
+    report.write,  # when the outcome is drawn: the last sessions, then Complete
     cleanup.clean,  # workloads that no record wants
     ledger.append,  # what is final goes into the ledger, once
     budget.account,  # with what this very decision reserved
@@ -74,8 +77,9 @@ def decide(observed: Observed) -> Decision:
     draft = Draft(observed)
     for step in ALWAYS:
         step(draft)
-    for step in WHILE_RUNNING:
-        if draft.finished or not draft.sealed:
+    ended = draft.ended
+    for step in WHILE_REPORTING if ended else WHILE_RUNNING:
+        if draft.finished or draft.ended != ended or not draft.sealed:
             break
         step(draft)
     for step in LAST:

@@ -10,7 +10,7 @@ from rloop.actions import Remove, Start, Stop, Workload
 from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.iteration import SESSION_OVER
 from rloop.api.loop_status import LayerStatus
-from rloop.decide import runs
+from rloop.decide import findings, runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
 from rloop.decide.iteration import all_terminal, experiments_of, gain
@@ -21,7 +21,11 @@ OVER = frozenset({"Succeeded", "Failed"})
 
 def clean(draft: Draft) -> None:
     """Stop what runs without being wanted, remove what has ended and is recorded; after the end, everything."""
-    if finished(draft.loop):  # stored: what is closed for an end that then does not come about would stay closed
+    # Stored: what is closed for an end that then does not come about would stay closed.
+    over = finished(draft.loop)
+    if over or draft.loop.status.ending is not None:
+        _withdraw(draft)
+    if over:
         _close(draft)
     wanted, recorded = _stored(draft)
     for name, state in draft.observed.workloads.items():
@@ -60,7 +64,7 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
 
 def _start_only_what_is_live(draft: Draft) -> None:
     """Drop the starts that a later step of this very decision made pointless."""
-    if draft.finished:
+    if draft.finished or (draft.ended and draft.loop.status.ending is None):
         draft.actions = [one for one in draft.actions if not isinstance(one, Start)]
         return
     live = {(one.metadata.name, run.number) for one, run in draft.moving_runs() if run.phase in runs.LIVE}
@@ -78,9 +82,11 @@ def _of_run(workload: Workload) -> tuple[str, int]:
     return workload.owner, workload.run
 
 
-def _close(draft: Draft) -> None:
-    """After the end nothing is open: what was not decided is withdrawn, and sessions are over."""
+def _withdraw(draft: Draft) -> None:
+    """After the end nothing is measured: what was not decided is withdrawn, and sessions are over but the report's."""
     reasons = {one.reason for one in draft.status.conditions if one.type == "Complete" and one.status == "True"}
+    ending = draft.status.ending
+    reasons |= {ending.reason} if ending is not None else set()
     reason = "BudgetExhausted" if "BudgetExhausted" in reasons else "LoopFinished"
     for name, one in list(draft.experiments.items()):
         if one.status.phase not in TERMINAL_PHASES:
@@ -90,10 +96,17 @@ def _close(draft: Draft) -> None:
             ended = run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
             draft.write_run(experiment.metadata.name, ended)
     for name, iteration in list(draft.iterations.items()):
+        if not draft.finished and findings.closing(iteration):
+            continue
         for session in iteration.status.sessions:
             if session.phase in ("Pending", "Running"):
-                ended_session = {"phase": "Finished", "reason": "LoopFinished", "finished_at": draft.now}
+                ended_session = {"phase": "Finished", "reason": findings.LOOP_FINISHED, "finished_at": draft.now}
                 draft.write_session(name, session.model_copy(update=ended_session))
+
+
+def _close(draft: Draft) -> None:
+    """After the report every iteration is settled, and nobody is watched."""
+    for name, iteration in list(draft.iterations.items()):
         own = experiments_of(draft, iteration)
         if iteration.status.phase == "Open" and all_terminal(draft, own):
             outcome = gain(iteration, own) or "Neutral"

@@ -11,7 +11,7 @@ from statistics import fmean
 from rloop.actions import Append
 from rloop.api.experiment import MAX_RUNS, ResearchExperiment
 from rloop.api.loop_status import Final
-from rloop.decide import runs
+from rloop.decide import ending, runs
 from rloop.decide.acceptance import interval
 from rloop.decide.draft import Draft
 from rloop.digits import number
@@ -59,13 +59,8 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
     found = runs.values(incumbent, ("final",))
     asked = len(runs.of_kind(incumbent, "final"))
     if not found:
-        draft.condition(
-            "Complete",
-            "True",
-            "TargetNotConfirmed",
-            f"none of the {asked} final runs of {name} could be scored",
-        )
-        draft.tell("TargetNotConfirmed", f"none of the {asked} final runs of {name} could be scored", warning=True)
+        told = f"none of the {asked} final runs of {name} could be scored"
+        ending.end(draft, "TargetNotConfirmed", told, warning=True)
         return
     value = fmean(found)
     low, high = interval(found)
@@ -86,10 +81,8 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
     if met:
         baseline = draft.status.baseline
         reason = "TargetMetByBaseline" if baseline is not None and baseline.experiment == name else "TargetMet"
-        draft.condition("Complete", "True", reason, told)
-        draft.tell(reason, told)
+        ending.end(draft, reason, told)
     elif draft.status.misses >= MISSES_MAX:
-        draft.condition("Complete", "True", "TargetNotConfirmed", f"{told}; missed {draft.status.misses} times")
-        draft.tell("TargetNotConfirmed", told, warning=True)
+        ending.end(draft, "TargetNotConfirmed", f"{told}; missed {draft.status.misses} times", warning=True)
     else:
         draft.tell("TargetMissed", f"{told}; the campaign goes on", warning=True)

@@ -22,7 +22,8 @@ def fold(draft: Draft) -> None:
     """Write conditions, phase, counts, the current direction and the last results."""
     _counts(draft)
     _direction(draft)
-    draft.write(phase=_phase(draft), observed_generation=draft.loop.metadata.generation)
+    newest = max((one.spec.number for one in draft.iterations.values()), default=0)
+    draft.write(phase=_phase(draft), observed_generation=draft.loop.metadata.generation, iteration=newest)
     _terminal(draft)
     _plateau(draft)
     _degraded(draft)
@@ -39,6 +40,8 @@ def _phase(draft: Draft) -> LoopPhase:
         return "Pending"
     if draft.status.baseline is None:
         return "Baseline"
+    if draft.ended:
+        return "Reporting"
     concluding = any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.moving_runs())
     return "Concluding" if concluding else "Iterating"
 
@@ -50,7 +53,7 @@ def _terminal(draft: Draft) -> None:
 
 
 def _plateau(draft: Draft) -> None:
-    if draft.finished:
+    if draft.ended:
         draft.condition("PlateauDetected", "False", "Finished")
     elif draft.pivot_demanded:
         told = "no experiment is admitted before a direction that changes the frame"

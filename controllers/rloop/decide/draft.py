@@ -91,6 +91,11 @@ class Draft:
         return self.is_true("Complete") or self.is_true("Failed")
 
     @property
+    def ended(self) -> bool:
+        """Nothing is measured any more: finished, or but for its report."""
+        return self.finished or self.status.ending is not None
+
+    @property
     def suspended(self) -> bool:
         """The user asked to suspend."""
         return self.spec.suspend

@@ -1,11 +1,12 @@
-"""How an experiment, or the whole campaign, is given up: two writes that several decisions make alike.
+"""How an experiment, or the whole campaign, comes to its end: writes that several decisions make alike.
 
-Used by baseline, budget, cleanup, judge and plateau. No decisions here.
+Used by baseline, budget, cleanup, conclusion, judge and plateau. No decisions here.
 """
 
 from __future__ import annotations
 
 from rloop.api.experiment import Verdict
+from rloop.api.loop_status import Ending
 from rloop.decide import runs
 from rloop.decide.draft import Draft
 
@@ -19,6 +20,12 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
     ]
     verdict = Verdict(reason=reason, message=message, at=draft.now)
     draft.write_experiment(name, runs=ended, phase="Withdrawn", verdict=verdict)
+
+
+def end(draft: Draft, reason: str, message: str, *, warning: bool = False) -> None:
+    """End the campaign with a result, and say how; it is Complete when its report is written (`report`)."""
+    draft.write(ending=Ending(reason=reason, message=message))
+    draft.tell(reason, message, warning=warning)
 
 
 def fail(draft: Draft, reason: str, message: str) -> None:

@@ -6,20 +6,28 @@ it findings are recorded, and count for nothing (docs/adr/0003, 0008).
 
 from __future__ import annotations
 
-from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, SessionStatus
+from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, Role, SessionStatus
 from rloop.decide.draft import Draft
 from rloop.decide.provider import WAITED
 
+NO_EXPLORERS: frozenset[Role] = frozenset({"Check", "Report"})
 HELD = "Held"
 """Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
-CUT_SHORT = frozenset({WAITED, HELD, "PivotDemanded"})
+LOOP_FINISHED = "LoopFinished"
+"""Reason of a session that was at work when the campaign ended."""
+CUT_SHORT = frozenset({WAITED, HELD, "PivotDemanded", LOOP_FINISHED})
 """Reasons of a checker that was not given its time: another one is."""
 
 
 def explorers(iteration: ResearchIteration) -> list[SessionStatus]:
     """The sessions that propose; a checker's fate is not the iteration's."""
-    checkers = {one.name for one in iteration.spec.sessions if one.role == "Check"}
-    return [one for one in iteration.status.sessions if one.name not in checkers]
+    others = {one.name for one in iteration.spec.sessions if one.role in NO_EXPLORERS}
+    return [one for one in iteration.status.sessions if one.name not in others]
+
+
+def closing(iteration: ResearchIteration) -> bool:
+    """Whether it is one of the last, that explore no more: for the report, or for its check."""
+    return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)
 
 
 def unchecked(draft: Draft, iteration: ResearchIteration) -> list[Finding]:
@@ -41,9 +49,9 @@ def _had_its_chance(draft: Draft, iteration: ResearchIteration) -> bool:
     for one in draft.observed.iterations.values():
         if one.spec.number <= iteration.spec.number:
             continue
-        proposing = {each.name for each in explorers(one)}
+        checkers = {each.name for each in one.spec.sessions if each.role == "Check"}
         for session in one.status.sessions:
             over = session.phase in SESSION_OVER and not session.infrastructure
-            if session.name not in proposing and over and session.reason not in CUT_SHORT:
+            if session.name in checkers and over and session.reason not in CUT_SHORT:
                 return True
     return False

@@ -183,24 +183,29 @@ def open_next(draft: Draft) -> None:
     queued = sum(not runs.started(one) for one in draft.open_candidates())
     if queued >= draft.spec.parallelism or not _paused_long_enough(draft):
         return
+    roles: list[Role] = [*draft.spec.agent.explorers]
+    if findings.to_check(draft):
+        roles.append("Check")
+    open_with(draft, roles)
+
+
+def open_with(draft: Draft, roles: list[Role]) -> None:
+    """Open an iteration with a session of each of these roles."""
     number = max((one.spec.number for one in draft.iterations.values()), default=0) + 1
-    draft.act(Create(_iteration(draft, number)))
+    draft.act(Create(_iteration(draft, number, roles)))
     draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
 
 
-def _iteration(draft: Draft, number: int) -> ResearchIteration:
+def _iteration(draft: Draft, number: int, roles: list[Role]) -> ResearchIteration:
     name = names.iteration(draft.name, number)
     agent = draft.spec.agent
-    roles: list[Role] = [*agent.explorers]
-    if findings.to_check(draft):
-        roles.append("Check")
     sessions = [
         SessionSpec(
             name=names.session(name, index),
             role=role,
             max_rounds=agent.max_rounds,
             session_seconds=agent.session_seconds,
-            max_experiments=0 if role == "Check" else _allowance(draft),
+            max_experiments=0 if role in findings.NO_EXPLORERS else _allowance(draft),
             max_tokens=_tokens(draft, len(roles)),
         )
         for index, role in enumerate(roles, start=1)

@@ -28,8 +28,7 @@ def stale_count(draft: Draft) -> int:
 def count(draft: Draft) -> None:
     """Write the counters that are derived, and say when a person should look."""
     stale = stale_count(draft)
-    newest = max((one.spec.number for one in draft.iterations.values()), default=0)
-    draft.write(stale_count=stale, generation=draft.generation, iteration=newest)
+    draft.write(stale_count=stale, generation=draft.generation)
     if stale >= draft.spec.stall.attention_after:
         told = f"{stale} stale iterations since the newest keep: a look at direction or boundaries may help"
         if not draft.is_true("NeedsAttention"):

@@ -55,7 +55,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
             verification = _observe(draft, experiment, run, one)
         updated.append(verification)
     run = run.model_copy(update={"verifications": _pruned(updated)})
-    run = _complete(draft, run) if not draft.finished else run.model_copy(update={"phase": "Withdrawn"})
+    run = _complete(draft, run) if not draft.ended else run.model_copy(update={"phase": "Withdrawn"})
     if run.phase == "Verifying":
         run = run.model_copy(update={"verifications": [*run.verifications, *_missing(draft, experiment, run)]})
     draft.write_run(experiment.metadata.name, run)
@@ -66,7 +66,7 @@ def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
     state = draft.observed.workloads.get(wanted.name)
     if state is None:
         if verification.phase == "Pending":
-            if not draft.finished and not (draft.suspended and draft.spec.suspend_policy == "Stop"):
+            if not draft.ended and not (draft.suspended and draft.spec.suspend_policy == "Stop"):
                 draft.act(Start(wanted))
             return verification
         gone = Exit(code=None, reason="Lost", finished_at=draft.now, infrastructure=True)

@@ -7,6 +7,7 @@ The console script starts `main`. Only the grammar stands here; a verb's module 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -82,22 +83,35 @@ def run(
     raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
 
 
-@app.command()
-def status(
-    context: typer.Context,
-    loop: Loop = None,
-    folder: Dir = None,
-    namespace: Namespace = "",
-    kubeconfig: Kubeconfig = "",
-    cluster: Context = "",
-    output: Output = Format.TABLE,
-) -> None:
-    """Where the campaign stands, and whether anybody works on it."""
-    from rloop_operator.cli.choice import chosen
-    from rloop_operator.cli.status import status as show_status
+def _view(name: str, show: str, told: str) -> None:
+    """Add a command that prints one table; `show` is `module.function` of this package, imported when it is called."""
 
-    with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-        show_status(source, output)
+    def command(
+        context: typer.Context,
+        loop: Loop = None,
+        folder: Dir = None,
+        namespace: Namespace = "",
+        kubeconfig: Kubeconfig = "",
+        cluster: Context = "",
+        output: Output = Format.TABLE,
+    ) -> None:
+        from rloop_operator.cli.choice import chosen
+
+        module, function = show.split(".")
+        print_it = getattr(import_module(f"rloop_operator.cli.{module}"), function)
+        with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
+            print_it(source, output)
+
+    app.command(name, help=told)(command)
+
+
+_view("status", "status.status", "Where the campaign stands, and whether anybody works on it.")
+_view("directions", "directions.directions", "The directions that were tried.")
+_view(
+    "findings",
+    "directions.findings",
+    "What was found out, with its evidence.\n\nKept gains, and statements of agents.",
+)
 
 
 @app.command()
@@ -133,42 +147,23 @@ def experiments(
 
 
 @app.command()
-def directions(
+def report(
     context: typer.Context,
     loop: Loop = None,
     folder: Dir = None,
     namespace: Namespace = "",
     kubeconfig: Kubeconfig = "",
     cluster: Context = "",
-    output: Output = Format.TABLE,
 ) -> None:
-    """The directions that were tried."""
-    from rloop_operator.cli.choice import chosen
-    from rloop_operator.cli.directions import directions as show_directions
+    """The campaign in one Markdown text.
 
-    with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-        show_directions(source, output)
-
-
-@app.command()
-def findings(
-    context: typer.Context,
-    loop: Loop = None,
-    folder: Dir = None,
-    namespace: Namespace = "",
-    kubeconfig: Kubeconfig = "",
-    cluster: Context = "",
-    output: Output = Format.TABLE,
-) -> None:
-    """What was found out, with its evidence.
-
-    Kept gains, and statements of agents.
+    Its numbers, what was found with its evidence, and what was tried. It may be asked for at any time.
     """
     from rloop_operator.cli.choice import chosen
-    from rloop_operator.cli.directions import findings as show_findings
+    from rloop_operator.cli.report import report as write
 
     with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-        show_findings(source, output)
+        write(source)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from rloop_operator.cli.snapshot import Snapshot
 def show(found: Found, output: Console, manifest: Path) -> None:
     """Print it: how it ended, the numbers, and what to type next."""
     snapshot, where = found.snapshot, shown(found.folder.root)
-    rows = [*_rows(snapshot), board.Row("folder", where)]
+    rows = [*numbers(snapshot), board.Row("folder", where)]
     _, style = board.state(snapshot)
     rich = is_rich(output)
     if rich:
@@ -105,7 +105,8 @@ def shown(path: Path) -> str:
     return str(path) if relative.startswith("..") else relative
 
 
-def _rows(snapshot: Snapshot) -> Iterator[board.Row]:
+def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
+    """What was measured, and what it took; `rloop report` begins with it too."""
     loop = snapshot.loop
     status, objective = loop.status, loop.spec.objective
     yield board.Row("goal", words.goal(objective))
@@ -185,3 +186,4 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     if standing.directions(snapshot.iterations):
         yield f"  in which frames   rloop directions {folder}"
     yield f"  what was decided  rloop logs {folder}"
+    yield f"  all in one text   rloop report {folder}"

@@ -33,6 +33,7 @@ LABELS = {
     "TargetMetByBaseline": "complete",
     "TargetNotConfirmed": "complete",
     "BudgetExhausted": "complete",
+    "Reported": "complete",
     "AgentRestarted": "watchdog",
     "AgentFailed": "watchdog",
 }
@@ -51,6 +52,7 @@ ORDER = (
     "direction",
     "missed",
     "concluding",
+    "outcome",
     "complete",
     "failed",
     "suspended",
@@ -66,6 +68,7 @@ STYLES = {
     "missed": "yellow",
     "failed": "bold red",
     "concluding": "cyan",
+    "outcome": "bold",
     "complete": "bold",
     "stopping": "bold yellow",
     "suspended": "bold yellow",
@@ -184,11 +187,11 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
     for name, iteration in snapshot.iterations.items():
         if name not in told.opened:
             told.opened.add(name)
-            demand = "; its direction must change the frame" if iteration.spec.pivot_demanded else ""
-            yield "opened", f"{snapshot.short(name)} opens{demand}"
+            yield "opened", f"{snapshot.short(name)} opens{_purpose(iteration)}"
         if iteration.status.outcome is not None and name not in told.settled:
             told.settled.add(name)
-            yield "settled", _settled(iteration, snapshot)
+            if not _closes(iteration):
+                yield "settled", _settled(iteration, snapshot)
     directions = standing.directions(snapshot.iterations)
     for index, one in enumerate(directions):
         if one.name not in told.directions:
@@ -196,11 +199,26 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
             yield "direction", _direction(one, directions[index - 1] if index else None, snapshot)
 
 
+def _purpose(iteration: ResearchIteration) -> str:
+    if closes := _closes(iteration):
+        return f": {closes}"
+    return "; its direction must change the frame" if iteration.spec.pivot_demanded else ""
+
+
+def _closes(iteration: ResearchIteration) -> str:
+    """What one of the last iterations is for; empty for all others."""
+    purposes = {"Report": "the report is written", "Check": "the statements are checked"}
+    (role, *others) = (one.role for one in iteration.spec.sessions)
+    return "" if others else purposes.get(role, "")
+
+
 def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     """An event's label and text; None when it is told otherwise."""
     if event.reason in SEEN or (event.reason in OF_CANDIDATES and not event.object.endswith("-b01")):
         return None
     label = LABELS.get(event.reason, "warning" if event.type == "Warning" else "event")
+    if label == "complete" and not standing.finished(snapshot.loop):
+        label = "outcome"
     if event.reason == "Accepted":
         return label, "the manifest is valid, the task is sealed; measuring the baseline"
     told = _baseline(snapshot) if event.reason == "BaselineMeasured" else ""

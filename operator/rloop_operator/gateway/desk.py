@@ -61,7 +61,14 @@ class Desk:
         situation = await self.open(caller)
         if situation.session.role == "Check":
             raise Refused("Forbidden", "a checker proposes nothing: POST findings/NAME/verdict, then finish")
+        if situation.session.role == "Report":
+            raise Refused("Forbidden", "the campaign is over, and proposes nothing: POST findings, then finish")
         return situation
+
+    async def stating(self, caller: Caller) -> Situation:
+        """The situation, if the session may state findings. Raises Refused (Closed, Forbidden)."""
+        situation = await self.open(caller)
+        return situation if situation.session.role == "Report" else await self.exploring(caller)
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
         """Write `status.reported`; False if somebody wrote first."""

@@ -23,7 +23,7 @@ FINDINGS_MAX = 64
 async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Finding:
     """Record it. Raises Refused unless the evidence is measured."""
     for _ in range(WRITE_TRIES):
-        situation = await desk.exploring(caller)
+        situation = await desk.stating(caller)
         finding_gate.admit(request, situation.experiments)
         reported = situation.iteration.status.reported
         if len(reported.findings) >= FINDINGS_MAX:

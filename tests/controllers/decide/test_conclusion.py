@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import NOW, baseline, done, kept, run, running
-from tests.support.deciding import after, experiment_after, observed, status_after, the, told
+from tests.support.deciding import after, experiment_after, observed, status_after, told
 
 from rloop.api.experiment import MAX_RUNS, ResearchExperiment
 from rloop.api.loop_status import Best, Final
@@ -79,8 +79,7 @@ def test_conclusion(own: ResearchExperiment, misses: int, reason: str | None, fi
     decision = after(conclusion.conclude, observed(of, *objects))
     status = decision.status or of.status
     assert (status.final.met if status.final else None) is final
-    complete = [one.reason for one in status.conditions if one.type == "Complete"]
-    assert complete == ([reason] if reason else [])
+    assert (status.ending.reason if status.ending else None) == reason
     assert len(told(decision)) == 1
 
 
@@ -103,4 +102,4 @@ def test_the_gap_between_development_and_final_value_is_reported() -> None:
     assert decision.status is not None
     assert decision.status.final is not None
     assert decision.status.final.gap == -50.0
-    assert the(decision, "Complete").status == "True"
+    assert decision.status.ending is not None

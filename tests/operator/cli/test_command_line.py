@@ -21,7 +21,7 @@ Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = [
-    *("run", "status", "experiments", "directions", "findings", "logs"),
+    *("run", "status", "experiments", "directions", "findings", "report", "logs"),
     *("suspend", "resume", "pivot", "validate", "pack"),
 ]
 

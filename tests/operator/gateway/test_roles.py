@@ -63,7 +63,7 @@ class World:
                 role=role,
                 max_rounds=15,
                 session_seconds=60,
-                max_experiments=0 if role == "Check" else 3,
+                max_experiments=0 if role in ("Check", "Report") else 3,
             )
             for index, role in enumerate(roles, start=1)
         ]
@@ -161,6 +161,29 @@ def test_a_checker_judges_what_it_is_shown_and_proposes_nothing(world: World) ->
     assert world.call("i0002-s2", "GET", "context")[1]["claims"] == []
     _, later = world.call("i0002-s1", "GET", "context")
     assert [(one["checked"], one["reason"]) for one in later["findings"]] == [("Refuted", "one run, within the noise")]
+
+
+def test_a_report_writer_sees_all_and_only_states(world: World) -> None:
+    found(world)
+    asyncio.run(world.open(3, "Report"))
+    _, context = world.call("i0003-s1", "GET", "context")
+    assert [one["name"] for one in context["results"]] == ["demo-i0001-e1"]
+    assert [one["statement"] for one in context["findings"]] == ["one helps"]
+    for path, body in (
+        ("directions", {"title": "mine", "fields": {"method": "another"}}),
+        ("experiments", {"sequence": 1, "title": "t", "files": {"train.py": "print(3)\n"}}),
+        ("experiments", {"sequence": 1, "title": "t", "files": {"train.py": "print(3)\n"}, "smoke": True}),
+        ("findings/demo-i0001-f1/verdict", {"supported": True, "reason": "r"}),
+    ):
+        assert world.call("i0003-s1", "POST", path, body)[1]["reason"] == "Forbidden", path
+    stated = world.call("i0003-s1", "POST", "findings", {"statement": "in sum", "evidence": ["demo-i0001-e1"]})
+    assert stated[0] == 200
+    assert world.call("i0003-s1", "POST", "findings", {"statement": "s", "evidence": ["demo-i0001-e9"]})[1][
+        "reason"
+    ] == ("EvidenceUnknown")
+    asyncio.run(world.open(4, "Check"))
+    _, context = world.call("i0004-s1", "GET", "context")
+    assert [one["statement"] for one in context["claims"]] == ["one helps", "in sum"]
 
 
 def test_the_first_verdict_stands_and_a_retry_is_no_error(world: World) -> None:

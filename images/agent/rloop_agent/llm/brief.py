@@ -20,9 +20,12 @@ from rloop_agent.llm.scratch import DRAFTS
 
 def brief(context: Context, files: Sequence[str], room: int) -> str:
     """The message, of about `room` characters at most."""
+    room = max(room, 4000)
     if context.session.role == "Check":
-        return "\n\n".join(_claims(context, max(room, 4000)))
-    return "\n\n".join(_parts(context, files, max(room, 4000)))
+        return "\n\n".join(_claims(context, room))
+    if context.session.role == "Report":
+        return "\n\n".join(_whole_campaign(context, room))
+    return "\n\n".join(_parts(context, files, room))
 
 
 def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
@@ -48,6 +51,22 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
     else:
         yield "Your copy of the task is as the task itself, which is the incumbent."
     yield "Its files (list_files):\n" + fenced("files", clip("\n".join(files), room // 8))
+    yield from _story(context, room)
+    if context.references:
+        yield f"There are {context.references} papers and documents: read_references lists them."
+    yield from _begin(context)
+
+
+def _whole_campaign(context: Context, room: int) -> Iterator[str]:
+    """The report writer's: what was tried and measured."""
+    yield f"# The campaign {context.loop} is over, session {context.session.name}"
+    yield f"The director's words were:\n\n{context.direction}"
+    yield "Where it ended, and what you may use:\n" + rows("campaign", [_standing(context)], room)
+    yield from _story(context, 2 * room)
+    yield from _begin(context)
+
+
+def _story(context: Context, room: int) -> Iterator[str]:
     yield "Directions that were tried, the newest last:\n" + rows(
         "directions", map(_direction, context.directions), room // 6
     )
@@ -55,8 +74,9 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
     if found:
         yield "Findings, and what a checker said of them:\n" + rows("findings", found, room // 8)
     yield "Results (read_results shows all):\n" + rows("results", map(as_row, context.results), room // 4)
-    if context.references:
-        yield f"There are {context.references} papers and documents: read_references lists them."
+
+
+def _begin(context: Context) -> Iterator[str]:
     if context.left_out:
         yield "Left out of this brief:\n" + fenced("left out", "\n".join(context.left_out))
     yield "Begin. Every reply is to contain tool calls, until finish."
@@ -72,9 +92,7 @@ def _claims(context: Context, room: int) -> Iterator[str]:
         yield f"Its evidence:\n{rows(f'evidence of {claim.name}', found, room // 2)}"
     if context.results:
         yield "What it was compared with:\n" + rows("results", map(as_row, context.results), room // 4)
-    if context.left_out:
-        yield "Left out of this brief:\n" + fenced("left out", "\n".join(context.left_out))
-    yield "Begin. Every reply is to contain tool calls, until finish."
+    yield from _begin(context)
 
 
 def _standing(context: Context) -> dict[str, Any]:

@@ -281,6 +281,8 @@ def _early(desk: Desk) -> str:
     if desk.context.session.role == "Check":
         left = [one.name for one in desk.context.claims if one.name not in desk.judged]
         return f"{', '.join(left)} have no verdict" if left else ""
+    if desk.context.session.role == "Report":
+        return "" if desk.findings else "you have stated nothing"
     if desk.proposed or not desk.experiments_left:
         return ""
     return f"you have proposed nothing, and {desk.experiments_left} experiments are left"

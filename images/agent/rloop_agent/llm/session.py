@@ -84,8 +84,8 @@ class _Session:
         self._window = WINDOW
         self._nudged = False
         self.used = Used(context.session, around.clock, around.clock())
-        # A checker has the claims, and no task to change.
-        task = TaskFiles(files={}) if context.session.role == "Check" else gateway.task()
+        # Who checks or reports has no task to change.
+        task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()
         self.desk = _desk(gateway, context, task, around, self.used, folder)
 
     def work(self) -> FinishRequest:

@@ -36,9 +36,18 @@ CHECKING: dict[str, type[Arguments]] = {
 """A checker's: it looks at evidence, and proposes nothing."""
 
 
+REPORTING: dict[str, type[Arguments]] = {
+    "read_results": research.ReadResults,
+    "read_experiment": research.ReadExperiment,
+    "record_finding": research.RecordFinding,
+    "finish": research.Finish,
+}
+"""The report writer's: nothing is proposed any more."""
+
+
 def of(role: str) -> dict[str, type[Arguments]]:
     """The tools of a role."""
-    return CHECKING if role == "Check" else TOOLS
+    return {"Check": CHECKING, "Report": REPORTING}.get(role, TOOLS)
 
 
 def call(desk: Desk, name: str, arguments: str) -> str:

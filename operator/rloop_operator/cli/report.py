@@ -1,0 +1,137 @@
+"""`rloop report`: the campaign as one Markdown text, for people who were not there.
+
+Called by the command line. All of it is a function of the stored objects: numbers are the verifier's, and every
+statement of an agent stands with its evidence and with what a checker said of it. Nothing that an agent wrote is obeyed
+as Markdown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from rloop import standing
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import Finding
+from rloop_operator.cli import board, facts, result, words
+from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.source import Source
+
+VERDICTS = {
+    "Supported": "Supported by a fresh session that saw only the claim and what was measured",
+    None: "Not checked: an agent's word",
+    "Refuted": "Refuted by such a session",
+}
+
+
+class Statement(NamedTuple):
+    """A finding, and whether it was made for the report."""
+
+    finding: Finding
+    concluding: bool
+
+
+def report(source: Source) -> None:
+    """Print it."""
+    print("\n".join(text(source.look())))
+
+
+def text(snapshot: Snapshot) -> Iterator[str]:
+    """Its lines."""
+    over = standing.finished(snapshot.loop)
+    yield f"# {plain(snapshot.name)}: {plain(result.headline(snapshot) if over else board.state(snapshot)[0])}"
+    yield ""
+    yield f"> {plain(snapshot.loop.spec.direction)}"
+    yield ""
+    yield from _table(("", ""), ((one.label, plain(one.text)) for one in result.numbers(snapshot)))
+    yield from _statements(snapshot)
+    yield from _kept(snapshot)
+    yield from _directions(snapshot)
+    yield from _experiments(snapshot)
+
+
+def plain(text: str) -> str:
+    """Untrusted text on one line, without a meaning in Markdown or HTML."""
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", words.line(text))
+
+
+def _statements(snapshot: Snapshot) -> Iterator[str]:
+    yield from ("", "## What was found", "")
+    found = [
+        Statement(finding, any(one.role == "Report" for one in iteration.spec.sessions))
+        for iteration in snapshot.iterations.values()
+        for finding in iteration.status.reported.findings
+    ]
+    if not found:
+        yield "No agent has stated anything."
+    for verdict, told in VERDICTS.items():
+        # What was said last, with everything in sight, comes first.
+        own = sorted((one for one in found if one.finding.checked == verdict), key=lambda one: not one.concluding)
+        if own:
+            yield from (f"{told}:", "")
+            yield from (_statement(one.finding, snapshot) for one in own)
+            yield ""
+
+
+def _statement(finding: Finding, snapshot: Snapshot) -> str:
+    evidence = ", ".join(_link(name, snapshot) for name in finding.evidence)
+    why = f" Checked: {plain(words.inside(finding.reason, snapshot.name))}" if finding.reason else ""
+    return f"- {plain(words.inside(finding.statement, snapshot.name))} ({evidence}){why}"
+
+
+def _link(name: str, snapshot: Snapshot) -> str:
+    shown = snapshot.short(name)
+    return f"[{shown}](#{shown})" if name in snapshot.experiments else shown
+
+
+def _kept(snapshot: Snapshot) -> Iterator[str]:
+    kept = sorted(filter(standing.kept_number, snapshot.experiments.values()), key=standing.kept_number)
+    if not kept:
+        return
+    yield from ("", "## The way to the best", "")
+    rows = ((*_measured(one, snapshot), plain(facts.what(one, snapshot))) for one in kept)
+    yield from _table(("kept", "value", "over the one before", "what it is"), rows)
+
+
+def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str, str]:
+    found = facts.measured(one, snapshot)
+    value = words.DASH if found is None else words.interval(found.value, found.low, found.high)
+    gain = facts.verdict_gain(one)
+    return _link(one.metadata.name, snapshot), value, words.DASH if gain is None else words.number(gain)
+
+
+def _directions(snapshot: Snapshot) -> Iterator[str]:
+    tried = standing.directions(snapshot.iterations)
+    if not tried:
+        return
+    yield from ("", "## Directions", "")
+    rows = []
+    for one in tried:
+        own = [each for each in snapshot.experiments.values() if each.spec.direction == one.name]
+        what = words.frame(one.frame, {}) or ", ".join(f"{name}: {value}" for name, value in one.fields.items())
+        demanded = "after a plateau" if one.pivot else ""
+        rows.append((snapshot.short(one.name), plain(one.title), plain(what), demanded, facts.outcome(own)))
+    yield from _table(("name", "title", "what it changes", "", "came to"), rows)
+
+
+def _experiments(snapshot: Snapshot) -> Iterator[str]:
+    yield from ("", "## Experiments", "")
+    rows = []
+    for one in snapshot.ordered():
+        if one.spec.kind == "Smoke":
+            continue
+        name, verdict = snapshot.short(one.metadata.name), one.status.verdict
+        _, value, gain = _measured(one, snapshot)
+        why = "" if verdict is None or verdict.keep else verdict.reason
+        phase = f"{one.status.phase}, {why}" if why and why != one.status.phase else one.status.phase
+        rows.append((f'<a id="{name}"></a>{name}', plain(facts.what(one, snapshot)), value, gain, phase))
+    yield from _table(("name", "what", "value", "gain", ""), rows)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    heads = tuple(heads)
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

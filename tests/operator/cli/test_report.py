@@ -1,0 +1,96 @@
+"""`rloop report`: a text that people can trust, whatever agents have written."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from tests.operator.cli.conftest import STATUS, Rloop, at, condition, write
+
+from rloop.api.iteration import ResearchIteration
+from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.store import LocalStore
+
+HOSTILE = "a gain | of <b>1</b> [by](http://x) `e1` # really\n\n## And a heading"
+
+
+def stated(checked: str | None = None, reason: str = "", **finding: Any) -> ResearchIteration:
+    """The report's iteration with one statement."""
+    said = {
+        "name": "demo-i0003-s1-f1",
+        "statement": "Averaging the last half of the updates lowers the loss.",
+        "evidence": ["demo-i0001-e1"],
+        "session": "demo-i0003-s1",
+        "at": at(60),
+        "reason": reason,
+        **({"checked": checked, "checkedBy": "demo-i0004-s1"} if checked else {}),
+        **finding,
+    }
+    session = {"name": "demo-i0003-s1", "role": "Report", "maxRounds": 5, "sessionSeconds": 60, "maxExperiments": 0}
+    return ResearchIteration.model_validate(
+        {
+            "metadata": {"name": "demo-i0003"},
+            "spec": {"loopName": "demo", "number": 3, "generation": 1, "pivots": 1, "sessions": [session]},
+            "status": {"phase": "Settled", "reported": {"findings": [said]}},
+        }
+    )
+
+
+Reported = Callable[..., str]
+
+
+@pytest.fixture
+def reported(rloop: Rloop, tmp_path: Path) -> Reported:
+    def text(*iterations: ResearchIteration) -> str:
+        ended = {"conditions": [condition("Complete", "TargetMet", "it is")], "phase": "Complete"}
+        folder = write(tmp_path / "runs/demo", STATUS | ended)
+        with closing(LocalStore(folder.root)) as store:
+            for one in iterations:
+                asyncio.run(store.create(one))
+        done = rloop("report")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return text
+
+
+def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -> None:
+    text = reported(stated("Supported", "0.25 against 0.5"))
+    assert text.startswith("# demo: Target met: it is\n\n> Find a better recipe.\n")
+    assert "| verified | 0.2500 \\[0.2400, 0.2600\\] over 9 runs after the one that selected it |" in text
+    supported = text.index("Supported by a fresh session")
+    assert "- Averaging the last half" in text[supported:]
+    assert "([i0001-e1](#i0001-e1)) Checked: 0.25 against 0.5" in text[supported:]
+    targets = set(re.findall(r'<a id="([^"]+)">', text))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= targets
+
+
+@pytest.mark.parametrize(
+    ("checked", "told"), [(None, "Not checked: an agent's word"), ("Refuted", "Refuted by such a session")]
+)
+def test_what_nobody_supports_is_not_told_as_if(reported: Reported, checked: str | None, told: str) -> None:
+    text = reported(stated(checked))
+    assert text.index(told) < text.index("Averaging the last half")
+    assert "Supported by" not in text
+
+
+def test_what_an_agent_writes_is_no_markup(reported: Reported) -> None:
+    text = reported(stated("Supported", HOSTILE, statement=HOSTILE))
+    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    assert "And a heading</h2>" not in html
+    assert "http://x" in html
+    assert 'href="http' not in html
+    assert "<b>" not in html
+    assert html.count("<h2>") == len(re.findall(r"^## ", text, re.MULTILINE))
+
+
+def test_a_campaign_under_way_has_one_too(rloop: Rloop, layout: RunFolder) -> None:
+    text = rloop("report", "--dir", layout.root).stdout
+    assert text.startswith("# demo: Iterating")
+    assert '<a id="i0001-e2"></a>i0001-e2 |' in text
