@@ -24,7 +24,7 @@ from rloop_operator.cli.snapshot import Snapshot
 def show(found: Found, output: Console, manifest: Path) -> None:
     """Print it: how it ended, the numbers, and what to type next."""
     snapshot, where = found.snapshot, shown(found.folder.root)
-    rows = [*numbers(snapshot), board.Row("folder", where)]
+    rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
     _, style = board.state(snapshot)
     rich = is_rich(output)
     if rich:
@@ -137,6 +137,20 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
         told = words.interval(final.value, final.low, final.high)
         yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {dev_gap})")
     yield from _way(snapshot)
+
+
+def _artifacts(found: Found) -> Iterator[board.Row]:
+    """Where the best lies: each of its runs has left one."""
+    best = found.snapshot.loop.status.best
+    experiment = found.snapshot.experiments.get(best.experiment) if best is not None else None
+    if experiment is not None and (done := [run.number for run in experiment.status.runs if run.phase == "Done"]):
+        which = (
+            ""
+            if len(done) == 1
+            else f" (of run {done[0]}; those of {words.counted(len(done) - 1, 'more run')} lie beside it)"
+        )
+        folder = shown(found.folder.artifacts(experiment.metadata.name, done[0]))
+        yield board.Row("artifacts", f"{folder}{which}")
 
 
 def _why_nothing_was_kept(snapshot: Snapshot) -> str:
