@@ -132,6 +132,14 @@ class Handoff(Model):
     """Files that go with it; they are frozen under the session's name."""
 
 
+class Unaffordable(Model):
+    """A limit of the campaign's budget of which too little is left."""
+
+    limit: Literal["tokens", "cost"]
+    was: Amount
+    """The limit at that time: one that was raised since says nothing."""
+
+
 class SessionUsage(Model):
     """What one session spent of a language model, and what is set aside for it: together an upper bound at any time."""
 
@@ -151,6 +159,8 @@ class SessionUsage(Model):
     PriceUnknown, HourCap. Absent while they do.
     """
     waiting_message: Line = ""
+    unaffordable: Unaffordable | None = None
+    """Its very first call was refused: what is left of the campaign's budget is too little for one."""
 
 
 class Reported(Model):

@@ -48,7 +48,16 @@ def exhausted(draft: Draft) -> list[str]:
         ("tokens", used.tokens, budget.tokens),
         ("cost", used.cost, budget.cost),
     )
-    return [name for name, spent, limit in limits if limit is not None and spent >= float(limit)]
+    short = _unaffordable(draft)
+    return [name for name, spent, limit in limits if limit is not None and (spent >= float(limit) or name in short)]
+
+
+def _unaffordable(draft: Draft) -> set[str]:
+    """The limits of which so little is left that a session could not even ask its model once."""
+    usages = (one for iteration in draft.iterations.values() for one in iteration.status.reported.usage)
+    budget = draft.spec.budget
+    limits = {"tokens": None if budget.tokens is None else str(budget.tokens), "cost": budget.cost}
+    return {one.limit for one in (each.unaffordable for each in usages) if one and limits[one.limit] == one.was}
 
 
 def affordable(draft: Draft, reservation: Reservation) -> bool:
@@ -107,7 +116,10 @@ def end(draft: Draft) -> None:
         limit = _too_much(draft, spent(draft), reservation(draft))
     if limit is None or (limit in ("tokens", "cost") and _may_come_back(draft)):
         return
-    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} is used up", warning=True)
+    rest = ""
+    if limit in _unaffordable(draft):
+        rest = ": what is left of it is too little for a session's first call"
+    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} is used up{rest}", warning=True)
 
 
 def _may_come_back(draft: Draft) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from rloop.api.iteration import ResearchIteration, SessionStatus
+from rloop.api.iteration import ResearchIteration, SessionStatus, Unaffordable
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound, RloopError
 from rloop_operator.llm_proxy.accounts import HOUR, Account, Campaign, Window, restored
@@ -63,6 +63,11 @@ class Books:
         account.waiting, account.waiting_message = reason, message[:WAITING_CHARACTERS]
         account.changed = True
         await self._tried(campaign, account, account.bound - account.used)
+
+    async def cannot_afford(self, campaign: Campaign, account: Account, limit: Unaffordable) -> None:
+        """Say that what is left of the campaign's budget is too little for the first call of a session."""
+        account.unaffordable, account.changed = limit, True
+        await self._tried(campaign, account, NOTHING)
 
     async def flush(self, *, closing: bool = False) -> None:
         """Write what has changed, and give back what is set aside for sessions that are idle."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rloop.api.iteration import Unaffordable
 from rloop.errors import Refused
 
 Code = Literal[
@@ -59,11 +60,19 @@ class Denied(Refused):
     """A call gets no answer."""
 
     def __init__(
-        self, code: Code, message: str, *, retry_after: float | None = None, blames_agent: bool = False
+        self,
+        code: Code,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        blames_agent: bool = False,
+        unaffordable: Unaffordable | None = None,
     ) -> None:
         super().__init__(code, message)
         self.code: Code = code
         self.status = MEANINGS[code].status
         self.retry_after = retry_after
         """Seconds after which it makes sense to ask again."""
+        self.unaffordable = unaffordable
+        """The limit of the campaign's budget of which too little is left for the call."""
         self.waiting = None if blames_agent else MEANINGS[code].waiting

@@ -10,7 +10,7 @@ from tests.support.builders import attempt, baseline, done, experiment, iteratio
 from tests.support.deciding import after, observed, starts, status_after, the
 
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
-from rloop.api.iteration import Reported, ResearchIteration
+from rloop.api.iteration import Reported, ResearchIteration, Unaffordable
 from rloop.api.loop_status import Clock
 from rloop.decide import budget
 from rloop.decide.chain import decide
@@ -131,6 +131,11 @@ def test_affordable(limits: dict[str, Any], expected: bool) -> None:
 OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2), phase="Running")
 
 
+TOO_POOR = iteration(
+    2, reported=Reported(usage=[usage(number=2, unaffordable=Unaffordable(limit="tokens", was="1000"))])
+)
+
+
 @pytest.mark.parametrize(
     ("limits", "more", "expected"),
     [
@@ -167,6 +172,13 @@ OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2
             "spec.budget.cost is used up",
             id="the money is spent, or nobody knows",
         ),
+        pytest.param(
+            {"budget__tokens": 1000},
+            (iteration(1, reported=Reported(usage=[usage(output_tokens=900)])), TOO_POOR),
+            "spec.budget.tokens is used up: what is left of it is too little for a session's first call",
+            id="the rest pays for no session",
+        ),
+        pytest.param({"budget__tokens": 2000}, (TOO_POOR,), None, id="a limit that was raised since"),
         pytest.param({"budget__runs": 5, "suspend": True}, (), None, id="a suspended campaign does not end"),
         pytest.param(
             {"budget__cpuSeconds": 10},

@@ -246,6 +246,36 @@ def test_no_cap_is_passed_by_more_than_one_call_whoever_calls_at_once(caps: dict
     play(story, **caps)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"spec": {"budget__tokens": 5}}, ("tokens", "5")),
+        ({"spec": {"budget__cost": "0.0001"}}, ("cost", "0.0001")),
+        ({"spec": {"budget__tokens": 5}, "max_tokens": 5}, ("tokens", "5")),
+        ({"max_tokens": 5}, ("tokens", "1000000")),
+        ({"limits": {"tokensPerSession": 5}}, None),
+    ],
+)
+def test_a_budget_that_pays_for_no_first_call_is_told(changes: dict[str, Any], told: tuple[str, str] | None) -> None:
+    async def story(world: World) -> None:
+        assert (await world.chat()).status_code == 403
+        found = (await world.usage()).unaffordable
+        assert (None if found is None else (found.limit, found.was)) == told
+
+    play(story, **{"spec": {"budget__tokens": 1_000_000}, **changes})
+
+
+def test_a_later_call_that_is_refused_says_nothing_of_the_budget() -> None:
+    async def story(world: World) -> None:
+        while (await world.chat()).status_code == 200:
+            pass
+        usage = await world.settled()
+        assert usage.calls > 0
+        assert usage.unaffordable is None
+
+    play(story, spec={"budget__tokens": 400})
+
+
 def test_an_hour_slides(monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(world: World) -> None:
         assert (await world.chat()).status_code == 200
