@@ -10,12 +10,17 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.models.server import ModelServer
+from tests.models.failures import KINDS
+from tests.models.server import SCRIPTS, ModelServer
 
 
 def main() -> int:
     """Serve until the input ends."""
-    parser = argparse.ArgumentParser(description="A model server that plays scripts. No language model is in it.")
+    told = f"It ends with its standard input. Names of models: {', '.join(SCRIPTS)}, each also with a failure: "
+    parser = argparse.ArgumentParser(
+        description="A model server that plays scripts. No language model is in it.",
+        epilog=f"{told}researcher+{KINDS[0]}x2 fails twice. Failures: {', '.join(KINDS)}.",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="where it listens; in a pod 0.0.0.0")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--key", help="the API key that it wants; none: any")

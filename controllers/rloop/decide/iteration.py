@@ -90,7 +90,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
 
 def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: str, ended: dict[str, object]) -> None:
     if session.attempt > draft.spec.watchdog.restart_limit:
-        told = f"{session.name}: {reason}, and no restart is left"
+        told = f"{session.name}: {reason}, and no restart is left{_last_words(ended)}"
         draft.tell("AgentFailed", told, about=name, warning=True)
         draft.evidence(told)
         draft.write_session(name, session.model_copy(update={**ended, "phase": "Failed", "reason": reason}))
@@ -102,9 +102,14 @@ def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: st
         "log_tail": ended["log_tail"],
     }
     draft.write_session(name, session.model_copy(update=again))
-    told = f"{session.name}: {reason}; replaced by {names.agent(session.name, session.attempt + 1)}"
+    told = f"{session.name}: {reason}; replaced by {names.agent(session.name, session.attempt + 1)}{_last_words(ended)}"
     draft.tell("AgentRestarted", told, about=name, warning=True)
     draft.evidence(told)
+
+
+def _last_words(ended: dict[str, object]) -> str:
+    words = str(ended["log_tail"]).strip().rpartition("\n")[2]
+    return f"; its last words: {words[-300:]}" if words else ""
 
 
 def settle(draft: Draft) -> None:

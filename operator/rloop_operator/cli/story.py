@@ -41,6 +41,7 @@ ORDER = (
     "goes on",
     "accepted",
     "warning",
+    "waiting",
     "watchdog",
     "baseline",
     "keep",
@@ -65,6 +66,7 @@ STYLES = {
     "attention": "bold yellow",
     "watchdog": "yellow",
     "warning": "yellow",
+    "waiting": "yellow",
     "missed": "yellow",
     "failed": "bold red",
     "concluding": "cyan",
@@ -106,6 +108,8 @@ class _Told:
     directions: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
     concluding: set[str] = field(default_factory=set)
+    waiting: str = ""
+    """Reason of what was told to be waited for."""
     draining: bool = False
     suspended: bool = False
 
@@ -140,6 +144,7 @@ class Story:
         self._due, self._new = ([], []) if last else (self._new, [])
         found += [one for one in (_of(event, snapshot) for event in due) if one is not None]
         found += _seen(snapshot, self._told)
+        found += _waits(snapshot, self._told)
         if observed.draining and not self._told.draining:
             self._told.draining = True
             found.append(("stopping", STOPPING))
@@ -197,6 +202,19 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
         if one.name not in told.directions:
             told.directions.add(one.name)
             yield "direction", _direction(one, directions[index - 1] if index else None, snapshot)
+
+
+def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
+    """What it waits for, and that it no longer does: without a word it would look hung."""
+    if facts.condition(snapshot.loop, "Degraded") is not None:
+        return  # what needs a person is told as a warning
+    one = facts.condition(snapshot.loop, "Progressing")
+    # A reason without a message is the usual course.
+    reason, message = (one.reason, one.message) if one is not None and one.message else ("", "")
+    if reason != told.waiting:
+        waits = "waiting", words.line(words.inside(message, snapshot.name))
+        yield waits if reason else ("goes on", f"{told.waiting} is over")
+    told.waiting = reason
 
 
 def _purpose(iteration: ResearchIteration) -> str:

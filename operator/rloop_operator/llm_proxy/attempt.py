@@ -154,7 +154,9 @@ async def _read(
         return answer
     document = answers.parsed(answer.content)
     if not is_answer(call.dialect, document):
-        raise Malformed(f"its answer is not one of this API; does the provider's url end before {call.dialect.name}?")
+        raise Malformed(
+            f"its answer is not one of this API; is {response.url} where it is? Most providers' urls end with /v1"
+        )
     answer.tokens, answer.answered_by = tokens_of(document), answered_by(document)
     return answer
 
@@ -172,7 +174,9 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
     if status < 400 or not _is_error(answer.content):
         raise Failed(f"{told}; is its url right?", code="provider_malformed")
     if status == 404:
-        raise Denied("model_unknown", f'provider "{name}" does not know "{answer.model.name}": {told}')
+        remedy = "correct spec.agent.llm.model, or the provider's url: most end with /v1"
+        asked = f'no "{answer.model.name}" at {answer.response.url}'
+        raise Denied("model_unknown", f'provider "{name}" knows {asked}: {told}; {remedy}')
 
 
 def _headers(provider: Provider, redactor: Redactor, client: Mapping[str, str]) -> dict[str, str]:

@@ -62,6 +62,15 @@ def test_end_of_a_process(ended: Exit | None, finished: bool, attempt: int, phas
     assert (found.phase, found.attempt) == (phase, number)
 
 
+@pytest.mark.parametrize("attempt", [1, 6])
+def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
+    crashed = Exit(1, "Error", moment(60), log_tail="Traceback …\nRuntimeError: oops\n")
+    own = iteration(1, session("Running", attempt=attempt))
+    decision = after(decide_iteration.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
+    (event,) = decision.events
+    assert event.message.endswith("; its last words: RuntimeError: oops")
+
+
 @pytest.mark.parametrize(
     ("ended", "finished"),
     [

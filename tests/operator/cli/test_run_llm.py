@@ -47,6 +47,17 @@ def test_two_variables_are_enough_and_the_key_stays_with_the_proxy(
     assert [one for one in files if KEY.encode() in one.read_bytes()] == []
 
 
+def test_a_provider_that_is_down_is_told_and_so_is_its_return(
+    rloop: Rloop, example: Example, tmp_path: Path, provider: ModelServer
+) -> None:
+    llm = {**LLM, "llm": {"provider": "main", "model": "researcher+not-a-modelx1"}}
+    file = example(TRAIN, agent=llm, budget__runs=12, budget__experiments=1, budget__tokens=500_000)
+    done = rloop("run", file, HOME=str(tmp_path), RLOOP_LLM_URL=provider.url, RLOOP_LLM_KEY=KEY)
+    assert done.returncode == 3, done.stderr + done.stdout
+    waiting = done.stdout.index('waiting     i0001-s1: provider "any"')
+    assert waiting < done.stdout.index("goes on     WaitingForLLM is over")
+
+
 def test_a_provider_that_is_not_configured_is_exit_2_with_the_remedy_and_leaves_nothing(
     rloop: Rloop, example: Example, tmp_path: Path
 ) -> None:
