@@ -11,15 +11,16 @@ import threading
 from pathlib import Path
 
 from tests.models.failures import KINDS
-from tests.models.server import SCRIPTS, ModelServer
+from tests.models.rogues import SCRIPTS
+from tests.models.server import ModelServer
 
 
 def main() -> int:
     """Serve until the input ends."""
-    told = f"It ends with its standard input. Names of models: {', '.join(SCRIPTS)}, each also with a failure: "
+    names = f"It ends with its standard input. Names of models: {', '.join(SCRIPTS)}, each also with a failure: "
     parser = argparse.ArgumentParser(
         description="A model server that plays scripts. No language model is in it.",
-        epilog=f"{told}researcher+{KINDS[0]}x2 fails twice. Failures: {', '.join(KINDS)}.",
+        epilog=f"{names}researcher+{KINDS[0]}x2 fails twice. Failures: {', '.join(KINDS)}.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="where it listens; in a pod 0.0.0.0")
     parser.add_argument("--port", type=int, default=0)
