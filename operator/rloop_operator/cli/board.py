@@ -36,6 +36,8 @@ def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
     """The story in a few lines; `narrow` leaves out what an 80 column terminal has no room for."""
     loop = snapshot.loop
     found = [Row("goal", words.goal(loop.spec.objective))]
+    if (ending := loop.status.ending) is not None:
+        found.append(Row("outcome", words.line(words.inside(ending.message, snapshot.name))))
     found += _trouble(snapshot)
     found += _values(snapshot)
     found += _where(snapshot, narrow=narrow)

@@ -20,6 +20,9 @@ def act(verb: Verb, source: Source) -> None:
         state, _ = board.state(snapshot)
         told = f"{snapshot.name} is over ({state}) and starts nothing again; nothing was done"
         raise RloopError(f"{told}. To search on, start a new campaign under another name")
+    if verb == "pivot" and snapshot.loop.status.ending is not None:
+        told = "the outcome is drawn, and nothing but the report is still written"
+        raise RloopError(f"{snapshot.name}: {told}; nothing was done")
     if verb != "pivot" and snapshot.loop.spec.suspend == (verb == "suspend"):
         print(f"{snapshot.name} is suspended already" if verb == "suspend" else f"{snapshot.name} is not suspended")
         return

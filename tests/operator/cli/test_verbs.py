@@ -87,3 +87,14 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
 def test_a_manifest_that_says_suspend_is_told(rloop: Rloop, example: Example) -> None:
     rloop("run", example(suspend=True))
     assert "Its manifest said suspend: true: take that out" in rloop("resume", "demo").stdout
+
+
+def test_while_the_report_is_written_nothing_can_be_turned(rloop: Rloop, tmp_path: Path) -> None:
+    ending = {"reason": "TargetMet", "message": "loss 0.2 over 5 fresh runs"}
+    write(tmp_path / "runs/demo", STATUS | {"phase": "Reporting", "ending": ending})
+    told = rloop("status").stdout
+    assert "state        Reporting" in told
+    assert "outcome      loss 0.2 over 5 fresh runs" in told
+    refused = rloop("pivot")
+    assert refused.returncode == 2
+    assert "nothing but the report is still written; nothing was done" in refused.stderr
