@@ -97,7 +97,9 @@ def test_a_loop_is_read_as_a_run_folder_is(cluster: Cluster, namespace: str, rlo
     assert 'stalled      TaskMissing: there is no ConfigMap "files"; create it' in told
     assert "\noperator     " in told
     assert rloop("experiments", *there).stdout.splitlines()[2].split()[:4] == ["i0001-e1", "1", "Accepted", "Kept"]
-    assert '-{"rate": 1}\n+{"rate": 0.1}' in rloop("experiments", "demo-i0001-e1", *there).stdout
+    told = rloop("experiments", "demo-i0001-e1", *there).stdout
+    assert '-{"rate": 1}\n+{"rate": 0.1}' in told
+    assert "/demo-i0001-e1/r2/artifacts in the volume of the claim demo-workspace\n" in told
     assert rloop("directions", "demo", *there).stdout.splitlines()[1].split()[:2] == ["i0001-d1", "-"]
     assert "averaging helps" in rloop("findings", *there).stdout
     document = yaml.safe_load(rloop("status", "demo", *there, "-o", "yaml").stdout)

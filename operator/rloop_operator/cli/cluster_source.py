@@ -22,7 +22,7 @@ from rloop.errors import NotFound, RloopError
 from rloop_operator.cli import cluster_health
 from rloop_operator.cli.snapshot import Snapshot, within
 from rloop_operator.cli.source import Operator, Source
-from rloop_operator.cluster import kube
+from rloop_operator.cluster import kube, parts
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.ports import Files, Verb
 
@@ -126,6 +126,11 @@ class ClusterSource(Source):
             return self._cluster.run(self._store.files(name))
         except NotFound:
             return {}
+
+    @override
+    def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
+        place = parts.place_of(snapshot.loop, experiment, run)
+        return f"{place}/artifacts in the volume of the claim {parts.claim_name(snapshot.name)}"
 
     @override
     def log_of(self, workload: str) -> str:

@@ -29,14 +29,14 @@ def detail(name: str, source: Source, form: Format) -> None:
     if form is not Format.TABLE:
         emit(document(experiment), form)
         return
-    for text in (*_facts(experiment, snapshot), "", *_runs(experiment)):
+    for text in (*_facts(experiment, snapshot, source), "", *_runs(experiment)):
         print(text)
     _print_difference(list(_difference(source, experiment, snapshot)))
     for text in _last_words(experiment, source):
         print(text)
 
 
-def _facts(experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
+def _facts(experiment: ResearchExperiment, snapshot: Snapshot, source: Source) -> Iterator[str]:
     spec, verdict = experiment.spec, experiment.status.verdict
     rows = {"experiment": experiment.metadata.name, "title": words.line(spec.title)}
     if spec.session is not None:
@@ -61,6 +61,9 @@ def _facts(experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
         certainty = f", z {verdict.z:.2f}" if verdict.z is not None else ""
         message = f": {words.line(verdict.message)}" if verdict.message else ""
         rows["verdict"] = f"{verdict.reason}{gain}{certainty}{message}"
+    done = [run.number for run in experiment.status.runs if run.phase == "Done" and run.kind != "smoke"]
+    if done:
+        rows["artifacts"] = source.artifacts_of(experiment.metadata.name, done[-1], snapshot)
     for label, text in rows.items():
         yield f"{label:<12} {text}"
 

@@ -60,6 +60,10 @@ class LocalSource(Source):
                 return {}
 
     @override
+    def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
+        return result.shown(self._layout.artifacts(experiment, run))
+
+    @override
     def log_of(self, workload: str) -> str:
         return result.shown(self._layout.workload_log(workload))
 

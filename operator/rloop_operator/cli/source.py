@@ -33,6 +33,9 @@ class Source(Protocol):
     def files(self, name: str) -> Files:
         """Frozen files of an experiment, or of the task; none where there are none."""
 
+    def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
+        """Where the artifacts of one of its runs lie."""
+
     def log_of(self, workload: str) -> str:
         """Where the whole log of a workload is."""
 

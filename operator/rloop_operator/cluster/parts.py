@@ -93,8 +93,13 @@ def claim_name(loop: str) -> str:
 
 
 def place(loop: ResearchLoop, workload: Workload) -> str:
+    """The folder of a workload's run on the workspace."""
+    return place_of(loop, workload.owner, workload.run)
+
+
+def place_of(loop: ResearchLoop, experiment: str, run: int) -> str:
     """A run's folder on the workspace. A kept workspace may serve a later campaign of the same name: hence the uid."""
-    return f"{loop.metadata.uid}/{workload.owner}/r{workload.run}"
+    return f"{loop.metadata.uid}/{experiment}/r{run}"
 
 
 def deadline(loop: ResearchLoop, seconds: int) -> int:

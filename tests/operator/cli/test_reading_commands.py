@@ -109,6 +109,7 @@ def test_experiments_are_a_table_and_one_is_told_in_detail(rloop: Rloop, layout:
     told = rloop("experiments", "i0001-e1").stdout
     assert '-{"rate": 1}\n+{"rate": 0.1}' in told
     assert "Kept, gain 0.2500 over b01" in told
+    assert "/experiments/demo-i0001-e1/runs/r2/artifacts\n" in told
     failed = rloop("experiments", "demo-i0001-e2").stdout
     assert "demo-i0001-e2-r1-a1.log:\n  no such file\n" in failed
 
