@@ -70,8 +70,10 @@ class Redactor:
 def _from_file(path: str) -> str:
     """A Secret's mount is a link that the kubelet turns to another folder: opened anew, it is always the newest."""
     try:
-        with Path(path).open("rb") as stream:
+        with Path(path).expanduser().open("rb") as stream:
             return stream.read(KEY_BYTES + 1).decode().strip()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise KeyMissing(f"keyFile {path} cannot be read ({why})") from None
+    except RuntimeError:
+        why = "whose home is that?"
+    raise KeyMissing(f"keyFile {path} cannot be read ({why})")

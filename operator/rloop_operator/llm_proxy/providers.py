@@ -34,11 +34,11 @@ def _base_url(url: str) -> str:
     except ValueError:
         raise ValueError("is no URL: the port must be a number") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("holds credentials; take them out: a key is read from keyFile")
+        raise ValueError("holds credentials; take them out: a key belongs into keyFile, or RLOOP_LLM_KEY")
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("must begin with https:// (or http://) and a host, for example https://api.example.com/v1")
     if parts.query or parts.fragment:
-        raise ValueError("has something behind ? or #; take it out: a key is read from keyFile")
+        raise ValueError("has something behind ? or #; take it out: a key belongs into keyFile, or RLOOP_LLM_KEY")
     return url.rstrip("/")
 
 

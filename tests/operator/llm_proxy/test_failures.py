@@ -279,7 +279,10 @@ def test_another_models_answer_is_noticed() -> None:
     play(story)
 
 
-def test_a_rotated_key_is_picked_up_and_a_missing_one_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["~/key", "{home}/key"])
+def test_a_rotated_key_is_picked_up_and_a_missing_one_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """As a kubelet turns a Secret over: the file is a link through a folder that is itself a link."""
     for name, key in (("one", "sk-first-key-000000"), ("two", "sk-second-key-000000")):
         (tmp_path / name).mkdir()
@@ -303,7 +306,8 @@ def test_a_rotated_key_is_picked_up_and_a_missing_one_is_said(tmp_path: Path) ->
         assert "keyFile" in response.json()["error"]["message"]
         assert (await world.usage()).waiting == "ProviderRefused"
 
-    play(story, keyEnv=None, keyFile=str(file))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    play(story, keyEnv=None, keyFile=place.format(home=tmp_path))
 
 
 def test_no_key_goes_anywhere_but_to_its_provider(capfd: pytest.CaptureFixture[str]) -> None:
