@@ -1,7 +1,7 @@
 """The report: once the outcome is drawn a session says what was found, another checks it, and the campaign is Complete.
 
 Called after all other decisions. Statements are findings, so none in a report is without evidence, and what a checker
-refuted says so (docs/adr/0010). Everything else in it is a function of the records (`rloop_operator.report`).
+refuted says so (docs/adr/0010). Everything else in it is a function of the records (`rloop report`).
 """
 
 from __future__ import annotations
