@@ -35,6 +35,11 @@ def directions(iterations: Mapping[str, ResearchIteration]) -> list[Direction]:
     return sorted(found, key=lambda one: (one.at, one.name))
 
 
+def newest(iterations: Mapping[str, ResearchIteration]) -> int:
+    """The number of the newest iteration; 0 before the first."""
+    return max((one.spec.number for one in iterations.values()), default=0)
+
+
 def pivot_demanded(pivots: int, iterations: Mapping[str, ResearchIteration]) -> bool:
     """Whether a direction must pass the gate before any experiment is admitted, `pivots` having been demanded."""
     answered = (one.pivot for it in iterations.values() for one in it.status.reported.directions)

@@ -12,7 +12,7 @@ from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
-from rloop.api.iteration import SESSION_OVER, ResearchIteration
+from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
 from rloop.decide import ending, runs
@@ -106,8 +106,7 @@ def end(draft: Draft) -> None:
     """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
     limit = next(iter(exhausted(draft)), None)
     live = any(run.phase in runs.LIVE for _, run in draft.moving_runs())
-    sessions = any(one.phase not in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions)
-    if live or sessions or draft.suspended:
+    if live or draft.at_work or draft.suspended:
         return
     queued = any(run.phase == "Queued" for _, run in draft.moving_runs()) or bool(draft.open_candidates())
     if queued and affordable(draft, reservation(draft)):

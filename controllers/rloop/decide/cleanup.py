@@ -84,10 +84,10 @@ def _of_run(workload: Workload) -> tuple[str, int]:
 
 def _withdraw(draft: Draft) -> None:
     """After the end nothing is measured: what was not decided is withdrawn, and sessions are over but the report's."""
-    reasons = {one.reason for one in draft.status.conditions if one.type == "Complete" and one.status == "True"}
     ending = draft.status.ending
-    reasons |= {ending.reason} if ending is not None else set()
-    reason = "BudgetExhausted" if "BudgetExhausted" in reasons else "LoopFinished"
+    complete = (one.reason for one in draft.status.conditions if one.type == "Complete" and one.status == "True")
+    how = ending.reason if ending is not None else next(complete, None)
+    reason = "BudgetExhausted" if how == "BudgetExhausted" else "LoopFinished"
     for name, one in list(draft.experiments.items()):
         if one.status.phase not in TERMINAL_PHASES:
             withdraw_experiment(draft, name, reason, "withdrawn: the campaign ended")

@@ -22,7 +22,7 @@ def fold(draft: Draft) -> None:
     """Write conditions, phase, counts, the current direction and the last results."""
     _counts(draft)
     _direction(draft)
-    newest = max((one.spec.number for one in draft.iterations.values()), default=0)
+    newest = standing.newest(draft.iterations)
     draft.write(phase=_phase(draft), observed_generation=draft.loop.metadata.generation, iteration=newest)
     _terminal(draft)
     _plateau(draft)

@@ -14,7 +14,7 @@ from rloop import names, standing
 from rloop.actions import Action, Event
 from rloop.api.common import Condition, ConditionStatus
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
-from rloop.api.iteration import ResearchIteration, SessionStatus
+from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionStatus
 from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus, Used
 from rloop.api.researchloop import ResearchLoopSpec
 from rloop.decide.runs import OPEN
@@ -79,6 +79,11 @@ class Draft:
     def generation(self) -> int:
         """Keeps plus pivots."""
         return self.keeps + self.status.pivots
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a session is not over."""
+        return any(one.phase not in SESSION_OVER for it in self.iterations.values() for one in it.status.sessions)
 
     @property
     def pivot_demanded(self) -> bool:

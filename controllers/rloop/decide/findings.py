@@ -30,11 +30,16 @@ def closing(iteration: ResearchIteration) -> bool:
     return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)
 
 
+def can_check(draft: Draft) -> bool:
+    """Whether the campaign's agent is ours, with a language model: no other plays the roles of checker and writer."""
+    agent = draft.spec.agent
+    return agent.llm is not None and agent.image is None
+
+
 def unchecked(draft: Draft, iteration: ResearchIteration) -> list[Finding]:
     """Its findings that somebody will still look at. Stored facts only: a verdict may come until a checker's end is."""
-    agent = draft.spec.agent
     waiting = [one for one in iteration.status.reported.findings if one.checked is None]
-    if not waiting or agent.llm is None or agent.image is not None or _had_its_chance(draft, iteration):
+    if not waiting or not can_check(draft) or _had_its_chance(draft, iteration):
         return []
     return waiting
 

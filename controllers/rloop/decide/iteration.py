@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from rloop import names
+from rloop import names, standing
 from rloop.actions import Create, Start, Workload
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import (
@@ -183,7 +183,7 @@ def open_next(draft: Draft) -> None:
     # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
     if draft.generation != draft.loop.status.generation or plateau.due(draft):
         return
-    if any(one.phase not in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions):
+    if draft.at_work:
         return
     queued = sum(not runs.started(one) for one in draft.open_candidates())
     if queued >= draft.spec.parallelism or not _paused_long_enough(draft):
@@ -196,7 +196,7 @@ def open_next(draft: Draft) -> None:
 
 def open_with(draft: Draft, roles: list[Role]) -> None:
     """Open an iteration with a session of each of these roles."""
-    number = max((one.spec.number for one in draft.iterations.values()), default=0) + 1
+    number = standing.newest(draft.iterations) + 1
     draft.act(Create(_iteration(draft, number, roles)))
     draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
 

@@ -30,17 +30,15 @@ def write(draft: Draft) -> None:
         if stored:
             draft.tell("Reported", _statements(draft))
         return
-    at_work = any(one.phase not in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions)
     # What the end closes must be closed first.
-    if stored and not at_work and not draft.holding:
+    if stored and not draft.at_work and not draft.holding:
         iteration.open_with(draft, [role])
 
 
 def _next(draft: Draft) -> Role | None:
     """Who has not had its turn. A session that a suspension ended has another; nobody waits for a provider here."""
-    agent = draft.spec.agent
     measured = any(one.status.verdict is not None for one in draft.candidates())
-    if agent.llm is None or agent.image is not None or not measured or SPENT_BY_SESSIONS & {*exhausted(draft)}:
+    if not findings.can_check(draft) or not measured or SPENT_BY_SESSIONS & {*exhausted(draft)}:
         return None
     had: set[Role] = set()
     for one in filter(findings.closing, draft.iterations.values()):

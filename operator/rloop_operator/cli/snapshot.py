@@ -43,7 +43,7 @@ class Snapshot:
     @property
     def iteration(self) -> int:
         """The number of the newest iteration."""
-        return max((one.spec.number for one in self.iterations.values()), default=0)
+        return standing.newest(self.iterations)
 
     @property
     def base_frame(self) -> Mapping[str, str]:

@@ -58,9 +58,7 @@ class Desk:
 
     async def exploring(self, caller: Caller) -> Situation:
         """The situation, if the session may still propose something. Raises Refused (Closed, Forbidden)."""
-        situation = await self.open(caller)
-        if situation.session.role == "Check":
-            raise Refused("Forbidden", "a checker proposes nothing: POST findings/NAME/verdict, then finish")
+        situation = await self.stating(caller)
         if situation.session.role == "Report":
             raise Refused("Forbidden", "the campaign is over, and proposes nothing: POST findings, then finish")
         return situation
@@ -68,7 +66,9 @@ class Desk:
     async def stating(self, caller: Caller) -> Situation:
         """The situation, if the session may state findings. Raises Refused (Closed, Forbidden)."""
         situation = await self.open(caller)
-        return situation if situation.session.role == "Report" else await self.exploring(caller)
+        if situation.session.role == "Check":
+            raise Refused("Forbidden", "a checker proposes nothing: POST findings/NAME/verdict, then finish")
+        return situation
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
         """Write `status.reported`; False if somebody wrote first."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from rloop import standing
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -79,7 +80,7 @@ class ProtocolFiles:
     def _replace_states(self, observed: Observed) -> None:
         loop, state = observed.loop, self._folder.state
         progress = {
-            "iteration": max((one.spec.number for one in observed.iterations.values()), default=0),
+            "iteration": standing.newest(observed.iterations),
             "total_findings": len(self._findings),
             "status": loop.status.phase,
             "stale_count": loop.status.stale_count,
