@@ -61,8 +61,7 @@ def _facts(experiment: ResearchExperiment, snapshot: Snapshot, source: Source) -
         certainty = f", z {verdict.z:.2f}" if verdict.z is not None else ""
         message = f": {words.line(verdict.message)}" if verdict.message else ""
         rows["verdict"] = f"{verdict.reason}{gain}{certainty}{message}"
-    done = [run.number for run in experiment.status.runs if run.phase == "Done" and run.kind != "smoke"]
-    if done:
+    if done := facts.done_runs(experiment):
         rows["artifacts"] = source.artifacts_of(experiment.metadata.name, done[-1], snapshot)
     for label, text in rows.items():
         yield f"{label:<12} {text}"

@@ -74,6 +74,11 @@ def measured(experiment: ResearchExperiment, snapshot: Snapshot) -> Measured | N
     return Measured(fmean(found), None, None, len(found)) if found else None
 
 
+def done_runs(experiment: ResearchExperiment) -> list[int]:
+    """Numbers of the runs that left something, oldest first; a smoke test leaves nothing."""
+    return [one.number for one in experiment.status.runs if one.phase == "Done" and one.kind != "smoke"]
+
+
 def claimed(experiment: ResearchExperiment) -> float | None:
     """The mean of what its runs believed; of the runs behind its value only, as far as there are such."""
     made = [one for one in experiment.status.runs if one.claimed is not None]

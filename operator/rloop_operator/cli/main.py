@@ -7,9 +7,10 @@ The console script starts `main`. Only the grammar stands here; a verb's module 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +30,9 @@ from rloop_operator.cli.options import (
 )
 from rloop_operator.cli.output import Format
 from rloop_operator.ports import Verb
+
+if TYPE_CHECKING:  # it brings the models along, and --help must answer at once
+    from rloop_operator.cli.source import Source
 
 app = typer.Typer(
     name="rloop",
@@ -108,9 +112,7 @@ def _view(name: str, show: str, told: str) -> None:
 _view("status", "status.status", "Where the campaign stands, and whether anybody works on it.")
 _view("directions", "directions.directions", "The directions that were tried.")
 _view(
-    "findings",
-    "directions.findings",
-    "What was found out, with its evidence.\n\nKept gains, and statements of agents.",
+    "findings", "directions.findings", "What was found out, with its evidence.\n\nKept gains, and statements of agents."
 )
 
 
@@ -146,24 +148,37 @@ def experiments(
             detail(one, source, output)
 
 
-@app.command()
-def report(
-    context: typer.Context,
-    loop: Loop = None,
-    folder: Dir = None,
-    namespace: Namespace = "",
-    kubeconfig: Kubeconfig = "",
-    cluster: Context = "",
-) -> None:
-    """The campaign in one Markdown text.
+def _on_campaign(name: str, do: Callable[[Source], None], told: str) -> None:
+    """Add a command that is given a campaign, and no option of its own."""
 
-    Its numbers, what was found with its evidence, and what was tried. It may be asked for at any time.
-    """
-    from rloop_operator.cli.choice import chosen
-    from rloop_operator.cli.report import report as write
+    def command(
+        context: typer.Context,
+        loop: Loop = None,
+        folder: Dir = None,
+        namespace: Namespace = "",
+        kubeconfig: Kubeconfig = "",
+        cluster: Context = "",
+    ) -> None:
+        from rloop_operator.cli.choice import chosen
 
-    with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-        write(source)
+        with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
+            do(source)
+
+    app.command(name, help=told)(command)
+
+
+def _report(source: Source) -> None:
+    from rloop_operator.cli.report import report
+
+    report(source)
+
+
+_on_campaign(
+    "report",
+    _report,
+    "The campaign in one Markdown text.\n\n"
+    "Its numbers, what was found with its evidence, and what was tried. It may be asked for at any time.",
+)
 
 
 @app.command()
@@ -199,21 +214,12 @@ def logs(
 def _verb(verb: Verb, told: str) -> None:
     """Add a verb of the director."""
 
-    def command(
-        context: typer.Context,
-        loop: Loop = None,
-        folder: Dir = None,
-        namespace: Namespace = "",
-        kubeconfig: Kubeconfig = "",
-        cluster: Context = "",
-    ) -> None:
-        from rloop_operator.cli.choice import chosen
+    def ask(source: Source) -> None:
         from rloop_operator.cli.verbs import act
 
-        with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-            act(verb, source)
+        act(verb, source)
 
-    app.command(verb, help=told)(command)
+    _on_campaign(verb, ask, told)
 
 
 _verb(

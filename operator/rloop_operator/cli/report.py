@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from rloop import standing
 from rloop.api.experiment import ResearchExperiment
@@ -23,13 +22,6 @@ VERDICTS = {
     None: "Not checked: an agent's word",
     "Refuted": "Refuted by such a session",
 }
-
-
-class Statement(NamedTuple):
-    """A finding, and whether it was made for the report."""
-
-    finding: Finding
-    concluding: bool
 
 
 def report(source: Source) -> None:
@@ -58,20 +50,15 @@ def plain(text: str) -> str:
 
 def _statements(snapshot: Snapshot) -> Iterator[str]:
     yield from ("", "## What was found", "")
-    found = [
-        Statement(finding, any(one.role == "Report" for one in iteration.spec.sessions))
-        for iteration in snapshot.iterations.values()
-        for finding in iteration.status.reported.findings
-    ]
+    # What was said last, with everything in sight, comes first.
+    iterations = sorted(snapshot.iterations.values(), key=lambda one: one.spec.sessions[0].role != "Report")
+    found = [finding for iteration in iterations for finding in iteration.status.reported.findings]
     if not found:
         yield "No agent has stated anything."
     for verdict, told in VERDICTS.items():
-        # What was said last, with everything in sight, comes first.
-        own = sorted((one for one in found if one.finding.checked == verdict), key=lambda one: not one.concluding)
+        own = [_statement(one, snapshot) for one in found if one.checked == verdict]
         if own:
-            yield from (f"{told}:", "")
-            yield from (_statement(one.finding, snapshot) for one in own)
-            yield ""
+            yield from (f"{told}:", "", *own, "")
 
 
 def _statement(finding: Finding, snapshot: Snapshot) -> str:
@@ -90,15 +77,19 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
     if not kept:
         return
     yield from ("", "## The way to the best", "")
-    rows = ((*_measured(one, snapshot), plain(facts.what(one, snapshot))) for one in kept)
+    rows = []
+    for one in kept:
+        link, what = _link(one.metadata.name, snapshot), plain(facts.what(one, snapshot))
+        rows.append((link, *_measured(one, snapshot), what))
     yield from _table(("kept", "value", "over the one before", "what it is"), rows)
 
 
-def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str, str]:
+def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
+    """Value and gain."""
     found = facts.measured(one, snapshot)
     value = words.DASH if found is None else words.interval(found.value, found.low, found.high)
     gain = facts.verdict_gain(one)
-    return _link(one.metadata.name, snapshot), value, words.DASH if gain is None else words.number(gain)
+    return value, words.DASH if gain is None else words.number(gain)
 
 
 def _directions(snapshot: Snapshot) -> Iterator[str]:
@@ -122,10 +113,9 @@ def _experiments(snapshot: Snapshot) -> Iterator[str]:
         if one.spec.kind == "Smoke":
             continue
         name, verdict = snapshot.short(one.metadata.name), one.status.verdict
-        _, value, gain = _measured(one, snapshot)
         why = "" if verdict is None or verdict.keep else verdict.reason
         phase = f"{one.status.phase}, {why}" if why and why != one.status.phase else one.status.phase
-        rows.append((f'<a id="{name}"></a>{name}', plain(facts.what(one, snapshot)), value, gain, phase))
+        rows.append((f'<a id="{name}"></a>{name}', plain(facts.what(one, snapshot)), *_measured(one, snapshot), phase))
     yield from _table(("name", "what", "value", "gain", ""), rows)
 
 

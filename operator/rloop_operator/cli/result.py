@@ -143,7 +143,7 @@ def _artifacts(found: Found) -> Iterator[board.Row]:
     """Where the best lies: each of its runs has left one."""
     best = found.snapshot.loop.status.best
     experiment = found.snapshot.experiments.get(best.experiment) if best is not None else None
-    if experiment is not None and (done := [run.number for run in experiment.status.runs if run.phase == "Done"]):
+    if experiment is not None and (done := facts.done_runs(experiment)):
         which = (
             ""
             if len(done) == 1
