@@ -132,12 +132,11 @@ class Handoff(Model):
     """Files that go with it; they are frozen under the session's name."""
 
 
-class Unaffordable(Model):
-    """A limit of the campaign's budget of which too little is left."""
+class RefusedCall(Model):
+    """What a call would have taken at the least."""
 
-    limit: Literal["tokens", "cost"]
-    was: Amount
-    """The limit at that time: one that was raised since says nothing."""
+    tokens: Count
+    cost: Amount
 
 
 class SessionUsage(Model):
@@ -159,8 +158,10 @@ class SessionUsage(Model):
     PriceUnknown, HourCap. Absent while they do.
     """
     waiting_message: Line = ""
-    unaffordable: Unaffordable | None = None
-    """Its very first call was refused: what is left of the campaign's budget is too little for one."""
+    refused_call: RefusedCall | None = None
+    """Its first call, refused for want of the session's tokens or of the campaign's budget. Whether that was too little
+    left is for the decision to say; where `calls` is not 0 another call was answered.
+    """
 
 
 class Reported(Model):

@@ -12,7 +12,7 @@ from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
-from rloop.api.iteration import ResearchIteration
+from rloop.api.iteration import RefusedCall, ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
 from rloop.decide import ending, runs
@@ -52,12 +52,37 @@ def exhausted(draft: Draft) -> list[str]:
     return [name for name, spent, limit in limits if limit is not None and (spent >= float(limit) or name in short)]
 
 
-def _unaffordable(draft: Draft) -> set[str]:
-    """The limits of which so little is left that a session could not even ask its model once."""
-    usages = (one for iteration in draft.iterations.values() for one in iteration.status.reported.usage)
-    budget = draft.spec.budget
-    limits = {"tokens": None if budget.tokens is None else str(budget.tokens), "cost": budget.cost}
-    return {one.limit for one in (each.unaffordable for each in usages) if one and limits[one.limit] == one.was}
+def _unaffordable(draft: Draft) -> dict[str, str]:
+    """The limits of which so little is left that a session opened now could not even ask its model once, and why.
+
+    A call that would not fit in maxTokensPerSession either says nothing about the budget.
+    """
+    budget, llm, refused = draft.spec.budget, draft.spec.agent.llm, _refused_calls(draft)
+    if llm is None or not refused:
+        return {}
+    short: dict[str, str] = {}
+    told = "{} are left to a session, and its first call takes at least {}"
+    if budget.tokens is not None:
+        share = (budget.tokens - spent(draft).tokens) // len(draft.spec.agent.explorers)
+        least = min(one.tokens for one in refused)
+        if share < least <= llm.max_tokens_per_session:
+            short["tokens"] = told.format(share, least)
+    if budget.cost is not None:
+        rest, cheapest = Exact(budget.cost) - Exact(str(spent(draft).cost)), min(Exact(one.cost) for one in refused)
+        if rest < cheapest:
+            short["cost"] = told.format(rest, cheapest)
+    return short
+
+
+def _refused_calls(draft: Draft) -> list[RefusedCall]:
+    """The first calls of the newest sessions that asked a model, if not one of these was answered."""
+    for iteration in sorted(draft.iterations.values(), key=lambda one: one.spec.number, reverse=True):
+        usages = iteration.status.reported.usage
+        if any(one.calls for one in usages):
+            break
+        if refused := [one.refused_call for one in usages if one.refused_call is not None]:
+            return refused
+    return []
 
 
 def affordable(draft: Draft, reservation: Reservation) -> bool:
@@ -113,15 +138,14 @@ def end(draft: Draft) -> None:
         return
     if limit is None and queued:
         limit = _too_much(draft, spent(draft), reservation(draft))
-    if limit is None or (limit in ("tokens", "cost") and _may_come_back(draft)):
+    if limit is None or (limit in ("tokens", "cost") and may_come_back(draft)):
         return
-    rest = ""
-    if limit in _unaffordable(draft):
-        rest = ": what is left of it is too little for a session's first call"
-    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} is used up{rest}", warning=True)
+    why = _unaffordable(draft).get(limit)
+    told = "is used up" if why is None else f"is used up: {why}"
+    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} {told}", warning=True)
 
 
-def _may_come_back(draft: Draft) -> bool:
+def may_come_back(draft: Draft) -> bool:
     """Whether the LLM proxy still has time to give back what it holds for sessions that have just ended."""
     iterations = draft.iterations.values()
     held = any(one.held_tokens or Exact(one.held_cost) for it in iterations for one in it.status.reported.usage)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from rloop.api.iteration import SessionUsage, Unaffordable
+from rloop.api.iteration import RefusedCall, SessionUsage
 from rloop_operator.llm_proxy.usage import NO_TOKENS, NOTHING, Amount, Tokens, decimal_text
 
 HOUR = 3600.0
@@ -58,7 +58,7 @@ class Account:
     """What the store holds spent or set aside: spent + reserved never passes it."""
     waiting: str | None = None
     waiting_message: str = ""
-    unaffordable: Unaffordable | None = None
+    refused_call: RefusedCall | None = None
     changed: bool = False
     """Since it was written."""
     last_call: float = 0.0
@@ -86,7 +86,7 @@ class Account:
             held_cost=decimal_text(held.cost),
             waiting=self.waiting,
             waiting_message=self.waiting_message,
-            unaffordable=self.unaffordable,
+            refused_call=self.refused_call,
         )
 
 
@@ -101,7 +101,7 @@ def restored(usage: SessionUsage, iteration: str) -> Account:
         lost=Amount(usage.held_tokens, Decimal(usage.held_cost)),
         waiting=usage.waiting,
         waiting_message=usage.waiting_message,
-        unaffordable=usage.unaffordable,
+        refused_call=usage.refused_call,
     )
     account.bound = account.spent
     return account

@@ -14,11 +14,11 @@ from datetime import datetime
 
 import structlog
 
-from rloop.api.iteration import ResearchIteration, SessionStatus, Unaffordable
+from rloop.api.iteration import RefusedCall, ResearchIteration, SessionStatus
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound, RloopError
 from rloop_operator.llm_proxy.accounts import HOUR, Account, Campaign, Window, restored
-from rloop_operator.llm_proxy.usage import NOTHING, Amount
+from rloop_operator.llm_proxy.usage import NOTHING, Amount, decimal_text
 from rloop_operator.ports import Caller, Store
 
 log = structlog.get_logger("rloop.llm_proxy")
@@ -64,9 +64,10 @@ class Books:
         account.changed = True
         await self._tried(campaign, account, account.bound - account.used)
 
-    async def cannot_afford(self, campaign: Campaign, account: Account, limit: Unaffordable) -> None:
-        """Say that what is left of the campaign's budget is too little for the first call of a session."""
-        account.unaffordable, account.changed = limit, True
+    async def refused(self, campaign: Campaign, account: Account, least: Amount) -> None:
+        """Say what the session's first call would have taken at the least; it found too little left."""
+        account.refused_call = RefusedCall(tokens=least.tokens, cost=decimal_text(least.cost))
+        account.changed = True
         await self._tried(campaign, account, NOTHING)
 
     async def flush(self, *, closing: bool = False) -> None:

@@ -135,9 +135,9 @@ class Calls:
         await self._set_aside(call)
 
     async def wait(self, session: Session, denied: Denied) -> None:
-        """Note why the session's calls get no answer: the provider is waited for, or no session can afford a call."""
-        if denied.unaffordable is not None and session.account.calls == 0:
-            await self._books.cannot_afford(session.campaign, session.account, denied.unaffordable)
+        """Note why the session's calls get no answer: a provider is waited for, or too little is left for the first."""
+        if denied.least is not None and session.account.calls == 0:
+            await self._books.refused(session.campaign, session.account, denied.least)
         if denied.waiting is not None:
             await self._books.wait(session.campaign, session.account, denied.waiting, denied.message)
 

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rloop.api.iteration import Unaffordable
 from rloop_operator.llm_proxy.call import Call, Session
 from rloop_operator.llm_proxy.denied import Code, Denied
 from rloop_operator.llm_proxy.dialects import answers
@@ -98,12 +97,12 @@ def bound(call: Call) -> bool:
         tokens, money = cap.left
         most = min(affordable_output(tokens, money, question, one.prices) for one in call.models) // number
         if most < min(SMALLEST_OUTPUT, output):
-            of_tokens = affordable_output(tokens, None, question, None) // number < min(SMALLEST_OUTPUT, output)
+            least = amount(call, Tokens(input=question, output=min(SMALLEST_OUTPUT, output) * number))
             raise Denied(
                 cap.code,
                 _told(cap.code, call),
                 retry_after=_frees_after(cap.code, call),
-                unaffordable=_unaffordable(cap.code, call, of_tokens=of_tokens),
+                least=least if _of_the_budget(cap, call, least) else None,
             )
         if most < output:
             wanted = output = most
@@ -135,18 +134,11 @@ def _frees_after(code: Code, call: Call) -> float | None:
     return call.session.campaign.hours[call.provider.name].frees_after(time.monotonic())
 
 
-def _unaffordable(code: Code, call: Call, *, of_tokens: bool) -> Unaffordable | None:
-    """What a refusal says of the campaign's budget: a session's own tokens may be its share of what that has left."""
-    spec = call.session.loop.spec
-    budget, llm = spec.budget, spec.agent.llm
-    wanted = [one for one in (llm and llm.max_tokens_per_session, call.provider.limits.tokens_per_session) if one]
-    share = call.session.spec.max_tokens < min(wanted)
-    if code == "budget_spent" or (code == "session_spent" and share):
-        if of_tokens and budget.tokens is not None:
-            return Unaffordable(limit="tokens", was=str(budget.tokens))
-        if budget.cost is not None and not of_tokens:
-            return Unaffordable(limit="cost", was=budget.cost)
-    return None
+def _of_the_budget(cap: Cap, call: Call, least: Amount) -> bool:
+    """Whether the campaign's budget may be why: a session's own tokens can be its share of what that has left."""
+    if cap.code != "session_spent":
+        return cap.code == "budget_spent"
+    return call.session.spec.max_tokens - cap.spent.tokens < least.tokens
 
 
 def _told(code: Code, call: Call) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rloop.api.iteration import Unaffordable
 from rloop.errors import Refused
+from rloop_operator.llm_proxy.usage import Amount
 
 Code = Literal[
     "unauthorized",
@@ -66,13 +66,13 @@ class Denied(Refused):
         *,
         retry_after: float | None = None,
         blames_agent: bool = False,
-        unaffordable: Unaffordable | None = None,
+        least: Amount | None = None,
     ) -> None:
         super().__init__(code, message)
         self.code: Code = code
         self.status = MEANINGS[code].status
         self.retry_after = retry_after
         """Seconds after which it makes sense to ask again."""
-        self.unaffordable = unaffordable
-        """The limit of the campaign's budget of which too little is left for the call."""
+        self.least = least
+        """What the call would have taken at the least, where the campaign's budget may have too little left for it."""
         self.waiting = None if blames_agent else MEANINGS[code].waiting

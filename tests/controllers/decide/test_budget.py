@@ -6,11 +6,23 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.support.builders import attempt, baseline, done, experiment, iteration, moment, run, running, session, usage
+from tests.support.builders import (
+    LLM,
+    attempt,
+    baseline,
+    done,
+    experiment,
+    iteration,
+    moment,
+    run,
+    running,
+    session,
+    usage,
+)
 from tests.support.deciding import after, observed, starts, status_after, the
 
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
-from rloop.api.iteration import Reported, ResearchIteration, Unaffordable
+from rloop.api.iteration import RefusedCall, Reported, ResearchIteration
 from rloop.api.loop_status import Clock
 from rloop.decide import budget
 from rloop.decide.chain import decide
@@ -131,9 +143,14 @@ def test_affordable(limits: dict[str, Any], expected: bool) -> None:
 OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2), phase="Running")
 
 
-TOO_POOR = iteration(
-    2, reported=Reported(usage=[usage(number=2, unaffordable=Unaffordable(limit="tokens", was="1000"))])
-)
+def refused(number: int, tokens: int = 0, cost: str = "0", **fields: Any) -> ResearchIteration:
+    """An iteration whose session's first call would have taken at least so much, and was refused."""
+    told = usage(number=number, refused_call=RefusedCall(tokens=tokens, cost=cost), **fields)
+    return iteration(number, reported=Reported(usage=[told]))
+
+
+SPENT = iteration(1, reported=Reported(usage=[usage(calls=9, output_tokens=900, cost="0.9")]))
+SINCE = iteration(2, reported=Reported(usage=[usage(number=2, calls=9, output_tokens=900)]))
 
 
 @pytest.mark.parametrize(
@@ -173,12 +190,40 @@ TOO_POOR = iteration(
             id="the money is spent, or nobody knows",
         ),
         pytest.param(
-            {"budget__tokens": 1000},
-            (iteration(1, reported=Reported(usage=[usage(output_tokens=900)])), TOO_POOR),
-            "spec.budget.tokens is used up: what is left of it is too little for a session's first call",
+            {"agent": LLM, "budget__tokens": 1000},
+            (SPENT, refused(2, 101)),
+            "spec.budget.tokens is used up: 100 are left to a session, and its first call takes at least 101",
             id="the rest pays for no session",
         ),
-        pytest.param({"budget__tokens": 2000}, (TOO_POOR,), None, id="a limit that was raised since"),
+        pytest.param(
+            {"agent": LLM, "budget__cost": "1"},
+            (SPENT, refused(2, cost="0.11")),
+            "spec.budget.cost is used up: 0.1 are left to a session, and its first call takes at least 0.11",
+            id="nor does the money",
+        ),
+        pytest.param(
+            {"agent": LLM, "budget__tokens": 1000}, (SPENT, refused(2, 100)), None, id="it comes back, or rose"
+        ),
+        pytest.param({"agent": LLM, "budget__cost": "1"}, (SPENT, refused(2, cost="0.1")), None, id="money too"),
+        pytest.param(
+            {"agent": {**LLM, "explorers": ["Investigate", "Refute"]}, "budget__tokens": 1000},
+            (SPENT, refused(2, 51)),
+            "spec.budget.tokens is used up: 50 are left to a session, and its first call takes at least 51",
+            id="two sessions share it",
+        ),
+        pytest.param(
+            {"agent": LLM, "budget__tokens": 1000},
+            (SPENT, refused(2, 1001)),
+            None,
+            id="a call that no session may make is not the budget's fault",
+        ),
+        pytest.param({"agent": LLM, "budget__tokens": 1000}, (refused(1, 101), SINCE), None, id="answered since"),
+        pytest.param(
+            {"agent": LLM, "budget__tokens": 1000},
+            (SPENT, refused(2, 101, calls=1)),
+            None,
+            id="a smaller call was answered",
+        ),
         pytest.param({"budget__runs": 5, "suspend": True}, (), None, id="a suspended campaign does not end"),
         pytest.param(
             {"budget__cpuSeconds": 10},

@@ -25,7 +25,7 @@ from tests.operator.llm_proxy.world import (
 )
 from tests.support.builders import condition
 
-from rloop.api.iteration import ResearchIteration, SessionStatus
+from rloop.api.iteration import RefusedCall, ResearchIteration, SessionStatus
 from rloop.api.researchloop import ResearchLoop
 from rloop_operator.llm_proxy.accounts import HOUR
 from rloop_operator.llm_proxy.calls import BLOCK_TOKENS
@@ -249,20 +249,42 @@ def test_no_cap_is_passed_by_more_than_one_call_whoever_calls_at_once(caps: dict
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"spec": {"budget__tokens": 5}}, ("tokens", "5")),
-        ({"spec": {"budget__cost": "0.0001"}}, ("cost", "0.0001")),
-        ({"spec": {"budget__tokens": 5}, "max_tokens": 5}, ("tokens", "5")),
-        ({"max_tokens": 5}, ("tokens", "1000000")),
-        ({"limits": {"tokensPerSession": 5}}, None),
+        pytest.param({"spec": {"budget__tokens": 5}}, True, id="the campaign's tokens"),
+        pytest.param({"spec": {"budget__cost": "0.0001"}}, True, id="its money"),
+        pytest.param({"max_tokens": 5}, True, id="the session's tokens, which may be its share"),
+        pytest.param({"limits": {"tokensPerSession": 5}}, False, id="not the provider's limit for a session"),
+        pytest.param({"limits": {"costPerSession": "0.0001"}}, False, id="nor that of money"),
     ],
 )
-def test_a_budget_that_pays_for_no_first_call_is_told(changes: dict[str, Any], told: tuple[str, str] | None) -> None:
+def test_a_first_call_that_finds_too_little_left_is_told(changes: dict[str, Any], told: bool) -> None:
     async def story(world: World) -> None:
         assert (await world.chat()).status_code == 403
-        found = (await world.usage()).unaffordable
-        assert (None if found is None else (found.limit, found.was)) == told
+        assert ((await world.usage()).refused_call is not None) is told
 
     play(story, **{"spec": {"budget__tokens": 1_000_000}, **changes})
+
+
+def test_what_is_told_is_the_least_that_pays_for_the_call() -> None:
+    found: list[RefusedCall] = []
+
+    async def refused(world: World) -> None:
+        assert (await world.chat()).status_code == 403
+        told = (await world.usage()).refused_call
+        assert told is not None
+        found.append(told)
+
+    async def answered(world: World) -> None:
+        assert (await world.chat()).status_code == 200
+        usage = await world.settled()
+        assert (usage.calls, usage.refused_call) == (1, None)
+
+    play(refused, spec={"budget__tokens": 1})
+    least = found[0]
+    play(answered, spec={"budget__tokens": least.tokens})
+    play(refused, spec={"budget__tokens": least.tokens - 1})
+    play(answered, spec={"budget__cost": least.cost})
+    play(refused, spec={"budget__cost": str(Decimal(least.cost) - Decimal("1e-8"))})
+    assert found == [least] * 3
 
 
 def test_a_later_call_that_is_refused_says_nothing_of_the_budget() -> None:
@@ -271,7 +293,7 @@ def test_a_later_call_that_is_refused_says_nothing_of_the_budget() -> None:
             pass
         usage = await world.settled()
         assert usage.calls > 0
-        assert usage.unaffordable is None
+        assert usage.refused_call is None
 
     play(story, spec={"budget__tokens": 400})
 
