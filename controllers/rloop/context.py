@@ -14,6 +14,7 @@ from typing import Any
 from rloop import names, sight
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Handoff
+from rloop.api.loop_status import Final
 from rloop.api.space import Space
 from rloop.api.wire import (
     Claim,
@@ -92,8 +93,22 @@ def evidence(experiment: ResearchExperiment, unit: float) -> Evidence:
         compared_with=verdict.compared_with if verdict is not None else None,
         low=rounded(low, unit) if low is not None else None,
         high=rounded(high, unit) if high is not None else None,
-        values=[rounded(run.value, unit) for run in experiment.status.runs if run.value is not None],
+        values=_values(experiment, unit),
     )
+
+
+def _values(experiment: ResearchExperiment, unit: float) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for run in experiment.status.runs:
+        if run.value is not None and run.kind != "final":
+            found.setdefault(run.kind, []).append(rounded(run.value, unit))
+    return found
+
+
+def final(situation: Situation) -> Final | None:
+    """The conclusion once nobody explores any more: before that its held-out data is nobody's business."""
+    status = situation.loop.status
+    return status.final if status.ending is not None else None
 
 
 def for_checker(situation: Situation) -> Context:
@@ -123,6 +138,7 @@ def for_checker(situation: Situation) -> Context:
         baseline=baseline.value if baseline else None,
         noise=unit,
         incumbent=Incumbent(name=names.baseline(situation.loop.metadata.name)),
+        final=final(situation),
         results=[view(one, unit) for name, one in experiments.items() if name in named],
         claims=claims,
     )
@@ -178,6 +194,7 @@ def build(
             frame=_frame(incumbent, space),
             files=dict(incumbent_files),
         ),
+        final=final(situation),
         space=space,
         directions=directions,
         current_direction=directions[-1].name if directions else None,

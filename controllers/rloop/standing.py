@@ -12,9 +12,11 @@ from datetime import datetime
 
 from rloop import names
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import SESSION_OVER, Direction, ResearchIteration, SessionSpec
+from rloop.api.iteration import SESSION_OVER, Direction, ResearchIteration, Role, SessionSpec
 from rloop.api.loop_status import Clock
 from rloop.api.researchloop import ResearchLoop
+
+NO_EXPLORERS: frozenset[Role] = frozenset({"Check", "Report"})
 
 
 def kept_number(experiment: ResearchExperiment) -> int:
@@ -51,13 +53,19 @@ def finished(loop: ResearchLoop) -> bool:
     return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
 
 
+def closing(iteration: ResearchIteration) -> bool:
+    """Whether it is one of the last, that explore no more: for the report, or for its check."""
+    return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)
+
+
 def session_over(loop: ResearchLoop, iteration: ResearchIteration, session: str) -> bool:
     """Whether a session may propose nothing more and call no model: it has ended, or its campaign does not go on.
 
     That the session itself has said goodbye stands in `reported.finished`.
     """
     ended = all(one.phase in SESSION_OVER for one in iteration.status.sessions if one.name == session)
-    return ended or finished(loop) or loop.spec.suspend
+    reporting = loop.status.ending is not None and not closing(iteration)
+    return ended or reporting or finished(loop) or loop.spec.suspend
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import stdev
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.builders import (
 from rloop import context
 from rloop.api.helpers import curves_of
 from rloop.api.iteration import Handoff, Reported
+from rloop.api.loop_status import Ending, Final
 from rloop.standing import Situation
 
 ROLES = ("Investigate", "Refute")
@@ -55,6 +57,22 @@ def test_a_detail_shows_the_curves_of_each_run_that_has_some() -> None:
     own = experiment("demo-i0001-e1", run(phase="Done", value=0.5, curves=curves), run("confirm", number=2))
     (found,) = context.detail(own, 0.0, {}, "").curves
     assert (found.run, found.kind, found.curves[0].steps, found.curves[0].values) == (1, "screen", [0, 10], [1.0, 0.5])
+
+
+def test_evidence_tells_a_screening_run_from_those_after_it() -> None:
+    """A screen is picked for its luck; the final ones are nobody's business before the conclusion."""
+    own = experiment("demo-i0001-e1", *done("screen", 2.0), *done("confirm", 1.0, 3.0, first=2), *done("final", 9.0))
+    assert context.evidence(own, 0.0).values == {"screen": [2.0], "confirm": [1.0, 3.0]}
+
+
+@pytest.mark.parametrize("role", ["Report", "Check"])
+def test_the_conclusion_is_told_when_nobody_explores_any_more(role: Any) -> None:
+    found = Final(experiment="demo-i0001-e1", value=0.5, low=0.4, high=0.6, n=5, gap=0.0, met=True)
+    for ending, expected in ((None, None), (Ending(reason="TargetMet", message="it is"), found)):
+        seen = situation(baseline(), status={"final": found, "ending": ending})
+        asks = seen.session.model_copy(update={"role": role})
+        told = context.build(replace(seen, session=asks), space=None, incumbent_files={})
+        assert told.final == expected
 
 
 @pytest.mark.parametrize(

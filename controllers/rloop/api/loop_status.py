@@ -75,6 +75,8 @@ class Ending(Model):
 
     reason: Word
     message: Line
+    active_seconds: Annotated[float, Field(ge=0)] = 0
+    """Of the campaign when that was drawn: its report has a limited time."""
 
 
 class ExperimentCounts(Model):

@@ -12,6 +12,7 @@ from pydantic import Field
 from rloop.api.common import Count, DnsLabel, Line, Model, Path, Text, Word
 from rloop.api.helpers import Curve
 from rloop.api.iteration import Direction, Finding, StructuralField
+from rloop.api.loop_status import Final
 from rloop.api.researchloop import Objective
 from rloop.api.space import Space
 
@@ -114,6 +115,8 @@ class Context(Model):
     baseline: float | None = None
     noise: float | None = None
     incumbent: Incumbent
+    final: Final | None = None
+    """The conclusion, for the writer and the checker of the report."""
     space: Space | None = None
     directions: list[Direction] = []
     """The newest that were tried; the gate compares with all."""
@@ -193,8 +196,8 @@ class Evidence(ExperimentView):
     low: float | None = None
     high: float | None = None
     """Bounds of the 95 % interval of its value; rounded as the value is."""
-    values: list[float] = []
-    """Of its verified runs."""
+    values: dict[Word, list[float]] = {}
+    """Of its verified runs, by their kind. Fresh runs for the conclusion are told with it only (`final`)."""
 
 
 class Claim(Model):

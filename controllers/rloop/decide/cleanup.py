@@ -14,7 +14,7 @@ from rloop.decide import findings, runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
 from rloop.decide.iteration import all_terminal, experiments_of, gain
-from rloop.standing import finished
+from rloop.standing import closing, finished
 
 OVER = frozenset({"Succeeded", "Failed"})
 
@@ -96,7 +96,7 @@ def _withdraw(draft: Draft) -> None:
             ended = run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
             draft.write_run(experiment.metadata.name, ended)
     for name, iteration in list(draft.iterations.items()):
-        if not draft.finished and findings.closing(iteration):
+        if not draft.finished and closing(iteration):
             continue
         for session in iteration.status.sessions:
             if session.phase in ("Pending", "Running"):

@@ -9,6 +9,7 @@ from rloop.api.experiment import Verdict
 from rloop.api.loop_status import Ending
 from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.standing import active_seconds
 
 
 def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:
@@ -24,7 +25,8 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
 
 def end(draft: Draft, reason: str, message: str, *, warning: bool = False) -> None:
     """End the campaign with a result, and say how; it is Complete when its report is written (`report`)."""
-    draft.write(ending=Ending(reason=reason, message=message))
+    now = active_seconds(draft.status.clock, draft.now)
+    draft.write(ending=Ending(reason=reason, message=message, active_seconds=now))
     draft.tell(reason, message, warning=warning)
 
 

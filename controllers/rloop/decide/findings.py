@@ -6,11 +6,11 @@ it findings are recorded, and count for nothing (docs/adr/0003, 0008).
 
 from __future__ import annotations
 
-from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, Role, SessionStatus
+from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, SessionStatus
 from rloop.decide.draft import Draft
 from rloop.decide.provider import WAITED
+from rloop.standing import NO_EXPLORERS
 
-NO_EXPLORERS: frozenset[Role] = frozenset({"Check", "Report"})
 HELD = "Held"
 """Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
 LOOP_FINISHED = "LoopFinished"
@@ -23,11 +23,6 @@ def explorers(iteration: ResearchIteration) -> list[SessionStatus]:
     """The sessions that propose; a checker's fate is not the iteration's."""
     others = {one.name for one in iteration.spec.sessions if one.role in NO_EXPLORERS}
     return [one for one in iteration.status.sessions if one.name not in others]
-
-
-def closing(iteration: ResearchIteration) -> bool:
-    """Whether it is one of the last, that explore no more: for the report, or for its check."""
-    return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)
 
 
 def can_check(draft: Draft) -> bool:

@@ -59,7 +59,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
     state = draft.observed.workloads.get(wanted.name)
     done = session.name in iteration.status.reported.finished
     if state is None and session.phase == "Pending":
-        if not draft.finished and not draft.holding:
+        if not draft.finished and not draft.holding and draft.sealed:  # nobody watches what runs unsealed
             draft.act(Start(wanted))
         return
     if state is not None and state.exit is None:
@@ -75,7 +75,9 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
     tail = exit_.log_tail[-4096:] if exit_ is not None else ""
     ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False}
     if provider.unanswered(iteration, session.name) is not None:
-        lost_waiting = {**ended, "phase": "Finished", "reason": provider.WAITED, "infrastructure": True}
+        # A writer or checker that a suspension ends has another turn, whether its provider answered or not.
+        why = findings.HELD if draft.holding and standing.closing(iteration) else provider.WAITED
+        lost_waiting = {**ended, "phase": "Finished", "reason": why, "infrastructure": True}
         draft.write_session(name, session.model_copy(update=lost_waiting))
         return
     if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
@@ -210,7 +212,7 @@ def _iteration(draft: Draft, number: int, roles: list[Role]) -> ResearchIteratio
             role=role,
             max_rounds=agent.max_rounds,
             session_seconds=agent.session_seconds,
-            max_experiments=0 if role in findings.NO_EXPLORERS else _allowance(draft),
+            max_experiments=0 if role in standing.NO_EXPLORERS else _allowance(draft),
             max_tokens=_tokens(draft, len(roles)),
         )
         for index, role in enumerate(roles, start=1)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+from rloop import standing
 from rloop.api.iteration import SESSION_OVER, Role
-from rloop.decide import findings, iteration, provider
-from rloop.decide.budget import exhausted
+from rloop.api.loop_status import Ending
+from rloop.decide import budget, findings, iteration, provider
 from rloop.decide.draft import Draft
 
 SPENT_BY_SESSIONS = frozenset({"tokens", "cost", "activeSeconds"})
@@ -20,28 +21,43 @@ SPENT_BY_SESSIONS = frozenset({"tokens", "cost", "activeSeconds"})
 def write(draft: Draft) -> None:
     """Open the report's sessions one after the other, and complete the campaign when none is left to open."""
     ending = draft.status.ending
-    if ending is None or draft.finished:
+    if ending is None or draft.finished or not draft.sealed:
         return
-    stored = draft.loop.status.ending is not None
-    role = _next(draft)
+    if not _wanted(draft) or _overdue(draft, ending):
+        _complete(draft, ending)
+        return
+    # What the end closes must be closed first, and a session that is at work has its turn.
+    if draft.loop.status.ending is None or draft.at_work:
+        return
+    spent = SPENT_BY_SESSIONS & {*budget.exhausted(draft)}
+    if spent and "activeSeconds" not in spent and budget.may_come_back(draft):
+        return
+    role = None if spent else _next(draft)
     if role is None:
-        draft.condition("Complete", "True", ending.reason, ending.message)
-        draft.write(ending=None)
-        if stored:
-            draft.tell("Reported", _statements(draft))
-        return
-    # What the end closes must be closed first.
-    if stored and not draft.at_work and not draft.holding:
+        _complete(draft, ending)
+    elif not draft.holding:
         iteration.open_with(draft, [role])
+
+
+def _wanted(draft: Draft) -> bool:
+    """Whether there is somebody to write it, and something to write about; what was begun is not given up."""
+    begun = any(standing.closing(one) for one in draft.iterations.values())
+    measured = any(run.value is not None for one in draft.candidates() for run in one.status.runs)
+    return begun or (findings.can_check(draft) and measured)
+
+
+def _overdue(draft: Draft, ending: Ending) -> bool:
+    """Whether it has taken longer than both of its sessions may: no quota, queue or loop of crashes keeps a result."""
+    most = 2 * (draft.spec.experiment.pending_deadline_seconds + draft.spec.agent.session_seconds)
+    return standing.active_seconds(draft.status.clock, draft.now) > ending.active_seconds + most
 
 
 def _next(draft: Draft) -> Role | None:
     """Who has not had its turn. A session that a suspension ended has another; nobody waits for a provider here."""
-    measured = any(one.status.verdict is not None for one in draft.candidates())
-    if not findings.can_check(draft) or not measured or SPENT_BY_SESSIONS & {*exhausted(draft)}:
+    if not findings.can_check(draft):
         return None
     had: set[Role] = set()
-    for one in filter(findings.closing, draft.iterations.values()):
+    for one in filter(standing.closing, draft.iterations.values()):
         for spec, session in zip(one.spec.sessions, one.status.sessions, strict=False):
             if session.reason == provider.WAITED:
                 return None
@@ -50,6 +66,13 @@ def _next(draft: Draft) -> Role | None:
     if "Report" not in had:
         return "Report"
     return "Check" if "Check" not in had and findings.to_check(draft) else None
+
+
+def _complete(draft: Draft, ending: Ending) -> None:
+    draft.condition("Complete", "True", ending.reason, ending.message)
+    draft.write(ending=None)
+    if any(standing.closing(one) for one in draft.iterations.values()):
+        draft.tell("Reported", _statements(draft))
 
 
 def _statements(draft: Draft) -> str:

@@ -10,6 +10,7 @@ from tests.support.builders import (
     LLM,
     baseline,
     condition,
+    experiment,
     iteration,
     kept,
     moment,
@@ -17,6 +18,7 @@ from tests.support.builders import (
     running,
     session,
     usage,
+    verdict,
     workload,
 )
 from tests.support.deciding import after, observed, starts, the
@@ -24,9 +26,10 @@ from tests.support.deciding import after, observed, starts, the
 from rloop.actions import Create
 from rloop.api.iteration import Reported, ResearchIteration, Role, SessionStatus
 from rloop.api.loop_status import Ending
+from rloop.decide import iteration as iterations
 from rloop.decide import report
 from rloop.decide.chain import decide
-from rloop.observed import Observed
+from rloop.observed import Exit, Observed
 
 ENDING = {"ending": Ending(reason="TargetMet", message="it is")}
 OVER: dict[str, Any] = {"agent": LLM, "status": ENDING}
@@ -48,6 +51,7 @@ def checked(**fields: Any) -> ResearchIteration:
 
 
 COMPLETE = [("Complete", 0)]
+POLICY = {"policy": {"name": "random-search"}}
 
 
 @pytest.mark.parametrize(
@@ -60,11 +64,15 @@ COMPLETE = [("Complete", 0)]
         pytest.param({}, [written(phase="Running")], None, id="one after the other"),
         pytest.param({}, [claimed(), written(), checked(phase="Pending")], None, id="and nothing before both are over"),
         pytest.param({}, [iteration(1, session("Running"))], None, id="an explorer ends first"),
+        pytest.param({"budget__tokens": 1}, [written(phase="Running")], None, id="a turn that takes the rest is whole"),
+        pytest.param({"agent": POLICY}, [written(phase="Running")], None, id="and no edit ends it"),
+        pytest.param({"agent": POLICY}, [claimed(), written()], COMPLETE, id="but what it edits away is not opened"),
+        pytest.param({"status": {**ENDING, "conditions": []}}, [iteration()], None, id="nor is what a bad edit stops"),
         pytest.param({"suspend": True}, [iteration()], None, id="not while it is suspended"),
         pytest.param({}, [written(reason="Held")], [("Report", 0)], id="who was held has another turn"),
         pytest.param({}, [claimed(), written(phase="Failed", reason="Error")], [("Check", 0)], id="a writer that died"),
         pytest.param({}, [claimed(), written(reason="WaitingForLLM")], COMPLETE, id="no result waits for a provider"),
-        pytest.param({"agent": {"policy": {"name": "random-search"}}}, [], COMPLETE, id="a policy writes none"),
+        pytest.param({"agent": POLICY}, [], COMPLETE, id="a policy writes none"),
         pytest.param({"agent": {**LLM, "image": "mine"}}, [], COMPLETE, id="nor somebody else's agent"),
         pytest.param({"budget__tokens": 1}, [], COMPLETE, id="without tokens there is none"),
         pytest.param({"budget__cost": "0.1"}, [], COMPLETE, id="nor without money"),
@@ -96,6 +104,65 @@ def test_a_campaign_in_which_nothing_was_proposed_has_nothing_to_report() -> Non
     assert the(after(report.write, observed(running(**OVER), baseline())), "Complete").status == "True"
 
 
+@pytest.mark.parametrize(
+    ("limits", "at", "expected"),
+    [
+        pytest.param({"budget__tokens": 5}, 39, None, id="tokens held for an explorer that just ended may come back"),
+        pytest.param({"budget__tokens": 5}, 41, COMPLETE, id="not for ever"),
+        pytest.param({"budget__cost": "1"}, 39, None, id="money too"),
+        pytest.param({"budget__tokens": 6, "budget__cost": "2"}, 39, [("Report", 0)], id="there is enough beside them"),
+        pytest.param({"budget__tokens": 5, "budget__activeSeconds": 9}, 39, COMPLETE, id="time does not"),
+    ],
+)
+def test_what_the_proxy_may_give_back_is_waited_for(
+    limits: dict[str, Any], at: float, expected: list[tuple[str, int]] | None
+) -> None:
+    held = Reported(usage=[usage(held_tokens=5, held_cost="1")])
+    explored = iteration(1, session("Finished", finished_at=moment(10)), reported=held)
+    decision = after(report.write, observed(running(**{**OVER, **limits}), kept(), explored, now=moment(at)))
+    if expected is None:
+        assert (decision.actions, decision.status) == ((), None)
+    elif expected == COMPLETE:
+        assert the(decision, "Complete").status == "True"
+    else:
+        assert roles(decision) == expected
+
+
+@pytest.mark.parametrize("last_one", [iteration(), written(phase="Running")], ids=["refused", "at work"])
+@pytest.mark.parametrize(("at", "complete"), [(90, False), (91, True)])
+def test_no_report_keeps_the_result_for_longer_than_its_sessions_may_take(
+    last_one: ResearchIteration, at: float, complete: bool
+) -> None:
+    """Both of them, with the wait for their places; the campaign's clock counts, so that a suspension does not."""
+    spec: dict[str, Any] = {"agent": {**LLM, "sessionSeconds": 30}, "experiment__pendingDeadlineSeconds": 10}
+    ending = Ending(reason="TargetMet", message="it is", active_seconds=10)
+    decision = after(
+        report.write, observed(running(**spec, status={"ending": ending}), kept(), last_one, now=moment(at))
+    )
+    assert (decision.status is not None) is complete
+    if complete:
+        assert the(decision, "Complete").reason == "TargetMet"
+
+
+@pytest.mark.parametrize(("draining", "reason"), [(True, "Held"), (False, "WaitingForLLM")])
+def test_a_writer_that_the_operators_end_took_has_another_turn_though_its_provider_was_down(
+    draining: bool, reason: str
+) -> None:
+    waiting = Reported(usage=[usage(number=2, waiting="ProviderDown")])
+    own = last(2, "Report", session(number=2), reported=waiting)
+    ended = workload("demo-i0002-s1-a1", Exit(0, "Completed", moment(19)))
+    seen_now = observed(running(**OVER), kept(), own, ended, draining=draining)
+    (recorded,) = after(iterations.record, seen_now).iterations
+    assert recorded.status.sessions[0].reason == reason
+
+
+def test_what_was_never_measured_is_no_reason_for_a_report() -> None:
+    withdrawn = experiment("demo-i0001-e1", run("screen", "Withdrawn"), phase="Withdrawn", verdict=verdict("Withdrawn"))
+    decision = after(report.write, observed(running(**OVER), baseline(), withdrawn))
+    assert the(decision, "Complete").status == "True"
+    assert not decision.events, "nothing was reported"
+
+
 def test_before_the_report_everything_else_ends() -> None:
     """What runs is withdrawn, explorers are over, and only then a session starts."""
     live = kept("demo-i0001-e1", run("reference", "Running"))
@@ -111,6 +178,7 @@ def test_before_the_report_everything_else_ends() -> None:
 def test_the_sessions_of_the_report_are_started_and_watched() -> None:
     pending = last(2, "Report", session("Pending", 2))
     assert starts(decide(seen({}, pending))) == ["demo-i0002-s1-a1"]
+    assert starts(after(iterations.record, seen({"status": {**ENDING, "conditions": []}}, pending))) == []
     of = running(**OVER)
     status = decide(observed(of, baseline(), kept(), written(phase="Running"), workload("demo-i0002-s1-a1"))).status
     assert status is not None

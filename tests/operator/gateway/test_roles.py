@@ -22,6 +22,8 @@ from rloop.api.iteration import (
     SessionSpec,
     SessionStatus,
 )
+from rloop.api.loop_status import Ending
+from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app
@@ -79,6 +81,12 @@ class World:
         await self.store.apply_status(
             stored.model_copy(update={"status": stored.status.model_copy(update={"runs": [run]})})
         )
+
+    async def draw(self) -> None:
+        """The outcome."""
+        loop = await self.store.get(ResearchLoop, "demo")
+        ending = loop.status.model_copy(update={"ending": Ending(reason="TargetMet", message="it is")})
+        await self.store.apply_status(loop.model_copy(update={"status": ending}))
 
     def call(self, session: str, method: str, path: str, body: object | None = None) -> tuple[int, Any]:
         async def send() -> httpx.Response:
@@ -141,7 +149,7 @@ def test_a_checker_judges_what_it_is_shown_and_proposes_nothing(world: World) ->
     found(world)
     _, context = world.call("i0002-s2", "GET", "context")
     assert [one["statement"] for one in context["claims"]] == ["one helps"]
-    assert context["claims"][0]["evidence"][0]["values"] == [0.5]
+    assert context["claims"][0]["evidence"][0]["values"] == {"screen": [0.5]}
     assert (context["direction"], context["directions"], context["handoff"]) == ("", [], None)
     for path, body in (
         ("directions", {"title": "mine", "fields": {"method": "another"}}),
@@ -184,6 +192,20 @@ def test_a_report_writer_sees_all_and_only_states(world: World) -> None:
     asyncio.run(world.open(4, "Check"))
     _, context = world.call("i0004-s1", "GET", "context")
     assert [one["statement"] for one in context["claims"]] == ["one helps", "in sum"]
+
+
+def test_once_the_outcome_is_drawn_only_the_report_goes_on(world: World) -> None:
+    found(world)
+    asyncio.run(world.open(3, "Report"))
+    asyncio.run(world.draw())
+    for session in ("i0001-s1", "i0002-s1", "i0002-s2"):
+        assert world.call(session, "GET", "experiments")[0] == 200, session
+        assert world.call(session, "POST", "findings", {"statement": "s", "evidence": ["demo-i0001-e1"]})[1][
+            "reason"
+        ] in ("Closed", "Forbidden")
+    assert world.propose("i0002-s1", "print(4)\n")[1]["reason"] == "Closed"
+    stated = world.call("i0003-s1", "POST", "findings", {"statement": "in sum", "evidence": ["demo-i0001-e1"]})
+    assert stated[0] == 200
 
 
 def test_the_first_verdict_stands_and_a_retry_is_no_error(world: World) -> None:

@@ -105,6 +105,7 @@ def _standing(context: Context) -> dict[str, Any]:
         "goal": objective.goal,
         "target": objective.target,
         "minimum_gain": objective.minimum_gain,
+        "final": context.final and context.final.model_dump(mode="json"),
         "baseline": context.baseline,
         "noise_between_runs": context.noise,
         "incumbent": {
