@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 
-state = {"round": 0}
+state = {"round": 0, "closing": False}
 
 
 class Refused(Exception):
@@ -52,7 +52,7 @@ def ask(method, path, body=None):
 def beat():
     """Say that we live, from a thread of its own: whoever is silent for three of these pauses is replaced."""
     while True:
-        ask("POST", "/v1/heartbeat", {"round": state["round"]})
+        state["closing"] = ask("POST", "/v1/heartbeat", {"round": state["round"]})["closing"]
         time.sleep(float(os.environ["RLOOP_HEARTBEAT_SECONDS"]))
 
 
@@ -87,7 +87,7 @@ def work():
     mine = []
     for _ in range(60):  # not for ever: what is measured later stands in the next session's context
         mine = [one for one in ask("GET", "/v1/experiments") if one["name"] in names]
-        if all(one["phase"] not in ("Queued", "Running", "Verifying") for one in mine):
+        if state["closing"] or all(one["phase"] not in ("Queued", "Running", "Verifying") for one in mine):
             break
         time.sleep(0.5)
     measured = [one for one in mine if one["value"] is not None]

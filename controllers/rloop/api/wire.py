@@ -232,6 +232,8 @@ class HeartbeatReply(Model):
     """What the session is told in return."""
 
     nudge: Line | None = None
+    closing: bool = False
+    """The session is over: finish, and exit."""
 
 
 class FinishRequest(Model):

@@ -80,7 +80,8 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
         lost_waiting = {**ended, "phase": "Finished", "reason": why, "infrastructure": True}
         draft.write_session(name, session.model_copy(update=lost_waiting))
         return
-    if done or (exit_ is not None and exit_.code == 0) or reason in ("DeadlineExceeded", "NoProgress"):
+    in_order = done or (exit_ is not None and exit_.code == 0)
+    if in_order or draft.holding or reason in ("DeadlineExceeded", "NoProgress"):
         why = findings.HELD if draft.holding else "Completed" if done else reason
         if why == "NoProgress":
             draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")

@@ -56,6 +56,11 @@ class Desk:
             raise Refused("Closed", "this session has finished")
         return situation
 
+    async def over(self, caller: Caller) -> bool:
+        """Whether the session is to end, without a look at the rest of the campaign: every beat asks."""
+        loop = await self.store.get(ResearchLoop, caller.loop)
+        return self.closing or session_over(loop, await self.store.get(ResearchIteration, caller.owner), caller.session)
+
     async def exploring(self, caller: Caller) -> Situation:
         """The situation, if the session may still propose something. Raises Refused (Closed, Forbidden)."""
         situation = await self.stating(caller)

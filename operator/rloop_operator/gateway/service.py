@@ -161,7 +161,8 @@ class Gateway(Desk):
 
     async def heartbeat(self, caller: Caller, round_: int) -> HeartbeatReply:
         """POST heartbeat: alive, and in which round."""
-        return HeartbeatReply(nudge=await self._beats.record(caller, round_))
+        nudge = await self._beats.record(caller, round_)
+        return HeartbeatReply(nudge=nudge, closing=await self.over(caller))
 
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """POST progress: what a run's relay saw. Raises Refused for any other caller."""

@@ -62,6 +62,16 @@ def test_end_of_a_process(ended: Exit | None, finished: bool, attempt: int, phas
     assert (found.phase, found.attempt) == (phase, number)
 
 
+@pytest.mark.parametrize("ended", [exited("Error", 1), exited("Error", 143), exited("HeartbeatMissed", None), None])
+def test_however_a_session_ends_while_the_loop_is_held_it_is_no_failure(ended: Exit | None) -> None:
+    """An agent that was told to end may not know how."""
+    seen = observed(running(suspend=True), iteration(1, session()), *([workload(AGENT, ended)] if ended else []))
+    decision = after(decide_iteration.record, seen)
+    (found,) = decision.iterations[0].status.sessions
+    assert (found.phase, found.reason, found.attempt) == ("Finished", "Held", 1)
+    assert not decision.events
+
+
 @pytest.mark.parametrize("attempt", [1, 6])
 def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
     crashed = Exit(1, "Error", moment(60), log_tail="Traceback …\nRuntimeError: oops\n")

@@ -20,6 +20,7 @@ from rloop.api.iteration import (
     SessionSpec,
     SessionStatus,
 )
+from rloop.api.loop_status import Ending
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
 from rloop_operator.beats import Beats
@@ -115,12 +116,12 @@ class World:
             "experiments", {"sequence": sequence, "title": "t", "files": files, "parent": "task"} | changes
         )
 
-    def demand_a_pivot(self) -> None:
+    def decide(self, **changes: object) -> None:
+        """Change the loop's status, as a decision does."""
+
         async def write() -> None:
             loop = await self.store.get(ResearchLoop, "demo")
-            await self.store.apply_status(
-                loop.model_copy(update={"status": loop.status.model_copy(update={"pivots": 1})})
-            )
+            await self.store.apply_status(loop.model_copy(update={"status": loop.status.model_copy(update=changes)}))
 
         asyncio.run(write())
 
@@ -183,7 +184,7 @@ def test_a_session_has_its_number_of_experiments(world: World) -> None:
 
 def test_after_a_demand_to_pivot_nothing_is_admitted_before_a_new_frame(world: World) -> None:
     world.direction()
-    world.demand_a_pivot()
+    world.decide(pivots=1)
     assert world.get("context")["demand"] == "Pivot"
     assert world.experiment(1, 0.1)[1]["reason"] == "PivotRequired"
     assert world.direction("a")[1]["reason"] == "NotNew"
@@ -223,8 +224,17 @@ def test_a_finding_needs_measured_evidence(world: World) -> None:
 
 def test_a_nudge_is_told_once_at_the_next_beat(world: World) -> None:
     asyncio.run(world.beats.nudge(SESSION, "go on"))
-    assert world.post("heartbeat", {"round": 3})[1] == {"nudge": "go on"}
-    assert world.post("heartbeat", {"round": 3})[1] == {"nudge": None}
+    assert world.post("heartbeat", {"round": 3})[1]["nudge"] == "go on"
+    assert world.post("heartbeat", {"round": 3})[1]["nudge"] is None
+
+
+def test_a_beat_is_told_that_its_session_is_over(world: World) -> None:
+    assert world.post("heartbeat", {"round": 1})[1]["closing"] is False
+    world.gateway.closing = True
+    assert world.post("heartbeat", {"round": 1}) == (200, {"nudge": None, "closing": True})
+    world.gateway.closing = False
+    world.decide(ending=Ending(reason="TargetMet", message="it is"))
+    assert world.post("heartbeat", {"round": 1})[1]["closing"] is True
 
 
 def test_a_finished_session_is_closed(world: World) -> None:

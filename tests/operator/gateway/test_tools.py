@@ -74,7 +74,7 @@ def test_a_session_through_every_tool(world: World, mode: str) -> None:
             assert await call("post_experiments", **wanted) == proposed
             assert await call("get_experiments") == [proposed]
             assert '"x": 0.25' in (await call("get_experiments_name", name=proposed["name"]))["difference"]
-            assert await call("post_heartbeat", round=2) == {"nudge": None}
+            assert await call("post_heartbeat", round=2) == {"nudge": None, "closing": False}
             assert await call("post_finish", handoff="read this") == "done"
         assert (await asyncio.to_thread(world.get, "context"))["handoff"]["text"] == "read this"
 
