@@ -79,6 +79,8 @@ class SessionStatus(Model):
     attempt: Annotated[int, Field(ge=1, le=1000)] = 1
     """2 after its first process died and was replaced."""
     started_at: Time | None = None
+    died_at: Time | None = None
+    """When its newest process did; the next one starts after a pause."""
     finished_at: Time | None = None
     reason: Word | None = None
     """Why it ended, in a word."""

@@ -24,6 +24,7 @@ from rloop.decide import (
     plateau,
     report,
     schedule,
+    session,
     smoke,
     verification,
 )
@@ -36,7 +37,7 @@ ALWAYS: tuple[Step, ...] = (
     accept.seal,  # is the spec usable, and is the task frozen?
     attempt.record,  # what became of the attempts at runs
     verification.record,  # what became of the scorings of their artifacts
-    iteration.record,  # what became of the sessions
+    session.record,  # what became of the sessions
 )
 WHILE_RUNNING: tuple[Step, ...] = (
     baseline.measure,  # the untouched task: value and noise

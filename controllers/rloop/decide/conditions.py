@@ -12,7 +12,7 @@ from rloop import standing
 from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
-from rloop.decide import provider, runs
+from rloop.decide import provider, runs, session
 from rloop.decide.draft import Draft
 from rloop.decide.verification import WAITING
 from rloop.observed import NO_TROUBLE, Obstacle
@@ -87,6 +87,9 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
     unanswered = provider.waiting(draft)
     if unanswered is not None and unanswered.waiting in provider.NEEDS_A_PERSON:
         return unanswered.waiting, _of_provider(unanswered)
+    if (given_up := session.given_up(draft)) is not None:
+        told = f"{given_up.name} was given up after {given_up.attempt} processes"
+        return "AgentFailing", f"{told}: {given_up.reason}{session.last_words(given_up.log_tail)}"
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()

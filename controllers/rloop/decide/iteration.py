@@ -1,4 +1,4 @@
-"""Iterations: sessions that start, die and are replaced; when an iteration is settled; when the next one opens.
+"""Iterations: when one is settled, and with which outcome; when the next one opens, and with which sessions.
 
 An iteration opens when fewer screens are queued than slots exist: waiting for every experiment to end would leave most
 slots of a wide campaign empty.
@@ -6,10 +6,8 @@ slots of a wide campaign empty.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from rloop import names, standing
-from rloop.actions import Create, Start, Workload
+from rloop.actions import Create
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import (
     SESSION_OVER,
@@ -18,101 +16,12 @@ from rloop.api.iteration import (
     ResearchIterationSpec,
     Role,
     SessionSpec,
-    SessionStatus,
 )
 from rloop.decide import findings, plateau, provider, runs, waiting
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted, spent
 from rloop.decide.draft import Draft
 from rloop.decide.judge import concluding
-from rloop.observed import PENDING_DEADLINE
-
-GRACE_SECONDS = 30
-"""An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
-PAUSE_SECONDS_MAX = 300
-
-
-def record(draft: Draft) -> None:
-    """Bring every open session up to date with its process; a dead one is replaced within restartLimit."""
-    for name in list(draft.iterations):
-        if not draft.iterations[name].status.sessions:
-            # A new object has no status: an API server drops what a create says of it.
-            pending = [SessionStatus(name=one.name) for one in draft.iterations[name].spec.sessions]
-            draft.write_iteration(name, sessions=pending)
-            continue  # started once that is stored
-        iteration = draft.iterations[name]
-        for index, session in enumerate(iteration.status.sessions):
-            if session.phase not in SESSION_OVER:
-                _record_session(draft, iteration, session, iteration.spec.sessions[index])
-
-
-def _record_session(draft: Draft, iteration: ResearchIteration, session: SessionStatus, spec: SessionSpec) -> None:
-    name = iteration.metadata.name
-    wanted = Workload(
-        name=names.agent(session.name, session.attempt),
-        role="agent",
-        owner=name,
-        deadline_seconds=spec.session_seconds + GRACE_SECONDS,
-        session=session.name,
-        number=session.attempt,
-    )
-    state = draft.observed.workloads.get(wanted.name)
-    done = session.name in iteration.status.reported.finished
-    if state is None and session.phase == "Pending":
-        if not draft.finished and not draft.holding and draft.sealed:  # nobody watches what runs unsealed
-            draft.act(Start(wanted))
-        return
-    if state is not None and state.exit is None:
-        if waiting.waits(draft, state):
-            return
-        waiting.hold_to_deadline(draft, wanted, state)
-        if session.phase == "Pending":
-            begun = {"phase": "Running", "started_at": session.started_at or state.started_at}
-            draft.write_session(name, session.model_copy(update=begun))
-        return
-    exit_ = state.exit if state is not None else None
-    reason = exit_.reason if exit_ is not None else "Lost"
-    tail = exit_.log_tail[-4096:] if exit_ is not None else ""
-    ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False}
-    if provider.unanswered(iteration, session.name) is not None:
-        # A writer or checker that a suspension ends has another turn, whether its provider answered or not.
-        why = findings.HELD if draft.holding and standing.closing(iteration) else provider.WAITED
-        lost_waiting = {**ended, "phase": "Finished", "reason": why, "infrastructure": True}
-        draft.write_session(name, session.model_copy(update=lost_waiting))
-        return
-    in_order = done or (exit_ is not None and exit_.code == 0)
-    if in_order or draft.holding or reason in ("DeadlineExceeded", "NoProgress"):
-        why = findings.HELD if draft.holding else "Completed" if done else reason
-        if why == "NoProgress":
-            draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
-        draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
-        return
-    lost = reason in ("Lost", "HeartbeatMissed", PENDING_DEADLINE) or (exit_ is not None and exit_.infrastructure)
-    _replace_or_fail(draft, name, session, reason, {**ended, "infrastructure": lost})
-
-
-def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: str, ended: dict[str, object]) -> None:
-    if session.attempt > draft.spec.watchdog.restart_limit:
-        told = f"{session.name}: {reason}, and no restart is left{_last_words(ended)}"
-        draft.tell("AgentFailed", told, about=name, warning=True)
-        draft.evidence(told)
-        draft.write_session(name, session.model_copy(update={**ended, "phase": "Failed", "reason": reason}))
-        return
-    again = {
-        "phase": "Pending",
-        "attempt": session.attempt + 1,
-        "reason": reason,
-        "log_tail": ended["log_tail"],
-    }
-    draft.write_session(name, session.model_copy(update=again))
-    told = f"{session.name}: {reason}; replaced by {names.agent(session.name, session.attempt + 1)}{_last_words(ended)}"
-    draft.tell("AgentRestarted", told, about=name, warning=True)
-    draft.evidence(told)
-
-
-def _last_words(ended: dict[str, object]) -> str:
-    words = str(ended["log_tail"]).strip().rpartition("\n")[2]
-    return f"; its last words: {words[-300:]}" if words else ""
 
 
 def settle(draft: Draft) -> None:
@@ -168,10 +77,10 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
     explorers = findings.explorers(iteration)
     if any(one.reason == provider.WAITED for one in explorers):
         return "Void"
-    sessions_lost = all(one.phase == "Failed" and one.infrastructure for one in explorers)
+    given_up = all(one.phase == "Failed" for one in explorers)
     verdicts = [one.status.verdict for one in own]
     if (own and all(one is not None and one.reason == "InfrastructureFailing" for one in verdicts)) or (
-        not own and sessions_lost
+        not own and given_up
     ):
         return "Void"
     if any(one.reason == findings.HELD for one in explorers):
@@ -262,4 +171,4 @@ def _paused_long_enough(draft: Draft) -> bool:
     if not empty:
         return True
     ended = settled[-1].status.settled_at
-    return ended is None or draft.now >= ended + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (empty - 1)))
+    return ended is None or waiting.paused(draft, ended, empty)

@@ -2,7 +2,7 @@
 
 Alive is not progress: both are judged, by the operator's own monotonic clock. The patrol restarts and nudges; it never
 does the worker's work. A process that takes its time to end is asked again in every pass; what was done about it is
-noted once, by `iteration.record`, when its end is seen.
+noted once, by `session.record`, when its end is seen.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
 
 VOID_LIMIT = 3
-"""Iterations in a row that only infrastructure failed, before a person is told."""
+"""Iterations in a row that say nothing about their directions, before a person is told."""
 
 
 def stale_count(draft: Draft) -> int:
@@ -38,7 +38,7 @@ def count(draft: Draft) -> None:
     ended = (one for one in draft.iterations.values() if one.status.outcome and not provider.lost(one))
     settled = sorted(ended, key=lambda one: one.spec.number)
     if len(settled) >= VOID_LIMIT and all(one.status.outcome == "Void" for one in settled[-VOID_LIMIT:]):
-        told = f"the last {VOID_LIMIT} iterations were lost to infrastructure failures: see the workloads' logs"
+        told = f"the last {VOID_LIMIT} iterations were lost to failures of infrastructure or agent: see the logs"
         draft.condition("NeedsAttention", "True", "InfrastructureFailing", told)
         return
     draft.condition("NeedsAttention", "False", "None")

@@ -1,12 +1,12 @@
-"""Workloads that wait before they begin, and those that run on after their deadline.
+"""Workloads that wait before they begin, those that run on after their deadline, and the pause after one that failed.
 
-Asked by `attempt`, `verification` and `iteration` about every live workload. Waiting for a place, an image or a volume
+Asked by `attempt`, `verification`, `session` and `iteration`. Waiting for a place, an image or a volume
 is nobody's failure: it uses up no deadline, and one that waits too long is made anew without being counted.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rloop.actions import Stop, Workload
 from rloop.decide.draft import Draft
@@ -14,6 +14,8 @@ from rloop.observed import PENDING_DEADLINE, QUEUED, WorkloadState
 
 SLACK_SECONDS = 15
 """A runtime that can ends a workload at its deadline itself; this is for one that cannot."""
+
+PAUSE_SECONDS_MAX = 300
 
 
 def waits(draft: Draft, state: WorkloadState) -> bool:
@@ -32,3 +34,8 @@ def hold_to_deadline(draft: Draft, wanted: Workload, state: WorkloadState) -> No
     """End a workload that has run past its deadline, counted from the start of its program."""
     if draft.now - state.started_at > timedelta(seconds=wanted.deadline_seconds + SLACK_SECONDS):
         draft.act(Stop(state.name, "DeadlineExceeded"))
+
+
+def paused(draft: Draft, since: datetime, times: int) -> bool:
+    """Whether the pause after so many failures in a row is over: 1, 2, 4, … seconds. Nothing broken is tried hotly."""
+    return draft.now >= since + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (times - 1)))

@@ -1,4 +1,4 @@
-"""Iterations: sessions that start and are replaced, when an iteration is settled, when the next one opens."""
+"""Iterations: when one is settled, and with which outcome; when the next one opens, and with which sessions."""
 
 from __future__ import annotations
 
@@ -21,87 +21,15 @@ from tests.support.builders import (
     verdict,
     workload,
 )
-from tests.support.deciding import after, iteration_after, observed, starts, told
+from tests.support.deciding import after, iteration_after, observed, told
 
 from rloop.actions import Create
 from rloop.api.iteration import Reported, ResearchIteration
 from rloop.decide import iteration as decide_iteration
-from rloop.observed import Exit
 
 AGENT = "demo-i0001-s1-a1"
 STALE = [iteration(1, outcome="Stale"), iteration(2, outcome="Stale")]
 OWN = {"image": "registry.example/agent:1"}
-
-
-def test_a_stored_session_is_started() -> None:
-    seen = observed(running(), iteration(1, session("Pending")))
-    assert starts(after(decide_iteration.record, seen)) == [AGENT]
-    assert (
-        starts(after(decide_iteration.record, observed(running(suspend=True), iteration(1, session("Pending"))))) == []
-    )
-
-
-@pytest.mark.parametrize(
-    ("ended", "finished", "attempt", "phase", "number"),
-    [
-        pytest.param(exited(), False, 1, "Finished", 1, id="its process ended in order"),
-        pytest.param(exited("Error", 1), False, 1, "Pending", 2, id="a crashed one is replaced"),
-        pytest.param(exited("Error", 1), True, 1, "Finished", 1, id="not if it had said that it was done"),
-        pytest.param(exited("DeadlineExceeded", None), False, 1, "Finished", 1, id="its time was over"),
-        pytest.param(exited("NoProgress", None), False, 1, "Finished", 1, id="it got nowhere"),
-        pytest.param(exited("HeartbeatMissed", None), False, 1, "Pending", 2, id="a silent one is replaced"),
-        pytest.param(None, False, 1, "Pending", 2, id="a vanished one is replaced"),
-        pytest.param(exited("Error", 1), False, 6, "Failed", 6, id="until restartLimit"),
-    ],
-)
-def test_end_of_a_process(ended: Exit | None, finished: bool, attempt: int, phase: str, number: int) -> None:
-    reported = Reported(finished=["demo-i0001-s1"] if finished else [])
-    own = iteration(1, session("Running", attempt=attempt), reported=reported)
-    workloads = [workload(f"demo-i0001-s1-a{attempt}", ended)] if ended else []
-    found = iteration_after(decide_iteration.record, observed(running(), own, *workloads)).status.sessions[0]
-    assert (found.phase, found.attempt) == (phase, number)
-
-
-@pytest.mark.parametrize("ended", [exited("Error", 1), exited("Error", 143), exited("HeartbeatMissed", None), None])
-def test_however_a_session_ends_while_the_loop_is_held_it_is_no_failure(ended: Exit | None) -> None:
-    """An agent that was told to end may not know how."""
-    seen = observed(running(suspend=True), iteration(1, session()), *([workload(AGENT, ended)] if ended else []))
-    decision = after(decide_iteration.record, seen)
-    (found,) = decision.iterations[0].status.sessions
-    assert (found.phase, found.reason, found.attempt) == ("Finished", "Held", 1)
-    assert not decision.events
-
-
-@pytest.mark.parametrize("attempt", [1, 6])
-def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
-    crashed = Exit(1, "Error", moment(60), log_tail="Traceback …\nRuntimeError: oops\n")
-    own = iteration(1, session("Running", attempt=attempt))
-    decision = after(decide_iteration.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
-    (event,) = decision.events
-    assert event.message.endswith("; its last words: RuntimeError: oops")
-
-
-@pytest.mark.parametrize(
-    ("ended", "finished"),
-    [
-        pytest.param(exited("DeadlineExceeded", None), False, id="its time was over"),
-        pytest.param(exited("HeartbeatMissed", None), False, id="the watchdog ended it"),
-        pytest.param(exited("Error", 1), False, id="it crashed for want of an answer"),
-        pytest.param(exited(), True, id="it gave up in order"),
-        pytest.param(None, False, id="it vanished"),
-    ],
-)
-def test_a_session_that_ends_while_it_waits_for_its_provider_says_nothing(ended: Exit | None, finished: bool) -> None:
-    told = Reported(finished=["demo-i0001-s1"] if finished else [], usage=[usage(waiting="ProviderDown")])
-    own = iteration(1, session("Running", waiting=True), reported=told)
-    workloads = [workload(AGENT, ended)] if ended else []
-    recorded = iteration_after(decide_iteration.record, observed(running(agent=LLM), own, *workloads))
-    (found,) = recorded.status.sessions
-    assert (found.phase, found.reason, found.attempt) == ("Finished", "WaitingForLLM", 1)
-    assert (found.infrastructure, found.waiting) == (True, False)
-    proposed = experiment(phase="Rejected", verdict=verdict())
-    settled = iteration_after(decide_iteration.settle, observed(running(agent=LLM), baseline(), proposed, recorded))
-    assert settled.status.outcome == "Void"
 
 
 @pytest.mark.parametrize(
@@ -127,6 +55,17 @@ def test_outcome(own: list[Any], pivots: int, outcome: str | None) -> None:
     seen = observed(running(status={"pivots": pivots, "generation": generation}), baseline(), *own, iteration(1))
     found = iteration_after(decide_iteration.settle, seen).status
     assert (found.outcome, found.phase) == (outcome, "Settled" if outcome else "Open")
+
+
+@pytest.mark.parametrize(
+    ("proposed", "outcome"),
+    [([], "Void"), ([experiment(phase="Rejected", verdict=verdict())], "Stale")],
+    ids=["a broken program says nothing of its direction", "what it proposed before does"],
+)
+def test_sessions_that_were_all_given_up(proposed: list[Any], outcome: str) -> None:
+    own = iteration(1, session("Failed"), session("Failed", index=2))
+    found = iteration_after(decide_iteration.settle, observed(running(), baseline(), *proposed, own)).status
+    assert found.outcome == outcome
 
 
 def test_a_keep_counts_once_it_is_stored() -> None:

@@ -26,8 +26,8 @@ from tests.support.deciding import after, observed, starts, the
 from rloop.actions import Create
 from rloop.api.iteration import Reported, ResearchIteration, Role, SessionStatus
 from rloop.api.loop_status import Ending
-from rloop.decide import iteration as iterations
 from rloop.decide import report
+from rloop.decide import session as sessions
 from rloop.decide.chain import decide
 from rloop.observed import Exit, Observed
 
@@ -152,7 +152,7 @@ def test_a_writer_that_the_operators_end_took_has_another_turn_though_its_provid
     own = last(2, "Report", session(number=2), reported=waiting)
     ended = workload("demo-i0002-s1-a1", Exit(0, "Completed", moment(19)))
     seen_now = observed(running(**OVER), kept(), own, ended, draining=draining)
-    (recorded,) = after(iterations.record, seen_now).iterations
+    (recorded,) = after(sessions.record, seen_now).iterations
     assert recorded.status.sessions[0].reason == reason
 
 
@@ -178,7 +178,7 @@ def test_before_the_report_everything_else_ends() -> None:
 def test_the_sessions_of_the_report_are_started_and_watched() -> None:
     pending = last(2, "Report", session("Pending", 2))
     assert starts(decide(seen({}, pending))) == ["demo-i0002-s1-a1"]
-    assert starts(after(iterations.record, seen({"status": {**ENDING, "conditions": []}}, pending))) == []
+    assert starts(after(sessions.record, seen({"status": {**ENDING, "conditions": []}}, pending))) == []
     of = running(**OVER)
     status = decide(observed(of, baseline(), kept(), written(phase="Running"), workload("demo-i0002-s1-a1"))).status
     assert status is not None

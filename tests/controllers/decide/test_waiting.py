@@ -8,7 +8,7 @@ from tests.support.deciding import after, experiment_after, iteration_after, obs
 
 from rloop.decide import attempt as attempts
 from rloop.decide import conditions, verification
-from rloop.decide import iteration as iterations
+from rloop.decide import session as sessions
 from rloop.observed import CAPACITY, PENDING_DEADLINE, QUEUED, Exit, Obstacle, WorkloadState
 
 PENDING_SECONDS = loop().spec.experiment.pending_deadline_seconds
@@ -27,7 +27,7 @@ STEPS = [
         "demo-i0001-e1-r1-v1",
         id="a scoring",
     ),
-    pytest.param(iterations.record, iteration(1, session("Pending")), AGENT, id="a session"),
+    pytest.param(sessions.record, iteration(1, session("Pending")), AGENT, id="a session"),
 ]
 
 
@@ -77,7 +77,7 @@ def test_an_attempt_that_never_began_is_made_anew_for_ever_without_growing_the_s
 def test_a_session_that_never_began_is_no_finished_one() -> None:
     ended = Exit(None, PENDING_DEADLINE, moment(700), infrastructure=True)
     state = WorkloadState(AGENT, moment(0), ended, started=False)
-    found = iteration_after(iterations.record, observed(running(), iteration(1, session("Pending")), state))
+    found = iteration_after(sessions.record, observed(running(), iteration(1, session("Pending")), state))
     assert (found.status.sessions[0].phase, found.status.sessions[0].attempt) == ("Pending", 2)
 
 

@@ -1,0 +1,135 @@
+"""Sessions: they start, die and are replaced in pauses, and what is said of those that are given up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.support.builders import (
+    LLM,
+    baseline,
+    exited,
+    experiment,
+    iteration,
+    moment,
+    running,
+    session,
+    usage,
+    verdict,
+    workload,
+)
+from tests.support.deciding import after, iteration_after, observed, starts, the
+
+from rloop.api.iteration import Reported
+from rloop.decide import conditions
+from rloop.decide import iteration as iterations
+from rloop.decide import session as sessions
+from rloop.observed import Exit
+
+AGENT = "demo-i0001-s1-a1"
+
+
+def test_a_stored_session_is_started() -> None:
+    seen = observed(running(), iteration(1, session("Pending")))
+    assert starts(after(sessions.record, seen)) == [AGENT]
+    assert starts(after(sessions.record, observed(running(suspend=True), iteration(1, session("Pending"))))) == []
+
+
+@pytest.mark.parametrize(
+    ("ended", "finished", "attempt", "phase", "number"),
+    [
+        pytest.param(exited(), False, 1, "Finished", 1, id="its process ended in order"),
+        pytest.param(exited("Error", 1), False, 1, "Pending", 2, id="a crashed one is replaced"),
+        pytest.param(exited("Error", 1), True, 1, "Finished", 1, id="not if it had said that it was done"),
+        pytest.param(exited("DeadlineExceeded", None), False, 1, "Finished", 1, id="its time was over"),
+        pytest.param(exited("NoProgress", None), False, 1, "Finished", 1, id="it got nowhere"),
+        pytest.param(exited("HeartbeatMissed", None), False, 1, "Pending", 2, id="a silent one is replaced"),
+        pytest.param(None, False, 1, "Pending", 2, id="a vanished one is replaced"),
+        pytest.param(exited("Error", 1), False, 6, "Failed", 6, id="until restartLimit"),
+    ],
+)
+def test_end_of_a_process(ended: Exit | None, finished: bool, attempt: int, phase: str, number: int) -> None:
+    reported = Reported(finished=["demo-i0001-s1"] if finished else [])
+    own = iteration(1, session("Running", attempt=attempt), reported=reported)
+    workloads = [workload(f"demo-i0001-s1-a{attempt}", ended)] if ended else []
+    found = iteration_after(sessions.record, observed(running(), own, *workloads)).status.sessions[0]
+    assert (found.phase, found.attempt) == (phase, number)
+
+
+@pytest.mark.parametrize("ended", [exited("Error", 1), exited("Error", 143), exited("HeartbeatMissed", None), None])
+def test_however_a_session_ends_while_the_loop_is_held_it_is_no_failure(ended: Exit | None) -> None:
+    """An agent that was told to end may not know how."""
+    seen = observed(running(suspend=True), iteration(1, session()), *([workload(AGENT, ended)] if ended else []))
+    decision = after(sessions.record, seen)
+    (found,) = decision.iterations[0].status.sessions
+    assert (found.phase, found.reason, found.attempt) == ("Finished", "Held", 1)
+    assert not decision.events
+
+
+@pytest.mark.parametrize("attempt", [1, 6])
+def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
+    crashed = Exit(1, "Error", moment(60), log_tail="Traceback …\nRuntimeError: oops\n")
+    own = iteration(1, session("Running", attempt=attempt))
+    decision = after(sessions.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
+    (event,) = decision.events
+    assert event.message.endswith("; its last words: RuntimeError: oops")
+
+
+@pytest.mark.parametrize(("attempt", "pause"), [(2, 1), (3, 2), (6, 16), (60, 300)])
+def test_between_the_processes_of_a_session_lie_pauses_that_grow(attempt: int, pause: int) -> None:
+    own = iteration(1, session("Pending", attempt=attempt, died_at=moment(60)))
+    for seconds, expected in ((pause - 0.1, []), (pause, [f"demo-i0001-s1-a{attempt}"])):
+        assert starts(after(sessions.record, observed(running(), own, now=moment(60 + seconds)))) == expected
+
+
+CRASHED = session("Failed", 2, attempt=6, reason="Error", log_tail="Traceback\nKeyError: 'model'\n")
+
+
+@pytest.mark.parametrize(
+    ("objects", "expected"),
+    [
+        pytest.param([iteration(2, CRASHED)], True, id="the program fails"),
+        pytest.param([iteration(2, CRASHED), iteration(3, session("Pending", 3))], True, id="the next has yet to show"),
+        pytest.param(
+            [iteration(2, CRASHED), iteration(3, session(number=3), reported=Reported(refusals=1))],
+            False,
+            id="the next one says something",
+        ),
+        pytest.param([iteration(2, CRASHED), iteration(3, session("Finished", 3))], False, id="or ends in order"),
+        pytest.param([iteration(2, CRASHED, session("Finished", 2, index=2))], False, id="so does one beside it"),
+        pytest.param(
+            [iteration(2, CRASHED.model_copy(update={"infrastructure": True}))],
+            False,
+            id="lost nodes are not it",
+        ),
+    ],
+)
+def test_an_agent_whose_program_fails_is_told_until_one_works(objects: list[Any], expected: bool) -> None:
+    found = the(after(conditions.fold, observed(running(), iteration(1, session("Finished")), *objects)), "Degraded")
+    assert (found.reason == "AgentFailing") is expected
+    if expected:
+        told = "demo-i0002-s1 was given up after 6 processes: Error; its last words: KeyError: 'model'"
+        assert found.message == told
+
+
+@pytest.mark.parametrize(
+    ("ended", "finished"),
+    [
+        pytest.param(exited("DeadlineExceeded", None), False, id="its time was over"),
+        pytest.param(exited("HeartbeatMissed", None), False, id="the watchdog ended it"),
+        pytest.param(exited("Error", 1), False, id="it crashed for want of an answer"),
+        pytest.param(exited(), True, id="it gave up in order"),
+        pytest.param(None, False, id="it vanished"),
+    ],
+)
+def test_a_session_that_ends_while_it_waits_for_its_provider_says_nothing(ended: Exit | None, finished: bool) -> None:
+    told = Reported(finished=["demo-i0001-s1"] if finished else [], usage=[usage(waiting="ProviderDown")])
+    own = iteration(1, session("Running", waiting=True), reported=told)
+    workloads = [workload(AGENT, ended)] if ended else []
+    recorded = iteration_after(sessions.record, observed(running(agent=LLM), own, *workloads))
+    (found,) = recorded.status.sessions
+    assert (found.phase, found.reason, found.attempt) == ("Finished", "WaitingForLLM", 1)
+    assert (found.infrastructure, found.waiting) == (True, False)
+    proposed = experiment(phase="Rejected", verdict=verdict())
+    settled = iteration_after(iterations.settle, observed(running(agent=LLM), baseline(), proposed, recorded))
+    assert settled.status.outcome == "Void"
