@@ -33,8 +33,11 @@ def read_mapping(path: Path) -> dict[str, Any]:
 def read_documents(path: Path) -> list[Any]:
     """All documents that the file, or standard input, holds: one at least. Raises BadInput."""
     most, file = MAX_BYTES_OF_SEVERAL, "standard input" if path == STANDARD_INPUT else str(path)
-    content = sys.stdin.buffer.read(most + 1) if path == STANDARD_INPUT else _read(path, most)
-    return parse_documents(_limited(content, file, most), file)
+    if path != STANDARD_INPUT:
+        return parse_documents(_read(path, most), file)
+    if sys.stdin is None:
+        raise BadInput(InputProblem(file, "is closed: pipe a manifest into it, or name a file"))
+    return parse_documents(_limited(sys.stdin.buffer.read(most + 1), file, most), file)
 
 
 def parse_mapping(content: bytes, file: str) -> dict[str, Any]:

@@ -152,6 +152,7 @@ EIGHT = {"job": None, "pyTorchJob": {"replicas": 2, "procPerNode": 8}, "resource
             "spec.experiment.pyTorchJob.procPerNode",
             "is 1, and a pod has 8 GPUs: for one GPU a rank write 8",
         ),
+        ({"pyTorchJob": {"replicas": 2}, "command": ["/opt/bin/torchrun", "train.py"]}, None, "", ""),
         ({"maxArtifactBytes": None}, None, "spec.experiment.maxArtifactBytes", "1 GiB unless said"),
         (
             {"maxArtifactBytes": None, "pyTorchJob": {"procPerNode": 4}, "resources": {"limits": {"cpu": 4}}},

@@ -14,6 +14,8 @@ from rloop.errors import InputProblem
 RUNS_OF_A_KEEP = {"Standard": 10, "Economy": 5, "Provisional": 1}
 """Runs of its own that a kept proposal has, the screening one included."""
 RUNS_OF_A_CONCLUSION = 5
+LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed", "torch.distributed.run"})
+"""Programs that start a process for each GPU themselves."""
 
 
 def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
@@ -61,7 +63,8 @@ def _gpus(spec: ResearchLoopSpec) -> Found:
         message = f"{limit} let no run start: a run reserves {reserved} ({parts}); raise it, or lower the deadline"
         yield "spec.budget.gpuSeconds", message
     job, of_a_pod = template.py_torch_job, template.resources.gpus
-    if job is not None and job.proc_per_node != of_a_pod:
+    starts_ranks = any(word.rpartition("/")[2] in LAUNCHERS for word in template.command)
+    if job is not None and job.proc_per_node != of_a_pod and not starts_ranks:
         message = f"is {job.proc_per_node}, and a pod has {of_a_pod} GPUs: for one GPU a rank write {of_a_pod}"
         yield "spec.experiment.pyTorchJob.procPerNode", message
     if "max_artifact_bytes" not in template.model_fields_set:

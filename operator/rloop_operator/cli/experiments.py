@@ -54,6 +54,6 @@ def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
         str(sum(run.phase == "Done" for run in experiment.status.runs)),
         words.number(value.value) if value is not None else words.DASH,
         words.spread(spread, value.value) if value and spread else words.DASH,
-        words.number(gain) if gain is not None and experiment.spec.kind != "Baseline" else words.DASH,
+        words.number(gain) if gain is not None else words.DASH,
         facts.what(experiment, snapshot),
     )

@@ -149,9 +149,9 @@ def closest(experiments: Iterable[ResearchExperiment]) -> ResearchExperiment | N
 
 
 def verdict_gain(experiment: ResearchExperiment) -> float | None:
-    """The gain that its verdict speaks of."""
+    """The gain that its verdict speaks of; the baseline is what others gain over."""
     verdict = experiment.status.verdict
-    return None if verdict is None else verdict.gain
+    return None if verdict is None or experiment.spec.kind == "Baseline" else verdict.gain
 
 
 def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple[str, str] | None:

@@ -1,8 +1,8 @@
 """`rloop report`: the campaign as one Markdown text, for people who were not there.
 
 Called by the command line. All of it is a function of the stored objects: numbers are the verifier's, and every
-statement of an agent stands with its evidence and with what a checker said of it. Nothing that an agent wrote is obeyed
-as Markdown.
+statement of an agent stands with its evidence and with what a checker said of it. What agents wrote is shown as code:
+nothing in it is obeyed, and it cannot pass for ours.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Source
 
 VERDICTS = {
-    "Supported": "Supported by a fresh session that saw only the claim and what was measured",
+    "Supported": "Supported, by a fresh session that saw only the claim and what was measured",
     None: "Not checked: an agent's word",
-    "Refuted": "Refuted by such a session",
+    "Refuted": "Refuted, by a fresh session that saw only the claim and what was measured",
 }
 
 
@@ -36,7 +36,8 @@ def text(snapshot: Snapshot) -> Iterator[str]:
     yield ""
     yield f"> {plain(snapshot.loop.spec.direction)}"
     yield ""
-    yield from _table(("", ""), ((one.label, plain(one.text)) for one in result.numbers(snapshot)))
+    rows = (*_outcome(snapshot), *result.numbers(snapshot))
+    yield from _table(("", ""), ((one.label, cell(one.text)) for one in rows))
     yield from _statements(snapshot)
     yield from _kept(snapshot)
     yield from _directions(snapshot)
@@ -44,8 +45,31 @@ def text(snapshot: Snapshot) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Untrusted text on one line, without a meaning in Markdown or HTML."""
+    """Our own words and the director's on one line, without a meaning in Markdown or HTML."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", words.line(text))
+
+
+def quoted(text: str) -> str:
+    """An agent's words on one line, as a code span: no renderer makes a list, a link or a formula of it."""
+    told = words.line(text)
+    if not told:
+        return ""
+    fence = "`" * (1 + max(map(len, re.findall("`+", told)), default=0))
+    edge = " " if "`" in (told[0], told[-1]) else ""
+    return f"{fence}{edge}{told}{edge}{fence}"
+
+
+def cell(text: str) -> str:
+    """The same in a table. Renderers do not agree on how a code span escapes a bar there, so it is a broken one."""
+    return quoted(text).replace("|", "¦")
+
+
+def _outcome(snapshot: Snapshot) -> Iterator[board.Row]:
+    """What the headline does not say: why it failed, or what came out while the report is not whole yet."""
+    failed = facts.condition(snapshot.loop, "Failed")
+    told = failed.message if failed is not None else ending.message if (ending := snapshot.loop.status.ending) else ""
+    if told:
+        yield board.Row("outcome", words.inside(told, snapshot.name))
 
 
 def _statements(snapshot: Snapshot) -> Iterator[str]:
@@ -53,18 +77,19 @@ def _statements(snapshot: Snapshot) -> Iterator[str]:
     # What was said last, with everything in sight, comes first.
     iterations = sorted(snapshot.iterations.values(), key=lambda one: one.spec.sessions[0].role != "Report")
     found = [finding for iteration in iterations for finding in iteration.status.reported.findings]
-    if not found:
-        yield "No agent has stated anything."
+    groups = []
     for verdict, told in VERDICTS.items():
-        own = [_statement(one, snapshot) for one in found if one.checked == verdict]
+        own = [line for one in found if one.checked == verdict for line in _statement(one, snapshot)]
         if own:
-            yield from (f"{told}:", "", *own, "")
+            groups.append("\n".join((f"{told}:", "", *own)))
+    yield "\n\n".join(groups) or "No agent has stated anything."
 
 
-def _statement(finding: Finding, snapshot: Snapshot) -> str:
-    evidence = ", ".join(_link(name, snapshot) for name in finding.evidence)
-    why = f" Checked: {plain(words.inside(finding.reason, snapshot.name))}" if finding.reason else ""
-    return f"- {plain(words.inside(finding.statement, snapshot.name))} ({evidence}){why}"
+def _statement(finding: Finding, snapshot: Snapshot) -> Iterator[str]:
+    yield f"- {quoted(words.inside(finding.statement, snapshot.name))}"
+    yield f"    - evidence: {', '.join(_link(name, snapshot) for name in finding.evidence)}"
+    if finding.reason:
+        yield f"    - the checker: {quoted(words.inside(finding.reason, snapshot.name))}"
 
 
 def _link(name: str, snapshot: Snapshot) -> str:
@@ -79,8 +104,10 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
     yield from ("", "## The way to the best", "")
     rows = []
     for one in kept:
-        link, what = _link(one.metadata.name, snapshot), plain(facts.what(one, snapshot))
-        rows.append((link, *_measured(one, snapshot), what))
+        link, (value, gain) = _link(one.metadata.name, snapshot), _measured(one, snapshot)
+        if one.status.verdict is not None and one.status.verdict.unconfirmed:
+            value += ", unconfirmed"
+        rows.append((link, value, gain, cell(facts.what(one, snapshot))))
     yield from _table(("kept", "value", "over the one before", "what it is"), rows)
 
 
@@ -102,7 +129,7 @@ def _directions(snapshot: Snapshot) -> Iterator[str]:
         own = [each for each in snapshot.experiments.values() if each.spec.direction == one.name]
         what = words.frame(one.frame, {}) or ", ".join(f"{name}: {value}" for name, value in one.fields.items())
         demanded = "after a plateau" if one.pivot else ""
-        rows.append((snapshot.short(one.name), plain(one.title), plain(what), demanded, facts.outcome(own)))
+        rows.append((snapshot.short(one.name), cell(one.title), cell(what), demanded, facts.outcome(own)))
     yield from _table(("name", "title", "what it changes", "", "came to"), rows)
 
 
@@ -115,7 +142,7 @@ def _experiments(snapshot: Snapshot) -> Iterator[str]:
         name, verdict = snapshot.short(one.metadata.name), one.status.verdict
         why = "" if verdict is None or verdict.keep else verdict.reason
         phase = f"{one.status.phase}, {why}" if why and why != one.status.phase else one.status.phase
-        rows.append((f'<a id="{name}"></a>{name}', plain(facts.what(one, snapshot)), *_measured(one, snapshot), phase))
+        rows.append((f'<a id="{name}"></a>{name}', cell(facts.what(one, snapshot)), *_measured(one, snapshot), phase))
     yield from _table(("name", "what", "value", "gain", ""), rows)
 
 

@@ -212,8 +212,10 @@ def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
     # A reason without a message is the usual course.
     reason, message = (one.reason, one.message) if one is not None and one.message else ("", "")
     if reason != told.waiting:
-        waits = "waiting", words.line(words.inside(message, snapshot.name))
-        yield waits if reason else ("goes on", f"{told.waiting} is over")
+        if reason:
+            yield "waiting", words.line(words.inside(message, snapshot.name))
+        elif one is not None and one.status == "True":
+            yield "goes on", f"{told.waiting} is over"
     told.waiting = reason
 
 

@@ -39,6 +39,7 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     if target == "local":
         notes += folder_notes(loop, file.absolute().parent)
         notes += _preflight(loop, file)
+        notes += _provider(loop)
     for one in notes:
         complain(f"note: {one}")
     print(f"OK {summary(loop)}")
@@ -53,6 +54,15 @@ def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
     ranks = f"WORLD_SIZE={job.ranks} " if job is not None else ""
     by_hand = f"cd {shlex.quote(str(file.parent / folder))} && {ranks}{shlex.join(template.preflight)}"
     return [InputProblem("spec.experiment.preflight", f"was not run; by hand: {by_hand}")]
+
+
+def _provider(loop: ResearchLoop) -> list[InputProblem]:
+    """Why `rloop run` would refuse it on this machine; on another one it may be right."""
+    if loop.spec.agent.llm is None:
+        return []
+    from rloop_operator.local import llm
+
+    return llm.problems(loop)
 
 
 def check(file: Path) -> str:

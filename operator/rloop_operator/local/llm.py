@@ -16,6 +16,7 @@ from pathlib import Path
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
 from rloop_operator.llm_proxy.app import Proxy
+from rloop_operator.llm_proxy.keys import KeyMissing, Redactor
 from rloop_operator.llm_proxy.providers import Providers, of_this_machine
 from rloop_operator.local.server import kept_listener, serving
 from rloop_operator.local.store import LocalStore
@@ -44,6 +45,10 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
     if not provider.allows(loop.metadata.namespace):
         told = f'provider "{provider.name}" is not for namespace {loop.metadata.namespace}; see its namespaces'
         return [InputProblem("spec.agent.llm.provider", told)]
+    try:
+        Redactor().key_of(provider)
+    except KeyMissing as error:
+        return [InputProblem("spec.agent.llm.provider", f'provider "{provider.name}": {error}')]
     model = provider.model(llm.model)
     if model is None:
         known = ", ".join(one.name for one in provider.models)

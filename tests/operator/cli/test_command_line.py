@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -158,6 +159,18 @@ def test_standard_input_has_no_folders_beside_it() -> None:
     done = CliRunner().invoke(app, ["validate", "-"], input=packed_loop())
     assert done.exit_code == 2
     assert done.stderr == "standard input: has no folders beside it: name the file, or add --for cluster\n"
+
+
+def test_standard_input_that_is_closed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -m rloop_operator.cli validate --for cluster - <&-'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    told = "standard input: is closed: pipe a manifest into it, or name a file\n"
+    assert (done.returncode, done.stderr) == (2, told)
 
 
 def test_a_file_that_is_not_there(rloop: Rloop) -> None:

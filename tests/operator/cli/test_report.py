@@ -6,17 +6,23 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextlib import closing
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from tests.operator.cli.conftest import STATUS, Rloop, at, condition, write
 
+from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
+from rloop_operator.cli.report import cell, quoted
 from rloop_operator.local.folder import RunFolder
 from rloop_operator.local.store import LocalStore
 
+RENDERER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 HOSTILE = "a gain | of <b>1</b> [by](http://x) `e1` # really\n\n## And a heading"
 
 
@@ -63,31 +69,93 @@ def reported(rloop: Rloop, tmp_path: Path) -> Reported:
 def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -> None:
     text = reported(stated("Supported", "0.25 against 0.5"))
     assert text.startswith("# demo: Target met: it is\n\n> Find a better recipe.\n")
-    assert "| verified | 0.2500 \\[0.2400, 0.2600\\] over 9 runs after the one that selected it |" in text
-    supported = text.index("Supported by a fresh session")
-    assert "- Averaging the last half" in text[supported:]
-    assert "([i0001-e1](#i0001-e1)) Checked: 0.25 against 0.5" in text[supported:]
+    assert "| verified | `0.2500 [0.2400, 0.2600] over 9 runs after the one that selected it` |" in text
+    supported = text.index("Supported, by a fresh session")
+    assert text[supported:].splitlines()[2:5] == [
+        "- `Averaging the last half of the updates lowers the loss.`",
+        "    - evidence: [i0001-e1](#i0001-e1)",
+        "    - the checker: `0.25 against 0.5`",
+    ]
+    assert "\n\n\n" not in text
     targets = set(re.findall(r'<a id="([^"]+)">', text))
     assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= targets
 
 
 @pytest.mark.parametrize(
-    ("checked", "told"), [(None, "Not checked: an agent's word"), ("Refuted", "Refuted by such a session")]
+    ("checked", "told"), [(None, "Not checked: an agent's word"), ("Refuted", "Refuted, by a fresh session")]
 )
 def test_what_nobody_supports_is_not_told_as_if(reported: Reported, checked: str | None, told: str) -> None:
     text = reported(stated(checked))
     assert text.index(told) < text.index("Averaging the last half")
-    assert "Supported by" not in text
+    assert "Supported, by" not in text
 
 
 def test_what_an_agent_writes_is_no_markup(reported: Reported) -> None:
     text = reported(stated("Supported", HOSTILE, statement=HOSTILE))
-    html = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    html = RENDERER.render(text)
     assert "And a heading</h2>" not in html
     assert "http://x" in html
     assert 'href="http' not in html
     assert "<b>" not in html
     assert html.count("<h2>") == len(re.findall(r"^## ", text, re.MULTILINE))
+
+
+MARKUP = [
+    "`",
+    "``",
+    "|",
+    "\\",
+    "- ",
+    "1. ",
+    "1) ",
+    "# ",
+    "\n",
+    "$x$",
+    "@all",
+    "www.x.org",
+    "<b>",
+    "&amp;",
+    "![a](b)",
+]
+
+
+@given(st.lists(st.sampled_from(MARKUP), min_size=1, max_size=8).map("".join).filter(str.strip))
+def test_agents_words_are_one_code_span_whatever_they_are(said: str) -> None:
+    told = escape(" ".join(said.split()))
+    (item,) = re.findall(r"<li>(.*)</li>", RENDERER.render(f"- {quoted(said)}"))
+    assert item == f"<code>{told}</code>"
+    (inside,) = re.findall(r"<td>(.*)</td>", RENDERER.render(f"| a |\n|---|\n| {cell(said)} |"))
+    assert inside == f"<code>{told.replace('|', '¦')}</code>"
+
+
+def test_what_came_out_is_told_before_the_report_is_whole(rloop: Rloop, tmp_path: Path) -> None:
+    write(tmp_path / "runs/demo", STATUS | {"ending": {"reason": "TargetMet", "message": "demo-i0001-e1 meets it"}})
+    text = rloop("report").stdout
+    assert text.startswith("# demo: ")
+    assert "| outcome | `i0001-e1 meets it` |" in text
+
+
+def test_a_keep_that_one_run_decided_is_marked(rloop: Rloop, layout: RunFolder) -> None:
+    async def doubt(store: LocalStore) -> None:
+        one = await store.get(ResearchExperiment, "demo-i0001-e1")
+        assert one.status.verdict is not None
+        verdict = one.status.verdict.model_copy(update={"unconfirmed": True})
+        status = one.status.model_copy(update={"verdict": verdict})
+        await store.apply_status(one.model_copy(update={"status": status}))
+
+    kept = re.compile(r"^\| \[i0001-e1\]\(#i0001-e1\) \| [^|]+, unconfirmed \|", re.MULTILINE)
+    assert kept.search(rloop("report", "--dir", layout.root).stdout) is None
+    with closing(LocalStore(layout.root)) as store:
+        asyncio.run(doubt(store))
+    assert kept.search(rloop("report", "--dir", layout.root).stdout) is not None
+
+
+def test_why_it_failed_is_told(rloop: Rloop, tmp_path: Path) -> None:
+    failed = condition("Failed", "BaselineFailed", "demo-b01 | r1: oops")
+    write(tmp_path / "runs/demo", STATUS | {"conditions": [failed], "phase": "Failed"})
+    text = rloop("report").stdout
+    assert text.startswith("# demo: Failed (BaselineFailed)\n")
+    assert "| outcome | `b01 ¦ r1: oops` |" in text
 
 
 def test_a_campaign_under_way_has_one_too(rloop: Rloop, layout: RunFolder) -> None:
