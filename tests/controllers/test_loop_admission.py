@@ -62,6 +62,7 @@ CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
             {"objective": {"mode": "Measure", "design": {"factors": {"a": ["1", "2"]}}}},
             "spec.objective.mode",
         ),
+        ({"agent": {"resources": {"limits": {"nvidia.com/gpu": 1}}}}, "spec.agent.resources"),
         ({"budget": {"tokens": 5}}, "spec.budget.tokens"),
         ({"budget": {"cost": "5"}}, "spec.budget.cost"),
         ({"budget": {"gpuSeconds": 5}, "experiment": {"resources": {"limits": {"cpu": 1}}}}, "spec.budget.gpuSeconds"),

@@ -146,6 +146,8 @@ def _never_spent(spec: ResearchLoopSpec) -> Found:
     if spec.budget.gpu_seconds is not None and not spec.experiment.gpus:
         told = "no GPU is asked for in spec.experiment.resources.limits, so nothing counts: use runs or activeSeconds"
         yield "spec.budget.gpuSeconds", told
+    if spec.agent.resources.gpus:
+        yield "spec.agent.resources", "asks for a GPU, which no budget counts there: let experiments have it"
     if spec.agent.llm is None:
         for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
             if limit is not None:

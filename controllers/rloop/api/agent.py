@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from rloop.api.common import Command, Count, Line, Model, Seconds, Seed, Word, cel
+from rloop.api.common import Command, Count, Line, Model, Resources, Seconds, Seed, Word, cel
 from rloop.api.workload import FolderSource
 
 ONE_MIND = "give exactly one of policy, llm, image; llm may stand beside image"
@@ -53,6 +53,8 @@ class Agent(Model):
     """What `image` runs, if not its entrypoint. A word such as `./agent.py` is a file in the image's working directory,
     and one beside the manifest under `rloop run`.
     """
+    resources: Resources = Resources()
+    """Of its pod, in a cluster; our agent's commands share it. Absent: at most 512 MiB of memory."""
     max_rounds: Annotated[int, Field(ge=1, le=1000)] = 15
     """A round is one thought of the agent; after so many the session ends."""
     session_seconds: Seconds = 1800

@@ -40,6 +40,13 @@ def test_an_agent_of_the_users_own_differs_from_ours_in_image_and_command_only()
     assert own == ours
 
 
+@pytest.mark.parametrize("agent", [POLICY, LLM, OWN])
+def test_an_agent_has_what_the_loop_says_or_little(agent: dict[str, Any]) -> None:
+    asked = {"limits": {"memory": "4Gi", "cpu": "2"}}
+    assert rendered(agent | {"resources": asked})["spec"]["containers"][0]["resources"] == asked
+    assert rendered(agent)["spec"]["containers"][0]["resources"] == parts.SMALL
+
+
 @pytest.mark.parametrize("agent", [POLICY, {"image": "registry.example/agent:1"}])
 def test_without_a_command_the_images_own_entrypoint_runs(agent: dict[str, Any]) -> None:
     assert "command" not in rendered(agent)["spec"]["containers"][0]
