@@ -79,16 +79,17 @@ async def _pass(shell: Shell, observed: Observed) -> Pass:
 
 async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
     done, refused = await _carry_out(shell, observed, decision)
+    # What was not started or created is asked for again in each pass, and nothing else depends on it. What was not
+    # appended would be lost if the mark that it was were written: then nothing of this decision holds.
+    holds = all(isinstance(action, Start | Create) for action, _ in refused)
     if refused:
         observed = replace(observed, obstacles=(*observed.obstacles, *(_obstacle(error) for _, error in refused)))
-        # A start that was refused is asked for again in each pass; nothing else depends on it. Without an object that
-        # should have been made, nothing of this decision holds.
-        only_starts = all(isinstance(action, Start) for action, _ in refused)
-        decision = decide(observed) if only_starts else hindered(observed)
+        decision = _without(decide(observed), refused) if holds else hindered(observed)
     await _write(shell, observed, decision)
     for event in decision.events:
         await shell.tell(event)
-    acted = any(not isinstance(action, Stop) for action in done)
+    # What is done of a decision that does not hold is done again: no reason to do it at once.
+    acted = holds and any(not isinstance(action, Stop) for action in done)
     changed = bool(acted or decision.experiments or decision.iterations or decision.status)
     return Pass(observed, changed, decision=replace(decision, actions=tuple(done)))
 
@@ -108,6 +109,12 @@ async def _carry_out(
         else:
             done.append(action)
     return done, refused
+
+
+def _without(decision: Decision, refused: list[tuple[Action, Blocked]]) -> Decision:
+    """The decision without the news of objects that were not made."""
+    missing = {action.object.metadata.name for action, _ in refused if isinstance(action, Create)}
+    return replace(decision, events=tuple(one for one in decision.events if one.object not in missing))
 
 
 def _obstacle(error: Blocked) -> Obstacle:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -174,12 +175,13 @@ class RandomWorld:
             return
         await spend(self._store, caller.owner, caller.session, held_tokens=self._random.randint(0, 50), **spent)
         context = await self._gateway.context(caller)
-        if context.session.role == "Check":
-            await self._check(caller, context)
-        elif context.session.role == "Report":
-            await self._report(caller, context)
-        else:
-            await self._session(caller)
+        with suppress(Refused, Conflict):
+            if context.session.role == "Check":
+                await self._check(caller, context)
+            elif context.session.role == "Report":
+                await self._report(caller, context)
+            else:
+                await self._propose(caller)
 
     async def _check(self, caller: Caller, context: Context) -> None:
         for claim in context.claims:
@@ -193,10 +195,8 @@ class RandomWorld:
                 await self._gateway.propose_finding(caller, FindingRequest(statement="so", evidence=[one.name]))
 
     async def _session(self, caller: Caller) -> None:
-        try:
+        with suppress(Refused, Conflict):
             await self._propose(caller)
-        except (Refused, Conflict):
-            return
 
     async def _propose(self, caller: Caller) -> None:
         random, gateway = self._random, self._gateway

@@ -66,7 +66,7 @@ LAST: tuple[Step, ...] = (
 
 
 def hindered(observed: Observed) -> Decision:
-    """What to write when an object could not be made: only the story, for nothing else has happened. Pure."""
+    """What to write when the ledger could not be: only the story, or what it lacks would pass for written. Pure."""
     draft = Draft(observed)
     conditions.fold(draft)
     display.show(draft)
