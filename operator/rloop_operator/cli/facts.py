@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from rloop import names, standing
+from rloop.api.agent import Agent
 from rloop.api.common import Condition
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import Direction
@@ -45,6 +46,13 @@ class Measured:
     low: float | None
     high: float | None
     runs: int
+
+
+def agent(asked: Agent) -> str:
+    """Who proposes, in a word: a policy, an image, a model."""
+    if asked.policy is not None:
+        return asked.policy.name
+    return words.line(asked.image or (asked.llm.model if asked.llm is not None else ""))
 
 
 def condition(loop: ResearchLoop, type_: str) -> Condition | None:

@@ -36,7 +36,7 @@ def text(snapshot: Snapshot) -> Iterator[str]:
     yield ""
     yield f"> {plain(snapshot.loop.spec.direction)}"
     yield ""
-    rows = (*_outcome(snapshot), *result.numbers(snapshot))
+    rows = (*_outcome(snapshot), *result.numbers(snapshot), board.Row("agent", facts.agent(snapshot.loop.spec.agent)))
     yield from _table(("", ""), ((one.label, cell(one.text)) for one in rows))
     yield from _statements(snapshot)
     yield from _kept(snapshot)

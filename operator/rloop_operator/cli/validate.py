@@ -13,7 +13,7 @@ from rloop.admit.advice import advice
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.cli import board, words
+from rloop_operator.cli import board, facts, words
 from rloop_operator.cli.guard import complain
 from rloop_operator.manifest import check_folders, load, load_among
 from rloop_operator.notes import folder_notes
@@ -73,10 +73,8 @@ def check(file: Path) -> str:
 def summary(loop: ResearchLoop) -> str:
     """The campaign in one line."""
     spec = loop.spec
-    policy, llm = spec.agent.policy, spec.agent.llm
-    agent = policy.name if policy is not None else spec.agent.image or (llm.model if llm is not None else "")
     return (
-        f"{loop.metadata.name}: {words.goal(spec.objective)}; {words.line(agent)}, "
+        f"{loop.metadata.name}: {words.goal(spec.objective)}; {facts.agent(spec.agent)}, "
         f"{spec.evaluation.baseline_runs} baseline runs, {spec.evaluation.acceptance.lower()} acceptance, "
         f"parallelism {spec.parallelism}; budget: {board.limits(spec.budget)}"
     )

@@ -70,6 +70,7 @@ def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -
     text = reported(stated("Supported", "0.25 against 0.5"))
     assert text.startswith("# demo: Target met: it is\n\n> Find a better recipe.\n")
     assert "| verified | `0.2500 [0.2400, 0.2600] over 9 runs after the one that selected it` |" in text
+    assert "| agent | `random-search` |" in text
     supported = text.index("Supported, by a fresh session")
     assert text[supported:].splitlines()[2:5] == [
         "- `Averaging the last half of the updates lowers the loss.`",
