@@ -157,7 +157,7 @@ class SessionUsage(Model):
     held_cost: Amount = "0"
     waiting: Word | None = None
     """Why its calls get no answer, in a word: ProviderDown, ProviderRefused, ProviderUnknown, ModelUnknown,
-    PriceUnknown, HourCap. Absent while they do.
+    PriceUnknown, HourCap, CapTooSmall. Absent while they do.
     """
     waiting_message: Line = ""
     refused_call: RefusedCall | None = None

@@ -15,7 +15,7 @@ from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import RefusedCall, ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
-from rloop.decide import ending, runs
+from rloop.decide import ending, findings, runs
 from rloop.decide.draft import Draft
 from rloop.standing import active_seconds
 
@@ -27,7 +27,7 @@ HELD_SECONDS = 30
 
 def account(draft: Draft) -> None:
     """Write what is used; activeSeconds only together with something else, because an idle loop costs no write."""
-    _turn_clock(draft)
+    turn_clock(draft)
     used = spent(draft)
     old = draft.status.budget.used
     same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
@@ -36,8 +36,8 @@ def account(draft: Draft) -> None:
         draft.write(budget=BudgetStatus(used=used))
 
 
-def exhausted(draft: Draft) -> list[str]:
-    """The limits under which no new session may start; none while all have room."""
+def exhausted(draft: Draft, sessions: int | None = None) -> list[str]:
+    """The limits under which so many new sessions may not start, by default the next iteration's."""
     budget, used = draft.spec.budget, spent(draft)
     limits: tuple[tuple[str, float, float | Decimal | None], ...] = (
         ("runs", used.runs, budget.runs),
@@ -48,12 +48,12 @@ def exhausted(draft: Draft) -> list[str]:
         ("tokens", used.tokens, budget.tokens),
         ("cost", used.cost, budget.cost),
     )
-    short = _unaffordable(draft)
+    short = _unaffordable(draft, sessions)
     return [name for name, spent, limit in limits if limit is not None and (spent >= float(limit) or name in short)]
 
 
-def _unaffordable(draft: Draft) -> dict[str, str]:
-    """The limits of which so little is left that a session opened now could not even ask its model once, and why.
+def _unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
+    """The limits of which so little is left that sessions opened now could not even ask their model once, and why.
 
     A call that would not fit in maxTokensPerSession either says nothing about the budget.
     """
@@ -63,7 +63,8 @@ def _unaffordable(draft: Draft) -> dict[str, str]:
     short: dict[str, str] = {}
     told = "{} are left to a session, and its first call takes at least {}"
     if budget.tokens is not None:
-        share = (budget.tokens - spent(draft).tokens) // len(draft.spec.agent.explorers)
+        together = sessions or len(draft.spec.agent.explorers) + findings.to_check(draft)
+        share = (budget.tokens - spent(draft).tokens) // together
         least = min(one.tokens for one in refused)
         if share < least <= llm.max_tokens_per_session:
             short["tokens"] = told.format(share, least)
@@ -153,7 +154,8 @@ def may_come_back(draft: Draft) -> bool:
     return held and bool(ends) and draft.now < max(ends) + timedelta(seconds=HELD_SECONDS)
 
 
-def _turn_clock(draft: Draft) -> None:
+def turn_clock(draft: Draft) -> None:
+    """Start and stop the clock of active seconds; a time without an operator is none."""
     clock, now = draft.status.clock, draft.now
     down = draft.observed.down_since
     if clock.active_since is not None and down is not None and down < now:

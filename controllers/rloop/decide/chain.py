@@ -35,6 +35,7 @@ Step = Callable[[Draft], None]
 
 ALWAYS: tuple[Step, ...] = (
     accept.seal,  # is the spec usable, and is the task frozen?
+    budget.turn_clock,  # before anything asks for the time
     attempt.record,  # what became of the attempts at runs
     verification.record,  # what became of the scorings of their artifacts
     session.record,  # what became of the sessions

@@ -49,7 +49,8 @@ def _had_its_chance(draft: Draft, iteration: ResearchIteration) -> bool:
     for one in draft.observed.iterations.values():
         if one.spec.number <= iteration.spec.number:
             continue
-        checkers = {each.name for each in one.spec.sessions if each.role == "Check"}
+        unheard = {each.session for each in one.status.reported.usage if each.refused_call and not each.calls}
+        checkers = {each.name for each in one.spec.sessions if each.role == "Check"} - unheard
         for session in one.status.sessions:
             over = session.phase in SESSION_OVER and not session.infrastructure
             if session.name in checkers and over and session.reason not in CUT_SHORT:

@@ -29,7 +29,7 @@ def write(draft: Draft) -> None:
     # What the end closes must be closed first, and a session that is at work has its turn.
     if draft.loop.status.ending is None or draft.at_work:
         return
-    spent = SPENT_BY_SESSIONS & {*budget.exhausted(draft)}
+    spent = SPENT_BY_SESSIONS & {*budget.exhausted(draft, sessions=1)}
     if spent and "activeSeconds" not in spent and budget.may_come_back(draft):
         return
     role = None if spent else _next(draft)

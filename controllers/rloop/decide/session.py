@@ -68,7 +68,9 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
         return
     in_order = done or (exit_ is not None and exit_.code == 0)
     if in_order or draft.holding or reason in ("DeadlineExceeded", "NoProgress"):
-        why = findings.HELD if draft.holding else "Completed" if done else reason
+        # A writer that is done has no second turn; why an explorer is, nobody knows.
+        held = draft.holding and not (done and standing.closing(iteration))
+        why = findings.HELD if held else "Completed" if done else reason
         if why == "NoProgress":
             draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
         draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))

@@ -83,6 +83,9 @@ def is_content(event: bytes) -> bool:
     return CONTENT.search(event) is not None
 
 
+LAST = (b"data: [DONE]", b"event: message_stop", b"event: response.completed")
+
+
 class Counted:
     """What a stream's events say of the tokens that it took."""
 
@@ -93,6 +96,8 @@ class Counted:
         self._final = False
         self.model: str | None = None
         """Which model says that it answers."""
+        self.whole = False
+        """The event that ends a stream has come."""
 
     @property
     def tokens(self) -> Tokens | None:
@@ -101,6 +106,7 @@ class Counted:
 
     def passes(self, event: bytes) -> bool:
         """Take the event in; False for one that only counts tokens, if the client did not ask for that."""
+        self.whole = self.whole or any(mark in event for mark in LAST)
         usage = b'"usage"' in event and b'"usage":null' not in event and b'"usage": null' not in event
         if not usage and self.model is not None:
             return True

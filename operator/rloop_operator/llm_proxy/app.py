@@ -145,7 +145,8 @@ class Proxy:
         caller = session.caller
         structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop, session=caller.session)
         try:
-            call = await self._calls.admit(session, dialect, await _body(request))
+            content = await _body(request)
+            call = await _unless_gone(request.receive, self._calls.admit(session, dialect, content))
             try:
                 answer = await _unless_gone(request.receive, self.upstream.ask(call, path, request.headers))
             except Denied as denied:

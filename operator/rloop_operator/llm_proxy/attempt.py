@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -169,11 +170,13 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
     if status in AGAIN or (status >= 500 and status != 501):
         after = _retry_after(answer.response.headers.get("retry-after"))
         raise Failed(told, retry_after=after, busy=status == 429)
-    if status in REFUSED:
+    # What was answered before is not unknown or forbidden: it is the request or the route, and no reason to wait.
+    first = call.session.account.calls == 0 and not call.dialect.free
+    if status in REFUSED and (status != HTTPStatus.FORBIDDEN or first):
         raise Denied("provider_refused", f'provider "{name}" refuses the key: {told}; let its key be checked')
     if status < 400 or not _is_error(answer.content):
         raise Failed(f"{told}; is its url right?", code="provider_malformed")
-    if status == 404:
+    if status == HTTPStatus.NOT_FOUND and first:
         remedy = "correct spec.agent.llm.model, or the provider's url: most end with /v1"
         asked = f'no "{answer.model.name}" at {answer.response.url}'
         raise Denied("model_unknown", f'provider "{name}" knows {asked}: {told}; {remedy}')

@@ -65,7 +65,9 @@ class Books:
         await self._tried(campaign, account, account.bound - account.used)
 
     async def refused(self, campaign: Campaign, account: Account, least: Amount) -> None:
-        """Say what the session's first call would have taken at the least; it found too little left."""
+        """Say what the session's first call would have taken at the least, the smallest it tried."""
+        if account.refused_call is not None and account.refused_call.tokens <= least.tokens:
+            return
         account.refused_call = RefusedCall(tokens=least.tokens, cost=decimal_text(least.cost))
         account.changed = True
         await self._tried(campaign, account, NOTHING)
@@ -142,9 +144,11 @@ class Books:
                 try:
                     status = iteration.status.model_copy(update={"reported": changed})
                     await store.apply_status(iteration.model_copy(update={"status": status}))
-                except Conflict:
-                    account.changed = True
-                    continue
+                except BaseException as error:
+                    account.changed = True  # or no flush would write it again
+                    if isinstance(error, Conflict):
+                        continue
+                    raise
                 account.bound = bound
                 return
         raise Conflict(f"{account.iteration}: too many writers at once")

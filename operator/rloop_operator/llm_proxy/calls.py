@@ -90,6 +90,8 @@ class Calls:
         if request.get("model") != model.name:
             told = f'the model of this campaign is "{model.name}", not "{request.get("model")}"'
             raise Denied("model_unknown", told, blames_agent=True)
+        if (objection := dialects.objection(dialect, request)) is not None:
+            raise Denied("malformed", objection)
         priced = any(cap.cost is not None for cap in caps.caps(session, provider))
         if priced and model.prices is None:
             told = f'the price of "{model.name}" is not known, and a cost is limited: let prices be configured'

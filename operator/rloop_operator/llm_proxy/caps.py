@@ -15,6 +15,7 @@ from rloop_operator.llm_proxy.denied import Code, Denied
 from rloop_operator.llm_proxy.dialects import answers
 from rloop_operator.llm_proxy.providers import Provider
 from rloop_operator.llm_proxy.usage import (
+    LONGEST_OUTPUT,
     NOTHING,
     SMALLEST_OUTPUT,
     UNKNOWN_OUTPUT,
@@ -86,9 +87,9 @@ def bound(call: Call) -> bool:
     """Bound the answer by what every cap leaves; False: the call has to wait for others. Raises Denied."""
     model, number, question = call.models[0], answers(call.request), call.estimate.input
     wanted = output_wanted(call.asked, question, model)
-    output = UNKNOWN_OUTPUT if wanted is None else wanted
+    output, longest = (UNKNOWN_OUTPUT, LONGEST_OUTPUT) if wanted is None else (wanted, wanted)
     # No token is shorter than a byte.
-    worst = amount(call, Tokens(input=len(call.content), output=output * number))
+    worst = amount(call, Tokens(input=len(call.content), output=longest * number))
     for cap in caps(call.session, call.provider):
         if cap.fits(worst):
             continue
@@ -98,6 +99,9 @@ def bound(call: Call) -> bool:
         most = min(affordable_output(tokens, money, question, one.prices) for one in call.models) // number
         if most < min(SMALLEST_OUTPUT, output):
             least = amount(call, Tokens(input=question, output=min(SMALLEST_OUTPUT, output) * number))
+            if call.session.account.calls == 0 and (field := _too_small(call, least)) is not None:
+                told = f"a first call takes at least {least.tokens} tokens ({least.cost:f} in money): raise {field}"
+                raise Denied("cap_too_small", told)
             raise Denied(
                 cap.code,
                 _told(cap.code, call),
@@ -105,10 +109,10 @@ def bound(call: Call) -> bool:
                 least=least if _of_the_budget(cap, call, least) else None,
             )
         if most < output:
-            wanted = output = most
+            wanted = output = longest = most
     call.limit = wanted
     call.estimate = Tokens(input=question, output=output * number)
-    call.worst = amount(call, Tokens(input=len(call.content), output=output * number))
+    call.worst = amount(call, Tokens(input=len(call.content), output=longest * number))
     return True
 
 
@@ -132,6 +136,22 @@ def _frees_after(code: Code, call: Call) -> float | None:
     if code != "hour_cap":
         return None
     return call.session.campaign.hours[call.provider.name].frees_after(time.monotonic())
+
+
+def _too_small(call: Call, least: Amount) -> str | None:
+    """The cap, other than the budget, that would never let such a call through."""
+    llm, limits = call.session.loop.spec.agent.llm, call.provider.limits
+    of_provider = f' of provider "{call.provider.name}"'
+    for field, tokens, money in (
+        ("spec.agent.llm.maxTokensPerSession", None if llm is None else llm.max_tokens_per_session, None),
+        (f"limits.tokensPerSession{of_provider}", limits.tokens_per_session, None),
+        (f"limits.costPerSession{of_provider}", None, _money(limits.cost_per_session)),
+        (f"limits.tokensPerHour{of_provider}", limits.tokens_per_hour, None),
+        (f"limits.costPerHour{of_provider}", None, _money(limits.cost_per_hour)),
+    ):
+        if (tokens is not None and tokens < least.tokens) or (money is not None and money < least.cost):
+            return f"{field}, which is {tokens if tokens is not None else money}"
+    return None
 
 
 def _of_the_budget(cap: Cap, call: Call, least: Amount) -> bool:

@@ -36,16 +36,50 @@ COUNT = Dialect("count", (), free=True)
 """Anthropic's count_tokens."""
 
 
+ELSEWHERE = {
+    "previous_response_id": "history is the client's",
+    "conversation": "history is the client's",
+    "prompt": "what is asked stands in the request",
+    "background": "an answer is waited for",
+    "mcp_servers": "only tools that the client runs are let through",
+    "container": "only tools that the client runs are let through",
+    "web_search_options": "only tools that the client runs are let through",
+}
+"""Fields that have a provider read, run or reach what no request shows, and what holds instead."""
+CLIENTS_TOOLS = ("function", "custom", "local_shell", "apply_patch", "computer", "bash", "text_editor", "memory")
+"""How the types of tools begin that the client runs; others run at the provider, outside of the pod's network."""
+USUAL_TIERS = frozenset({"auto", "default", "standard_only", "flex"})
+
+
+def objection(dialect: Dialect, request: Json) -> str | None:
+    """Why a request is not let through: its cost could not be bounded, or it would reach past gateway and proxy."""
+    for name in (*dialect.limits, "n"):
+        if request.get(name) is not None and type(request[name]) is not int:
+            return f"{name} must be a whole number"
+    for name, told in ELSEWHERE.items():
+        if request.get(name):
+            return f"{name} is not let through: {told}"
+    if (tier := request.get("service_tier")) is not None and tier not in USUAL_TIERS:
+        return f'service_tier "{tier}" is not let through: it has other prices'
+    tools = request.get("tools")
+    for tool in tools if isinstance(tools, list) else []:
+        kind = _mapping(tool).get("type")
+        if kind is not None and not str(kind).startswith(CLIENTS_TOOLS):
+            return f'a tool of type "{kind}" is not let through: only tools that the client runs are'
+    return None
+
+
 def asked_output(dialect: Dialect, request: Json) -> int | None:
-    """The longest answer that the request asks for."""
-    return next((value for name in dialect.limits if type(value := request.get(name)) is int and value > 0), None)
+    """The longest answer that the request asks for: where two fields say it, an endpoint may know either."""
+    asked = (request.get(name) for name in dialect.limits)
+    return max((value for value in asked if type(value) is int and value > 0), default=None)
 
 
 def limited(dialect: Dialect, request: Json, tokens: int, *, other_field: bool = False) -> dict[str, Any]:
     """The request with that limit; in the other of two fields, for models that know only that one."""
-    usual = dialect.limits[0 if other_field else -1]
-    name = next((name for name in dialect.limits if request.get(name) is not None), usual)
-    return {**request, name: tokens}
+    asked = [name for name in dialect.limits if request.get(name) is not None]
+    names = asked or [dialect.limits[0 if other_field else -1]]
+    return {**request, **dict.fromkeys(names, tokens)}
 
 
 def answers(request: Json) -> int:

@@ -72,6 +72,8 @@ class Passing(Response):
         if self._over:
             return
         self._over = True
+        if code == "gone" and self._counted.whole:
+            code = "answered"  # the client has all of it, and did not wait for the provider to hang up
         await self._answer.close()
         tokens = self._counted.tokens if code == "answered" else None
         await self._ended(self._call, self._answer, code, tokens, self._counted.model)

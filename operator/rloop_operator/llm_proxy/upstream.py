@@ -96,6 +96,8 @@ class Upstream:
                 await asyncio.sleep(pause)
                 if failed.lost:
                     await self._calls.reserve(call)
+                    if time.monotonic() >= deadline:
+                        raise denied from failed
 
     async def _once(
         self, call: Call, model: ModelSettings, path: str, headers: Mapping[str, str], deadline: float

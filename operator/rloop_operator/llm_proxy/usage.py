@@ -15,6 +15,8 @@ BYTES_PER_TOKEN = 3
 """Of a request with its JSON. Text takes about four, so the estimate is rather too high."""
 UNKNOWN_OUTPUT = 8192
 """Set aside for an answer whose length neither the request nor the configuration limits."""
+LONGEST_OUTPUT = 131_072
+"""The longest that such an answer gets: no model is known to write more."""
 SMALLEST_OUTPUT = 16
 """An answer for which less than this is left is not worth its question."""
 MILLION = 1_000_000

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from tests.controllers.decide.test_findings import claimed
 from tests.support.builders import (
     LLM,
     attempt,
@@ -210,6 +211,12 @@ SINCE = iteration(2, reported=Reported(usage=[usage(number=2, calls=9, output_to
             (SPENT, refused(2, 51)),
             "spec.budget.tokens is used up: 50 are left to a session, and its first call takes at least 51",
             id="two sessions share it",
+        ),
+        pytest.param(
+            {"agent": LLM, "budget__tokens": 1000},
+            (claimed(), SINCE, refused(3, 51)),
+            "spec.budget.tokens is used up: 50 are left to a session, and its first call takes at least 51",
+            id="with a checker, where one is needed",
         ),
         pytest.param(
             {"agent": LLM, "budget__tokens": 1000},

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
-from tests.support.builders import LLM, baseline, experiment, iteration, kept, moment, running, session, verdict
+from tests.support.builders import (
+    LLM,
+    baseline,
+    experiment,
+    iteration,
+    kept,
+    moment,
+    running,
+    session,
+    usage,
+    verdict,
+)
 from tests.support.deciding import after, iteration_after, observed
 
 from rloop.actions import Append, Create
-from rloop.api.iteration import Finding, Reported, ResearchIteration
+from rloop.api.iteration import Finding, RefusedCall, Reported, ResearchIteration, SessionUsage
 from rloop.decide import iteration as decide_iteration
 from rloop.decide.chain import decide
 
@@ -31,8 +43,11 @@ def claimed(checked: Literal["Supported", "Refuted"] | None = None) -> ResearchI
     return iteration(1, reported=Reported(findings=[one]))
 
 
-def checking(checker: dict[str, Any], explorer: str = "Finished") -> ResearchIteration:
-    own = iteration(2, session(explorer, 2), session(**{"phase": "Finished", "number": 2, "index": 2, **checker}))  # type: ignore[arg-type]
+def checking(
+    checker: dict[str, Any], explorer: str = "Finished", usages: Sequence[SessionUsage] = ()
+) -> ResearchIteration:
+    check = session(**{"phase": "Finished", "number": 2, "index": 2, **checker})
+    own = iteration(2, session(explorer, 2), check, reported=Reported(usage=list(usages)))  # type: ignore[arg-type]
     first, second = own.spec.sessions
     specs = [first, second.model_copy(update={"role": "Check", "max_experiments": 0})]
     return own.model_copy(update={"spec": own.spec.model_copy(update={"sessions": specs})})
@@ -44,6 +59,7 @@ def roles(decision: Any) -> list[tuple[str, int]]:
     return [(one.role, one.max_experiments) for one in created.spec.sessions]
 
 
+REFUSED = RefusedCall(tokens=500, cost="0")
 EXPLORER = ("Investigate", 5)
 CHECKER = ("Check", 0)
 
@@ -63,6 +79,12 @@ CHECKER = ("Check", 0)
             [claimed(), checking({"phase": "Failed", "infrastructure": True})],
             [EXPLORER, CHECKER],
             id="its machine was lost",
+        ),
+        pytest.param(
+            OF_LLM,
+            [claimed(), checking({}, usages=[usage(number=2, calls=1), usage(2, 2, refused_call=REFUSED)])],
+            [EXPLORER, CHECKER],
+            id="it could not pay for a word",
         ),
         pytest.param(
             OF_LLM, [claimed(), checking({"reason": "PivotDemanded"})], [EXPLORER, CHECKER], id="a pivot ended it"

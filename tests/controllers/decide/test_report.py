@@ -10,6 +10,7 @@ from tests.support.builders import (
     LLM,
     baseline,
     condition,
+    done,
     experiment,
     iteration,
     kept,
@@ -24,8 +25,8 @@ from tests.support.builders import (
 from tests.support.deciding import after, observed, starts, the
 
 from rloop.actions import Create
-from rloop.api.iteration import Reported, ResearchIteration, Role, SessionStatus
-from rloop.api.loop_status import Ending
+from rloop.api.iteration import RefusedCall, Reported, ResearchIteration, Role, SessionStatus
+from rloop.api.loop_status import Clock, Ending
 from rloop.decide import report
 from rloop.decide import session as sessions
 from rloop.decide.chain import decide
@@ -70,6 +71,12 @@ POLICY = {"policy": {"name": "random-search"}}
         pytest.param({"status": {**ENDING, "conditions": []}}, [iteration()], None, id="nor is what a bad edit stops"),
         pytest.param({"suspend": True}, [iteration()], None, id="not while it is suspended"),
         pytest.param({}, [written(reason="Held")], [("Report", 0)], id="who was held has another turn"),
+        pytest.param(
+            {"agent": {**LLM, "explorers": ["Investigate", "Refute", "Analogy"]}, "budget__tokens": 1001},
+            [iteration(1, reported=Reported(usage=[usage(refused_call=RefusedCall(tokens=400, cost="0"))]))],
+            [("Report", 0)],
+            id="it needs tokens for one session, not for all explorers",
+        ),
         pytest.param({}, [claimed(), written(phase="Failed", reason="Error")], [("Check", 0)], id="a writer that died"),
         pytest.param({}, [claimed(), written(reason="WaitingForLLM")], COMPLETE, id="no result waits for a provider"),
         pytest.param({"agent": POLICY}, [], COMPLETE, id="a policy writes none"),
@@ -142,6 +149,25 @@ def test_no_report_keeps_the_result_for_longer_than_its_sessions_may_take(
     assert (decision.status is not None) is complete
     if complete:
         assert the(decision, "Complete").reason == "TargetMet"
+
+
+@pytest.mark.parametrize(("finished", "reason"), [(["demo-i0002-s1"], "Completed"), ([], "Held")])
+def test_a_writer_that_was_done_when_it_was_suspended_has_no_second_turn(finished: list[str], reason: str) -> None:
+    own = last(2, "Report", session(number=2), reported=Reported(finished=finished))
+    ended = workload("demo-i0002-s1-a1", Exit(0, "Completed", moment(19)))
+    (recorded,) = after(sessions.record, observed(running(**OVER, suspend=True), kept(), own, ended)).iterations
+    assert recorded.status.sessions[0].reason == reason
+
+
+def test_the_time_without_an_operator_is_none_of_the_reports() -> None:
+    """The clock is turned before the outcome is drawn."""
+    of = running(agent=LLM, objective__target="0.6", status={"clock": Clock(active_since=moment(0))})
+    met = kept("demo-i0001-e1", *done("final", 0.5, 0.5, 0.5, 0.5, 0.5))
+    seen_now = observed(of, baseline(), met, iteration(1), now=moment(172_800), down_since=moment(60))
+    status = decide(seen_now).status
+    assert status is not None
+    assert status.ending is not None
+    assert status.ending.active_seconds == 60
 
 
 @pytest.mark.parametrize(("draining", "reason"), [(True, "Held"), (False, "WaitingForLLM")])

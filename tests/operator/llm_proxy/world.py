@@ -254,7 +254,7 @@ def provider(**changes: Any) -> dict[str, Any]:
 
 async def stored(store: MemoryStore, *, max_tokens: int, **spec: Any) -> None:
     """A campaign with one open iteration of two sessions."""
-    loop = build_loop(agent={"llm": {"provider": "main", "model": "small-1"}}, **spec)
+    loop = build_loop(**{"agent": {"llm": {"provider": "main", "model": "small-1"}}, **spec})
     made = await store.create(loop)
     iteration = ResearchIteration(
         metadata=children_metadata(made, ITERATION),

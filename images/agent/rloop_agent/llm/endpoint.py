@@ -28,6 +28,7 @@ WAITING = frozenset(
     {
         "provider_down",
         "hour_cap",
+        "cap_too_small",
         "provider_refused",
         "provider_forbidden",
         "provider_unknown",
