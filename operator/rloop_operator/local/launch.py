@@ -150,9 +150,11 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
             "MASTER_PORT": str(master_port),
             "WORLD_SIZE": str(job.ranks),
             "RANK": str(rank),
-            "LOCAL_RANK": str(rank % job.proc_per_node),
-            "LOCAL_WORLD_SIZE": str(job.proc_per_node),
-            "GROUP_RANK": str(rank // job.proc_per_node),
+            # This machine is one node, whatever pods there would be: a rank that takes the GPU of its LOCAL_RANK has
+            # it for itself.
+            "LOCAL_RANK": str(rank),
+            "LOCAL_WORLD_SIZE": str(job.ranks),
+            "GROUP_RANK": "0",
         }
         for rank in range(job.ranks)
     ]

@@ -172,7 +172,7 @@ def test_a_run_that_leaves_too_much_has_failed(campaign: Campaign) -> None:
 
 def test_ranks_of_a_pytorchjob_meet_and_one_failure_ends_all(campaign: Campaign) -> None:
     job = {"job": None, "pyTorchJob": {"replicas": 2, "procPerNode": 2}}
-    names = "('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'MASTER_ADDR')"
+    names = "('RANK', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE', 'GROUP_RANK', 'WORLD_SIZE', 'MASTER_ADDR')"
     end = asyncio.run(
         campaign.run(
             campaign.python(
@@ -180,7 +180,7 @@ def test_ranks_of_a_pytorchjob_meet_and_one_failure_ends_all(campaign: Campaign)
             )
         )
     )
-    assert sorted(end.log_tail.splitlines()) == [f"{rank} {rank % 2} 4 127.0.0.1" for rank in range(4)]
+    assert sorted(end.log_tail.splitlines()) == [f"{rank} {rank} 4 0 4 127.0.0.1" for rank in range(4)]
     code = "import os, time; time.sleep(1000) if os.environ['RANK'] != '1' else exit(5)"
     end = asyncio.run(campaign.run(campaign.python(code, **job), name="kuhn-b01-r1-a2"))
     assert (end.reason, end.code) == ("Error", 5)
