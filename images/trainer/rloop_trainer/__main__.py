@@ -74,6 +74,7 @@ def _train(recipe: Recipe, task: Path, here: World) -> int:
         raise BadWorld(f"RLOOP_SEED is {seed!r}; a whole number up to {MAX_SEED} is needed")
     place = Place(task, _folder("RLOOP_ARTIFACTS"), _folder("RLOOP_CHECKPOINTS"), int(seed))
     world.set_defaults(os.environ)
+    world.see_one_gpu(here, os.environ)
     try:
         sigterm = Sigterm()
         return 0 if run(recipe, place, here, sigterm) else TERMINATED

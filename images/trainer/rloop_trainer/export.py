@@ -39,8 +39,20 @@ def model(trainer: Any, artifacts: Path, *, first: bool) -> None:
     unfinished.rename(folder)
 
 
-def claim(artifacts: Path, metric: str, lines: Sequence[Example], judge: Judge, tokens: int) -> float:
-    """Write claims.json: the mean reward of the exported model's most likely completions, without noise."""
+def claim(artifacts: Path, metric: str, lines: Sequence[Example], judge: Judge, tokens: int) -> float | None:
+    """Write claims.json: the mean reward of the exported model's most likely completions, without noise.
+
+    None, and no file, where the GPU has no room for it: what was trained is still there, and worth more than a claim.
+    """
+    try:
+        value = _reward(artifacts, lines, judge, tokens)
+    except torch.OutOfMemoryError:
+        return None
+    _write(artifacts / "claims.json", {metric: value})
+    return value
+
+
+def _reward(artifacts: Path, lines: Sequence[Example], judge: Judge, tokens: int) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -56,9 +68,7 @@ def claim(artifacts: Path, metric: str, lines: Sequence[Example], judge: Judge, 
             said = exported.generate(**asked, max_new_tokens=tokens, do_sample=False)
         completions = words.batch_decode(said[:, asked["input_ids"].shape[1] :], skip_special_tokens=True)
         rewards += [judge(completion, line.answer) for completion, line in zip(completions, chosen, strict=True)]
-    value = sum(rewards) / len(rewards)
-    _write(artifacts / "claims.json", {metric: value})
-    return value
+    return sum(rewards) / len(rewards)
 
 
 def manifest(artifacts: Path) -> None:

@@ -14,7 +14,7 @@ from rloop_trainer import checkpoints, examples, reward, start_model, world, zer
 from rloop_trainer.checkpoints import Maker
 from rloop_trainer.progress import Progress
 from rloop_trainer.recipe import Recipe
-from rloop_trainer.stops import Sigterm
+from rloop_trainer.stops import Sigterm, TrainingFailed
 from rloop_trainer.world import World
 
 
@@ -44,6 +44,7 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
     resume = world.told(here, _resume(place.checkpoints, maker) if here.first else None)
 
     # Heavy, and after the start model: what is wrong with that is said sooner.
+    import torch
     from safetensors import SafetensorError
 
     from rloop_trainer import export
@@ -62,7 +63,12 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
     watch = Watch(job, sigterm, progress)
     trainer.add_callback(watch)
     sigterm.within_steps = True
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    except torch.OutOfMemoryError as error:
+        what = str(error).partition(" GPU ")[0].rstrip(".")  # then come addresses, sizes and advice for programmers
+        remedy = "lower grpo.batch or grpo.completion_tokens, or give it more ranks and distributed.zero"
+        raise TrainingFailed(f"the GPU is too small: {what}; {remedy}") from None
     if watch.stopped:
         return False
     export.model(trainer, place.artifacts, first=here.first)
@@ -70,8 +76,14 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
         progress.close()
         value = export.claim(place.artifacts, recipe.claimed, lines, judge, recipe.grpo.completion_tokens)
         export.manifest(place.artifacts)
-        print(f"done: {recipe.claimed} {value:.4f} on the training data, as claimed", flush=True)
+        print(f"done: {_said(recipe.claimed, value)}", flush=True)
     return True
+
+
+def _said(metric: str, value: float | None) -> str:
+    if value is None:
+        return "nothing is claimed, the GPU has no room for the exported model beside what was trained"
+    return f"{metric} {value:.4f} on the training data, as claimed"
 
 
 def _quiet() -> None:

@@ -84,11 +84,23 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
         environment.setdefault(name, value)
 
 
+def see_one_gpu(here: World, environment: MutableMapping[str, str]) -> None:
+    """Hide all GPUs but the first from a run of one process, before CUDA starts.
+
+    Of several that it sees, the libraries would split the model over all, or refuse to train.
+    """
+    if here.size == 1:
+        environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
+
+
 _patient: list[Any] = []
 
 
 def join(here: World, *, deepspeed: bool) -> None:
-    """Join the process group: nccl with a GPU, gloo without one. One process needs none, but for DeepSpeed."""
+    """Join the process group: nccl with a GPU, gloo without one. One process needs none, but for DeepSpeed.
+
+    Raises BadWorld where there is no GPU for this rank.
+    """
     if here.size == 1 and not deepspeed:
         return
     import torch
@@ -96,6 +108,7 @@ def join(here: World, *, deepspeed: bool) -> None:
 
     gpu = torch.cuda.is_available()
     if gpu:
+        check_gpus(here, torch.cuda.device_count())
         torch.cuda.set_device(here.local_rank)
     backend, patience = "cpu:gloo,cuda:nccl" if gpu else "gloo", timedelta(minutes=GROUP_MINUTES)
     if here.size == 1:
@@ -105,6 +118,16 @@ def join(here: World, *, deepspeed: bool) -> None:
         return
     dist.init_process_group(backend, timeout=patience)
     _patient.append(dist.new_group(backend="gloo", timeout=timedelta(hours=PATIENT_HOURS)))
+
+
+def check_gpus(here: World, gpus: int) -> None:
+    """Each rank of a node has a GPU of its own: nccl refuses two on one. Raises BadWorld."""
+    if here.local_rank >= gpus:
+        seen = "1 GPU" if gpus == 1 else f"{gpus} GPUs"
+        raise BadWorld(
+            f"LOCAL_RANK is {here.local_rank}, and this process sees {seen}: start no more ranks than GPUs, or train "
+            "on the CPU with CUDA_VISIBLE_DEVICES set to nothing"
+        )
 
 
 def told(here: World, value: T) -> T:

@@ -54,6 +54,16 @@ def test_a_reward_that_cannot_be_imported_ends_before_anything_heavy_is(tmp_path
     assert (ended.returncode, said) == (2, [f"reward.file: reward.py: {sentence}"])
 
 
+def test_one_gpu_is_seen_before_anything_heavy_is(tmp_path: Path) -> None:
+    recipe = tasks.write(tmp_path, {"reward": {"file": "reward.py", "function": "reward"}})
+    (tmp_path / "reward.py").write_text(
+        "import os\ndef reward(completion, answer): ...\nraise OSError(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+    )
+    places = {"RLOOP_ARTIFACTS": str(tmp_path / "a"), "RLOOP_CHECKPOINTS": str(tmp_path / "c")}
+    ended = command(recipe, options=(), CUDA_VISIBLE_DEVICES="3,4", RLOOP_SEED="1", **places)
+    assert ended.stderr == "reward.file: reward.py: cannot be imported: OSError: 3\n"
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

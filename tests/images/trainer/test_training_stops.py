@@ -29,6 +29,20 @@ scratch.save(Path(sys.argv[1]), model, words)
 model.lm_head.weight.data *= 1e40
 scratch.save(Path(sys.argv[2]), model, words)
 """
+# A GPU that is full, in training or after it: what torch raises then, brought in by the file that a user may bring.
+FULL = """
+import torch
+import transformers
+
+def full(*_, **__):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 1 GiB.")
+
+def reward(completion, answer):
+    return sum(letter in "01234" for letter in completion) / 3
+
+"""
+IN_TRAINING = f"{FULL}from trl import GRPOTrainer\nGRPOTrainer.training_step = full\n"
+AFTER_IT = f"{FULL}transformers.AutoModelForCausalLM.from_pretrained = full\n"
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +52,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipes(root: Path) -> Mapping[str, Callable[[], list[Ended]]]:
     """A name, and the attempt that belongs to it."""
+    rewards = {"full": IN_TRAINING, "full-after": AFTER_IT}
 
     def trained(
         name: str, changes: Mapping[str, object], ranks: int = 1, **variables: str
     ) -> Callable[[], list[Ended]]:
         recipe = tasks.write(root / name / "task", {"grpo.steps": 2, **changes})
+        if name in rewards:
+            (recipe.parent / "reward.py").write_text(rewards[name])
         return lambda: attempt_of_ranks(recipe, root / name, ranks, 7, None, **variables)
 
     cache = {"HF_HOME": str(root / "cache"), "HF_HUB_OFFLINE": "1"}
@@ -57,6 +74,8 @@ def recipes(root: Path) -> Mapping[str, Callable[[], list[Ended]]]:
         "no-id": trained("no-id", {"model": {"hub": "some body/sums"}}, 1, **cache),
         "long": trained("long", {"model": {"path": model}, "grpo.completion_tokens": 5}),
         "cut": trained("cut", {"model": {"path": str(root / "cut-model")}}),
+        "full": trained("full", {"reward": OWN}),
+        "full-after": trained("full-after", {"reward": OWN}),
     }
 
 
@@ -92,6 +111,12 @@ def ends(root: Path) -> Mapping[str, list[Ended]]:
             "grpo.completion_tokens: 5 do not fit: the model has 8 positions, and the longest prompt takes 4; lower it",
         ),
         ("cut", 2, "model.path: "),
+        (
+            "full",
+            3,
+            "stopped: the GPU is too small: CUDA out of memory. Tried to allocate 2.00 GiB; lower grpo.batch or",
+        ),
+        ("full-after", 0, "done: nothing is claimed, the GPU has no room for the exported model"),
     ],
 )
 def test_how_it_ends(ends: Mapping[str, list[Ended]], name: str, code: int, sentence: str) -> None:
@@ -127,3 +152,9 @@ def test_a_folder_of_weights_is_trained(root: Path, ends: Mapping[str, list[Ende
 def test_a_model_of_the_hub_needs_no_network_where_it_is_cached(root: Path, ends: Mapping[str, list[Ended]]) -> None:
     assert ends["hub"][0].code == 0, ends["hub"][0].log
     assert weights(root / "hub") == weights(root / "path")  # it is the same one
+
+
+def test_a_model_is_worth_more_than_a_claim(root: Path, ends: Mapping[str, list[Ended]]) -> None:
+    artifacts = root / "full-after/artifacts"
+    assert ends["full-after"][0].code == 0
+    assert sorted(path.name for path in artifacts.iterdir()) == ["manifest.json", "model", "progress.jsonl"]

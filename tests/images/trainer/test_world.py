@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from rloop_trainer.world import BadWorld, World, set_defaults, world
+from rloop_trainer.world import BadWorld, World, check_gpus, see_one_gpu, set_defaults, world
 
 RANKS = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}
 
@@ -46,3 +46,28 @@ def test_what_the_user_has_set_stays() -> None:
     set_defaults(environment)
     assert environment["TOKENIZERS_PARALLELISM"] == "true"
     assert environment["HF_HUB_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("seen", "ranks", "left"),
+    [
+        (None, 1, "0"),
+        ("2,3", 1, "2"),
+        ("GPU-5ebe9f43,1", 1, "GPU-5ebe9f43"),
+        ("", 1, ""),
+        ("2,3", 2, "2,3"),
+        (None, 2, None),
+    ],
+)
+def test_a_run_of_one_process_sees_one_gpu(seen: str | None, ranks: int, left: str | None) -> None:
+    environment = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    see_one_gpu(World(0, ranks, 0), environment)
+    assert environment.get("CUDA_VISIBLE_DEVICES") == left
+
+
+def test_each_rank_of_a_node_needs_a_gpu() -> None:
+    check_gpus(World(5, 8, 1), 2)
+    with pytest.raises(BadWorld, match="LOCAL_RANK is 1, and this process sees 1 GPU: start no more ranks than"):
+        check_gpus(World(5, 8, 1), 1)
+    with pytest.raises(BadWorld, match="LOCAL_RANK is 2, and this process sees 2 GPUs"):
+        check_gpus(World(2, 4, 2), 2)
