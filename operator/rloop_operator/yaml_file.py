@@ -83,7 +83,7 @@ def parse_documents(content: bytes, file: str) -> list[Any]:
     except ValueError as error:  # a date such as 2024-02-31, which YAML reads as one
         raise BadInput(InputProblem(file, f"holds a value that cannot be read ({error}); quote it")) from None
     if not documents or documents == [None]:
-        raise BadInput(InputProblem(file, "is empty; `rloop init` writes one to start from"))
+        raise BadInput(InputProblem(file, "is empty; the manifests in examples/ are some to start from"))
     return documents
 
 

@@ -29,7 +29,7 @@ class LlmAgent(Model):
 
     provider: Word
     """One of the administrator's providers, by name; keys never stand here."""
-    model: Line
+    model: Annotated[Line, Field(min_length=1)]
     """The model's name, as the provider spells it."""
     max_tokens_per_session: Count = 200_000
     """What one session may spend."""

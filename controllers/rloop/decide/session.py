@@ -117,6 +117,7 @@ def given_up(draft: Draft) -> SessionStatus | None:
         explorers = findings.explorers(one)
         if explorers and all(each.phase == "Failed" and not each.infrastructure for each in explorers):
             return explorers[0]
-        if one.status.reported != Reported() or any(each.phase in SESSION_OVER for each in explorers):
+        ended = any(each.phase in SESSION_OVER and each.reason != findings.HELD for each in explorers)
+        if ended or one.status.reported != Reported():
             return None
     return None

@@ -31,7 +31,7 @@ def detail(name: str, source: Source, form: Format) -> None:
         return
     for text in (*_facts(experiment, snapshot, source), "", *_runs(experiment)):
         print(text)
-    _print_difference(list(_difference(source, experiment, snapshot)))
+    _print_difference(list(difference(source, experiment, snapshot)))
     for text in _last_words(experiment, source):
         print(text)
 
@@ -88,7 +88,7 @@ def _run(run: Run) -> tuple[str, ...]:
     )
 
 
-def _difference(source: Source, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
+def difference(source: Source, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
     """Unified difference of its files from the task."""
     task, changed = source.files(f"{snapshot.name}-task"), source.files(experiment.metadata.name)
     for path, file in sorted(changed.items()):

@@ -6,6 +6,7 @@ here: the numbers are the operator's.
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,10 +50,11 @@ class Measured:
 
 
 def agent(asked: Agent) -> str:
-    """Who proposes, in a word: a policy, an image, a model."""
+    """Who proposes, in a few words: a policy, a model, an image with its command."""
     if asked.policy is not None:
         return asked.policy.name
-    return words.line(asked.image or (asked.llm.model if asked.llm is not None else ""))
+    own = f"{asked.image} {shlex.join(asked.command or [])}".rstrip() if asked.image is not None else ""
+    return words.line(own or (asked.llm.model if asked.llm is not None else ""))
 
 
 def condition(loop: ResearchLoop, type_: str) -> Condition | None:

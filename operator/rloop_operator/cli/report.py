@@ -14,9 +14,21 @@ from rloop import standing
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Finding
 from rloop_operator.cli import board, facts, result, words
+from rloop_operator.cli.detail import difference
 from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Source
 
+LEGEND = (
+    "- A value is the mean of an experiment's verified runs, in brackets its 95 % interval. The run that selected an",
+    "  experiment is left out where it has others; a candidate that was withdrawn may have had one lucky run.",
+    "- A gain is what the verdict found over the incumbent of its time, with the runs that both had then; better is",
+    "  positive, whether the metric is minimized or maximized. The gain above is over the baseline's first runs.",
+    "- *claimed* is what the run itself reported; *final* are fresh runs for the conclusion, scored on their own data if",
+    "  there is any; the *dev-final gap* is their difference from the value before.",
+    "- BelowScreen: the first run showed too little gain. BelowConfirm, NotBetter: more runs showed none that is sure.",
+    "- Agents see values rounded to half a unit of noise. A checker is a fresh session of the same agent, which sees",
+    "  nothing but the claims and what was measured.",
+)
 VERDICTS = {
     "Supported": "Supported, by a fresh session that saw only the claim and what was measured",
     None: "Not checked: an agent's word",
@@ -26,22 +38,28 @@ VERDICTS = {
 
 def report(source: Source) -> None:
     """Print it."""
-    print("\n".join(text(source.look())))
+    print("\n".join(text(source.look(), source)))
 
 
-def text(snapshot: Snapshot) -> Iterator[str]:
+def text(snapshot: Snapshot, source: Source) -> Iterator[str]:
     """Its lines."""
     over = standing.finished(snapshot.loop)
     yield f"# {plain(snapshot.name)}: {plain(result.headline(snapshot) if over else board.state(snapshot)[0])}"
     yield ""
     yield f"> {plain(snapshot.loop.spec.direction)}"
     yield ""
-    rows = (*_outcome(snapshot), *result.numbers(snapshot), board.Row("agent", facts.agent(snapshot.loop.spec.agent)))
+    rows = (
+        *_outcome(snapshot),
+        *result.numbers(snapshot),
+        board.Row("agent now", facts.agent(snapshot.loop.spec.agent)),
+    )
     yield from _table(("", ""), ((one.label, cell(one.text)) for one in rows))
     yield from _statements(snapshot)
     yield from _kept(snapshot)
+    yield from _change(snapshot, source)
     yield from _directions(snapshot)
     yield from _experiments(snapshot)
+    yield from ("", "## How to read this", "", *LEGEND)
 
 
 def plain(text: str) -> str:
@@ -108,7 +126,16 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
         if one.status.verdict is not None and one.status.verdict.unconfirmed:
             value += ", unconfirmed"
         rows.append((link, value, gain, cell(facts.what(one, snapshot))))
-    yield from _table(("kept", "value", "over the one before", "what it is"), rows)
+    yield from _table(("kept", "value", "gain when it was kept", "what it is"), rows)
+
+
+def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
+    best = snapshot.loop.status.best
+    experiment = snapshot.experiments.get(best.experiment) if best is not None else None
+    lines = [words.clean(one) for one in difference(source, experiment, snapshot)] if experiment is not None else []
+    if lines:
+        fence = "`" * max([3, *(1 + len(run) for run in re.findall("`+", "".join(lines)))])
+        yield from ("", "## What the best changed", "", f"{fence}diff", *lines, fence)
 
 
 def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
@@ -143,7 +170,7 @@ def _experiments(snapshot: Snapshot) -> Iterator[str]:
         why = "" if verdict is None or verdict.keep else verdict.reason
         phase = f"{one.status.phase}, {why}" if why and why != one.status.phase else one.status.phase
         rows.append((f'<a id="{name}"></a>{name}', cell(facts.what(one, snapshot)), *_measured(one, snapshot), phase))
-    yield from _table(("name", "what", "value", "gain", ""), rows)
+    yield from _table(("name", "what", "value", "gain", "came to"), rows)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

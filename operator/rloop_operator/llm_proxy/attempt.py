@@ -115,7 +115,7 @@ async def attempt(
             answer = await _read(response, redactor, call, model, deadline)
             return answer
     except NEVER_ASKED as error:
-        raise Failed(f"no connection: {_words(error)}") from error
+        raise Failed(f"no connection to {call.provider.url}: {_words(error)}") from error
     except httpx.DecodingError as error:
         raise Failed("its answer cannot be decoded", lost=True, code="provider_malformed") from error
     except httpx.HTTPError as error:
@@ -173,6 +173,9 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
     # What was answered before is not unknown or forbidden: it is the request or the route, and no reason to wait.
     first = call.session.account.calls == 0 and not call.dialect.free
     if status in REFUSED and (status != HTTPStatus.FORBIDDEN or first):
+        if call.provider.key_file is None and call.provider.key_env is None:
+            remedy = "none is configured (keyFile, keyEnv, or RLOOP_LLM_KEY)"
+            raise Denied("provider_refused", f'provider "{name}" wants a key: {told}; {remedy}')
         raise Denied("provider_refused", f'provider "{name}" refuses the key: {told}; let its key be checked')
     if status < 400 or not _is_error(answer.content):
         raise Failed(f"{told}; is its url right?", code="provider_malformed")

@@ -47,6 +47,8 @@ class Redactor:
             place, key = f"the environment variable {provider.key_env}", os.environ.get(provider.key_env, "").strip()
         else:
             return None
+        if provider.key_file is None and not key:
+            raise KeyMissing(f"{place} is not set, or empty: export it")
         if not key or len(key) > KEY_BYTES or not (key.isascii() and key.isprintable()) or " " in key:
             raise KeyMissing(f"{place} holds no key: one line without spaces is expected")
         if len(key) >= SHORTEST:

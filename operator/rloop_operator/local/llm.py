@@ -38,9 +38,12 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
     llm = loop.spec.agent.llm
     if llm is None:
         return []
-    provider = providers().find(llm.provider)
+    known = providers()
+    provider = known.find(llm.provider)
     if provider is None:
-        told = f'there is no provider "{llm.provider}" on this machine: {REMEDY}'
+        others = ", ".join(one.name for one in known.providers)
+        there_are = f"; there are {others}" if others else ""
+        told = f'there is no provider "{llm.provider}" on this machine{there_are}: {REMEDY}'
         return [InputProblem("spec.agent.llm.provider", told)]
     if not provider.allows(loop.metadata.namespace):
         told = f'provider "{provider.name}" is not for namespace {loop.metadata.namespace}; see its namespaces'
@@ -51,10 +54,9 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
         return [InputProblem("spec.agent.llm.provider", f'provider "{provider.name}": {error}')]
     model = provider.model(llm.model)
     if model is None:
-        known = ", ".join(one.name for one in provider.models)
-        return [
-            InputProblem("spec.agent.llm.model", f'provider "{provider.name}" has no "{llm.model}"; it has {known}')
-        ]
+        models = ", ".join(one.name for one in provider.models)
+        told = f'provider "{provider.name}" has no "{llm.model}"; it has {models}'
+        return [InputProblem("spec.agent.llm.model", told)]
     money = [loop.spec.budget.cost, provider.limits.cost_per_hour, provider.limits.cost_per_session]
     if model.prices is None and any(one is not None for one in money):
         told = f'a cost is limited, and the prices of "{llm.model}" are not known: add them, or limit tokens'

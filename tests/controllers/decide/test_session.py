@@ -96,6 +96,11 @@ CRASHED = session("Failed", 2, attempt=6, reason="Error", log_tail="Traceback\nK
             id="the next one says something",
         ),
         pytest.param([iteration(2, CRASHED), iteration(3, session("Finished", 3))], False, id="or ends in order"),
+        pytest.param(
+            [iteration(2, CRASHED), iteration(3, session("Finished", 3, reason="Held"))],
+            True,
+            id="but not for being held",
+        ),
         pytest.param([iteration(2, CRASHED, session("Finished", 2, index=2))], False, id="so does one beside it"),
         pytest.param(
             [iteration(2, CRASHED.model_copy(update={"infrastructure": True}))],

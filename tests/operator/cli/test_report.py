@@ -70,7 +70,7 @@ def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -
     text = reported(stated("Supported", "0.25 against 0.5"))
     assert text.startswith("# demo: Target met: it is\n\n> Find a better recipe.\n")
     assert "| verified | `0.2500 [0.2400, 0.2600] over 9 runs after the one that selected it` |" in text
-    assert "| agent | `random-search` |" in text
+    assert "| agent now | `random-search` |" in text
     supported = text.index("Supported, by a fresh session")
     assert text[supported:].splitlines()[2:5] == [
         "- `Averaging the last half of the updates lowers the loss.`",
@@ -149,6 +149,14 @@ def test_a_keep_that_one_run_decided_is_marked(rloop: Rloop, layout: RunFolder) 
     with closing(LocalStore(layout.root)) as store:
         asyncio.run(doubt(store))
     assert kept.search(rloop("report", "--dir", layout.root).stdout) is not None
+
+
+def test_what_the_best_changed_is_shown_as_it_is(reported: Reported) -> None:
+    lines = reported().splitlines()
+    begin = lines.index("## What the best changed")
+    assert lines[begin + 2] == "```diff"
+    assert {'-{"rate": 1}', '+{"rate": 0.1}', "```"} <= set(lines[begin:])
+    assert "## How to read this" in lines
 
 
 def test_why_it_failed_is_told(rloop: Rloop, tmp_path: Path) -> None:

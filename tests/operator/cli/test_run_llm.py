@@ -68,14 +68,23 @@ def test_a_provider_that_is_not_configured_is_exit_2_with_the_remedy_and_leaves_
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_model_without_a_name(rloop: Rloop, example: Example, tmp_path: Path) -> None:
+    file = example(agent={"llm": {"provider": "main", "model": ""}})
+    done = rloop("validate", file, HOME=str(tmp_path))
+    assert (done.returncode, "spec.agent.llm.model" in done.stderr, "Validation" in done.stderr) == (2, True, False)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"name": "other"}, 'spec.agent.llm.provider: there is no provider "main"'),
+        (
+            {"name": "other"},
+            'there is no provider "main" on this machine; there are other: describe it',
+        ),
         ({"models": [{"name": "bigger"}]}, 'spec.agent.llm.model: provider "main" has no "researcher"; it has bigger'),
         ({"namespaces": ["team-*"]}, 'spec.agent.llm.provider: provider "main" is not for namespace default'),
         ({"limits": {"costPerHour": "1"}}, "spec.budget.cost: a cost is limited"),
-        ({"keyEnv": "NO_SUCH"}, 'provider "main": the environment variable NO_SUCH holds no key'),
+        ({"keyEnv": "NO_SUCH"}, 'provider "main": the environment variable NO_SUCH is not set'),
         ({"keyFile": "/no/such/key"}, 'spec.agent.llm.provider: provider "main": keyFile /no/such/key'),
         ({"url": "http://me:mine@127.0.0.1:1/v1"}, "providers[0].url: holds credentials"),
     ],
