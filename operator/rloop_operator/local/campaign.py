@@ -146,8 +146,9 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         if signals.kill.is_set():
             await _kill(runtime, name)
         await proxy.aclose()
-        if llm_url and finished(done.observed.loop):
-            done = await reconcile(shell, name)  # with what the proxy gave back at its end
+        if llm_url and not signals.kill.is_set():
+            # With what the proxy gave back at its end.
+            done = await reconcile(shell, name, draining=signals.drain.is_set())
         files.render(done.observed, final=True)
         runtime.close()
         store.beat(_now())

@@ -1,6 +1,9 @@
 """`rloop run` with an agent of a language model: the proxy between it and its provider, and where the key is not."""
 
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -56,6 +59,25 @@ def test_a_provider_that_is_down_is_told_and_so_is_its_return(
     assert done.returncode == 3, done.stderr + done.stdout
     waiting = done.stdout.index('waiting     i0001-s1: provider "any"')
     assert waiting < done.stdout.index("goes on     WaitingForLLM is over")
+
+
+def test_after_ctrl_c_nothing_is_told_as_spent_that_was_only_set_aside(example: Example, tmp_path: Path) -> None:
+    file = example(TRAIN, agent=LLM, budget__runs=12, budget__tokens=500_000)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rloop_operator.cli", "run", str(file)],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "RLOOP_LLM_URL": "http://127.0.0.1:9/v1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "iteration   i0001 opens" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=90)
+    assert process.returncode == 130
+    assert ", 0 of 500000 tokens" in told
 
 
 def test_a_provider_that_is_not_configured_is_exit_2_with_the_remedy_and_leaves_nothing(
