@@ -23,6 +23,7 @@ from rloop_operator.llm_proxy.usage import (
     Tokens,
     affordable_output,
     cost,
+    decimal_text,
     output_wanted,
 )
 
@@ -100,8 +101,10 @@ def bound(call: Call) -> bool:
         if most < min(SMALLEST_OUTPUT, output):
             least = amount(call, Tokens(input=question, output=min(SMALLEST_OUTPUT, output) * number))
             if call.session.account.calls == 0 and (field := _too_small(call, least)) is not None:
-                told = f"a first call takes at least {least.tokens} tokens ({least.cost:f} in money): raise {field}"
-                raise Denied("cap_too_small", told)
+                price = f", which cost {decimal_text(least.cost)}" if least.cost else ""
+                raise Denied(
+                    "cap_too_small", f"a first call takes at least {least.tokens} tokens{price}: raise {field}"
+                )
             raise Denied(
                 cap.code,
                 _told(cap.code, call),
