@@ -105,7 +105,7 @@ def _values(experiment: ResearchExperiment, unit: float) -> dict[str, list[float
     return found
 
 
-def final(situation: Situation) -> Final | None:
+def _final(situation: Situation) -> Final | None:
     """The conclusion once nobody explores any more: before that its held-out data is nobody's business."""
     status = situation.loop.status
     return status.final if status.ending is not None else None
@@ -138,7 +138,7 @@ def for_checker(situation: Situation) -> Context:
         baseline=baseline.value if baseline else None,
         noise=unit,
         incumbent=Incumbent(name=names.baseline(situation.loop.metadata.name)),
-        final=final(situation),
+        final=_final(situation),
         results=[view(one, unit) for name, one in experiments.items() if name in named],
         claims=claims,
     )
@@ -194,7 +194,7 @@ def build(
             frame=_frame(incumbent, space),
             files=dict(incumbent_files),
         ),
-        final=final(situation),
+        final=_final(situation),
         space=space,
         directions=directions,
         current_direction=directions[-1].name if directions else None,

@@ -42,6 +42,11 @@ def newest(iterations: Mapping[str, ResearchIteration]) -> int:
     return max((one.spec.number for one in iterations.values()), default=0)
 
 
+def newest_first(iterations: Mapping[str, ResearchIteration]) -> list[ResearchIteration]:
+    """For questions that the newest one with something to say answers."""
+    return sorted(iterations.values(), key=lambda one: one.spec.number, reverse=True)
+
+
 def pivot_demanded(pivots: int, iterations: Mapping[str, ResearchIteration]) -> bool:
     """Whether a direction must pass the gate before any experiment is admitted, `pivots` having been demanded."""
     answered = (one.pivot for it in iterations.values() for one in it.status.reported.directions)

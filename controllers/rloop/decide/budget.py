@@ -17,7 +17,7 @@ from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
 from rloop.decide import ending, findings, runs
 from rloop.decide.draft import Draft
-from rloop.standing import active_seconds
+from rloop.standing import active_seconds, newest_first
 
 SMOKE_SECONDS = 300
 """An attempt at a smoke test: long enough to load a model and take a step."""
@@ -57,8 +57,8 @@ def _unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
 
     A call that would not fit in maxTokensPerSession either says nothing about the budget.
     """
-    budget, llm, refused = draft.spec.budget, draft.spec.agent.llm, _refused_calls(draft)
-    if llm is None or not refused:
+    budget, llm = draft.spec.budget, draft.spec.agent.llm
+    if llm is None or not (refused := _refused_calls(draft)):
         return {}
     short: dict[str, str] = {}
     told = "{} are left to a session, and its first call takes at least {}"
@@ -77,7 +77,7 @@ def _unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
 
 def _refused_calls(draft: Draft) -> list[RefusedCall]:
     """The first calls of the newest sessions that asked a model, if not one of these was answered."""
-    for iteration in sorted(draft.iterations.values(), key=lambda one: one.spec.number, reverse=True):
+    for iteration in newest_first(draft.iterations):
         usages = iteration.status.reported.usage
         if any(one.calls for one in usages):
             break

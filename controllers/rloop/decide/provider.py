@@ -7,6 +7,7 @@ waits, so that no agent can excuse itself.
 
 from __future__ import annotations
 
+from rloop import standing
 from rloop.api.iteration import ResearchIteration, SessionUsage
 from rloop.decide.draft import Draft
 
@@ -30,7 +31,7 @@ def waiting(draft: Draft) -> SessionUsage | None:
     """What the campaign waits for now: told by the newest session that called, so that a pause does not hide it."""
     if draft.spec.agent.policy is not None:
         return None
-    for iteration in sorted(draft.iterations.values(), key=lambda one: one.spec.number, reverse=True):
+    for iteration in standing.newest_first(draft.iterations):
         waits = [
             unanswered(iteration, one.name)
             for one in iteration.status.sessions

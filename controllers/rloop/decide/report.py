@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rloop import standing
-from rloop.api.iteration import SESSION_OVER, Role
+from rloop.api.iteration import SESSION_OVER, ResearchIteration, Role
 from rloop.api.loop_status import Ending
 from rloop.decide import budget, findings, iteration, provider
 from rloop.decide.draft import Draft
@@ -41,9 +41,13 @@ def write(draft: Draft) -> None:
 
 def _wanted(draft: Draft) -> bool:
     """Whether there is somebody to write it, and something to write about; what was begun is not given up."""
-    begun = any(standing.closing(one) for one in draft.iterations.values())
     measured = any(run.value is not None for one in draft.candidates() for run in one.status.runs)
-    return begun or (findings.can_check(draft) and measured)
+    return bool(_last(draft)) or (findings.can_check(draft) and measured)
+
+
+def _last(draft: Draft) -> list[ResearchIteration]:
+    """The iterations that write and check it."""
+    return [one for one in draft.iterations.values() if standing.closing(one)]
 
 
 def _overdue(draft: Draft, ending: Ending) -> bool:
@@ -57,7 +61,7 @@ def _next(draft: Draft) -> Role | None:
     if not findings.can_check(draft):
         return None
     had: set[Role] = set()
-    for one in filter(standing.closing, draft.iterations.values()):
+    for one in _last(draft):
         for spec, session in zip(one.spec.sessions, one.status.sessions, strict=False):
             if session.reason == provider.WAITED:
                 return None
@@ -71,7 +75,7 @@ def _next(draft: Draft) -> Role | None:
 def _complete(draft: Draft, ending: Ending) -> None:
     draft.condition("Complete", "True", ending.reason, ending.message)
     draft.write(ending=None)
-    if any(standing.closing(one) for one in draft.iterations.values()):
+    if _last(draft):
         draft.tell("Reported", _statements(draft))
 
 

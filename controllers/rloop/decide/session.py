@@ -113,7 +113,7 @@ def last_words(log_tail: str) -> str:
 
 def given_up(draft: Draft) -> SessionStatus | None:
     """A session of the newest iteration that tells something, if that is only that its agent's program fails."""
-    for one in sorted(draft.iterations.values(), key=lambda each: each.spec.number, reverse=True):
+    for one in standing.newest_first(draft.iterations):
         explorers = findings.explorers(one)
         if explorers and all(each.phase == "Failed" and not each.infrastructure for each in explorers):
             return explorers[0]

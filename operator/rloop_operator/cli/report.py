@@ -72,9 +72,14 @@ def quoted(text: str) -> str:
     told = words.line(text)
     if not told:
         return ""
-    fence = "`" * (1 + max(map(len, re.findall("`+", told)), default=0))
+    fence = _fence(told, 1)
     edge = " " if "`" in (told[0], told[-1]) else ""
     return f"{fence}{edge}{told}{edge}{fence}"
+
+
+def _fence(text: str, least: int) -> str:
+    """Backticks, more than stand together anywhere in the text."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def cell(text: str) -> str:
@@ -134,7 +139,7 @@ def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
     experiment = snapshot.experiments.get(best.experiment) if best is not None else None
     lines = [words.clean(one) for one in difference(source, experiment, snapshot)] if experiment is not None else []
     if lines:
-        fence = "`" * max([3, *(1 + len(run) for run in re.findall("`+", "".join(lines)))])
+        fence = _fence("\n".join(lines), 3)
         yield from ("", "## What the best changed", "", f"{fence}diff", *lines, fence)
 
 

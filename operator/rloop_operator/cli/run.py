@@ -19,6 +19,7 @@ from rloop_operator.cli import facts, result
 from rloop_operator.cli.guard import complain, crash_reports_in
 from rloop_operator.cli.output import console
 from rloop_operator.cli.reading import RUNS, folder_at, look
+from rloop_operator.cli.validate import provider_problems
 from rloop_operator.local.folder import RunFolder
 from rloop_operator.manifest import check_folders, load
 from rloop_operator.notes import folder_notes, frozen_notes
@@ -49,11 +50,7 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
 
 def _check_new(loop: ResearchLoop, base: Path) -> None:
     """Before a folder is made: a manifest that cannot run leaves nothing behind."""
-    problems = [*unsupported(loop, "local"), *check_folders(loop, base)]
-    if loop.spec.agent.llm is not None:
-        from rloop_operator.local import llm
-
-        problems += llm.problems(loop)
+    problems = [*unsupported(loop, "local"), *check_folders(loop, base), *provider_problems(loop)]
     if problems:
         raise BadInput(*problems)
 

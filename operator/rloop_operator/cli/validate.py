@@ -39,7 +39,8 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     if target == "local":
         notes += folder_notes(loop, file.absolute().parent)
         notes += _preflight(loop, file)
-        notes += _provider(loop)
+        # Why `rloop run` would refuse it on this machine; on another one it may be right.
+        notes += provider_problems(loop)
     for one in notes:
         complain(f"note: {one}")
     print(f"OK {summary(loop)}")
@@ -56,8 +57,8 @@ def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
     return [InputProblem("spec.experiment.preflight", f"was not run; by hand: {by_hand}")]
 
 
-def _provider(loop: ResearchLoop) -> list[InputProblem]:
-    """Why `rloop run` would refuse it on this machine; on another one it may be right."""
+def provider_problems(loop: ResearchLoop) -> list[InputProblem]:
+    """What it asks of a provider of language models that this machine has not; the proxy is loaded only to ask that."""
     if loop.spec.agent.llm is None:
         return []
     from rloop_operator.local import llm

@@ -42,7 +42,8 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
         mounts.append(parts.mount("workspace", TRANSCRIPTS, sub_path=place))
         volumes.append(parts.workspace(loop))
     container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=mounts)
-    container["resources"] = loop.spec.agent.resources.model_dump(exclude_defaults=True) or parts.SMALL
+    if asked := loop.spec.agent.resources.model_dump(exclude_defaults=True):
+        container["resources"] = asked
     if loop.spec.agent.command is not None:
         container["command"] = [parts.literal(word) for word in loop.spec.agent.command]
     spec = parts.pod_spec("rloop-agent", settings, [container], volumes)

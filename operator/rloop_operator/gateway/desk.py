@@ -50,7 +50,7 @@ class Desk:
     async def open(self, caller: Caller) -> Situation:
         """The situation, if the session is not over. Raises Refused(Closed)."""
         situation = await self.situation(caller)
-        if self.closing or session_over(situation.loop, situation.iteration, caller.session):
+        if self._ends(situation.loop, situation.iteration, caller):
             raise Refused("Closed", "this session is over: POST finish and end")
         if caller.session in situation.iteration.status.reported.finished:
             raise Refused("Closed", "this session has finished")
@@ -59,7 +59,11 @@ class Desk:
     async def over(self, caller: Caller) -> bool:
         """Whether the session is to end, without a look at the rest of the campaign: every beat asks."""
         loop = await self.store.get(ResearchLoop, caller.loop)
-        return self.closing or session_over(loop, await self.store.get(ResearchIteration, caller.owner), caller.session)
+        iteration = await self.store.get(ResearchIteration, caller.owner)
+        return self._ends(loop, iteration, caller)
+
+    def _ends(self, loop: ResearchLoop, iteration: ResearchIteration, caller: Caller) -> bool:
+        return self.closing or session_over(loop, iteration, caller.session)
 
     async def exploring(self, caller: Caller) -> Situation:
         """The situation, if the session may still propose something. Raises Refused (Closed, Forbidden)."""

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from tests.operator.cli.conftest import STATUS, Rloop, at, condition, write
+from tests.support.restating import restate
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
@@ -141,8 +142,7 @@ def test_a_keep_that_one_run_decided_is_marked(rloop: Rloop, layout: RunFolder) 
         one = await store.get(ResearchExperiment, "demo-i0001-e1")
         assert one.status.verdict is not None
         verdict = one.status.verdict.model_copy(update={"unconfirmed": True})
-        status = one.status.model_copy(update={"verdict": verdict})
-        await store.apply_status(one.model_copy(update={"status": status}))
+        await restate(store, ResearchExperiment, "demo-i0001-e1", verdict=verdict)
 
     kept = re.compile(r"^\| \[i0001-e1\]\(#i0001-e1\) \| [^|]+, unconfirmed \|", re.MULTILINE)
     assert kept.search(rloop("report", "--dir", layout.root).stdout) is None

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import yaml
 from tests.support.builders import loop as build_loop
+from tests.support.restating import restate
 
 from rloop import names
 from rloop.api.iteration import (
@@ -119,11 +120,7 @@ class World:
     def decide(self, **changes: object) -> None:
         """Change the loop's status, as a decision does."""
 
-        async def write() -> None:
-            loop = await self.store.get(ResearchLoop, "demo")
-            await self.store.apply_status(loop.model_copy(update={"status": loop.status.model_copy(update=changes)}))
-
-        asyncio.run(write())
+        asyncio.run(restate(self.store, ResearchLoop, "demo", **changes))
 
 
 @pytest.fixture

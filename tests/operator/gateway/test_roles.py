@@ -11,6 +11,7 @@ import httpx
 import pytest
 from tests.support.builders import LLM
 from tests.support.builders import loop as build_loop
+from tests.support.restating import restate
 
 from rloop import names
 from rloop.api.experiment import ResearchExperiment, Run
@@ -76,17 +77,12 @@ class World:
 
     async def measure(self, name: str) -> None:
         """The verifier has scored its screening run."""
-        stored = await self.store.get(ResearchExperiment, name)
         run = Run(number=1, seed=1, kind="screen", phase="Done", value=0.5)
-        await self.store.apply_status(
-            stored.model_copy(update={"status": stored.status.model_copy(update={"runs": [run]})})
-        )
+        await restate(self.store, ResearchExperiment, name, runs=[run])
 
     async def draw(self) -> None:
         """The outcome."""
-        loop = await self.store.get(ResearchLoop, "demo")
-        ending = loop.status.model_copy(update={"ending": Ending(reason="TargetMet", message="it is")})
-        await self.store.apply_status(loop.model_copy(update={"status": ending}))
+        await restate(self.store, ResearchLoop, "demo", ending=Ending(reason="TargetMet", message="it is"))
 
     def call(self, session: str, method: str, path: str, body: object | None = None) -> tuple[int, Any]:
         async def send() -> httpx.Response:

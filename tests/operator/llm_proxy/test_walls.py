@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -22,9 +21,6 @@ from tests.operator.llm_proxy.world import (
     delta,
     error,
     play,
-    provided,
-    served,
-    stored,
     until,
 )
 from typing_extensions import override
@@ -178,18 +174,10 @@ class Flaky(MemoryStore):
         return await super().apply_status(obj)
 
 
-def flaky(story: Callable[[World, Flaky], Any], *, max_tokens: int, **changes: Any) -> None:
-    async def told() -> None:
-        store = Flaky({})
-        await stored(store, max_tokens=max_tokens, budget__tokens=max_tokens)
-        async with provided() as upstream, served(upstream, store, **changes) as world:
-            await story(world, store)
-
-    asyncio.run(told())
-
-
 def test_what_could_not_be_written_after_a_call_is_written_with_the_next_flush() -> None:
-    async def story(world: World, store: Flaky) -> None:
+    store = Flaky({})
+
+    async def story(world: World) -> None:
         async def reply(exchange: Exchange) -> None:
             store.away = True
             await answer(body=chat(tokens=(100, 0, 60_000)))(exchange)
@@ -200,20 +188,22 @@ def test_what_could_not_be_written_after_a_call_is_written_with_the_next_flush()
         usage = await world.settled()
         assert (usage.calls, usage.input_tokens + usage.output_tokens) == (1, 60_100)
 
-    flaky(story, max_tokens=200_000, **UNLIMITED)
+    play(story, store=store, max_tokens=200_000, spec={"budget__tokens": 200_000}, **UNLIMITED)
 
 
 def test_refused_first_calls_are_no_load_and_the_smallest_is_told() -> None:
-    async def story(world: World, store: Flaky) -> None:
+    store = Flaky({})
+
+    async def story(world: World) -> None:
         for _ in range(20):
             assert (await world.chat()).status_code == 403
         told, writes = (await world.usage()).refused_call, store.writes
         assert told is not None
-        await world.chat(messages=PROMPT[:1])
+        await world.chat(messages=PROMPT)
         assert (await world.usage()).refused_call == told
         assert writes == 1
 
-    flaky(story, max_tokens=20)
+    play(story, store=store, max_tokens=20, spec={"budget__tokens": 20})
 
 
 def test_a_client_that_has_the_whole_stream_need_not_wait_for_the_provider_to_hang_up() -> None:

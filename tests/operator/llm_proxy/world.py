@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 from tests.support.builders import loop as build_loop
+from tests.support.restating import restate
 
 from rloop.api.iteration import (
     ResearchIteration,
@@ -233,8 +234,7 @@ class World:
         return await self.usage(token)
 
     async def edit(self, kind: Any, name: str, **status: Any) -> None:
-        found = await self.store.get(kind, name)
-        await self.store.apply_status(found.model_copy(update={"status": found.status.model_copy(update=status)}))
+        await restate(self.store, kind, name, **status)
 
 
 def reserved(body: object, output: int = 50) -> int:
@@ -303,14 +303,15 @@ def play(
     *,
     max_tokens: int = 100_000,
     spec: dict[str, Any] | None = None,
+    store: MemoryStore | None = None,
     **changes: Any,
 ) -> None:
     """Tell the story in a new world; `changes` are the provider's, `spec` the loop's."""
+    holds = MemoryStore({}) if store is None else store
 
     async def told() -> None:
-        store = MemoryStore({})
-        await stored(store, max_tokens=max_tokens, **(spec or {}))
-        async with provided() as upstream, served(upstream, store, **changes) as world:
+        await stored(holds, max_tokens=max_tokens, **(spec or {}))
+        async with provided() as upstream, served(upstream, holds, **changes) as world:
             await story(world)
 
     asyncio.run(told())
