@@ -197,9 +197,9 @@ class ExperimentDisplay(Model):
     """Short strings for the columns of `kubectl get`. Programs read the fields of `verdict`."""
 
     value: Line = ""
-    """`verdict.value` with four significant digits."""
+    """`verdict.value` with the digits that the noise leaves meaning to."""
     gain: Line = ""
-    """`verdict.gain` with four significant digits."""
+    """`verdict.gain`, in the same digits."""
 
 
 class ResearchExperimentStatus(Model):

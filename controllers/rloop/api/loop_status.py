@@ -187,9 +187,9 @@ class LoopDisplay(Model):
     phase: Line = ""
     """The phase, and after a colon what a glance must not miss: `Complete:TargetMet`, `Iterating:Suspended`."""
     best: Line = ""
-    """`best.value` with four significant digits; a question mark while it is unconfirmed."""
+    """`best.value` with the digits that the noise leaves meaning to; a question mark while it is unconfirmed."""
     gain: Line = ""
-    """`best.gain` with four significant digits."""
+    """`best.gain`, in the same digits."""
     budget: Line = ""
     """What is used of the limit that is nearest: `97/200 runs`."""
 

@@ -18,6 +18,7 @@ from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionStatus
 from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus, Used
 from rloop.api.researchloop import ResearchLoopSpec
 from rloop.decide.runs import OPEN
+from rloop.digits import number
 from rloop.observed import Observed
 
 
@@ -137,6 +138,10 @@ class Draft:
     def moving_runs(self) -> list[tuple[ResearchExperiment, Run]]:
         """All runs of these."""
         return [(one, run) for one in self.moving() for run in one.status.runs]
+
+    def number(self, value: float) -> str:
+        """A measured value or a difference of such, with the digits that the campaign's noise leaves meaning to."""
+        return number(value, standing.noise(self.spec, self.status))
 
     def is_true(self, condition: str) -> bool:
         """Whether the condition is there and True."""

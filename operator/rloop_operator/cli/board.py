@@ -128,11 +128,11 @@ def _values(snapshot: Snapshot) -> list[Row]:
     found = []
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        value = words.number(baseline.value)
+        value = words.number(baseline.value, snapshot.noise)
         found.append(Row("baseline", f"{value} ({words.noise(baseline)}, {words.counted(baseline.n, 'run')})"))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         told = words.interval(best.value, best.low, best.high)
-        won = words.gain(best.gain, baseline.value)
+        won = words.gain(best.gain, baseline.value, snapshot.noise)
         unconfirmed = ", unconfirmed" if best.unconfirmed else ""
         found.append(
             Row(
