@@ -58,6 +58,14 @@ def finished(loop: ResearchLoop) -> bool:
     return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
 
 
+def edited_since_its_budget_ended(loop: ResearchLoop) -> bool:
+    """Whether the campaign ended because its budget was used up, and its spec was edited after that."""
+    complete = next((one for one in loop.status.conditions if one.type == "Complete" and one.status == "True"), None)
+    if complete is None or complete.reason != "BudgetExhausted":
+        return False
+    return loop.metadata.generation > complete.observed_generation
+
+
 def closing(iteration: ResearchIteration) -> bool:
     """Whether it is one of the last, that explore no more: for the report, or for its check."""
     return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)

@@ -132,6 +132,11 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
         yield board.Row("gain", f"{words.gain(best.gain, baseline.value, snapshot.noise)} over the baseline")
     elif best is not None:
         yield board.Row("best", f"the baseline: {_why_nothing_was_kept(snapshot)}")
+    if (lead := status.lead) is not None:
+        told = f"{words.number(lead.value, snapshot.noise)} over {words.counted(lead.n, 'run')}"
+        left = f"undecided, at most {words.counted(lead.runs_left, 'more run')} of its own"
+        gain = f"{words.number(lead.gain, snapshot.noise)} better than the best"
+        yield board.Row("lead", f"{snapshot.short(lead.experiment)}  {told}, {gain}; {left}")
     if final is not None:
         dev_gap = _difference(final.gap, final.value, snapshot.noise)
         told = words.interval(final.value, final.low, final.high)
@@ -191,6 +196,8 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
         if snapshot.loop.spec.suspend:
             yield f"  let it go on      rloop resume {folder}"
         yield f"  go on             rloop run {shlex.quote(manifest)} {folder}"
+    elif facts.used_up(snapshot.loop):
+        yield f"  go on             raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
         yield f"  the best's files  rloop experiments {best} {folder}"
     if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
