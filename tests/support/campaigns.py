@@ -143,8 +143,8 @@ def check_whole(campaign: Driven, loop: ResearchLoop) -> None:
         assert type(obj).model_validate_json(obj.model_dump_json(by_alias=True)) == obj, "it cannot be read back"
     entries = [key for key in store.ledger if key.startswith(f"{campaign.name}/experiment/")]
     undecided = {key.split("/")[2] for key in store.ledger if key.startswith(f"{campaign.name}/undecided/")}
-    for one in store.experiments():
-        verdict, name = one.status.verdict, one.metadata.name
+    for tried in store.experiments():
+        verdict, name = tried.status.verdict, tried.metadata.name
         waits = verdict is not None and verdict.reason == "BudgetExhausted"
         assert entries.count(f"{campaign.name}/experiment/{name}") == (not waits), name
         assert name in undecided or not waits, name

@@ -62,10 +62,9 @@ def _yaml(text: str) -> Any:
     # Events first: they need neither memory nor recursion, whatever the text holds.
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.MarkedYAMLError(None, None, "an alias (*) is not read; write the value out", event.start_mark)
-        if getattr(event, "tag", None) not in (None, "tag:yaml.org,2002:str"):
-            told = f"the type {event.tag} is not read; write the plain value"
-            raise yaml.MarkedYAMLError(None, None, told, event.start_mark)
+            raise _refusal("an alias (*) is not read; write the value out", event)
+        if (tag := getattr(event, "tag", None)) not in (None, "tag:yaml.org,2002:str"):
+            raise _refusal(f"the type {tag} is not read; write the plain value", event)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -73,6 +72,11 @@ def _yaml(text: str) -> Any:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
     return yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader that constructs even less
+
+
+def _refusal(said: str, at: Any) -> yaml.MarkedYAMLError:
+    """`at`: an event or a node."""
+    return yaml.MarkedYAMLError(None, None, said, at.start_mark)
 
 
 class _Loader(yaml.SafeLoader):
@@ -83,13 +87,11 @@ class _Loader(yaml.SafeLoader):
         found: dict[Hashable, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(None, None, "a key is not plain text", key.start_mark)
+                raise _refusal("a key is not plain text", key)
             if key.tag == "tag:yaml.org,2002:merge":
-                raise yaml.MarkedYAMLError(
-                    None, None, "a merge key (<<) is not read; write the keys out", key.start_mark
-                )
+                raise _refusal("a merge key (<<) is not read; write the keys out", key)
             if key.value in found:
-                raise yaml.MarkedYAMLError(None, None, f'the key "{key.value}" stands twice', key.start_mark)
+                raise _refusal(f'the key "{key.value}" stands twice', key)
             found[key.value] = self.construct_object(value, deep=True)
         return found
 
