@@ -28,7 +28,9 @@ Object = dict[str, Any]
 REQUEST_SECONDS = 30
 PAGE = 500
 PARALLEL_REQUESTS = 16
-"""A burst of workloads must not open a connection each."""
+"""Limit of concurrent requests, so that a burst of workloads does not open a connection each."""
+PARALLEL_LEASE_REQUESTS = 4
+"""Separate limit for Leases (our own, the canary): a renewal never queues behind the requests of passes."""
 LEASES = "/apis/coordination.k8s.io/"
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)
@@ -57,6 +59,7 @@ class Kube:
         self.namespace = namespace
         """Where we are at home: the pod's own, or the kubeconfig context's."""
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
+        self._lease_slots = asyncio.Semaphore(PARALLEL_LEASE_REQUESTS)
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every write of a holder of our Lease: no write after it has expired."""
 
@@ -117,12 +120,13 @@ class Kube:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> bytes:
-        if method != "GET" and not path.startswith(LEASES) and not self.may_write():
+        of_a_lease = path.startswith(LEASES)
+        if method != "GET" and not of_a_lease and not self.may_write():
             raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
         begun, code = time.monotonic(), 0
         headers = {"Accept": accept, "Content-Type": content_type}
         try:
-            async with self._slots:
+            async with self._lease_slots if of_a_lease else self._slots:
                 verb, url, sent, content, _ = await self._api.param_serialize(
                     method,
                     path,
