@@ -88,7 +88,7 @@ class States:
             exit_ = outcome.exit_of(workload, own_pods, tail, datetime.now(UTC))
             return WorkloadState(name, started_at=begun or outcome.made_at(workload), exit=exit_)
         if begun is not None:
-            return WorkloadState(name, started_at=begun)
+            return WorkloadState(name, started_at=begun, ending=outcome.ending(own_pods))
         now = datetime.now(UTC)
         since = outcome.waits_since(workload, now)
         obstacle = await self._obstacle(loop, workload, own_pods, waited=now - since)

@@ -31,6 +31,8 @@ class ApiServer:
         self.refuses: Callable[[web.Request], bool] = lambda _: False
         """Requests that are answered with 500."""
         self.hanging = 0
+        self.hung = asyncio.Semaphore(0)
+        """Released once for each of them."""
         self._closing = asyncio.Event()
         self._versions = itertools.count(1)
 
@@ -49,6 +51,7 @@ class ApiServer:
         self.requests[f"{request.method} {path.rpartition('/')[2]}"] += 1
         if self.hangs(request):
             self.hanging += 1
+            self.hung.release()
             await self._closing.wait()
         if self.refuses(request):
             return _status(500, "InternalError", "the disk of the API server is full")

@@ -18,8 +18,8 @@ async def _saturated() -> tuple[bool, tuple[int, int], int]:
     async with server.serving() as api:
         lease, canary = Lease(api, "system", "rloop-operator", "me"), Canary(api, "system")
         waiting = [asyncio.create_task(api.all(kube.objects("team", "researchloops"))) for _ in range(BURST)]
-        while server.hanging < kube.PARALLEL_REQUESTS:
-            await asyncio.sleep(0.01)
+        for _ in range(kube.PARALLEL_REQUESTS):
+            await server.hung.acquire()
         async with asyncio.timeout(SOON):
             await lease.step()
             await lease.step()
