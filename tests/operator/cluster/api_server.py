@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -38,7 +39,11 @@ class ApiServer:
 
     def put(self, path: str, body: Object) -> Object:
         """Store an object as it is, with a new resourceVersion and a uid."""
-        metadata = {"uid": f"uid-of-{path}", "creationTimestamp": "2026-01-01T00:00:00Z", **body["metadata"]}
+        metadata = {
+            "uid": str(uuid.uuid5(uuid.NAMESPACE_URL, path)),
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            **body["metadata"],
+        }
         if "/namespaces/" in path:
             metadata.setdefault("namespace", path.partition("/namespaces/")[2].partition("/")[0])
         stored = body | {"metadata": metadata | {"resourceVersion": str(next(self._versions))}}
