@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
@@ -187,8 +189,20 @@ async def connected(kubeconfig: str = "", context: str = "") -> AsyncIterator[Ku
         namespace = OWN_NAMESPACE.read_text().strip()
     except config.ConfigException:
         namespace = await _from_kubeconfig(configuration, kubeconfig, context)
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host)
+    # Or aiohttp reads the environment and ~/.netrc again for each request, in a thread.
+    configuration.client_session_kwargs = {"trust_env": False}
     async with client.ApiClient(configuration) as api:
         yield Kube(api, configuration.host, namespace or "default")
+
+
+def proxy_for(server: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY and so on) sets for this API server, if any."""
+    url = urlsplit(server)
+    if not url.hostname or proxy_bypass(url.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
 
 
 async def _from_kubeconfig(configuration: client.Configuration, kubeconfig: str, context: str) -> str:
