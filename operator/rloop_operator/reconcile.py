@@ -1,7 +1,8 @@
 """The one path for all shells: gather the facts, decide, act, write status, then tell events.
 
-Called for one loop at a time, whenever something changed and once in a while; it remembers nothing between calls. A
-conflict or a crash anywhere in it is answered by calling it again.
+Called for one loop at a time, whenever something changed and when the last decision asked for it
+(`Pass.look_again`); it remembers nothing between calls. A conflict or a crash anywhere in it is answered by calling it
+again.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Pass:
     """Somebody wrote first: the decision was not carried out to its end."""
     decision: Decision | None = None
     """What was done; None after a conflict."""
+
+    @property
+    def look_again(self) -> float | None:
+        """Seconds until the next pass is needed even if no event arrives; None if only an event can change anything."""
+        return 0.0 if self.changed or self.decision is None else self.decision.look_again
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:

@@ -29,6 +29,9 @@ HELD_SECONDS = 30
 def account(draft: Draft) -> None:
     """Write what is used; activeSeconds only together with something else, because an idle loop costs no write."""
     turn_clock(draft)
+    limit = draft.spec.budget.active_seconds
+    if limit is not None:
+        active_for(draft, limit)
     used = spent(draft)
     old = draft.status.budget.used
     same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
@@ -161,7 +164,15 @@ def may_come_back(draft: Draft) -> bool:
     iterations = draft.iterations.values()
     held = any(one.held_tokens or Exact(one.held_cost) for it in iterations for one in it.status.reported.usage)
     ends = [one.finished_at for it in iterations for one in it.status.sessions if one.finished_at is not None]
-    return held and bool(ends) and draft.now < max(ends) + timedelta(seconds=HELD_SECONDS)
+    return held and bool(ends) and not draft.passed(max(ends) + timedelta(seconds=HELD_SECONDS))
+
+
+def active_for(draft: Draft, seconds: float) -> bool:
+    """Whether the campaign has been active for so long; if its clock runs, the loop is looked at again then."""
+    used = active_seconds(draft.status.clock, draft.now)
+    if draft.status.clock.active_since is None:
+        return used >= seconds
+    return draft.older(used, seconds)
 
 
 def turn_clock(draft: Draft) -> None:

@@ -21,6 +21,7 @@ from rloop.decide import (
     iteration,
     judge,
     ledger,
+    look_again,
     patrol,
     plateau,
     reopen,
@@ -67,6 +68,7 @@ LAST: tuple[Step, ...] = (
     budget.account,  # with what this very decision reserved
     conditions.fold,  # the story, in as few conditions as tell it
     display.show,  # and in one line of kubectl get
+    look_again.plan,  # when to look again although no event arrives
 )
 
 
@@ -75,6 +77,7 @@ def hindered(observed: Observed) -> Decision:
     draft = Draft(observed)
     conditions.fold(draft)
     display.show(draft)
+    look_again.plan(draft)
     return draft.decision()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from rloop import names, standing
@@ -33,6 +34,8 @@ class Decision:
     status: ResearchLoopStatus | None
     """The loop's new status; None if it stays as it is."""
     events: tuple[Event, ...]
+    look_again: float | None = None
+    """Seconds until the next pass is needed even if no event arrives; None if only an event can change anything."""
 
 
 class Draft:
@@ -55,6 +58,7 @@ class Draft:
         self._incumbent_known = False
         self.used: Used | None = None
         """What is spent and reserved: kept here by `budget`, gone when an experiment or the clock is written."""
+        self._look_again_at: datetime | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -150,6 +154,21 @@ class Draft:
                 return one.status == "True"
         return False
 
+    # -- time ------------------------------------------------------------------------------------------------------
+    # All comparisons with the clock are made here, so that none can be forgotten in `Decision.look_again`.
+
+    def passed(self, moment: datetime) -> bool:
+        """Whether the moment has come; if not, the loop is looked at again then."""
+        if self.now >= moment:
+            return True
+        if self._look_again_at is None or moment < self._look_again_at:
+            self._look_again_at = moment
+        return False
+
+    def older(self, age_seconds: float, limit_seconds: float) -> bool:
+        """Whether something of this age has reached the limit; if not, the loop is looked at again then."""
+        return self.passed(self.now + timedelta(seconds=limit_seconds - age_seconds))
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def write_experiment(self, name: str, **changes: Any) -> None:
@@ -233,6 +252,7 @@ class Draft:
             ),
             status=self.status if self.status is not self.loop.status and self.status != self.loop.status else None,
             events=tuple(self.events),
+            look_again=None if self._look_again_at is None else (self._look_again_at - self.now).total_seconds(),
         )
 
 

@@ -54,7 +54,7 @@ def _last(draft: Draft) -> list[ResearchIteration]:
 def _overdue(draft: Draft, ending: Ending) -> bool:
     """Whether it has taken longer than both of its sessions may: no quota, queue or loop of crashes keeps a result."""
     most = 2 * (draft.spec.experiment.pending_deadline_seconds + draft.spec.agent.session_seconds)
-    return standing.active_seconds(draft.status.clock, draft.now) > ending.active_seconds + most
+    return budget.active_for(draft, ending.active_seconds + most)
 
 
 def _next(draft: Draft) -> Role | None:

@@ -257,7 +257,7 @@ def _baseline(snapshot: Snapshot) -> str:
 
 def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
     outcome = iteration.status.outcome
-    own = [one for one in snapshot.ordered() if one.spec.iteration == iteration.spec.number]
+    own = snapshot.by_iteration.get(iteration.spec.number, [])
     named = OUTCOMES.get(outcome or "", "")
     told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
     near = facts.closest(own)

@@ -1,7 +1,7 @@
 """The operator's process: kopf only wakes it, one reconcile per loop does all the work.
 
 Run as `python -m rloop_operator.cluster.operator` in its own StatefulSet. Level-triggered: an event names a loop and
-nothing more; the patrol LISTs everything once a minute, so a lost event costs a minute and never a campaign.
+nothing more (`passes`); the patrol LISTs all loops once a minute and wakes those that changed unseen.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -20,12 +19,14 @@ import structlog
 from rloop import names
 from rloop.actions import Event
 from rloop.admit.loop import unsupported
-from rloop.errors import NotFound, RloopError
+from rloop.errors import RloopError
+from rloop.observed import Watchdog
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
-from rloop_operator.cluster.progress import Key, Progress
+from rloop_operator.cluster.passes import Passes
+from rloop_operator.cluster.progress import Progress
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
 from rloop_operator.cluster.signs import OperatorSigns
@@ -33,21 +34,10 @@ from rloop_operator.cluster.store import KubeStore
 from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
-from rloop_operator.reconcile import Pass, Shell, reconcile
+from rloop_operator.reconcile import Shell
 
 log = structlog.get_logger("rloop.operator")
-TICK_SECONDS = 5.0
-"""A loop that waits for a pause or a deadline is looked at this often."""
-BREATH_SECONDS = 0.3
-"""Between two passes of a loop: what happens in it is one pass' news, and nothing can go round in a hot loop."""
-RETRY_SECONDS_MAX = 30.0
 LEASE = "rloop-operator"
-
-
-@dataclass(slots=True)
-class _Served:
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
 
 
 class Operator:
@@ -57,22 +47,17 @@ class Operator:
         self._api = api
         self._settings = settings
         self._lease = lease
-        self._served: dict[Key, _Served] = {}
         self._shells: dict[str, Shell] = {}
         self._canary = Canary(api, settings.namespace)
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
         self.warden = Warden(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
-
-    def wake(self, key: Key) -> None:
-        """Something changed about this loop."""
-        served = self._served.setdefault(key, _Served())
-        served.wake.set()
-        if served.task is None or served.task.done():
-            served.task = asyncio.create_task(self._serve(key, served), name="/".join(key))
+        self.passes = Passes(api, lease, self.progress, self._shell)
+        self._told: Watchdog | None = None
+        """What loops at work were last told of the watchdog."""
 
     async def patrol(self) -> None:
-        """Wake every loop that exists, and answer the guard, for ever."""
+        """Wake every loop that no pass has read as it is now, and answer the guard, for ever."""
         while True:
             try:
                 await self._patrol()
@@ -86,7 +71,8 @@ class Operator:
         paths = kube.everywhere(self._settings.watched, "researchloops")
         loops = [loop for path in paths for loop in await self._api.all(path)]
         for loop in loops:
-            self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
+            self.passes.changed(loop)
+        self._tell_watchdog()
         self.progress.patrolled(begun, loops)
         metrics.look(loops)
         for namespace in list(self._shells):
@@ -100,44 +86,13 @@ class Operator:
             await self._canary.echo(asked)
         self.progress.echoed()
 
-    async def _serve(self, key: Key, served: _Served) -> None:
-        """One loop, one pass at a time, until it is gone."""
-        structlog.contextvars.bind_contextvars(namespace=key[0], loop=key[1])
-        failures = 0
-        while True:
-            served.wake.clear()
-            try:
-                done = await self._pass(key)
-            except NotFound:
-                del self._served[key]
-                metrics.forget(*key)
-                return
-            except Exception as error:
-                failures += 1
-                pause = min(RETRY_SECONDS_MAX, 2.0**failures)
-                metrics.RECONCILE_ERRORS.inc()
-                unexpected = None if isinstance(error, RloopError) else error
-                log.warning("reconcile_failed", detail=str(error), retry_seconds=pause, exc_info=unexpected)
-                await asyncio.sleep(pause)
-                continue
-            failures = 0
-            await asyncio.sleep(BREATH_SECONDS)
-            if not done.changed:
-                try:
-                    await asyncio.wait_for(served.wake.wait(), TICK_SECONDS)
-                except TimeoutError:
-                    continue
-
-    async def _pass(self, key: Key) -> Pass:
-        self.progress.begin(key)
-        try:
-            with metrics.RECONCILE_SECONDS.time():
-                done = await reconcile(self._shell(key[0]), key[1])
-        finally:
-            self.progress.end(key)
-        metrics.count(done)
-        metrics.heartbeats(*key, (beat.age_seconds for beat in done.observed.beats.values()))
-        return done
+    def _tell_watchdog(self) -> None:
+        """A restart by the watchdog, or another state of the guard, goes into the status of each loop at work."""
+        facts = self.warden.facts()
+        known = self._told.repairs if self._told is not None else ()
+        if self._told is None or facts.guard != self._told.guard or not set(facts.repairs) <= set(known):
+            self.passes.wake_waiting()
+        self._told = facts
 
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
@@ -152,7 +107,7 @@ class Operator:
 
     async def _tell(self, namespace: str, event: Event) -> None:
         loop = next(
-            (name for ns, name in self._served if ns == namespace and _belongs(event.object, name)), event.object
+            (name for ns, name in self.passes.known if ns == namespace and _belongs(event.object, name)), event.object
         )
         await events.tell(self._api, namespace, loop, event)
 
@@ -173,17 +128,17 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
     async def seen(*, namespace: str | None, name: str, labels: Mapping[str, str], **_: Any) -> None:
         loop = labels.get(names.LABEL_LOOP) or name
         if namespace and loop:
-            operator.wake((namespace, loop))
+            operator.passes.wake((namespace, loop))
 
     def login(**facts: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
 
     kopf.on.login(registry=registry)(login)
 
-    async def seen_itself(*, namespace: str | None, name: str, meta: Mapping[str, Any], **_: Any) -> None:
+    async def seen_itself(*, namespace: str | None, name: str, body: Mapping[str, Any], **_: Any) -> None:
         if namespace:
-            operator.progress.delivered((namespace, name), str(meta["resourceVersion"]))
-            operator.wake((namespace, name))
+            operator.progress.delivered((namespace, name), str(body["metadata"]["resourceVersion"]))
+            operator.passes.changed({"metadata": body["metadata"], "status": body.get("status", {})})
 
     kopf.on.event("rloop.dev", "v1alpha1", "researchloops", registry=registry)(seen_itself)
     for plural in ("researchiterations", "researchexperiments"):
@@ -245,7 +200,9 @@ async def run() -> None:
             identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
         )
         serving = health.serve(_parts(operator, lease), metrics.OPERATOR)
-        await health.until_first_ends(holding, operator.patrol(), operator.warden.watch(), watching, serving)
+        await health.until_first_ends(
+            holding, operator.patrol(), operator.passes.run(), operator.warden.watch(), watching, serving
+        )
 
 
 def main() -> None:
