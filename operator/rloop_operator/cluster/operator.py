@@ -7,6 +7,7 @@ nothing more; the patrol LISTs everything once a minute, so a lost event costs a
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +19,13 @@ import kopf
 import structlog
 
 from rloop import names
-from rloop.actions import Event
 from rloop.admit.loop import unsupported
 from rloop.errors import NotFound, RloopError
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
+from rloop_operator.cluster.namespaces import Namespaces, announce
 from rloop_operator.cluster.progress import Key, Progress
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
@@ -33,6 +34,7 @@ from rloop_operator.cluster.store import KubeStore
 from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
+from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, login
 from rloop_operator.reconcile import Pass, Shell, reconcile
 
 log = structlog.get_logger("rloop.operator")
@@ -63,6 +65,7 @@ class Operator:
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
         self.warden = Warden(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
+        self.namespaces = Namespaces(api, settings.watched)
 
     def wake(self, key: Key) -> None:
         """Something changed about this loop."""
@@ -83,14 +86,14 @@ class Operator:
 
     async def _patrol(self) -> None:
         begun = time.monotonic()
-        paths = kube.everywhere(self._settings.watched, "researchloops")
-        loops = [loop for path in paths for loop in await self._api.all(path)]
+        loops = await self.namespaces.loops()
+        await announce(self._api, self._lease, self.namespaces)
         for loop in loops:
             self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
         self.progress.patrolled(begun, loops)
         metrics.look(loops)
         for namespace in list(self._shells):
-            await sweep(self._api, namespace)
+            await self._sweep(namespace)
         asked, echoed = await self._canary.look()
         problems = {part.name: part.problem() for part in self.progress.parts()}
         if any(problems.values()) or not self._lease.held():
@@ -99,6 +102,15 @@ class Operator:
         if echoed < asked:
             await self._canary.echo(asked)
         self.progress.echoed()
+
+    async def _sweep(self, namespace: str) -> None:
+        """Sweep one namespace; a failure is that namespace's alone."""
+        if not self.namespaces.serves(namespace):
+            return
+        try:
+            await sweep(self._api, namespace)
+        except RloopError as error:
+            log.warning("sweep_failed", namespace=namespace, detail=str(error))
 
     async def _serve(self, key: Key, served: _Served) -> None:
         """One loop, one pass at a time, until it is gone."""
@@ -113,6 +125,10 @@ class Operator:
                 metrics.forget(*key)
                 return
             except Exception as error:
+                if not self.namespaces.serves(key[0]):  # the patrol wakes its loops when it answers again
+                    del self._served[key]
+                    metrics.forget(*key)
+                    return
                 failures += 1
                 pause = min(RETRY_SECONDS_MAX, 2.0**failures)
                 metrics.RECONCILE_ERRORS.inc()
@@ -144,21 +160,11 @@ class Operator:
             store = KubeStore(self._api, namespace)
             signs = OperatorSigns(self._api, namespace, time.monotonic)
             runtime = KubeRuntime(store, self._settings, signs)
-            tell = partial(self._tell, namespace)
+            tell = partial(events.tell, self._api, namespace)
             self._shells[namespace] = Shell(
                 store, runtime, signs, _now, tell, lambda loop: unsupported(loop, "cluster"), self.warden.facts
             )
         return self._shells[namespace]
-
-    async def _tell(self, namespace: str, event: Event) -> None:
-        loop = next(
-            (name for ns, name in self._served if ns == namespace and _belongs(event.object, name)), event.object
-        )
-        await events.tell(self._api, namespace, loop, event)
-
-
-def _belongs(name: str, loop: str) -> bool:
-    return name == loop or name.startswith((f"{loop}-i", f"{loop}-b"))
 
 
 def _now() -> datetime:
@@ -174,9 +180,6 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
         loop = labels.get(names.LABEL_LOOP) or name
         if namespace and loop:
             operator.wake((namespace, loop))
-
-    def login(**facts: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
 
     kopf.on.login(registry=registry)(login)
 
@@ -201,11 +204,12 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Backoffs()
     settings.queueing.error_delays = (1, 2, 5, 10, 20, 30)
     return settings
 
 
-def _parts(operator: Operator, lease: Lease) -> list[Part]:
+def parts(operator: Operator, lease: Lease) -> list[Part]:
     """What has to work in this process."""
     allowed = 12 * RENEW_SECONDS
 
@@ -219,8 +223,22 @@ def _parts(operator: Operator, lease: Lease) -> list[Part]:
         Part("lease-task", lease_task),
         Part("lease", lambda: "" if lease.held() else "not ours now, so nothing is written", curable=False),
         *operator.progress.parts(),
+        operator.namespaces.part(),
         Part("warden", warden_task),
     ]
+
+
+async def watch(operator: Operator, settings: Settings) -> None:
+    """Have kopf wake the operator until the process is ended."""
+    logging.getLogger(LOGGER).addFilter(FirstOnly())
+    await kopf.operator(
+        registry=_registry(operator),
+        settings=_kopf_settings(),
+        namespaces=settings.watched,
+        clusterwide=not settings.watched,
+        standalone=True,
+        identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
+    )
 
 
 async def run() -> None:
@@ -236,15 +254,8 @@ async def run() -> None:
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
         metrics.CANARY_AGE.set_function(operator.progress.echo_age)
-        watching = kopf.operator(
-            registry=_registry(operator),
-            settings=_kopf_settings(),
-            namespaces=settings.watched,
-            clusterwide=not settings.watched,
-            standalone=True,
-            identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
-        )
-        serving = health.serve(_parts(operator, lease), metrics.OPERATOR)
+        serving = health.serve(parts(operator, lease), metrics.OPERATOR)
+        watching = watch(operator, settings)
         await health.until_first_ends(holding, operator.patrol(), operator.warden.watch(), watching, serving)
 
 
