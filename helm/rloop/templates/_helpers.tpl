@@ -25,6 +25,22 @@ app.kubernetes.io/component: {{ .component }}
 {{- if not .Values.rbac.clusterWide }}{{ join "," .Values.watchNamespaces }}{{ end -}}
 {{- end }}
 
+{{/*
+The watched namespaces that exist, as a JSON array: a namespace that was deleted must not make an upgrade fail halfway
+for all the others. Every namespace has a ServiceAccount "default", and whoever installs the chart may read it. Where
+nothing can be looked up (helm template, Argo CD, the first install with --create-namespace): all of them.
+*/}}
+{{- define "rloop.existing" -}}
+{{- $found := list -}}
+{{- range .Values.watchNamespaces -}}
+{{- if lookup "v1" "ServiceAccount" . "default" }}{{ $found = append $found . }}{{ end -}}
+{{- end -}}
+{{- if not (or $found (lookup "v1" "ServiceAccount" .Release.Namespace "default")) -}}
+{{- $found = .Values.watchNamespaces -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end }}
+
 {{/* Fails on what the schema cannot see. */}}
 {{- define "rloop.check" -}}
 {{- if and (not .Values.rbac.clusterWide) (not .Values.watchNamespaces) }}

@@ -20,7 +20,8 @@ import structlog
 
 from rloop import names
 from rloop.admit.loop import unsupported
-from rloop.errors import NotFound, RloopError
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import InputProblem, NotFound, RloopError
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
@@ -161,10 +162,17 @@ class Operator:
             signs = OperatorSigns(self._api, namespace, time.monotonic)
             runtime = KubeRuntime(store, self._settings, signs)
             tell = partial(events.tell, self._api, namespace)
-            self._shells[namespace] = Shell(
-                store, runtime, signs, _now, tell, lambda loop: unsupported(loop, "cluster"), self.warden.facts
-            )
+            refuse = partial(refused, own=namespace == self._settings.namespace)
+            self._shells[namespace] = Shell(store, runtime, signs, _now, tell, refuse, self.warden.facts)
         return self._shells[namespace]
+
+
+def refused(loop: ResearchLoop, *, own: bool) -> list[InputProblem]:
+    """What is wrong with a loop here; `own`: it lies in the namespace of the release itself."""
+    if own:
+        told = "this is the release's own namespace, whose Secrets a loop could mount; apply the loop in another one"
+        return [InputProblem("metadata.namespace", told)]
+    return unsupported(loop, "cluster")
 
 
 def _now() -> datetime:
@@ -244,7 +252,7 @@ async def watch(operator: Operator, settings: Settings) -> None:
 async def run() -> None:
     """Serve until the process is ended."""
     settings = read()
-    async with kube.connected() as api:
+    async with kube.connected("rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()

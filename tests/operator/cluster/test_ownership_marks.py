@@ -18,7 +18,7 @@ from tests.support.fake_kubernetes import FakeKubernetes
 from rloop import names
 from rloop.actions import Append, Workload
 from rloop.decide.baseline import children_metadata
-from rloop_operator.cluster import attempts, kube, ledger, pods, watching
+from rloop_operator.cluster import attempts, kube, ledger, pods
 from rloop_operator.cluster.canary import Canary
 
 NAMESPACE = "research"
@@ -61,19 +61,14 @@ def test_what_is_looked_for_is_found() -> None:
     assert sorted(marks({"items": [{"metadata": {"labels": MARKED}}]})) == sorted(MARKED)
 
 
-def test_nothing_that_is_written_for_a_marked_loop_carries_a_mark(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(watching, "LONGEST_SECONDS", 0.05)
-
+def test_nothing_that_is_written_for_a_marked_loop_carries_a_mark(home: Path) -> None:
     async def test() -> list[tuple[str, str, dict[str, Any], dict[str, str]]]:
         fake = FakeKubernetes()
         put_loop(fake, NAMESPACE)
         loop = fake.at(kube.objects(NAMESPACE, "researchloops"), "demo")
         loop["metadata"] |= {"labels": MARKED, "annotations": MARKED}
         fake.written.clear()
-        async with running(fake, tmp_path, NAMESPACE) as now:
+        async with running(fake, home, NAMESPACE) as now:
             await Canary(now.lease._api, "rloop-system").ask(1)
             await now.until(lambda: now.jobs(NAMESPACE) != [])
             await ledger.append(now.lease._api, NAMESPACE, "demo", Append("demo/pivot", "pivot", {}))
@@ -83,6 +78,8 @@ def test_nothing_that_is_written_for_a_marked_loop_carries_a_mark(
     written = asyncio.run(test())
     kinds = {body["kind"] for method, _, body, _ in written if method == "POST"}
     assert kinds >= {"ResearchExperiment", "ConfigMap", "PersistentVolumeClaim", "Job", "Event", "Lease"}
+    # managedFields then tell the operator's writes from a person's and from those of other tools.
+    assert {query.get("fieldManager") for *_, query in written} == {"rloop-operator"}
     found = {path: list(marks(body)) for _, path, body, _ in written}
     assert {path: one for path, one in found.items() if one} == {}
 

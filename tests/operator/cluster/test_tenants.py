@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.operator.cluster.test_golden import SETTINGS
 from tests.support import builders
 from tests.support.fake_kubernetes import FakeKubernetes, kubeconfig
 
-from rloop_operator.cluster import guard, health, kube, metrics, operator, served, watching
+from rloop.errors import NotFound
+from rloop_operator.cluster import guard, health, kube, metrics, namespaces, operator, served, watching
 from rloop_operator.cluster.lease import Lease
 from rloop_operator.cluster.settings import Place, Settings
 
@@ -29,10 +32,10 @@ def loops(namespace: str) -> str:
     return kube.objects(namespace, "researchloops")
 
 
-def put_loop(fake: FakeKubernetes, namespace: str, name: str = "demo") -> None:
+def put_loop(fake: FakeKubernetes, namespace: str, name: str = "demo", **changes: Any) -> None:
     sources = {"task": {"configMap": {"name": "files"}}, "evaluation__code": {"configMap": {"name": "scorer"}}}
     job = {"experiment__image": "trainer:1", "experiment__command": ["./train"]}
-    manifest = builders.manifest(**sources, **job)
+    manifest = builders.manifest(**(sources | job | changes))
     manifest["metadata"] = {"name": name, "namespace": namespace}
     for name_, data in (("files", {"train": "#!/bin/sh\n"}), ("scorer", {"score": "#!/bin/sh\n"})):
         if (kube.core(namespace, "configmaps"), name_) not in fake.objects:
@@ -41,9 +44,9 @@ def put_loop(fake: FakeKubernetes, namespace: str, name: str = "demo") -> None:
     fake.put(loops(namespace), manifest)
 
 
-def settings(*watched: str) -> Settings:
+def settings(*watched: str, **changes: Any) -> Settings:
     told = {name: getattr(SETTINGS, name) for name in Settings.__dataclass_fields__}
-    return Settings(**(told | {"namespace": RELEASE, "watched": watched, "patrol_seconds": 0.2}))
+    return Settings(**(told | {"namespace": RELEASE, "watched": watched, "patrol_seconds": 0.2} | changes))
 
 
 @dataclass
@@ -72,10 +75,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(fake: FakeKubernetes, folder: Path, *watched: str) -> AsyncIterator[Running]:
+async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: Any) -> AsyncIterator[Running]:
     """The operator's tasks, with kopf, on the fake."""
-    told = settings(*watched)
-    async with fake.serving() as url, kube.connected(kubeconfig(folder, url)) as api:
+    told = settings(*watched, **changes)
+    async with fake.serving() as url, kube.connected("rloop-operator", kubeconfig(folder, url)) as api:
         lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
         await lease.step()
         made = operator.Operator(api, told, lease)
@@ -87,15 +90,6 @@ async def running(fake: FakeKubernetes, folder: Path, *watched: str) -> AsyncIte
             for task in reversed(tasks):  # kopf first: it ends every task that began after it
                 task.cancel()
                 await asyncio.wait([task])
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """kopf reads KUBECONFIG, and waits less for what is refused."""
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(watching, "BACKOFFS", (0.05,))
-    monkeypatch.setattr(watching, "LONGEST_SECONDS", 0.05)
-    return tmp_path
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -194,6 +188,56 @@ def test_an_event_is_written_about_its_own_loop(home: Path, order: tuple[str, ..
     assert asyncio.run(test()) == [(name, "Accepted") for name in NAMES]
 
 
+def test_a_loop_in_the_releases_own_namespace_is_refused(home: Path) -> None:
+    """Its pods could mount the Secrets of the providers; with rbac.clusterWide only the operator can refuse it."""
+
+    async def test() -> None:
+        fake = FakeKubernetes()
+        put_loop(fake, RELEASE)
+        put_loop(fake, WELL)
+        async with running(fake, home) as now:
+            await now.until(lambda: now.jobs(WELL) != [])
+            await now.until(lambda: "status" in fake.at(loops(RELEASE), "demo"))
+            accepted = {one["type"]: one for one in fake.at(loops(RELEASE), "demo")["status"]["conditions"]}["Accepted"]
+            assert accepted["status"] == "False"
+            assert "metadata.namespace" in accepted["message"]
+            made = {(method, path) for method, path, _, _ in fake.written if method == "POST"}
+            ours = {("POST", LEASES), ("POST", kube.core(RELEASE, "configmaps")), ("POST", loops(RELEASE))}
+            assert {one for one in made if RELEASE in one[1]} <= ours | {("POST", kube.core(RELEASE, "events"))}
+
+    asyncio.run(test())
+
+
+class Answering:
+    """An API server of which only the lists of loops are asked."""
+
+    def __init__(self, faults: dict[str, int]) -> None:
+        self._faults = faults
+
+    async def all(self, path: str) -> list[kube.Object]:
+        namespace = path.split("/")[5]
+        if fault := self._faults.get(namespace, 0):
+            raise NotFound("gone") if fault == 404 else kube.KubeError(fault, "", "refused")
+        return [{"metadata": {"namespace": namespace}}]
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0, 0, 403, 404, 429, 500, 503]), min_size=1))
+def test_a_look_finds_the_loops_of_all_that_answer(faults: dict[str, int]) -> None:
+    found = namespaces.Namespaces(Answering(faults), list(faults))  # type: ignore[arg-type]
+    well = [one for one, fault in faults.items() if not fault]
+    if not well and {429, 500, 503} & set(faults.values()):
+        with pytest.raises(kube.KubeError):
+            asyncio.run(found.loops())
+        assert found.problems == {}
+        return
+    assert [one["metadata"]["namespace"] for one in asyncio.run(found.loops())] == well
+    assert set(found.problems) == set(faults) - set(well)
+    assert {one for one in faults if found.served().serves(one)} == set(well)
+    assert {one.namespace for one in found.changes()} == set(faults) - set(well)
+    asyncio.run(found.loops())
+    assert found.changes() == []
+
+
 def test_a_refused_watch_is_logged_once() -> None:
     assert [
         watching.FirstOnly().filter(logging.LogRecord("kopf", logging.ERROR, "", 1, message, (), None))
@@ -207,7 +251,7 @@ def test_the_guard_sees_the_other_namespaces(home: Path, fault: int) -> None:
         fake = FakeKubernetes(faults={SICK: fault})
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected(kubeconfig(home, url)) as api:
+        async with fake.serving() as url, kube.connected("rloop-guard", kubeconfig(home, url)) as api:
             watching_ = guard.Guard(api, place)
             await watching_.look()
             report, code = health.report(watching_.parts(), curable_only=False)
@@ -223,7 +267,7 @@ def test_the_guard_does_not_blame_the_operator_for_what_it_cannot_reach(home: Pa
         put_loop(fake, SICK)
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected(kubeconfig(home, url)) as api:
+        async with fake.serving() as url, kube.connected("rloop-guard", kubeconfig(home, url)) as api:
             lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
             await lease.step()
             said = served.Served((WELL,), {SICK: "forbidden"})
