@@ -53,6 +53,8 @@ class FakeKubernetes:
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
     """Namespace -> the HTTP status of every answer to a request about it."""
+    deaf: set[str] = field(default_factory=set)
+    """Namespaces in which every watch is forbidden."""
     written: list[tuple[str, str, Object, dict[str, str]]] = field(default_factory=list)
     """Method, path, body and query of every write, also of those that failed."""
     asked: list[tuple[str, str]] = field(default_factory=list)
@@ -177,7 +179,8 @@ class FakeKubernetes:
     async def _watch(self, request: web.Request, query: dict[str, str]) -> web.StreamResponse:
         self.asked.append(("WATCH", request.path))
         found = PATH.fullmatch(request.path)
-        fault = self.faults.get((found and found["namespace"]) or "")
+        namespace = (found and found["namespace"]) or ""
+        fault = 403 if namespace in self.deaf else self.faults.get(namespace)
         if fault is not None:
             code, answer = status(fault, "no watch")
             return web.json_response(answer, status=code)

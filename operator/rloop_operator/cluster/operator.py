@@ -35,7 +35,7 @@ from rloop_operator.cluster.store import KubeStore
 from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
-from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, login
+from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
 from rloop_operator.reconcile import Pass, Shell, reconcile
 
 log = structlog.get_logger("rloop.operator")
@@ -67,6 +67,7 @@ class Operator:
         self.warden = Warden(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
         self.namespaces = Namespaces(api, settings.watched)
+        self.watches = Watches()
 
     def wake(self, key: Key) -> None:
         """Something changed about this loop."""
@@ -91,7 +92,8 @@ class Operator:
         await announce(self._api, self._lease, self.namespaces)
         for loop in loops:
             self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
-        self.progress.patrolled(begun, loops)
+        refused = self.watches.refused()
+        self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in refused])
         metrics.look(loops)
         for namespace in list(self._shells):
             await self._sweep(namespace)
@@ -189,7 +191,7 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
         if namespace and loop:
             operator.wake((namespace, loop))
 
-    kopf.on.login(registry=registry)(login)
+    kopf.on.login(registry=registry)(operator.watches.login)
 
     async def seen_itself(*, namespace: str | None, name: str, meta: Mapping[str, Any], **_: Any) -> None:
         if namespace:
@@ -232,6 +234,7 @@ def parts(operator: Operator, lease: Lease) -> list[Part]:
         Part("lease", lambda: "" if lease.held() else "not ours now, so nothing is written", curable=False),
         *operator.progress.parts(),
         operator.namespaces.part(),
+        operator.watches.part(),
         Part("warden", warden_task),
     ]
 

@@ -15,8 +15,12 @@ from typing import Any
 import aiohttp
 import kopf
 
+from rloop_operator.cluster.health import Part
+
 BACKOFFS = (1, 2, 5, 10, 20)
 LONGEST_SECONDS = 30
+LOGGER = "kopf._cogs.clients.watching"
+"""The logger of a watch's requests. A filter of a logger does not apply to those below it."""
 
 
 class Backoffs:
@@ -24,10 +28,6 @@ class Backoffs:
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain(BACKOFFS, itertools.repeat(LONGEST_SECONDS))
-
-
-LOGGER = "kopf._cogs.clients.watching"
-"""The logger of a watch's requests. A filter of a logger does not apply to those below it."""
 
 
 class FirstOnly(logging.Filter):
@@ -39,21 +39,47 @@ class FirstOnly(logging.Filter):
         return not message.startswith("Request attempt #") or message.startswith("Request attempt #1 ")
 
 
-async def login(**facts: Any) -> kopf.AiohttpSession | None:
-    """Open kopf's session with the API server: by the pod's ServiceAccount, else by the kubeconfig."""
-    found = kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
-    if found is None:
-        return None
-    connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
-    # kopf closes it.
-    session = aiohttp.ClientSession(connector=connector, headers=found.as_http_headers(), middlewares=(_retried,))
-    return kopf.AiohttpSession(server=found.server, aiohttp_session=session, default_namespace=found.default_namespace)
+class Watches:
+    """kopf's sessions with the API server, and what their watches are refused."""
 
+    def __init__(self) -> None:
+        self._refused: set[str] = set()
 
-async def _retried(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Turn "not found" about a list or watch of a namespace into an error that kopf retries."""
-    response = await handler(request)
-    if request.method == "GET" and response.status == 404 and "/namespaces/" in request.url.path:
-        response.release()
-        raise aiohttp.ClientConnectionError(f"{request.url.path} is not found")
-    return response
+    async def login(self, **facts: Any) -> kopf.AiohttpSession | None:
+        """Open a session: by the pod's ServiceAccount, else by the kubeconfig."""
+        found = kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
+        if found is None:
+            return None
+        connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
+        headers = found.as_http_headers()
+        # kopf closes it.
+        session = aiohttp.ClientSession(connector=connector, headers=headers, middlewares=(self._seen,))
+        namespace = found.default_namespace
+        return kopf.AiohttpSession(server=found.server, aiohttp_session=session, default_namespace=namespace)
+
+    async def _seen(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Note what is refused, and turn "not found" about a namespace into an error that kopf retries."""
+        response = await handler(request)
+        path = request.url.path
+        if request.method != "GET" or "/namespaces/" not in path:
+            return response
+        if response.status < 400:
+            self._refused.discard(path)
+            return response
+        self._refused.add(path)
+        if response.status == 404:
+            response.release()
+            raise aiohttp.ClientConnectionError(f"{path} is not found")
+        return response
+
+    def refused(self) -> set[str]:
+        """The namespaces in which a watch is refused: the patrol alone sees what changes there."""
+        return {path.split("/namespaces/")[1].split("/")[0] for path in self._refused}
+
+    def part(self) -> Part:
+        """Shown in the health report. It decides nothing: a restart gives no rights."""
+        return Part("watches", self._problem, required=False)
+
+    def _problem(self) -> str:
+        refused = sorted(self.refused())
+        return f"refused in {', '.join(refused)}, whose loops only the patrol looks at" if refused else ""

@@ -146,6 +146,29 @@ def test_a_namespace_that_fails_is_reported_once_and_served_again_without_a_rest
     asyncio.run(test())
 
 
+def test_a_namespace_that_refuses_only_watches_costs_nobody_the_operator(home: Path) -> None:
+    """Whoever administers a namespace can take a verb out of the chart's Role there."""
+
+    async def test() -> None:
+        fake = FakeKubernetes(deaf={SICK})
+        put_loop(fake, SICK)
+        put_loop(fake, WELL)
+        async with running(fake, home, SICK, WELL) as now:
+            found = {one.name: one for one in operator.parts(now.operator, now.lease)}
+            await now.until(lambda: SICK in found["watches"].problem())
+            for number in range(6):  # each patrol sees another version, and no watch delivers one
+                fake.answer("PATCH", f"{loops(SICK)}/demo", {}, {"metadata": {"labels": {"n": str(number)}}})
+                patrols = fake.asked.count(("GET", loops(SICK)))
+                await now.until(lambda seen=patrols: fake.asked.count(("GET", loops(SICK))) > seen)
+            assert found["watch"].problem() == ""
+            report, code = health.report(list(found.values())[:-1], curable_only=False)
+            assert (code, SICK in report) == (200, True)
+            fake.deaf.clear()
+            await now.until(lambda: not found["watches"].problem())
+
+    asyncio.run(test())
+
+
 def test_an_api_server_that_fails_for_all_is_not_taken_for_lost_namespaces(home: Path) -> None:
     async def test() -> None:
         fake = FakeKubernetes()
