@@ -107,7 +107,7 @@ class FakeKubernetes:
         if (collection, name) in self.objects:
             return status(409, f'"{name}" already exists')
         number = next(self._versions)
-        facts = {"uid": f"uid-{number}", "resourceVersion": str(number), "creationTimestamp": _now()}
+        facts: Object = {"uid": f"uid-{number}", "resourceVersion": str(number), "creationTimestamp": _now()}
         facts |= {"generation": 1} | ({"namespace": namespace} if namespace else {})
         stored = json.loads(json.dumps(body)) | {"metadata": body["metadata"] | facts}
         self.objects[collection, name] = stored

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import kopf
+from typing_extensions import override
 
 from rloop_operator.cluster.health import Part
 
@@ -33,6 +34,7 @@ class Backoffs:
 class FirstOnly(logging.Filter):
     """Drops kopf's message about a retry of a request, except for the first: a refused watch is retried for days."""
 
+    @override
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is written."""
         message = record.getMessage()

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,17 @@ def test_a_namespace_that_refuses_only_watches_costs_nobody_the_operator(home: P
         fake = FakeKubernetes(deaf={SICK})
         put_loop(fake, SICK)
         put_loop(fake, WELL)
+
+        def patrolled(before: int) -> bool:
+            return fake.asked.count(("GET", loops(SICK))) > before
+
         async with running(fake, home, SICK, WELL) as now:
             found = {one.name: one for one in operator.parts(now.operator, now.lease)}
             await now.until(lambda: SICK in found["watches"].problem())
             for number in range(6):  # each patrol sees another version, and no watch delivers one
                 fake.answer("PATCH", f"{loops(SICK)}/demo", {}, {"metadata": {"labels": {"n": str(number)}}})
                 patrols = fake.asked.count(("GET", loops(SICK)))
-                await now.until(lambda seen=patrols: fake.asked.count(("GET", loops(SICK))) > seen)
+                await now.until(partial(patrolled, patrols))
             assert found["watch"].problem() == ""
             report, code = health.report(list(found.values())[:-1], curable_only=False)
             assert (code, SICK in report) == (200, True)
