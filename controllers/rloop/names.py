@@ -38,6 +38,8 @@ ANNOTATION_RESTARTS = "rloop.dev/restarts-"
 """With a process' name, on the Lease of whoever restarted it: how often, since it was last in good order for long."""
 ANNOTATION_REPAIRS = "rloop.dev/repairs"
 """Beside it: the newest restarts, as JSON."""
+ANNOTATION_NAMESPACES = "rloop.dev/namespaces"
+"""On the operator's Lease: the namespaces that it serves, and those that it cannot, as JSON."""
 ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
 """On a loop, by its director: any new text demands a pivot once."""
 ANNOTATION_SUSPENDED = "rloop.dev/suspended-at"
@@ -112,10 +114,13 @@ def seed(uid: str, *parts: str | int) -> int:
 
 
 def labels(loop: str, role: str) -> dict[str, str]:
-    """Labels of every child of a loop in a cluster."""
+    """Labels of every child of a loop in a cluster.
+
+    Without `app.kubernetes.io/instance`: Argo CD takes an object with that label for part of the application of that
+    name, and prunes what Git does not hold.
+    """
     return {
         "app.kubernetes.io/name": "researchloop",
-        "app.kubernetes.io/instance": loop,
         "app.kubernetes.io/component": role,
         "app.kubernetes.io/managed-by": "researchloop-operator",
         LABEL_LOOP: loop,

@@ -38,8 +38,8 @@ class Shell:
     runtime: Runtime
     beats: Signs
     now: Callable[[], datetime]
-    tell: Callable[[Event], Awaitable[None]]
-    """Takes an event; called after the status that it belongs to was written."""
+    tell: Callable[[str, Event], Awaitable[None]]
+    """Takes the loop's name and one of its events; called after the status that the event belongs to was written."""
     unsupported: Callable[[ResearchLoop], list[InputProblem]] = lambda _: []
     """What this shell cannot do; asked in every pass, because a spec may be edited."""
     watchdog: Callable[[], Watchdog] = Watchdog
@@ -95,7 +95,7 @@ async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
         decision = _without(decide(observed), refused) if holds else hindered(observed)
     await _write(shell, observed, decision)
     for event in decision.events:
-        await shell.tell(event)
+        await shell.tell(observed.loop.metadata.name, event)
     # What is done of a decision that does not hold is done again: no reason to do it at once.
     acted = holds and any(not isinstance(action, Stop) for action in done)
     changed = bool(acted or decision.experiments or decision.iterations or decision.status)

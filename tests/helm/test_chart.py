@@ -269,14 +269,33 @@ def test_a_loops_pod_reaches_what_it_must_and_a_verifier_nothing(manifests: list
     assert peer["podSelector"]["matchLabels"].items() <= gateway.items()
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": RELEASE_NAMESPACE}
     assert to_gateway["ports"] == [{"protocol": "TCP", "port": 8080}]
-    among, gateway_too, dns = found["rloop-experiment"]["egress"]
+    # Nobody comes in: not even another run of the same campaign.
+    assert found["rloop-experiment"]["policyTypes"] == ["Egress"]
+    gateway_too, dns = found["rloop-experiment"]["egress"]
     assert gateway_too == to_gateway
-    assert among["to"] == found["rloop-experiment"]["ingress"][0]["from"]
     assert {port["port"] for port in dns["ports"]} == {53}
 
 
-def test_policies_can_be_left_to_somebody_else() -> None:
-    assert policies(rendered(NO_CRDS, "networkPolicy.enabled=false")) == {}
+@pytest.mark.parametrize(("enabled", "verbs"), [("true", ["create", "patch"]), ("false", None)])
+def test_policies_can_be_left_to_somebody_else(enabled: str, verbs: list[str] | None) -> None:
+    made = rendered(NO_CRDS, f"networkPolicy.enabled={enabled}")
+    assert bool(policies(made)) == (enabled == "true")
+    assert environment(made, "operator")["RLOOP_NETWORK_POLICIES"] == enabled
+    given = {name: rule["verbs"] for name, rule in rules(made) if rule["resources"] == ["networkpolicies"]}
+    assert given == ({} if verbs is None else {"rloop-operator": verbs})
+
+
+def test_a_pod_that_is_not_ready_is_replaced_when_a_value_was_corrected(manifests: list[Manifest]) -> None:
+    """OrderedReady would wait for ever until it is ready."""
+    sets = [one["spec"] for one in manifests if one["kind"] == "StatefulSet"]
+    assert [one["podManagementPolicy"] for one in sets] == ["Parallel"] * len(PROCESSES)
+
+
+def test_what_is_fine_prints_no_complaint() -> None:
+    done = template(NO_CRDS)
+    assert (done.returncode, done.stderr) == (0, "")
+    lint = run("lint", "--strict", str(CHART))
+    assert "funcMap fail" not in lint.stdout + lint.stderr
 
 
 def test_crds_are_kept_and_can_be_left_out() -> None:

@@ -61,7 +61,7 @@ class Driven:
         runtime: Any = self.deaths.around(self.runtime)
         return Shell(store, runtime, self.beats, self.clock.now, self._tell)
 
-    async def _tell(self, event: Event) -> None:
+    async def _tell(self, _loop: str, event: Event) -> None:
         self.events.append(event)
 
     async def run(self, seconds: float = 1e6) -> ResearchLoop:

@@ -15,6 +15,8 @@ metadata:
     app.kubernetes.io/component: {{ .component }}
 spec:
   replicas: 1
+  # OrderedReady would never replace a pod that is not ready by one that a corrected value mends.
+  podManagementPolicy: Parallel
   serviceName: rloop-{{ .component }}
   revisionHistoryLimit: 3
   selector:
@@ -93,6 +95,8 @@ spec:
             {{- end }}
             - name: RLOOP_PULL_POLICY
               value: {{ $values.images.pullPolicy }}
+            - name: RLOOP_NETWORK_POLICIES
+              value: {{ $values.networkPolicy.enabled | quote }}
             - name: RLOOP_RUN_AS_USER
               value: {{ $values.runAsUser | int64 | quote }}
           ports:

@@ -34,6 +34,11 @@ owner reference that blocks deletion needs on some clusters.
 - apiGroups: [""]
   resources: [persistentvolumeclaims]
   verbs: [get, create]
+{{- if .Values.networkPolicy.enabled }}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [create, patch] # for the workers of one training
+{{- end }}
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [get, list, create, patch] # listed to tell why a pod does not start

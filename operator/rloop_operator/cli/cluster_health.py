@@ -6,19 +6,22 @@ operator has written. A wall clock judges here, with a wide margin, because noth
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from rloop.errors import NotFound
 from rloop_operator.cli import words
 from rloop_operator.cli.source import Operator
-from rloop_operator.cluster import kube
+from rloop_operator.cluster import kube, served
 
 LEASE = "rloop-operator"
 SILENT_SECONDS = 60.0
 """An operator renews its Lease every few seconds."""
 UNSEEN_SECONDS = 15.0
 """So long a new loop, or an edit of one, may wait before that means anything."""
+SHOWN = 5
+"""Served namespaces that a message names."""
 LEASES = "/apis/coordination.k8s.io/v1/leases"
 
 
@@ -39,12 +42,12 @@ def operator(loop: kube.Object, found: list[kube.Object] | None, now: datetime) 
     status, metadata = loop.get("status", {}), loop["metadata"]
     if any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in status.get("conditions", [])):
         return Operator(alive=False, told="none is needed, the campaign is over")
-    alive, told = _by_leases(found, now)
+    alive, told = _by_leases(found, metadata["namespace"], now)
     wrote = _wrote(metadata)
     age = (now - datetime.fromisoformat(metadata["creationTimestamp"])).total_seconds()
     if wrote is None and age > UNSEEN_SECONDS:
-        told = f"none has looked at this loop in the {words.duration(age)} since it was created ({told}); "
-        told += f'does one serve namespace "{metadata["namespace"]}"? helm list -A'
+        told = f"none has looked at this loop in the {words.duration(age)} since it was created ({told})"
+        told += f'; does one serve namespace "{metadata["namespace"]}"? helm list -A' if alive else ""
         return Operator(alive=False, told=told)
     seen, generation = status.get("observedGeneration", 0), metadata.get("generation", 1)
     if wrote is not None:
@@ -54,18 +57,32 @@ def operator(loop: kube.Object, found: list[kube.Object] | None, now: datetime) 
     return Operator(alive, told)
 
 
-def _by_leases(found: list[kube.Object] | None, now: datetime) -> tuple[bool, str]:
+def _by_leases(found: list[kube.Object] | None, namespace: str, now: datetime) -> tuple[bool, str]:
+    """Whether an operator serves the namespace, and what the Leases say about it."""
     if found is None:
         return True, f'unknown: to tell, the right to list Leases is needed (name "{LEASE}")'
     if not found:
         return False, f'none in this cluster: there is no Lease "{LEASE}"; install the chart, helm/rloop'
-    silent = {one["metadata"]["namespace"]: _silence(one, now) for one in found}
-    live = [namespace for namespace, seconds in silent.items() if seconds <= SILENT_SECONDS]
+    live = {one["metadata"]["namespace"]: served.read(one) for one in found if _silence(one, now) <= SILENT_SECONDS}
+    # One that has just started announces nothing yet.
+    serving = [home for home, said in live.items() if said is None or said.serves(namespace)]
+    if serving:
+        return True, f"alive in namespace {', '.join(serving)}"
+    for home, said in live.items():
+        if said is not None and namespace in said.failing:
+            return False, f'the one in namespace {home} cannot serve namespace "{namespace}": {said.failing[namespace]}'
     if live:
-        return True, f"alive in namespace {', '.join(live)}"
-    namespace, seconds = min(silent.items(), key=lambda one: one[1])
-    told = f"not working: the one in namespace {namespace} has been silent for {words.duration(seconds)}"
-    return False, f"{told}; kubectl -n {namespace} get pods"
+        theirs = [f"the one in {home} serves {_listed(said.namespaces)}" for home, said in live.items() if said]
+        remedy = "add it to the chart's watchNamespaces and run helm upgrade"
+        return False, f'none serves namespace "{namespace}": {"; ".join(theirs)}; {remedy}'
+    home, seconds = min(((one["metadata"]["namespace"], _silence(one, now)) for one in found), key=lambda one: one[1])
+    told = f"not working: the one in namespace {home} has been silent for {words.duration(seconds)}"
+    return False, f"{told}; kubectl -n {home} get pods"
+
+
+def _listed(namespaces: Sequence[str]) -> str:
+    shown = ", ".join(namespaces[:SHOWN]) or "no namespace"
+    return shown + (f" and {len(namespaces) - SHOWN} more" if len(namespaces) > SHOWN else "")
 
 
 def _silence(lease: kube.Object, now: datetime) -> float:

@@ -22,8 +22,10 @@ from rloop_operator.cli.words import short
 
 NEAR = 5
 """Names that are offered instead of one that is not there."""
-CHILD = re.compile(r"(b\d{2,}|i\d{4,})(-[a-z]\d+)*")
-"""What follows a campaign's name in the name of something of it: `i0004-e2-r1`."""
+CHILD = re.compile(r"(b\d{2,}|i\d{4,})(-[adefrsv]\d+)*")
+"""What follows a campaign's name in the name of one of its objects: `i0004-e2-r1`. The letters are those of
+`rloop.names`, so that `kuhn-b01-b01` is an object of `kuhn-b01` and not of `kuhn`.
+"""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ import structlog
 
 from rloop.errors import NotFound, RloopError
 from rloop.guardian import Sign
-from rloop_operator.cluster import health, kube, logs, metrics
+from rloop_operator.cluster import health, kube, logs, metrics, served
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import DURATION_SECONDS, Lease
+from rloop_operator.cluster.namespaces import Namespaces
 from rloop_operator.cluster.settings import Place, place
 from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper
 
@@ -43,6 +44,7 @@ class Guard:
         self._keeper = Keeper(api, self._lease, told.namespace, OPERATOR, "guard")
         self._canary = Canary(api, told.namespace)
         self._ages = Ages()
+        self._namespaces = Namespaces(api, told.watched)
         self._listed_at = float("-inf")
         self._behind: dict[str, float] = {}
         """Changed specs that nobody has looked at, and when we saw each first."""
@@ -53,7 +55,7 @@ class Guard:
         """Look for ever."""
         while True:
             try:
-                await self._look()
+                await self.look()
                 self.looked_at, self.problem = time.monotonic(), ""
             except RloopError as error:
                 self.problem = str(error)
@@ -61,10 +63,12 @@ class Guard:
             self.tried_at = time.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Look once. Raises RloopError."""
         # Renewed by the very task that looks: a guard that only renews would be worse than none.
         await self._lease.step()
-        renewed = await self._operators_lease()
+        operators = await self._operators_lease()
+        renewed = str(operators.get("spec", {}).get("renewTime", ""))
         asked, echoed = await self._canary.look()
         pod = await self._keeper.pod()
         loops = await self._loops()
@@ -74,7 +78,10 @@ class Guard:
         # The value changes with the question as well as with the answer, so an answered one has no age.
         unanswered = ages.age("canary", (asked, echoed)) if echoed < asked else 0.0
         if loops is not None:
-            behind = {_version(one) for one in loops if _is_behind(one)}
+            said = served.read(operators)
+            # A restart gives no rights: what the operator cannot reach is no sign that it hangs.
+            reached = [one for one in loops if said is None or said.serves(one["metadata"]["namespace"])]
+            behind = {_version(one) for one in reached if _is_behind(one)}
             self._behind = {key: self._behind.get(key, ages.now) for key in behind}
             self._listed_at = time.monotonic()
         oldest = max((ages.now - since for since in self._behind.values()), default=0.0)
@@ -92,21 +99,18 @@ class Guard:
         if echoed >= asked and (asked == 0 or ages.age("asked", asked) >= self._place.patrol_seconds / 2):
             await self._canary.ask(asked + 1)
 
-    async def _operators_lease(self) -> str:
+    async def _operators_lease(self) -> kube.Object:
         path = kube.group("coordination.k8s.io/v1", self._place.namespace, "leases", OPERATOR)
         try:
-            found = await self._api.get(path)
+            return await self._api.get(path)
         except NotFound:
-            return ""
-        return str(found.get("spec", {}).get("renewTime", ""))
+            return {"metadata": {}}
 
     async def _loops(self) -> list[dict[str, Any]] | None:
         """All loops; None while the last list is young."""
         if time.monotonic() - self._listed_at < LIST_SECONDS:
             return None
-        return [
-            one for path in kube.everywhere(self._place.watched, "researchloops") for one in await self._api.all(path)
-        ]
+        return await self._namespaces.loops()
 
     def parts(self) -> list[Part]:
         """What has to work."""
@@ -114,6 +118,7 @@ class Guard:
         return [
             Part("look", lambda: late(time.monotonic() - self.tried_at, allowed, "it ended")),
             Part("api", lambda: self.problem, curable=False),
+            self._namespaces.part(),
             Part("lease", lambda: "" if self._lease.held() else "another guard holds it, or it expired", curable=False),
         ]
 
@@ -130,7 +135,7 @@ def _is_behind(loop: dict[str, Any]) -> bool:
 async def run() -> None:
     """Guard until the process is ended."""
     told = place()
-    async with kube.connected() as api:
+    async with kube.connected("rloop-guard") as api:
         guard = Guard(api, told)
         log.info("started", operator=f"{told.namespace}/{OPERATOR}-0", watched=told.watched or "all namespaces")
         await health.until_first_ends(guard.watch(), health.serve(guard.parts(), metrics.GUARD))

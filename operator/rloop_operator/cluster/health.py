@@ -35,6 +35,8 @@ class Part:
     """What is wrong with it now; empty if nothing is."""
     curable: bool = True
     """Whether a restart may help."""
+    required: bool = True
+    """Whether the process is not ready without it; otherwise the report shows it and nothing follows."""
 
 
 class Pulse:
@@ -67,7 +69,7 @@ def late(age: float, limit: float, what: str) -> str:
 def report(parts: Sequence[Part], *, curable_only: bool) -> tuple[str, int]:
     """What the endpoint says, a line a part, and its HTTP status."""
     told = {part.name: part.problem() for part in parts}
-    judged = [part.name for part in parts if part.curable or not curable_only]
+    judged = [part.name for part in parts if part.required and (part.curable or not curable_only)]
     lines = [f"{name}: {problem or 'ok'}" for name, problem in told.items()]
     return "\n".join([*lines, ""]), 503 if any(told[name] for name in judged) else 200
 

@@ -54,8 +54,11 @@ class KubeError(RloopError):
 class Kube:
     """A client for one API server."""
 
-    def __init__(self, api: client.ApiClient, server: str, namespace: str) -> None:
+    def __init__(self, api: client.ApiClient, server: str, namespace: str, manager: str) -> None:
         self._api = api
+        self._api.user_agent = manager
+        self._manager = manager
+        """Our name in managedFields: it tells the writes of our processes, and of people's commands, apart."""
         self.server = server
         """Its address, for messages."""
         self.namespace = namespace
@@ -132,7 +135,7 @@ class Kube:
                 verb, url, sent, content, _ = await self._api.param_serialize(
                     method,
                     path,
-                    query_params=query or [],
+                    query_params=[*(query or []), *self._owned(method)],
                     header_params=headers,
                     body=body,
                     auth_settings=["BearerToken"],
@@ -151,6 +154,9 @@ class Kube:
         if answer.status >= 300:
             raise _ours(answer.status, data, path)
         return data
+
+    def _owned(self, method: str) -> list[tuple[str, str]]:
+        return [("fieldManager", self._manager)] if method in ("POST", "PATCH") else []
 
 
 def _object(data: bytes) -> Object:
@@ -175,8 +181,10 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
 
 
 @asynccontextmanager
-async def connected(kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube]:
+async def connected(manager: str, kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube]:
     """A client by the pod's own ServiceAccount, or by a kubeconfig: the given one, KUBECONFIG or ~/.kube/config.
+
+    `manager` names who writes, in the fields that it writes.
 
     Raises RloopError where neither is there, or the kubeconfig cannot be used.
     """
@@ -193,7 +201,7 @@ async def connected(kubeconfig: str = "", context: str = "") -> AsyncIterator[Ku
     # Or aiohttp reads the environment and ~/.netrc again for each request, in a thread.
     configuration.client_session_kwargs = {"trust_env": False}
     async with client.ApiClient(configuration) as api:
-        yield Kube(api, configuration.host, namespace or "default")
+        yield Kube(api, configuration.host, namespace or "default", manager)
 
 
 def proxy_for(server: str) -> str | None:

@@ -63,6 +63,10 @@ class Lease:
         stored = await self._api.patch(f"{self._path}/{self._name}", {"metadata": {"annotations": annotations}})
         self.annotations = stored["metadata"].get("annotations", {})
 
+    async def read(self) -> kube.Object:
+        """The object, for Events about it. Raises NotFound, KubeError."""
+        return await self._api.get(f"{self._path}/{self._name}")
+
     async def step(self) -> None:
         """Acquire or renew once. Raises KubeError."""
         begun = time.monotonic()

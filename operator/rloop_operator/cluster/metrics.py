@@ -60,6 +60,9 @@ HEARTBEAT_AGE = Gauge(
 )
 PATROL_AGE = Gauge("rloop_patrol_age_seconds", "Since the last patrol that saw every loop", registry=OPERATOR)
 CANARY_AGE = Gauge("rloop_canary_age_seconds", "Since the guard's canary was last echoed", registry=OPERATOR)
+NAMESPACE_SERVED = Gauge(
+    "rloop_namespace_served", "1 if this watched namespace answered the last patrol", ("namespace",), registry=OPERATOR
+)
 LEASE_HELD = Gauge("rloop_lease_held", "1 while this operator may write", registry=OPERATOR)
 
 GATEWAY_REQUESTS = Counter("rloop_gateway_requests", "Calls of agents and relays", ("verb", "code"), registry=GATEWAY)

@@ -7,6 +7,7 @@ nothing more (`passes`); the patrol LISTs all loops once a minute and wakes thos
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,14 +18,15 @@ import kopf
 import structlog
 
 from rloop import names
-from rloop.actions import Event
 from rloop.admit.loop import unsupported
-from rloop.errors import RloopError
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import InputProblem, RloopError
 from rloop.observed import Watchdog
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
+from rloop_operator.cluster.namespaces import Namespaces, announce
 from rloop_operator.cluster.passes import Passes
 from rloop_operator.cluster.progress import Progress
 from rloop_operator.cluster.runtime import KubeRuntime
@@ -34,6 +36,7 @@ from rloop_operator.cluster.store import KubeStore
 from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
+from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
 from rloop_operator.reconcile import Shell
 
 log = structlog.get_logger("rloop.operator")
@@ -52,7 +55,9 @@ class Operator:
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
         self.warden = Warden(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
-        self.passes = Passes(api, lease, self.progress, self._shell)
+        self.namespaces = Namespaces(api, settings.watched)
+        self.watches = Watches()
+        self.passes = Passes(api, lease, self.progress, self._shell, self.namespaces.serves)
         self._told: Watchdog | None = None
         """What loops at work were last told of the watchdog."""
 
@@ -68,15 +73,16 @@ class Operator:
 
     async def _patrol(self) -> None:
         begun = time.monotonic()
-        paths = kube.everywhere(self._settings.watched, "researchloops")
-        loops = [loop for path in paths for loop in await self._api.all(path)]
+        loops = await self.namespaces.loops()
+        await announce(self._api, self._lease, self.namespaces)
         for loop in loops:
             self.passes.changed(loop)
         self._tell_watchdog()
-        self.progress.patrolled(begun, loops)
+        unwatched = self.watches.refused()
+        self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in unwatched])
         metrics.look(loops)
         for namespace in list(self._shells):
-            await sweep(self._api, namespace)
+            await self._sweep(namespace)
         asked, echoed = await self._canary.look()
         problems = {part.name: part.problem() for part in self.progress.parts()}
         if any(problems.values()) or not self._lease.held():
@@ -94,26 +100,32 @@ class Operator:
             self.passes.wake_waiting()
         self._told = facts
 
+    async def _sweep(self, namespace: str) -> None:
+        """Sweep one namespace; a failure is that namespace's alone."""
+        if not self.namespaces.serves(namespace):
+            return
+        try:
+            await sweep(self._api, namespace)
+        except RloopError as error:
+            log.warning("sweep_failed", namespace=namespace, detail=str(error))
+
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
             store = KubeStore(self._api, namespace)
             signs = OperatorSigns(self._api, namespace, time.monotonic)
             runtime = KubeRuntime(store, self._settings, signs)
-            tell = partial(self._tell, namespace)
-            self._shells[namespace] = Shell(
-                store, runtime, signs, _now, tell, lambda loop: unsupported(loop, "cluster"), self.warden.facts
-            )
+            tell = partial(events.tell, self._api, namespace)
+            refuse = partial(refused, own=namespace == self._settings.namespace)
+            self._shells[namespace] = Shell(store, runtime, signs, _now, tell, refuse, self.warden.facts)
         return self._shells[namespace]
 
-    async def _tell(self, namespace: str, event: Event) -> None:
-        loop = next(
-            (name for ns, name in self.passes.known if ns == namespace and _belongs(event.object, name)), event.object
-        )
-        await events.tell(self._api, namespace, loop, event)
 
-
-def _belongs(name: str, loop: str) -> bool:
-    return name == loop or name.startswith((f"{loop}-i", f"{loop}-b"))
+def refused(loop: ResearchLoop, *, own: bool) -> list[InputProblem]:
+    """What is wrong with a loop here; `own`: it lies in the namespace of the release itself."""
+    if own:
+        told = "this is the release's own namespace, whose Secrets a loop could mount; apply the loop in another one"
+        return [InputProblem("metadata.namespace", told)]
+    return unsupported(loop, "cluster")
 
 
 def _now() -> datetime:
@@ -130,10 +142,7 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
         if namespace and loop:
             operator.passes.wake((namespace, loop))
 
-    def login(**facts: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**facts) or kopf.login_with_kubeconfig(**facts)
-
-    kopf.on.login(registry=registry)(login)
+    kopf.on.login(registry=registry)(operator.watches.login)
 
     async def seen_itself(*, namespace: str | None, name: str, body: Mapping[str, Any], **_: Any) -> None:
         if namespace:
@@ -156,11 +165,12 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 330
     settings.watching.connect_timeout = 10
     settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = Backoffs()
     settings.queueing.error_delays = (1, 2, 5, 10, 20, 30)
     return settings
 
 
-def _parts(operator: Operator, lease: Lease) -> list[Part]:
+def parts(operator: Operator, lease: Lease) -> list[Part]:
     """What has to work in this process."""
     allowed = 12 * RENEW_SECONDS
 
@@ -174,14 +184,29 @@ def _parts(operator: Operator, lease: Lease) -> list[Part]:
         Part("lease-task", lease_task),
         Part("lease", lambda: "" if lease.held() else "not ours now, so nothing is written", curable=False),
         *operator.progress.parts(),
+        operator.namespaces.part(),
+        operator.watches.part(),
         Part("warden", warden_task),
     ]
+
+
+async def watch(operator: Operator, settings: Settings) -> None:
+    """Have kopf wake the operator until the process is ended."""
+    logging.getLogger(LOGGER).addFilter(FirstOnly())
+    await kopf.operator(
+        registry=_registry(operator),
+        settings=_kopf_settings(),
+        namespaces=settings.watched,
+        clusterwide=not settings.watched,
+        standalone=True,
+        identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
+    )
 
 
 async def run() -> None:
     """Serve until the process is ended."""
     settings = read()
-    async with kube.connected() as api:
+    async with kube.connected("rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
@@ -191,15 +216,8 @@ async def run() -> None:
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
         metrics.CANARY_AGE.set_function(operator.progress.echo_age)
-        watching = kopf.operator(
-            registry=_registry(operator),
-            settings=_kopf_settings(),
-            namespaces=settings.watched,
-            clusterwide=not settings.watched,
-            standalone=True,
-            identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
-        )
-        serving = health.serve(_parts(operator, lease), metrics.OPERATOR)
+        serving = health.serve(parts(operator, lease), metrics.OPERATOR)
+        watching = watch(operator, settings)
         await health.until_first_ends(
             holding, operator.patrol(), operator.passes.run(), operator.warden.watch(), watching, serving
         )

@@ -6,7 +6,7 @@ Run by the operator. Watches and patrol only name loops here; everything else is
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -34,8 +34,17 @@ NO_SERVER_SECONDS = 2.0
 class Passes:
     """All loops that this process serves."""
 
-    def __init__(self, api: Kube, lease: Lease, progress: Progress, shell: Callable[[str], Shell]) -> None:
+    def __init__(
+        self,
+        api: Kube,
+        lease: Lease,
+        progress: Progress,
+        shell: Callable[[str], Shell],
+        serves: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._lease = lease
+        self._serves = serves
+        """Whether a namespace answers; the patrol wakes its loops when it does so again."""
         self._progress = progress
         self._shell = shell
         self._failures = Failures(api)
@@ -46,11 +55,6 @@ class Passes:
         """Loops that their decision wants to look at again: whatever is new for all of them is for these."""
         metrics.QUEUE_DEPTH.set_function(self._queue.depth)
         metrics.QUEUE_OLDEST.set_function(self._queue.oldest_seconds)
-
-    @property
-    def known(self) -> Iterable[Key]:
-        """The loops that were passed over."""
-        return self._read.keys()
 
     def wake(self, key: Key) -> None:
         """Something of this loop changed."""
@@ -89,6 +93,10 @@ class Passes:
             self._forget(key)
             self._queue.done(key)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is told, and stops no other loop
+            if not self._serves(key[0]):
+                self._forget(key)
+                self._queue.done(key)
+                return
             pause = NO_SERVER_SECONDS if _of_everybody(error) else await self._failures.failed(key, error)
             self._queue.done(key, rest_seconds=pause, again_after=pause)
         else:

@@ -20,7 +20,7 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Conflict, NotFound
 from rloop.observed import CAPACITY, WorkloadState
-from rloop_operator.cluster import attempts, children, kube, obstacles, outcome, parts, pods
+from rloop_operator.cluster import attempts, children, kube, obstacles, outcome, parts, peers, pods
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.states import ClaimMissing, States
@@ -58,8 +58,13 @@ class KubeRuntime(Runtime):
         if workload.role == "run" and workload.number > 1:
             await self._check_alone(workload)
         path, body = await self._manifest(loop, workload, holder)
+        apart = self._settings.network_policies and peers.workers(body) > 1
+        if apart:
+            await peers.allow(self._api, self._namespace, body)
         try:
-            await children.create(self._api, path, body)
+            stored = await children.create(self._api, path, body)
+            if apart:
+                await peers.hand_over(self._api, self._namespace, stored)
         except Conflict:
             log.info("exists", name=workload.name)
         except NotFound as error:

@@ -34,6 +34,8 @@ class Settings(Place):
     sidecar_image: str
     pull_policy: str
     run_as_user: int
+    network_policies: bool
+    """Whether the chart made NetworkPolicies, and trainings with several workers need their own."""
 
 
 def place() -> Place:
@@ -57,6 +59,7 @@ def read() -> Settings:
         sidecar_image=_need("RLOOP_IMAGE_SIDECAR"),
         pull_policy=os.environ.get("RLOOP_PULL_POLICY", "IfNotPresent"),
         run_as_user=int(os.environ.get("RLOOP_RUN_AS_USER", "65532")),
+        network_policies=os.environ.get("RLOOP_NETWORK_POLICIES", "true") == "true",
     )
 
 

@@ -123,7 +123,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         await stack.enter_async_context(_handling(signals))
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 
-        async def tell(event: Event) -> None:
+        async def tell(_loop: str, event: Event) -> None:
             view.event(event)
 
         shell = Shell(store, runtime, beats, _now, tell)

@@ -79,7 +79,7 @@ class Campaign:
         """Whether the loop is Complete or Failed."""
         return finished(await self.store.get(ResearchLoop, self.name))
 
-    async def _tell(self, event: Event) -> None:
+    async def _tell(self, _loop: str, event: Event) -> None:
         self.events.append(event)
 
 

@@ -1,4 +1,4 @@
-"""The harness as a command: `python3 -m tests.cluster.harness up|down|env|status|build|image|load|training-operator`.
+"""The harness as a command: `python3 -m tests.cluster.harness up|down|env|status|build|image|load|volumes|...`.
 
 Called by people, make and CI, before anything is installed: it needs Python and nothing else. What a shell is to
 evaluate goes to stdout, everything else to stderr.
@@ -27,6 +27,8 @@ def main() -> int:
     image.add_argument("tag")
     load = commands.add_parser("load", help="load an image from an archive")
     load.add_argument("archive", type=Path)
+    volumes = commands.add_parser("volumes", help="provide volumes, one for each claim that is to be made")
+    volumes.add_argument("number", type=int)
     commands.add_parser("training-operator", help="install the Kubeflow training operator, for PyTorchJobs")
     arguments = parser.parse_args()
     try:
@@ -54,6 +56,8 @@ def _do(arguments: argparse.Namespace) -> int:
             cluster.current().build_image(arguments.dockerfile, arguments.tag)
         case "load":
             cluster.current().load_archive(arguments.archive)
+        case "volumes":
+            cluster.current().make_volumes(arguments.number)
         case "training-operator":
             cluster.current().install_training_operator()
         case _:

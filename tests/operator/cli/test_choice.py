@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.operator.cli.conftest import write
 
+from rloop import names
 from rloop_operator.cli.snapshot import within
 from rloop_operator.local.folder import RunFolder
 
@@ -143,3 +146,15 @@ def test_without_the_kubernetes_library_the_remedy_is_told(tmp_path: Path) -> No
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert "make cli" in done.stderr
+
+
+@given(st.permutations(["kuhn", "kuhn-b01", "kuhn-i0001", "kuhn-big", "kuhn-b01-b01"]))
+def test_an_object_is_never_taken_for_another_campaigns(loops: list[str]) -> None:
+    for loop in loops:
+        session = names.session(names.iteration(loop, 1), 2)
+        made = names.experiment(session, 3)
+        for name in (names.iteration(loop, 2), session, made, names.attempt(made, 1, 2), names.agent(session, 1)):
+            found = within(name, loops)
+            assert found == (loop, name.removeprefix(f"{loop}-"))
+        baseline = names.baseline(loop)
+        assert within(baseline, loops) in ((loop, "b01"), (baseline, None))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rloop_operator.cli.cluster_health import operator
+from rloop_operator.cluster.served import Served
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
@@ -14,8 +15,12 @@ def ago(seconds: float) -> str:
     return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def lease(seconds: float, namespace: str = "rloop-system") -> dict[str, Any]:
-    return {"metadata": {"namespace": namespace}, "spec": {"renewTime": ago(seconds)}}
+def lease(seconds: float, namespace: str = "rloop-system", said: Served | None = None) -> dict[str, Any]:
+    annotations = {} if said is None else {"annotations": {"rloop.dev/namespaces": said.text()}}
+    return {"metadata": {"namespace": namespace, **annotations}, "spec": {"renewTime": ago(seconds)}}
+
+
+MINE, ELSEWHERE = Served(["mine"], {}), Served(["a", "b"], {})
 
 
 def loop(*, wrote: float | None = 5, age: float = 3600, generation: int = 2, **status: Any) -> dict[str, Any]:
@@ -51,6 +56,44 @@ OVER = [{"type": "Complete", "status": "True"}]
             "none has looked at this loop in the 1:30 since it was created (alive in namespace rloop-system); does one "
             'serve namespace "mine"?',
             id="it serves other namespaces",
+        ),
+        pytest.param(loop(), [lease(3, said=MINE)], True, "alive in namespace rloop-system", id="it serves this one"),
+        pytest.param(loop(), [lease(3, said=Served(["*"], {}))], True, "alive", id="it serves all namespaces"),
+        pytest.param(
+            loop(),
+            [lease(3, said=ELSEWHERE)],
+            False,
+            'none serves namespace "mine": the one in rloop-system serves a, b; add it to the chart\'s watchNamespaces '
+            "and run helm upgrade; last wrote 0:05 ago",
+            id="it serves this one no longer",
+        ),
+        pytest.param(
+            loop(),
+            [lease(900, "old", MINE), lease(3, "new", Served(list("abcdefg"), {}))],
+            False,
+            "the one in new serves a, b, c, d, e and 2 more",
+            id="the one that served it died",
+        ),
+        pytest.param(
+            loop(),
+            [lease(3, "one", ELSEWHERE), lease(3, "two", MINE)],
+            True,
+            "alive in namespace two",
+            id="one of two that live",
+        ),
+        pytest.param(
+            loop(),
+            [lease(3, said=Served(["a"], {"mine": "it is forbidden"}))],
+            False,
+            'the one in namespace rloop-system cannot serve namespace "mine": it is forbidden',
+            id="it is refused there",
+        ),
+        pytest.param(
+            loop(wrote=None, age=90),
+            [lease(3, said=ELSEWHERE)],
+            False,
+            "none has looked at this loop in the 1:30 since it was created (none serves namespace",
+            id="it never served it",
         ),
         pytest.param(loop(wrote=None, age=5), [lease(3)], True, "alive in namespace", id="it was just applied"),
         pytest.param(loop(generation=3), [lease(3)], True, "generation 3, it has seen 2", id="an edit waits"),

@@ -1,8 +1,12 @@
-"""What the tests of this folder share: a clock of their own."""
+"""What the tests of this folder share: a clock of their own, and a home for kopf."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+
+from rloop_operator.cluster import watching
 
 
 class Clock:
@@ -18,3 +22,12 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for the kubeconfig that kopf reads; it retries sooner what is refused."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setattr(watching, "BACKOFFS", (0.05,))
+    monkeypatch.setattr(watching, "LONGEST_SECONDS", 0.05)
+    return tmp_path

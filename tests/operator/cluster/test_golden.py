@@ -38,6 +38,7 @@ SETTINGS = Settings(
     sidecar_image="rloop.test/rloop-sidecar:dev",
     pull_policy="IfNotPresent",
     run_as_user=65532,
+    network_policies=True,
 )
 
 

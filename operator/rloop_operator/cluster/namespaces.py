@@ -1,0 +1,133 @@
+"""Which of the watched namespaces answer: lists the loops of each, and reports those that cannot be listed.
+
+Used by the operator's patrol and by the guard. A namespace that was deleted, is forbidden or fails is skipped until it
+answers again, so that it costs the other namespaces nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from rloop import names
+from rloop.errors import NotFound, RloopError
+from rloop_operator.cluster import events, kube, metrics
+from rloop_operator.cluster.health import Part
+from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster.served import EVERYWHERE, Served
+
+log = structlog.get_logger("rloop.namespaces")
+REFUSED = (403, 404)
+"""The answers about a namespace that was deleted, or in which the chart made no Role."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A namespace that is no longer served, or is served again."""
+
+    namespace: str
+    problem: str
+    """Why it is not served; empty if it is."""
+
+
+class Namespaces:
+    """The watched namespaces; without any, the whole cluster, which answers as one."""
+
+    def __init__(self, api: kube.Kube, watched: Sequence[str]) -> None:
+        self._api = api
+        self._watched = tuple(dict.fromkeys(watched))
+        self.problems: dict[str, str] = {}
+        """Namespace -> why its loops cannot be served, as of the newest look."""
+        self._changes: list[Change] = []
+
+    async def loops(self) -> list[kube.Object]:
+        """The loops of all namespaces that answer.
+
+        Raises RloopError if the API server fails for all of them: then it is not the namespaces' problem.
+        """
+        if not self._watched:
+            return await self._api.all(kube.everywhere((), "researchloops")[0])
+        paths = kube.everywhere(self._watched, "researchloops")
+        # A task each, so that one namespace that times out does not make the others late.
+        answers = await asyncio.gather(*(self._answer(path) for path in paths))
+        errors = [one for one in answers if isinstance(one, RloopError)]
+        broken = [one for one in errors if not _is_refused(one)]
+        if len(errors) == len(answers) and broken:
+            raise broken[0]
+        self._note(dict(zip(self._watched, answers, strict=True)))
+        return [loop for one in answers if not isinstance(one, RloopError) for loop in one]
+
+    async def _answer(self, path: str) -> list[kube.Object] | RloopError:
+        try:
+            return await self._api.all(path)
+        except RloopError as error:
+            return error
+
+    def _note(self, answers: Mapping[str, list[kube.Object] | RloopError]) -> None:
+        problems = {one: _told(answer) for one, answer in answers.items() if isinstance(answer, RloopError)}
+        for namespace in self._watched:
+            problem = problems.get(namespace, "")
+            metrics.NAMESPACE_SERVED.labels(namespace).set(not problem)
+            if bool(problem) == (namespace in self.problems):
+                continue
+            self._changes.append(Change(namespace, problem))
+            if problem:
+                log.warning("namespace_not_served", namespace=namespace, detail=problem)
+            else:
+                log.info("namespace_served_again", namespace=namespace)
+        self.problems = problems
+
+    def changes(self) -> list[Change]:
+        """What changed since this was last asked."""
+        taken, self._changes = self._changes, []
+        return taken
+
+    def serves(self, namespace: str) -> bool:
+        """Whether the namespace answered the newest look."""
+        return namespace not in self.problems
+
+    def served(self) -> Served:
+        """What the operator announces on its Lease."""
+        if not self._watched:
+            return Served((EVERYWHERE,), {})
+        return Served([one for one in self._watched if self.serves(one)], self.problems)
+
+    def part(self) -> Part:
+        """Shown in the health report. It decides nothing: the other namespaces are served."""
+        return Part("namespaces", self._problem, required=False)
+
+    def _problem(self) -> str:
+        return "; ".join(f"{namespace}: {problem}" for namespace, problem in self.problems.items())
+
+
+async def announce(api: kube.Kube, lease: Lease, namespaces: Namespaces) -> None:
+    """Write to the operator's Lease what it serves, and an Event in the release's namespace for each change.
+
+    Does nothing while the Lease is another operator's. Raises NotFound, KubeError.
+    """
+    if not lease.held():
+        return
+    text = namespaces.served().text()
+    if lease.annotations.get(names.ANNOTATION_NAMESPACES) != text:
+        await lease.annotate({names.ANNOTATION_NAMESPACES: text})
+    for change in namespaces.changes():
+        type_, reason, told = "Normal", "NamespaceServed", "its loops are served again"
+        if change.problem:
+            type_, reason, told = "Warning", "NamespaceNotServed", change.problem
+        message = f"namespace {change.namespace}: {told}"
+        unique = f"{reason}/{change.namespace}"
+        await events.write(api, await lease.read(), unique, type_, reason, message, component="operator")
+
+
+def _is_refused(error: RloopError) -> bool:
+    return isinstance(error, NotFound) or (isinstance(error, kube.KubeError) and error.status in REFUSED)
+
+
+def _told(error: RloopError) -> str:
+    if not _is_refused(error):
+        return f"its loops cannot be listed ({error}); the next patrol tries again"
+    remedy = "create the namespace and run helm upgrade again, or remove it from watchNamespaces"
+    return f"it was deleted, or the release has no Role there ({error}); {remedy}"

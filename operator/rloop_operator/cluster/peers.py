@@ -1,0 +1,48 @@
+"""Lets the workers of one training reach each other, and nobody else.
+
+Called by the cluster's runtime for a PyTorchJob with several workers. The chart's NetworkPolicies allow no traffic
+between pods of loops, and no static policy can say "the pods of the same run": so each such training gets its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rloop import names
+from rloop.errors import Conflict
+from rloop_operator.cluster import kube, obstacles
+
+Manifest = dict[str, Any]
+GROUP = "networking.k8s.io/v1"
+
+
+def workers(workload: Manifest) -> int:
+    """The number of pods that a workload's manifest asks for."""
+    count: int = workload["spec"].get("pytorchReplicaSpecs", {}).get("Worker", {}).get("replicas", 1)
+    return count
+
+
+def policy(workload: Manifest) -> Manifest:
+    """The NetworkPolicy of a workload's pods, under its name, with its labels and owner."""
+    pods = {"podSelector": {"matchLabels": {names.LABEL_WORKLOAD: workload["metadata"]["name"]}}}
+    spec = pods | {"policyTypes": ["Ingress", "Egress"], "ingress": [{"from": [pods]}], "egress": [{"to": [pods]}]}
+    kept = {key: workload["metadata"][key] for key in ("name", "labels", "ownerReferences")}
+    kept["labels"] = {key: value for key, value in kept["labels"].items() if key != names.LABEL_QUEUE}
+    return {"apiVersion": GROUP, "kind": "NetworkPolicy", "metadata": kept, "spec": spec}
+
+
+async def allow(api: kube.Kube, namespace: str, workload: Manifest) -> None:
+    """Create the policy, before the workload itself: its workers connect at once. Raises Blocked, KubeError."""
+    body = policy(workload)
+    try:
+        await api.create(kube.group(GROUP, namespace, "networkpolicies"), body)
+    except Conflict:
+        return  # an earlier try made it
+    except kube.KubeError as error:
+        raise obstacles.refusal(error, body["metadata"]["name"]) or error from error
+
+
+async def hand_over(api: kube.Kube, namespace: str, workload: kube.Object) -> None:
+    """Make the stored workload the policy's owner, so that the two are deleted together. Raises NotFound, KubeError."""
+    path = kube.group(GROUP, namespace, "networkpolicies", workload["metadata"]["name"])
+    await api.patch(path, {"metadata": {"ownerReferences": [kube.owner_reference(workload)]}})
