@@ -21,11 +21,6 @@ PENDING_DEADLINE = "PendingDeadline"
 """Reason of a workload that was ended because it never began."""
 PREFLIGHT = "PreflightFailed"
 """Reason of an attempt whose files the preflight refused, and would again."""
-CAPACITY = "WaitingForCapacity"
-"""An obstacle that is no trouble: others will leave."""
-QUEUED = "Queued"
-"""Likewise, in a queue that keeps the order: whoever is made anew stands at its end, so no deadline counts there."""
-NO_TROUBLE = frozenset({CAPACITY, QUEUED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +48,7 @@ class Obstacle:
     """What keeps the campaign from going on, though nothing in it is at fault."""
 
     reason: str
-    """One CamelCase word: ImagePullFailed, QuotaExceeded, …"""
+    """One CamelCase word of `rloop.reasons`."""
     about: str
     """Name of the workload or object that cannot start or be made."""
     message: str

@@ -19,7 +19,8 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Conflict, NotFound
-from rloop.observed import CAPACITY, WorkloadState
+from rloop.observed import WorkloadState
+from rloop.reasons import CAPACITY
 from rloop_operator.cluster import attempts, children, kube, obstacles, outcome, parts, pods
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns

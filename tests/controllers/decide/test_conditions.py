@@ -30,19 +30,19 @@ ACCEPTED = condition("Accepted")
         pytest.param(
             running(status={"conditions": [ACCEPTED, condition("Complete", reason="BudgetExhausted")]}),
             "Complete",
-            {"Ready": "True", "Complete": "True", "Failed": "False", "Progressing": "False"},
+            {"Ready": "True", "Complete": "True", "Failed": "False", "Finished": "True", "Progressing": "False"},
             id="a campaign that ends without its target has completed",
         ),
         pytest.param(
             running(status={"conditions": [ACCEPTED, condition("Failed", reason="BaselineFailed")]}),
             "Failed",
-            {"Ready": "False", "Stalled": "True"},
+            {"Ready": "False", "Stalled": "True", "Finished": "True"},
             id="a failed one needs a person",
         ),
         pytest.param(
             running(status={"conditions": [condition("Accepted", "False", "InvalidSpec")], "sealed": None}),
             "Pending",
-            {"Ready": "False", "Stalled": "True"},
+            {"Ready": "False", "Stalled": "True", "Degraded": "True", "Finished": "False"},
             id="so does a wrong spec",
         ),
         pytest.param(running(status={"pivots": 1}), "Iterating", {"PlateauDetected": "True"}, id="a pivot is demanded"),
@@ -53,6 +53,13 @@ def test_story(of: Any, phase: str, expected: dict[str, str]) -> None:
     assert status.phase == phase
     found = {one.type: one.status for one in status.conditions}
     assert {key: found.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(("end", "reason"), [("Complete", "BudgetExhausted"), ("Failed", "BaselineFailed")])
+def test_one_condition_says_that_the_campaign_is_over_whatever_its_end(end: str, reason: str) -> None:
+    of = running(status={"conditions": [ACCEPTED, condition(end, reason=reason)]})
+    found = {one.type: (one.status, one.reason) for one in status_after(conditions.fold, observed(of)).conditions}
+    assert found["Finished"] == ("True", reason)
 
 
 def test_while_final_runs_are_made_it_concludes() -> None:
