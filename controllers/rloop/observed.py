@@ -21,6 +21,10 @@ PENDING_DEADLINE = "PendingDeadline"
 """Reason of a workload that was ended because it never began."""
 PREFLIGHT = "PreflightFailed"
 """Reason of an attempt whose files the preflight refused, and would again."""
+ARTIFACT_LOST = "ArtifactLost"
+"""Reason of a scoring that found no artifact of a run that has succeeded: its volume was lost."""
+FILES_LOST = "FilesLost"
+"""Reason of an attempt whose experiment's files were deleted: nothing can make them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Exit:
     """The process' exit code; None where it has none of its own (lost, never started, or ended by us)."""
     reason: str
     """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed,
-    PreflightFailed"""
+    PreflightFailed, FilesLost"""
     finished_at: datetime
     infrastructure: bool = False
     usage: Usage = field(default_factory=Usage)

@@ -19,7 +19,7 @@ QUEUED: Final = "Queued"
 """A queue holds the workload back. A workload that is made anew starts at the queue's end, so no deadline counts."""
 BEING_DELETED: Final = "BeingDeleted"
 """An older object of the same name is still being deleted."""
-FILES_LOST: Final = "SealedFilesLost"
+SEALED_FILES_LOST: Final = "SealedFilesLost"
 """Sealed files were deleted and cannot be made again."""
 RESTORED: Final = "RestoredWithoutStatus"
 """Objects of a backup exist, and the loop's status, which is the campaign's only memory, is missing."""
@@ -51,7 +51,7 @@ ACTORS: Final[Mapping[str, Actor]] = MappingProxyType(
         CAPACITY: "Time",
         QUEUED: "Time",
         # What was sealed, and the verifier's inputs
-        FILES_LOST: "Person",
+        SEALED_FILES_LOST: "Person",
         "EvaluatorChanged": "Person",
         "InputsUnavailable": "Person",
         # Sessions and their provider

@@ -179,9 +179,11 @@ def _ready(draft: Draft) -> None:
     elif draft.sealed:
         draft.condition("Ready", "True", "LoopOperating")
     else:
-        waits = next(iter(_obstacles(draft)), None)
-        told = ("NotAccepted", "") if waits is None else (waits.reason, f"{waits.about}: {waits.message}")
-        draft.condition("Ready", "Unknown", *told)
+        accepted, waits = _condition(draft, "Accepted"), next(iter(_obstacles(draft)), None)
+        told = ("NotAccepted", "") if accepted is None else (accepted.reason, accepted.message)
+        draft.condition(
+            "Ready", "Unknown", *(told if waits is None else (waits.reason, f"{waits.about}: {waits.message}"))
+        )
 
 
 def _condition(draft: Draft, type_: str) -> Condition | None:

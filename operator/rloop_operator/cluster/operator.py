@@ -30,7 +30,6 @@ from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
 from rloop_operator.reconcile import Pass, Shell, reconcile
@@ -89,8 +88,6 @@ class Operator:
             self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
         self.progress.patrolled(begun, loops)
         metrics.look(loops)
-        for namespace in list(self._shells):
-            await sweep(self._api, namespace)
         asked, echoed = await self._canary.look()
         problems = {part.name: part.problem() for part in self.progress.parts()}
         if any(problems.values()) or not self._lease.held():

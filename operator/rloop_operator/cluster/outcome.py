@@ -12,8 +12,8 @@ from typing import Any
 
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.helpers import ALREADY_RAN, ProgressRequest
-from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop.api.helpers import ALREADY_RAN, ARTIFACT_MISSING, ProgressRequest
+from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 Manifest = dict[str, Any]
 TAIL = 3072
@@ -193,6 +193,8 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
         return "Lost", True
     if _terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
+    if str(_init_failure(pod).get("message", "")).startswith(ARTIFACT_MISSING):
+        return ARTIFACT_LOST, True  # every run's pod makes the folder
     if code is None:
         return "StartFailed", False
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM

@@ -136,12 +136,9 @@ def on_workspace(loop: ResearchLoop, workload: Workload) -> bool:
     return workload.role != "agent" or loop.spec.agent.policy is None
 
 
-def workspace(loop: ResearchLoop, *, read_only: bool = False) -> Manifest:
+def workspace(loop: ResearchLoop) -> Manifest:
     """The volume of the loop's workspace."""
-    claim: Manifest = {"claimName": claim_name(loop.metadata.name)}
-    if read_only:
-        claim["readOnly"] = True
-    return {"name": "workspace", "persistentVolumeClaim": claim}
+    return {"name": "workspace", "persistentVolumeClaim": {"claimName": claim_name(loop.metadata.name)}}
 
 
 def or_small(resources: Manifest) -> Manifest:

@@ -77,7 +77,7 @@ def verifier(
         {"name": "code", "emptyDir": {}},
         {"name": "artifacts", "emptyDir": {}},
         {"name": "archive", "configMap": {"name": code}},
-        parts.workspace(loop, read_only=True),
+        parts.workspace(loop),
     ]
     if held_out is not None:
         mounts.append(parts.mount("held-out", "/rloop/held-out", read_only=True))
@@ -90,9 +90,14 @@ def verifier(
     unpack = {
         "archives": [{"path": "/rloop/archive/files.tar.gz", "sha256": code_sha256}],
         "target": "/rloop/code",
-        "copy": {"from": "/rloop/run", "to": "/rloop/artifacts", "maxBytes": loop.spec.experiment.max_artifact_bytes},
+        "copy": {
+            "from": "/rloop/run/artifacts",
+            "to": "/rloop/artifacts",
+            "maxBytes": loop.spec.experiment.max_artifact_bytes,
+        },
     }
-    place = f"{parts.place(loop, workload)}/artifacts"
+    # The run's whole folder: on a new volume it is empty, and the container says that the artifact is missing.
+    place = parts.place(loop, workload)
     init_mounts = [
         parts.mount("code", "/rloop/code"),
         parts.mount("artifacts", "/rloop/artifacts"),

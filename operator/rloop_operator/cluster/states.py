@@ -22,7 +22,11 @@ TAIL_LINES = "60"
 
 
 class ClaimMissing(Exception):
-    """Pods wait for the workspace, and its claim is not there (any more)."""
+    """Pods wait for the workspace, and its claim does not exist, or is being deleted (`going`)."""
+
+    def __init__(self, *, going: bool) -> None:
+        super().__init__()
+        self.going = going
 
 
 class States:
@@ -36,8 +40,8 @@ class States:
         self.pytorch_jobs = kube.group("kubeflow.org/v1", namespace, "pytorchjobs")
 
     async def all(self, loop: str) -> list[tuple[Manifest, list[Manifest]]]:
-        """Each workload of a loop that is not marked as removed, with its pods in their order."""
-        selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
+        """Each workload of a loop, with its pods in their order."""
+        selector = f"{names.LABEL_LOOP}={loop}"
         bare, jobs, pytorch_jobs = await asyncio.gather(
             self._api.all(self.pods, f"{selector},!{names.LABEL_WORKLOAD}"),
             self._api.all(self.jobs, selector),
@@ -116,7 +120,9 @@ class States:
             try:
                 claim = await self._api.get(kube.core(self._namespace, "persistentvolumeclaims", workspace))
             except NotFound as error:
-                raise ClaimMissing from error
+                raise ClaimMissing(going=False) from error
+            if "deletionTimestamp" in claim["metadata"]:
+                raise ClaimMissing(going=True)
             claim_told = await self._warnings(claim)
         return obstacles.of_pod(pod, await self._warnings(pod), claim, claim_told)
 

@@ -18,6 +18,15 @@ LOST = exited("Lost", None, infrastructure=True)
 CRASH = exited("Error", 1, log_tail="no such file")
 
 
+def test_what_every_further_attempt_would_meet_is_not_tried_again() -> None:
+    for reason in attempt.NO_RETRY:
+        seen = observed(
+            running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, exited(reason, None))
+        )
+        found = experiment_after(attempt.record, seen).status.runs[0]
+        assert (found.phase, found.reason, len(found.attempts)) == ("Failed", reason, 1)
+
+
 def pending() -> Run:
     return run(phase="Running", attempts=[a("Pending")])
 

@@ -137,6 +137,13 @@ def test_how_a_pytorchjob_ended(
     assert found.usage.wall_seconds > 0 or "AlreadyRan" in str(workers)
 
 
+def test_a_scoring_that_finds_no_artifact_of_a_run_lost_it_with_the_volume() -> None:
+    scoring = pod(WAITING, ended(3, message="ArtifactMissing: there is no folder /rloop/run/artifacts"))
+    scoring["status"]["phase"] = "Failed"
+    found = outcome.exit_of(scoring, [scoring], "", NOW)
+    assert (found.code, found.reason, found.infrastructure) == (None, "ArtifactLost", True)
+
+
 def test_the_preflight_that_refuses_is_told_and_read() -> None:
     refused = pod(WAITING, DONE, ended(2))
     refused["status"]["initContainerStatuses"][1]["name"] = "preflight"
