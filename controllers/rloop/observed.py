@@ -23,6 +23,8 @@ PREFLIGHT = "PreflightFailed"
 """Reason of an attempt whose files the preflight refused, and would again."""
 ARTIFACT_LOST = "ArtifactLost"
 """Reason of a scoring that found no artifact of a run that has succeeded: its volume was lost."""
+DISRUPTED = "Disrupted"
+"""Reason of a workload that its node, a drain or a preemption ended. One that vanished without a reason is Lost."""
 FILES_LOST = "FilesLost"
 """Reason of an attempt whose experiment's files were deleted: nothing can make them again."""
 
@@ -34,8 +36,8 @@ class Exit:
     code: int | None
     """The process' exit code; None where it has none of its own (lost, never started, or ended by us)."""
     reason: str
-    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed,
-    PreflightFailed, FilesLost"""
+    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, Disrupted,
+    StartFailed, PreflightFailed, FilesLost"""
     finished_at: datetime
     infrastructure: bool = False
     usage: Usage = field(default_factory=Usage)

@@ -15,12 +15,14 @@ from rloop.decide import waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures, how_it_ended
-from rloop.observed import FILES_LOST, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop.observed import DISRUPTED, FILES_LOST, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
 """Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
+LOST_LIMIT = 5
+"""Of them those in a row that are gone, and nothing says why: a run that ends its own supervisor looks like that."""
 
-NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", PENDING_DEADLINE})
+NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", DISRUPTED, PENDING_DEADLINE})
 """Reasons of ends that we, or the machine, caused."""
 NO_RETRY = frozenset({PREFLIGHT, FILES_LOST})
 """Reasons of ends that every further attempt would have too."""
@@ -149,6 +151,9 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
     lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
         return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
+    if len(begun) >= LOST_LIMIT and all(one.reason == "Lost" for one in begun[-LOST_LIMIT:]):
+        draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
+        return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
     if failed.reason in NO_RETRY or counted_failures(run.attempts) > limit:
         draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)

@@ -43,7 +43,8 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
         volumes.append(parts.workspace(loop))
     container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=mounts)
     if asked := loop.spec.agent.resources.model_dump(exclude_defaults=True):
-        container["resources"] = asked
+        small = parts.SMALL["limits"]
+        container["resources"] = parts.with_defaults(asked, memory=small["memory"], disk=small[parts.DISK])
     if loop.spec.agent.command is not None:
         container["command"] = [parts.literal(word) for word in loop.spec.agent.command]
     spec = parts.pod_spec("rloop-agent", settings, [container], volumes)
@@ -85,7 +86,11 @@ def verifier(
     main = parts.container("verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts)
     main |= {
         "terminationMessagePath": TERMINATION,
-        "resources": parts.or_small(evaluation.resources.model_dump(exclude_defaults=True)),
+        "resources": parts.of_run(
+            evaluation.resources.model_dump(exclude_defaults=True),
+            gpus=evaluation.resources.gpus,
+            disk_bytes=loop.spec.experiment.max_artifact_bytes,
+        ),
     }
     unpack = {
         "archives": [{"path": "/rloop/archive/files.tar.gz", "sha256": code_sha256}],
