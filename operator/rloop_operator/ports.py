@@ -64,8 +64,11 @@ class Store(Protocol):
     async def files(self, name: str) -> Files:
         """The frozen files. Raises NotFound; Blocked if sealed ones were deleted and their source has changed."""
 
-    async def append(self, loop: str, entry: Append) -> None:
-        """Append to the hash-chained ledger; an entry whose key stands there is left as it is."""
+    async def append(self, loop: str, entry: Append) -> str:
+        """Append to the hash-chained ledger; an entry whose key stands there is left as it is.
+
+        Returns which earlier entries are missing, in a sentence, once; empty if none are.
+        """
 
 
 class Runtime(Protocol):

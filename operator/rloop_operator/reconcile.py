@@ -184,7 +184,9 @@ async def _act(shell: Shell, observed: Observed, action: Action) -> None:
         case Remove(name):
             await shell.runtime.remove(name)
         case Append():
-            await shell.store.append(observed.loop.metadata.name, action)
+            name = observed.loop.metadata.name
+            if missing := await shell.store.append(name, action):
+                await shell.tell(Event("Warning", "LedgerIncomplete", missing, name))
         case Nudge(session, message):
             await shell.beats.nudge(session, message)
         case never:

@@ -213,6 +213,11 @@ def _counts(draft: Draft) -> None:
     counts = ExperimentCounts(**counted)
     if counts == draft.status.experiments:  # verdicts are final, so the last results are the same too
         return
+    missing = sum(draft.status.experiments.model_dump().values()) - sum(counted.values())
+    if missing > 0:
+        told = f"{missing} of the campaign's experiments were deleted; their verdicts are not counted any more"
+        draft.tell("ExperimentsMissing", f"{told}, and stand in the ledger only", warning=True)
+        draft.evidence(told)
     finished.sort(key=lambda one: (one.status.verdict.at if one.status.verdict else draft.now, one.metadata.name))
     recent = [
         RecentResult(

@@ -181,8 +181,8 @@ class KubeStore(Store):
         return files
 
     @override
-    async def append(self, loop: str, entry: Append) -> None:
-        await ledger.append(self.api, self.namespace, loop, entry)
+    async def append(self, loop: str, entry: Append) -> str:
+        return await ledger.append(self.api, self.namespace, loop, entry)
 
 
 def _sources(loop: ResearchLoop) -> dict[str, tuple[str, ConfigMapFiles | None, str | None]]:

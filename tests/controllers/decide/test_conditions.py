@@ -116,3 +116,14 @@ def test_directional_inputs(seen: str | None, inputs: int) -> None:
 )
 def test_what_the_director_did_is_told(of: Any, reasons: list[str]) -> None:
     assert [one.reason for one in after(conditions.fold, observed(of)).events] == reasons
+
+
+def test_experiments_that_somebody_deleted_are_told_once() -> None:
+    many = [experiment(f"demo-i0001-e{n}", phase="Rejected", verdict=verdict(), folded=True) for n in (1, 2, 3)]
+    first = running().model_copy(update={"status": status_after(conditions.fold, observed(running(), *many))})
+    decision = after(conditions.fold, observed(first, many[0]))
+    assert [one.reason for one in decision.events] == ["ExperimentsMissing"]
+    assert decision.status is not None
+    assert "2 of the campaign's experiments" in decision.status.watchdog.evidence[-1]
+    later = first.model_copy(update={"status": decision.status})
+    assert after(conditions.fold, observed(later, many[0])).events == ()
