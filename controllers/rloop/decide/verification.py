@@ -58,11 +58,28 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     if lost and not draft.ended:
         draft.write_run(experiment.metadata.name, _made_again(draft, experiment, run, updated))
         return
-    run = run.model_copy(update={"verifications": _pruned(updated)})
+    run = _sealed(draft, experiment, run.model_copy(update={"verifications": updated}))
+    run = run.model_copy(update={"verifications": _pruned(run.verifications)})
     run = _complete(draft, run) if not draft.ended else run.model_copy(update={"phase": "Withdrawn"})
     if run.phase == "Verifying":
         run = run.model_copy(update={"verifications": [*run.verifications, *_missing(draft, experiment, run)]})
     draft.write_run(experiment.metadata.name, run)
+
+
+def _sealed(draft: Draft, experiment: ResearchExperiment, run: Run) -> Run:
+    """All scorings of a run judge the same bytes: in a cluster those that its first scoring copied."""
+    judged = []
+    for one in run.verifications:
+        name = names.verification(experiment.metadata.name, run.number, one.number)
+        state = draft.observed.workloads.get(name)
+        found = state.exit.artifact_sha256 if state is not None and state.exit is not None else None
+        if found is not None and run.artifact_sha256 is None:
+            run = run.model_copy(update={"artifact_sha256": found})
+        changed = found is not None and found != run.artifact_sha256 and one.phase == "Succeeded"
+        told = f"the artifact has the digest {found}; {run.artifact_sha256} was sealed"
+        bad = _failed("ArtifactChanged", told, infrastructure=False) | {"metrics": {}, "checks": []}
+        judged.append(one.model_copy(update=bad) if changed else one)
+    return run.model_copy(update={"verifications": judged})
 
 
 def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings: list[Verification]) -> Run:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.helpers import ALREADY_RAN, ARTIFACT_MISSING, ProgressRequest
+from rloop.api.helpers import ALREADY_RAN, ARTIFACT_MISSING, ProgressRequest, UnpackReport
 from rloop.observed import ARTIFACT_LOST, DISRUPTED, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 Manifest = dict[str, Any]
@@ -152,7 +155,18 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
         usage=Usage(wall_seconds=_wall_seconds(workload, pod, finished_at)),
         log_tail=log_tail[-TAIL:] or _why(pod),
         message="" if terminated.get("reason") in NOT_BEGUN else terminated.get("message", ""),
+        artifact_sha256=_copied(pod),
     )
+
+
+def _copied(pod: Manifest | None) -> str | None:
+    """The digest of the artifact that our init container copied for a scoring."""
+    for one in (pod or {}).get("status", {}).get("initContainerStatuses", []):
+        terminated = one.get("state", {}).get("terminated", {})
+        if one["name"] == "unpack" and terminated.get("exitCode") == 0 and terminated.get("message"):
+            with suppress(ValidationError):  # another version's
+                return UnpackReport.model_validate_json(terminated["message"]).copied
+    return None
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:

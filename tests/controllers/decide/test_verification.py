@@ -142,3 +142,23 @@ def test_a_run_whose_artifact_is_lost_is_made_again() -> None:
         (5, 2),
         (6, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sealed", "found", "expected"),
+    [
+        pytest.param(None, "a" * 64, ("Succeeded", "a" * 64), id="the first scoring seals what it judged"),
+        pytest.param("a" * 64, "a" * 64, ("Succeeded", "a" * 64), id="the same bytes"),
+        pytest.param("a" * 64, "b" * 64, ("Failed", "a" * 64), id="somebody has changed them"),
+        pytest.param("a" * 64, None, ("Succeeded", "a" * 64), id="a shell that checks it before"),
+    ],
+)
+def test_all_scorings_of_a_run_judge_the_same_artifact(
+    sealed: str | None, found: str | None, expected: tuple[str, str]
+) -> None:
+    own = run(phase="Verifying", artifact_sha256=sealed, verifications=[scoring()])
+    ended = exited(message=report(), artifact_sha256=found)
+    scored = recorded(running(), own, workload(NAME, ended))
+    first = scored.verifications[0]
+    assert (first.phase, scored.artifact_sha256) == expected
+    assert first.phase == "Succeeded" or (first.reason, first.metrics) == ("ArtifactChanged", {})

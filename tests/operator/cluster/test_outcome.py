@@ -168,6 +168,14 @@ def test_an_eviction_for_its_own_use_is_the_runs_own_failure(message: str, reaso
     assert (found.reason, found.infrastructure) == (reason, infrastructure)
 
 
+def test_the_digest_of_a_scorings_copy_is_told() -> None:
+    copied = ended(0, message='{"copied": "' + "a" * 64 + '"}')
+    scoring = pod(ended(0), copied)
+    scoring["status"]["initContainerStatuses"][0]["name"] = "unpack"
+    assert outcome.exit_of(scoring, [scoring], "", NOW).artifact_sha256 == "a" * 64
+    assert outcome.exit_of(pod(ended(0), ended(0)), [pod(ended(0), ended(0))], "", NOW).artifact_sha256 is None
+
+
 def test_the_preflight_that_refuses_is_told_and_read() -> None:
     refused = pod(WAITING, DONE, ended(2))
     refused["status"]["initContainerStatuses"][1]["name"] = "preflight"
