@@ -29,6 +29,7 @@ ACTORS: Final[Mapping[str, Actor]] = MappingProxyType(
         # Accept
         "InvalidSpec": "Person",
         RESTORED: "Person",
+        "ReconcileFailed": "Person",
         # Objects that cannot be created
         "NameTaken": "Person",
         BEING_DELETED: "Time",
