@@ -62,17 +62,23 @@ class Store(Protocol):
         """Freeze files under a name. Idempotent; raises Conflict if other files stand there."""
 
     async def files(self, name: str) -> Files:
-        """The frozen files. Raises NotFound."""
+        """The frozen files. Raises NotFound; Blocked if sealed ones were deleted and their source has changed."""
 
-    async def append(self, loop: str, entry: Append) -> None:
-        """Append to the hash-chained ledger; an entry whose key stands there is left as it is."""
+    async def append(self, loop: str, entry: Append) -> str:
+        """Append to the hash-chained ledger; an entry whose key stands there is left as it is.
+
+        Returns which earlier entries are missing, in a sentence, once; empty if none are.
+        """
 
 
 class Runtime(Protocol):
     """Workloads: processes, pods, or a simulation of them."""
 
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
-        """Start it. Does not wait. Idempotent: what exists or has existed under this name is never started again."""
+        """Start it. Does not wait. Idempotent: what exists or has existed under this name is never started again.
+
+        Raises Blocked while something is in the way, Unstartable if the experiment's files are lost.
+        """
 
     async def stop(self, name: str, reason: str) -> None:
         """Ask it to end; its exit then carries the reason. Idempotent; unknown names are no error."""

@@ -16,6 +16,8 @@ from rloop.api.curves import MAX_CURVES, MAX_POINTS
 
 ALREADY_RAN = "AlreadyRan"
 """Begins the termination message of an init container that `UnpackJob.once` refused."""
+ARTIFACT_MISSING = "ArtifactMissing"
+"""Begins its message where the run's folder of artifacts does not exist."""
 VERDICT_BYTES = 4096
 """A verdict is a termination message, which Kubernetes cuts at this size."""
 MAX_CLAIMS = 32

@@ -13,8 +13,6 @@ from rloop.decide.draft import Draft
 
 WAITED = "WaitingForLLM"
 """Reason of the condition, and of a session that ended while it waited."""
-NEEDS_A_PERSON = frozenset({"ProviderRefused", "ProviderUnknown", "ModelUnknown", "PriceUnknown", "CapTooSmall"})
-"""What does not pass by itself: a wrong key, name, price or cap."""
 
 
 def unanswered(iteration: ResearchIteration, session: str) -> SessionUsage | None:

@@ -33,7 +33,6 @@ from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
 from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
@@ -81,8 +80,6 @@ class Operator:
         unwatched = self.watches.refused()
         self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in unwatched])
         metrics.look(loops)
-        for namespace in list(self._shells):
-            await self._sweep(namespace)
         asked, echoed = await self._canary.look()
         problems = {part.name: part.problem() for part in self.progress.parts()}
         if any(problems.values()) or not self._lease.held():
@@ -99,15 +96,6 @@ class Operator:
         if self._told is None or facts.guard != self._told.guard or not set(facts.repairs) <= set(known):
             self.passes.wake_waiting()
         self._told = facts
-
-    async def _sweep(self, namespace: str) -> None:
-        """Sweep one namespace; a failure is that namespace's alone."""
-        if not self.namespaces.serves(namespace):
-            return
-        try:
-            await sweep(self._api, namespace)
-        except RloopError as error:
-            log.warning("sweep_failed", namespace=namespace, detail=str(error))
 
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
