@@ -88,8 +88,7 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
     if unanswered is not None and unanswered.waiting in provider.NEEDS_A_PERSON:
         return unanswered.waiting, _of_provider(unanswered)
     if (given_up := session.given_up(draft)) is not None:
-        told = f"{given_up.name} was given up after {given_up.attempt} processes"
-        return "AgentFailing", f"{told}: {given_up.reason}{session.last_words(given_up.log_tail)}"
+        return session.trouble(given_up)
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()

@@ -75,7 +75,7 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
     if (gained := gain(iteration, own)) is not None:
         return gained
     explorers = findings.explorers(iteration)
-    if any(one.reason == provider.WAITED for one in explorers):
+    if any(provider.waited(one) for one in explorers):
         return "Void"
     given_up = all(one.phase == "Failed" for one in explorers)
     verdicts = [one.status.verdict for one in own]
