@@ -20,7 +20,6 @@ from rloop_operator.beats import Beats
 from rloop_operator.cluster import kube
 from rloop_operator.ports import Caller, Signs
 
-
 CALLED_SECONDS = 10.0
 """Between two writes for the calls of one session: a client may call many times a second."""
 
