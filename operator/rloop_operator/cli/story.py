@@ -77,7 +77,10 @@ STYLES = {
 }
 OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
 FAILURE_MAX = 160
-STOPPING = "finishing what runs; press Ctrl-C again to stop now; the same command goes on"
+STOPPING = (
+    "ending; what still runs in a moment goes on in the background, and the same command takes it in; "
+    "press Ctrl-C again to stop it now"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -18,6 +15,7 @@ from typing import Protocol
 from rloop.actions import Event
 from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
+from rloop.decide.session import INTERRUPTED
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
 from rloop.standing import finished
@@ -27,6 +25,7 @@ from rloop_operator.gateway.service import Gateway
 from rloop_operator.local import llm, requests
 from rloop_operator.local.folder import RunLock
 from rloop_operator.local.identity import LocalIdentity
+from rloop_operator.local.interrupt import KILL_SECONDS, Interrupt
 from rloop_operator.local.protocol_files import ProtocolFiles
 from rloop_operator.local.runtime import LocalRuntime
 from rloop_operator.local.server import kept_listener, serving
@@ -36,8 +35,9 @@ from rloop_operator.reconcile import Shell, reconcile
 
 PATROL_SECONDS = 1.0
 """How long a pass may be away when nothing happens."""
+DRAINING_SECONDS = 0.2
+"""The same while it ends."""
 ALIVE_SECONDS = 5.0
-KILL_SECONDS = 15.0
 
 
 class View(Protocol):
@@ -50,22 +50,13 @@ class View(Protocol):
         """A pass is over; called often."""
 
 
-@dataclass(slots=True)
-class _Signals:
-    """First Ctrl-C: end in order. Second: end now."""
-
-    drain: asyncio.Event
-    kill: asyncio.Event
-
-    def received(self) -> None:
-        (self.kill if self.drain.is_set() else self.drain).set()
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed: int | None = None) -> ResearchLoop:
+async def run(
+    loop: ResearchLoop, folder: Path, base: Path, view: View, interrupt: Interrupt, *, seed: int | None = None
+) -> ResearchLoop:
     """Run the campaign to its end, or until it is interrupted; the loop as it then stands.
 
     `base` is the manifest's folder. Raises BadInput, InUse, Corrupt.
@@ -77,7 +68,8 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
             stored = await _apply(store, loop, base)
             if finished(stored):
                 return stored
-            await _run(store, stored.metadata.name, view)
+            with interrupt.handling():
+                await _run(store, stored.metadata.name, view, interrupt)
             return await store.get(ResearchLoop, stored.metadata.name)
 
 
@@ -105,8 +97,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     )
 
 
-async def _run(store: LocalStore, name: str, view: View) -> None:
-    signals = _Signals(asyncio.Event(), asyncio.Event())
+async def _run(store: LocalStore, name: str, view: View, signals: Interrupt) -> None:
     identity = LocalIdentity(store)
     beats = Beats(time.monotonic)
     gateway = Gateway(store, beats, now=_now, changed=lambda: None)
@@ -118,7 +109,6 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         if loop.spec.agent.llm is not None:
             serving_llm = llm.serving_llm(store, identity, signals.drain.is_set)
             llm_url, withheld = await proxy.enter_async_context(serving_llm)
-        await stack.enter_async_context(_handling(signals))
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 
         async def tell(event: Event) -> None:
@@ -139,7 +129,8 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             down_since = down_since if done.conflict else None
             view.update(done.observed)
             files.render(done.observed)
-            if signals.kill.is_set() or (not done.changed and _over(done.observed, draining=signals.drain.is_set())):
+            over = not done.changed and _over(done.observed, draining=signals.drain.is_set())
+            if over or signals.kill.is_set() or signals.overdue:
                 break
             if not done.changed:
                 await _wait(store, revision, runtime, signals)
@@ -150,6 +141,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             # With what the proxy gave back at its end.
             done = await reconcile(shell, name, draining=signals.drain.is_set())
         files.render(done.observed, final=True)
+        signals.left = runtime.live() if signals.drain.is_set() else []
         runtime.close()
         store.beat(_now())
 
@@ -160,7 +152,7 @@ def _over(observed: Observed, *, draining: bool) -> bool:
     return idle and (draining or observed.loop.spec.suspend or finished(observed.loop))
 
 
-async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals) -> None:
+async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals: Interrupt) -> None:
     """Until something was written, a workload ended, a signal came, or the patrol is due."""
     waits = [
         asyncio.ensure_future(store.changed(revision)),
@@ -169,7 +161,8 @@ async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals
     ]
     if not signals.drain.is_set():
         waits.append(asyncio.ensure_future(signals.drain.wait()))
-    _, pending = await asyncio.wait(waits, timeout=PATROL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    timeout = DRAINING_SECONDS if signals.drain.is_set() else PATROL_SECONDS
+    _, pending = await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     for wait in pending:
         wait.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
@@ -183,17 +176,6 @@ async def _kill(runtime: LocalRuntime, name: str) -> None:
         if not live:
             return
         for one in live:
-            await runtime.stop(one.name, "Interrupted")
+            await runtime.stop(one.name, INTERRUPTED)
         await asyncio.sleep(0.1)
-
-
-@contextlib.asynccontextmanager
-async def _handling(signals: _Signals) -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, signals.received)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+    runtime.kill()
