@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tests.models.server import _Handler
 
 DRIP_SECONDS = 30.0
-SMALL_WINDOW_BYTES = 30_000
-"""Of a whole request: the tools' descriptions take about ten thousand of them."""
+SMALL_WINDOW_BYTES = 16_000
+"""Of a whole request: system message and tools take about half of them."""
 KINDS = (
     "rate-limit",
     "status-500",

@@ -110,8 +110,10 @@ def _message(facts: Facts, reason: str) -> str:
         how = "" if facts.code is None else f" with exit code {facts.code}"
         cause = f"its process ended{how} ({facts.reason}){quoted(facts.log_tail)}"
     remedy = REMEDIES.get(reason)
-    told = f"{cause}. Remedy: {remedy}" if remedy else cause
-    return told if len(told) <= MESSAGE_MAX else f"{cause[: MESSAGE_MAX // 2]}. Remedy: {remedy}"[:MESSAGE_MAX]
+    if remedy is None:
+        return cause[:MESSAGE_MAX]
+    end = f". Remedy: {remedy}"
+    return cause[: MESSAGE_MAX - len(end)].rstrip(". ") + end
 
 
 def quoted(log_tail: str) -> str:

@@ -160,6 +160,9 @@ class Story:
             found.append(("goes on", "resumed"))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
+        # What an event and a condition tell in the same words is told once.
+        told = {text: label for label, text in reversed(found)}
+        found = [(label, text) for label, text in found if told[text] == label]
         return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]
 
 

@@ -257,3 +257,9 @@ def test_stale_count_stays_while_nobody_plays() -> None:
     failed = [iteration(n, session("Failed", n, reason="NothingDone"), outcome="Void") for n in (1, 2, 3, 4)]
     found = status_after(plateau.count, observed(running(), *failed))
     assert found.stale_count == 0
+
+
+def test_the_pause_after_an_empty_iteration_begins_when_it_is_settled() -> None:
+    """The next one opened in the pass that saw its session end, one pause early."""
+    failed = iteration(1, session("Failed", reason="NothingDone"))
+    assert after(iterations.open_next, observed(running(), baseline(), failed)).actions == ()
