@@ -111,7 +111,6 @@ KINDS = (
             Column("Outcome", ".status.outcome"),
             Column("Pivot", ".spec.pivotDemanded", "boolean", description="A change of frame was demanded"),
             AGE,
-            Column("Refusals", ".status.reported.refusals", "integer", wide=True),
         ),
     ),
     Kind(

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -108,11 +108,16 @@ class Signs(Protocol):
     async def record(self, caller: Caller, round_: int) -> str | None:
         """A session is alive and in this round; the nudge that waits for it, told once."""
 
+    async def called(self, caller: Caller) -> None:
+        """A session has called a verb other than heartbeat: it is alive, and its round is as before."""
+
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """What a run's relay saw of its step and claims."""
 
-    async def expect(self, sessions: Iterable[str]) -> None:
-        """Begin to wait for these sessions, and forget all others."""
+    async def expect(self, sessions: Mapping[str, int]) -> None:
+        """Begin to wait for these sessions, and forget all others. A number that differs from the one of the last time
+        is a sign of life: the LLM proxy counts the session's calls.
+        """
 
     async def read(self) -> Mapping[str, Beat]:
         """Ages in seconds by our own monotonic clock, by session."""

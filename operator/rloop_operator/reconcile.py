@@ -7,7 +7,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -143,8 +143,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
     name = loop.metadata.name
     sealed, problems, obstacles = await _sealed(shell, loop)
     iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
-    running = (s.name for it in iterations.values() for s in it.status.sessions if s.phase == "Running")
-    await shell.beats.expect(running)
+    await shell.beats.expect(_running(iterations.values()))
     # Workloads last: what they show is then never older than the statuses that want them.
     experiments = {one.metadata.name: one for one in await shell.store.list(ResearchExperiment, name)}
     return Observed(
@@ -161,6 +160,15 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
         draining=draining,
         watchdog=shell.watchdog(),
     )
+
+
+def _running(iterations: Iterable[ResearchIteration]) -> dict[str, int]:
+    """The sessions that run, with the signs of life that the LLM proxy counted."""
+    found: dict[str, int] = {}
+    for iteration in iterations:
+        signs = {one.session: one.signs for one in iteration.status.reported.usage}
+        found |= {one.name: signs.get(one.name, 0) for one in iteration.status.sessions if one.phase == "Running"}
+    return found
 
 
 Sealed = tuple[SealedTask | None, tuple[InputProblem, ...], tuple[Obstacle, ...]]
@@ -196,7 +204,7 @@ async def _act(shell: Shell, observed: Observed, action: Action) -> None:
         case Append():
             name = observed.loop.metadata.name
             if missing := await shell.store.append(name, action):
-                await shell.tell(Event("Warning", "LedgerIncomplete", missing, name))
+                await shell.tell(name, Event("Warning", "LedgerIncomplete", missing, name))
         case Nudge(session, message):
             await shell.beats.nudge(session, message)
         case never:

@@ -204,6 +204,7 @@ class RandomWorld:
     async def _propose(self, caller: Caller) -> None:
         random, gateway = self._random, self._gateway
         if random.random() < self._chances.lazy:
+            await gateway.finish(caller, FinishRequest(handoff="no idea"))
             return
         context = await gateway.context(caller)
         if context.demand or not context.directions or random.random() < 0.1:

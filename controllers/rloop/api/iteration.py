@@ -84,6 +84,10 @@ class SessionStatus(Model):
     finished_at: Time | None = None
     reason: Word | None = None
     """Why it ended, in a word."""
+    message: Line = ""
+    """The cause of a failed session, and the remedy."""
+    done_at: Time | None = None
+    """When the operator saw that the session had called finish: its process must then end within 30 seconds."""
     infrastructure: bool = False
     """It ended through no fault of the agent."""
     nudges: Count = 0
@@ -141,6 +145,15 @@ class RefusedCall(Model):
     cost: Amount
 
 
+class CallFailure(Model):
+    """Why a model call had no usable answer. Such a call is not repeated by the LLM proxy."""
+
+    reason: Word
+    """AllowanceSpent, BudgetSpent, ContextTooLong, RequestRefused, StreamBroken or AnswerEmpty."""
+    message: Line = ""
+    """What the provider or the LLM proxy answered."""
+
+
 class SessionUsage(Model):
     """What one session spent of a language model, and what is set aside for it: together an upper bound at any time."""
 
@@ -160,6 +173,10 @@ class SessionUsage(Model):
     PriceUnknown, HourCap, CapTooSmall. Absent while they do.
     """
     waiting_message: Line = ""
+    failure: CallFailure | None = None
+    """Failure of its newest call; absent after an answered one. Calls after finish do not change it."""
+    signs: Count = 0
+    """Grows while the session's calls arrive or are in progress: a sign of life beside its heartbeat."""
     refused_call: RefusedCall | None = None
     """Its first call, refused for want of the session's tokens or of the campaign's budget. Whether that was too little
     left is for the decision to say; where `calls` is not 0 another call was answered.
@@ -171,8 +188,8 @@ class Reported(Model):
 
     directions: Annotated[list[Direction], Field(max_length=32)] = []
     findings: Annotated[list[Finding], Field(max_length=64)] = []
-    refusals: Count = 0
-    """Requests that the gateway's admission refused."""
+    proposed: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
+    """Sessions that proposed a direction, an experiment or a finding, or judged one; also if it was refused."""
     finished: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
     """Sessions that said they were done."""
     handoffs: Annotated[list[Handoff], Field(max_length=MAX_SESSIONS)] = []

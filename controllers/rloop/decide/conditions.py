@@ -104,8 +104,7 @@ def _of_sessions(draft: Draft) -> tuple[str, str] | None:
     if unanswered is not None and unanswered.waiting is not None and needs_person(unanswered.waiting):
         return unanswered.waiting, _of_provider(unanswered)
     if (given_up := session.given_up(draft)) is not None:
-        told = f"{given_up.name} was given up after {given_up.attempt} processes"
-        return "AgentFailing", f"{told}: {given_up.reason}{session.last_words(given_up.log_tail)}"
+        return session.trouble(given_up)
     attention = _condition(draft, "NeedsAttention")
     if attention is not None and attention.status == "True" and needs_person(attention.reason):
         return attention.reason, attention.message

@@ -69,6 +69,7 @@ def _endpoint(
         caller = await _caller(request, identity)
         if caller is None:
             return _unauthorized()
+        await gateway_of(caller).called(caller)
         try:
             content = await _content_of(request) if verb.request is not None else b""
             reply = await answer(verb, gateway_of(caller), caller, content, request.path_params.get("name", ""))
@@ -92,6 +93,7 @@ class _Tools:
         if caller is None:
             await _unauthorized()(scope, receive, send)
             return
+        await self._gateway_of(caller).called(caller)
         # The SDK takes a second to load, which no campaign is to wait for whose agents do not speak MCP.
         from rloop_operator.gateway import tools
 

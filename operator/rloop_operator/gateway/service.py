@@ -35,7 +35,7 @@ from rloop.api.wire import (
     TaskFiles,
 )
 from rloop.decide.baseline import children_metadata
-from rloop.errors import Conflict, Refused
+from rloop.errors import Conflict, Refused, RloopError
 from rloop.standing import Situation
 from rloop_operator.gateway import findings, reading
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
@@ -83,7 +83,7 @@ class Gateway(Desk):
         """POST directions: the recorded direction. Raises Refused."""
         space = await self.space(caller.loop)
         for _ in range(WRITE_TRIES):
-            situation = await self.exploring(caller)
+            situation = await self.proposing(caller, await self.exploring(caller))
             tried = situation.directions
             admitted = direction_gate.admit(request, space=space, tried=tried, pivot_demanded=situation.pivot_demanded)
             if admitted is not None:
@@ -119,7 +119,7 @@ class Gateway(Desk):
             return await self._admit(caller, request)
 
     async def _admit(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        situation = await self.exploring(caller)
+        situation = await self.proposing(caller, await self.exploring(caller))
         parent = self._parent(situation, request.parent)
         facts = experiment_gate.Facts(
             loop=situation.loop,
@@ -158,6 +158,15 @@ class Gateway(Desk):
     async def judge_finding(self, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
         """POST findings/{name}/verdict, by a checker. Raises Refused."""
         return await findings.judge(self, caller, name, verdict)
+
+    async def called(self, caller: Caller) -> None:
+        """A verb was called: its session is alive, with or without a heartbeat."""
+        if caller.role != "agent":
+            return
+        try:
+            await self._beats.called(caller)
+        except RloopError as error:  # the verb itself may still succeed
+            log.info("sign_of_life_not_written", session=caller.session, detail=str(error))
 
     async def heartbeat(self, caller: Caller, round_: int) -> HeartbeatReply:
         """POST heartbeat: alive, and in which round."""

@@ -17,7 +17,8 @@ from typing_extensions import override
 from rloop_operator.local.database import Database
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 2
+STOP_SECONDS = 1
+"""For answers in progress when it ends: an agent asks again."""
 
 
 class _Server(uvicorn.Server):

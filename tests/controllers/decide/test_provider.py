@@ -15,7 +15,7 @@ from rloop.decide.conditions import fold
 from rloop.decide.draft import Draft
 
 WAITS = usage(waiting="ProviderDown", waiting_message="main answers 503")
-LOST = session("Finished", reason="WaitingForLLM")
+LOST = session("Failed", reason="ProviderDown", infrastructure=True)
 
 
 def of(number: int, one: Any, told: Any, **fields: Any) -> ResearchIteration:

@@ -159,7 +159,60 @@ def test_an_experiment_needs_a_direction_first(world: World) -> None:
     assert world.direction()[0] == 200
     code, reply = world.experiment(1, 0.1)
     assert (code, reply["name"], reply["phase"]) == (200, "demo-i0001-e1", "Queued")
-    assert world.woken == 2
+    assert world.woken == 3, "once more than there are objects, for the note that the session proposes something"
+
+
+def proposed(world: World) -> list[str]:
+    return asyncio.run(world.store.get(ResearchIteration, ITERATION)).status.reported.proposed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "counts"),
+    [
+        pytest.param("GET", "context", None, False, id="to read is not to play"),
+        pytest.param("GET", "task", None, False, id="nor is the task"),
+        pytest.param("GET", "experiments", None, False, id="nor what others did"),
+        pytest.param("POST", "heartbeat", {"round": 1}, False, id="nor a beat"),
+        pytest.param("POST", "finish", {"handoff": "bye"}, False, id="finish stands for itself"),
+        pytest.param("POST", "experiments", {"sequence": "x"}, False, id="nor a body that is none"),
+        pytest.param("POST", "directions", {"title": "b", "frame": {"mode": "b"}}, True, id="a direction"),
+        pytest.param("POST", "directions", {"title": "c", "frame": {"mode": "c"}}, True, id="a refused one"),
+        pytest.param(
+            "POST", "experiments", {"sequence": 1, "title": "t", "files": {"a": "b"}}, True, id="an experiment"
+        ),
+        pytest.param("POST", "findings", {"statement": "s", "evidence": ["demo-b01"]}, True, id="a finding"),
+        pytest.param(
+            "POST",
+            "findings/demo-i0001-s1-f1/verdict",
+            {"supported": True, "reason": "r"},
+            False,
+            id="a verdict of an explorer",
+        ),
+    ],
+)
+def test_which_calls_say_that_a_session_plays(world: World, method: str, path: str, body: object, counts: bool) -> None:
+    content = None if body is None else json.dumps(body).encode()
+    for _ in range(2):
+        world.request(method, path, content)
+    assert proposed(world) == ([SESSION] if counts else [])
+
+
+def test_a_call_of_a_session_is_a_sign_of_life(world: World) -> None:
+    now = [0.0]
+    world.beats = Beats(lambda: now[0])
+    world.gateway._beats = world.beats
+    asyncio.run(world.beats.expect({SESSION: 0}))
+    for method, path in (("GET", "context"), ("POST", "directions"), ("GET", "nowhere-at-all")):
+        now[0] += 100
+        world.request(method, path, b"{}" if method == "POST" else None)
+        (beat,) = asyncio.run(world.beats.read()).values()
+        assert (beat.age_seconds == 0) is (path != "nowhere-at-all")
+
+
+def test_a_session_that_has_finished_is_told_so_by_its_beat(world: World) -> None:
+    assert world.post("heartbeat", {"round": 1})[1]["closing"] is False
+    world.post("finish", {"handoff": "bye"})
+    assert world.post("heartbeat", {"round": 1})[1]["closing"] is True
 
 
 def test_a_retried_request_is_the_same_experiment(world: World) -> None:
