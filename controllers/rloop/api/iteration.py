@@ -22,13 +22,13 @@ from rloop.api.common import (
     Model,
     ObjectMeta,
     Seconds,
+    StructuralField,
     Text,
     Time,
     Word,
     cel,
 )
 
-StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
 SESSION_OVER: frozenset[SessionPhase] = frozenset({"Finished", "Failed"})
 Role = Literal["Investigate", "Refute", "Analogy", "Check", "Report"]

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from rloop.api.common import Model, Path, Word
-from rloop.api.iteration import StructuralField
+from rloop.api.common import Model, Path, StructuralField, Word
 from rloop.api.wording import wanted_number
 
 Scalar = str | int | float | bool

@@ -9,15 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rloop.api.common import Count, DnsLabel, Line, Model, Path, Text, Word
+from rloop.api.common import FILE_BYTES, Count, DnsLabel, Line, Model, Path, StructuralField, Text, Word
 from rloop.api.helpers import Curve
-from rloop.api.iteration import Direction, Finding, StructuralField
+from rloop.api.iteration import Direction, Finding
 from rloop.api.loop_status import Final
 from rloop.api.researchloop import Objective
 from rloop.api.space import Space
-
-FILE_BYTES = 512 * 1024
-"""All changed files of one experiment together."""
 
 DRAFT_BYTES = 64 * 1024
 """All files of a handoff together."""

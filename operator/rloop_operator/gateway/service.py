@@ -6,18 +6,14 @@ iterations, and nothing else; what it lets in is decided by the pure `rloop.admi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
-from rloop import context as contexts
 from rloop import names
 from rloop.admit import direction as direction_gate
-from rloop.admit import experiment as experiment_gate
 from rloop.admit import handoff as handoff_gate
-from rloop.api.experiment import ResearchExperiment
 from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding, Handoff
 from rloop.api.wire import (
@@ -34,12 +30,10 @@ from rloop.api.wire import (
     ReferenceText,
     TaskFiles,
 )
-from rloop.decide.baseline import children_metadata
 from rloop.errors import Conflict, Refused
-from rloop.standing import Situation
 from rloop_operator.gateway import findings, reading
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
-from rloop_operator.gateway.texts import texts
+from rloop_operator.gateway.experiments import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
 
 log = structlog.get_logger("rloop.gateway")
@@ -53,7 +47,7 @@ class Gateway(Desk):
     def __init__(self, store: Store, beats: Signs, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
         super().__init__(store, now=now, changed=changed)
         self._beats = beats
-        self._admitting = asyncio.Lock()
+        self._proposals = Proposals(self)
 
     async def context(self, caller: Caller) -> Context:
         """GET context: all that a fresh session needs."""
@@ -115,41 +109,7 @@ class Gateway(Desk):
 
     async def propose_experiment(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
         """POST experiments; the same sequence with the same files is the same experiment. Raises Refused."""
-        async with self._admitting:  # or two sessions at once pass a limit that has room for one
-            return await self._admit(caller, request)
-
-    async def _admit(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        situation = await self.exploring(caller)
-        parent = self._parent(situation, request.parent)
-        facts = experiment_gate.Facts(
-            loop=situation.loop,
-            iteration=situation.iteration,
-            session=situation.session,
-            directions=situation.directions,
-            pivot_demanded=situation.pivot_demanded,
-            experiments=situation.experiments,
-            incumbent=situation.incumbent.metadata.name if situation.incumbent else names.baseline(caller.loop),
-            task=texts(await self.store.files(f"{caller.loop}-task")),
-            parent=await self.changed_files(parent) if parent else {},
-            parent_name=parent.metadata.name if parent else None,
-            space=await self.space(caller.loop),
-            hidden=situation.hidden,
-        )
-        admitted = experiment_gate.admit(request, facts)
-        unit = contexts.noise_unit(situation.incumbent)
-        if admitted.name in situation.experiments:
-            return contexts.view(situation.experiments[admitted.name], unit)
-        files = {path: File(text.encode()) for path, text in admitted.files.items()}
-        try:
-            await self.store.put_files(caller.loop, admitted.name, files)
-        except Conflict as conflict:  # we died between the files and the experiment of an earlier request
-            told = f"other files stand under {admitted.name}: use the next sequence number"
-            raise Refused("SequenceTaken", told) from conflict
-        metadata = children_metadata(situation.loop, admitted.name)
-        created = await self.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
-        log.info("experiment_admitted", loop=caller.loop, experiment=admitted.name, frame=admitted.spec.frame)
-        self.changed()
-        return contexts.view(created, unit)
+        return await self._proposals.propose(caller, request)
 
     async def propose_finding(self, caller: Caller, request: FindingRequest) -> Finding:
         """POST findings. Raises Refused unless the evidence is measured."""
@@ -201,12 +161,3 @@ class Gateway(Desk):
             await self.store.put_files(caller.loop, names.drafts(caller.session), files)
         except Conflict:  # we died between the files and the status; the session goes on, and has others now
             log.info("drafts_stand", loop=caller.loop, session=caller.session)
-
-    def _parent(self, situation: Situation, wanted: str) -> ResearchExperiment | None:
-        if wanted == "task":
-            return None
-        if wanted == "incumbent":
-            return situation.incumbent
-        if wanted not in situation.experiments:
-            raise Refused("ParentUnknown", f'parent "{wanted}": give incumbent, task or the name of an experiment')
-        return situation.experiments[wanted]

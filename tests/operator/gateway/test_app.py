@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,19 +69,19 @@ PAPERS = {
 class World:
     """A loop with one open iteration behind the gateway."""
 
-    def __init__(self) -> None:
-        self.store = MemoryStore(TASK, references=PAPERS)
+    def __init__(self, task: Mapping[str, File] = TASK, **spec: Any) -> None:
+        self.store = MemoryStore(task, references=PAPERS)
         self.beats = Beats(lambda: 0.0)
         self.woken = 0
         self.gateway = Gateway(self.store, self.beats, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=self._wake)
-        asyncio.run(self._fill())
+        asyncio.run(self._fill(spec))
         self.app = app(lambda _: self.gateway, OneSession())
 
     def _wake(self) -> None:
         self.woken += 1
 
-    async def _fill(self) -> None:
-        loop = await self.store.create(build_loop())
+    async def _fill(self, changes: dict[str, Any]) -> None:
+        loop = await self.store.create(build_loop(**changes))
         sealed = await self.store.seal(loop)
         await self.store.apply_status(
             loop.model_copy(update={"status": loop.status.model_copy(update={"sealed": sealed})})
