@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from rloop_operator import http_server
 from rloop_operator.cluster import health, kube, logs, metrics
 from rloop_operator.cluster.health import Part
 from rloop_operator.cluster.identity import KubeIdentity
@@ -78,10 +79,7 @@ async def run() -> None:
             return gateways[caller.namespace]
 
         application = Counted(app(gateway_of, KubeIdentity(api)))
-        config = uvicorn.Config(
-            application, host=health.EVERYWHERE, port=PORT, log_config=None, access_log=False, lifespan="off"
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(http_server.config(application, host=health.EVERYWHERE, port=PORT))
         reach = Reach(api)
         log.info("started", port=PORT)
         serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")

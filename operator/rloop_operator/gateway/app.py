@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -100,16 +100,20 @@ class _Tools:
 
 async def _caller(request: Request, identity: Identity) -> Caller | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return await identity.caller(token) if scheme.lower() == "bearer" else None
+    peer = request.client.host if request.client else ""
+    return await identity.caller(token, peer) if scheme.lower() == "bearer" else None
 
 
 async def _content_of(request: Request) -> bytes:
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > BODY_BYTES:
-            raise Refused("Malformed", f"the body is larger than {BODY_BYTES} bytes")
-    return content
+    content = bytearray()
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > BODY_BYTES:
+                raise Refused("Malformed", f"the body is larger than {BODY_BYTES} bytes")
+    except ClientDisconnect as error:
+        raise Refused("Malformed", "the body was not sent to its end") from error
+    return bytes(content)
 
 
 def _unauthorized() -> Response:

@@ -52,7 +52,7 @@ SESSION = f"{ITERATION}-s1"
 class OneSession:
     """An identity that knows one agent and one run."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         return {
             "good": Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION),
             "run": Caller("demo-b01-r1-a1", "run", "demo", "demo-b01", ""),

@@ -38,7 +38,7 @@ TASK = {"train.py": File(b"print(0)\n")}
 class Everybody:
     """An identity for which a token is a session's name."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         return Caller(f"{token}-a1", "agent", "demo", token.rsplit("-", 1)[0], token)
 
 
