@@ -24,6 +24,7 @@ from rloop.api.wire import (
     ExperimentView,
     FindingRequest,
     FindingVerdict,
+    FinishReply,
     FinishRequest,
     HeartbeatReply,
     Reference,
@@ -37,6 +38,7 @@ from rloop_operator.gateway.experiments import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
 
 log = structlog.get_logger("rloop.gateway")
+IGNORED = "this session had finished already: its first handoff stands, and this one was ignored"
 DIRECTIONS_MAX = 32
 """Of one iteration, as many as `Reported` holds."""
 
@@ -130,16 +132,17 @@ class Gateway(Desk):
             raise Refused("Forbidden", "only a run's relay reports progress")
         await self._beats.progress(caller, request)
 
-    async def finish(self, caller: Caller, request: FinishRequest) -> None:
-        """POST finish: the session is done. Idempotent."""
+    async def finish(self, caller: Caller, request: FinishRequest) -> FinishReply:
+        """POST finish: the session is done. Idempotent: the first handoff counts, and the reply to another says so."""
         for _ in range(WRITE_TRIES):
             situation = await self.situation(caller)
             reported = situation.iteration.status.reported
-            if caller.session in reported.finished:
-                return
-            await self._keep_drafts(caller, request)
             left = Handoff(session=caller.session, text=request.handoff, drafts=len(request.drafts))
             handoff = [left] if request.handoff or request.drafts else []
+            if caller.session in reported.finished:
+                same = not handoff or left in reported.handoffs
+                return FinishReply(note="" if same else IGNORED)
+            await self._keep_drafts(caller, request)
             changed = reported.model_copy(
                 update={
                     "finished": [*reported.finished, caller.session],
@@ -147,7 +150,7 @@ class Gateway(Desk):
                 }
             )
             if await self.report(situation.iteration, changed):
-                return
+                return FinishReply()
         raise Refused("Busy", "too many writers at once: try again")
 
     # -- inside ----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
 from rloop.standing import finished
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.app import app
+from rloop_operator.gateway.app import app, load_tools
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.local import llm, requests
 from rloop_operator.local.folder import RunLock
@@ -118,6 +118,10 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         if loop.spec.agent.llm is not None:
             serving_llm = llm.serving_llm(store, identity, signals.drain.is_set)
             llm_url, withheld = await proxy.enter_async_context(serving_llm)
+        if loop.spec.agent.command is not None:
+            # In the background, long before the first session: its client would wait a second for its first answer.
+            loading = asyncio.create_task(asyncio.to_thread(load_tools))
+            stack.push_async_callback(asyncio.wait, [loading])
         await stack.enter_async_context(_handling(signals))
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 

@@ -97,7 +97,7 @@ class World:
     ) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, f"/v1/{path}", content=content, headers={"authorization": token})
 
         return asyncio.run(send())
@@ -236,15 +236,17 @@ def test_a_beat_is_told_that_its_session_is_over(world: World) -> None:
 
 
 def test_a_finished_session_is_closed(world: World) -> None:
-    assert world.post("finish", {"handoff": "all done"}) == (204, None)
-    assert world.post("finish", {"handoff": "again"}) == (204, None)
+    assert world.post("finish", {"handoff": "all done"}) == (200, {"note": ""})
+    assert world.post("finish", {"handoff": "all done"}) == (200, {"note": ""})
+    assert "ignored" in world.post("finish", {"handoff": "again"})[1]["note"]
+    assert world.post("finish", {}) == (200, {"note": ""})
     assert world.direction()[1]["reason"] == "Closed"
     assert world.get("context")["handoff"]["text"] == "all done"
 
 
 def test_drafts_go_to_the_next_session(world: World) -> None:
     drafts = {"idea/train.py": "print(1)\n", "notes.md": "half a thought"}
-    assert world.post("finish", {"handoff": "go on", "drafts": drafts}) == (204, None)
+    assert world.post("finish", {"handoff": "go on", "drafts": drafts})[0] == 200
     assert world.get("context")["handoff"] == {"session": SESSION, "text": "go on", "drafts": drafts}
     (iteration,) = asyncio.run(world.store.list(ResearchIteration, "demo"))
     assert "half a thought" not in iteration.model_dump_json(), "the status stays small"
@@ -255,7 +257,7 @@ def test_drafts_that_an_earlier_process_left_stand(world: World) -> None:
         await world.store.put_files("demo", names.drafts(SESSION), {"a": File(b"first")})
 
     asyncio.run(earlier())
-    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 204
+    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 200
     assert world.get("context")["handoff"]["drafts"] == {"a": "first"}
 
 
@@ -267,7 +269,7 @@ def test_drafts_that_cannot_be_kept_are_refused_and_the_session_may_finish_witho
     world: World, drafts: dict[str, str], reason: str
 ) -> None:
     assert world.post("finish", {"handoff": "go on", "drafts": drafts})[1]["reason"] == reason
-    assert world.post("finish", {"handoff": "go on"})[0] == 204
+    assert world.post("finish", {"handoff": "go on"})[0] == 200
 
 
 def test_references_are_listed_and_read(world: World) -> None:
