@@ -14,6 +14,7 @@ from typing import assert_never
 import structlog
 
 from rloop.actions import Action, Append, Create, Event, Nudge, Remove, Start, Stop
+from rloop.admit.space import look
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
@@ -23,6 +24,7 @@ from rloop.decide.draft import Decision
 from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError
 from rloop.observed import Observed, Obstacle, Watchdog
 from rloop_operator.ports import Runtime, Signs, Store
+from rloop_operator.task_files import texts
 
 log = structlog.get_logger("rloop.reconcile")
 
@@ -154,7 +156,9 @@ async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
     if loop.status.sealed is not None or problems:
         return loop.status.sealed, problems, ()
     try:
-        return await shell.store.seal(loop), (), ()
+        sealed = await shell.store.seal(loop)
+        task = texts(await shell.store.files(f"{loop.metadata.name}-task"))
+        return sealed.model_copy(update={"space": look(task, loop.spec.boundaries.editable)}), (), ()
     except BadInput as error:
         return None, error.problems, ()
     except Blocked as error:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from rloop.admit import files as rules
+from rloop.api import document
 from rloop.api.common import FILE_BYTES
 from rloop.api.globs import matches
 from rloop.api.space import Frame, Space
@@ -40,6 +38,7 @@ class Content:
 
     files: Mapping[str, str]
     """All files that differ from the task: self-contained."""
+    point: Mapping[str, str]
     frame: Frame
     digest: str
 
@@ -50,9 +49,9 @@ def examine(files: Mapping[str, str], texts: Texts) -> Content:
     Raises Refused: PathInvalid, Sealed, TooLarge, TooManyFiles, TooManyLines, NothingChanged or OutsideSpace.
     """
     different = _whole_difference(files, texts)
-    frame = _frame(different, texts)
+    point, frame = _point(different, texts)
     own = rules.digest({path: _meaning(path, text, texts.space) for path, text in different.items()})
-    return Content(different, frame, own)
+    return Content(different, point, frame, own)
 
 
 def _whole_difference(files: Mapping[str, str], texts: Texts) -> dict[str, str]:
@@ -92,30 +91,22 @@ def _check_size(files: Mapping[str, str]) -> None:
         )
 
 
-def _frame(files: Mapping[str, str], texts: Texts) -> Frame:
+def _point(files: Mapping[str, str], texts: Texts) -> tuple[dict[str, str], Frame]:
+    """The point that the files hold, as text, and its frame; both empty where the task has no space."""
     space = texts.space
     if space is None:
-        return {}
+        return {}, {}
     text = files.get(space.file, texts.task.get(space.file, ""))
     try:
-        return space.frame_of(space.read(parse(space.file, text)))
+        point = space.read(document.read(space.file, text))
     except ValueError as error:
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
-
-
-def parse(path: str, text: str) -> Any:
-    """The document in a .json or .yaml text. Raises ValueError with a sentence."""
-    try:
-        return json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        message = f"it cannot be read as {'JSON' if path.endswith('.json') else 'YAML'}: {str(error).splitlines()[0]}"
-        raise ValueError(message) from error
+    return space.as_text(point), space.frame_of(point)
 
 
 def _meaning(path: str, text: str, space: Space | None) -> str:
     """What of a file counts for equality: the point of a space's file, the normalised text of any other."""
     if space is not None and path == space.file:
-        document = parse(path, text)
-        rest = space.write(document, {})
-        return json.dumps([space.read(document), rest], sort_keys=True)
+        found = document.read(path, text)
+        return json.dumps([space.as_text(space.read(found)), space.write(found, {})], sort_keys=True)
     return rules.normalised(text)

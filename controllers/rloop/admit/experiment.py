@@ -67,6 +67,7 @@ def admit(request: ExperimentRequest, facts: Facts, content: Content) -> Admitte
         parent=facts.parent_name,
         incumbent=facts.incumbent,
         frame=content.frame,
+        point=content.point,
         files=[_described(path, text) for path, text in sorted(content.files.items())],
         digest=content.digest,
     )

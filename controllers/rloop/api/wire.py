@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rloop.api.common import FILE_BYTES, Count, DnsLabel, Line, Model, Path, StructuralField, Text, Word
+from rloop.api.common import FILE_BYTES, Count, DnsLabel, Line, Model, Path, PointValues, StructuralField, Text, Word
 from rloop.api.helpers import Curve
 from rloop.api.iteration import Direction, Finding
 from rloop.api.loop_status import Final
@@ -42,6 +42,8 @@ class ExperimentView(Model):
     """Name of the experiment whose files it changed; null: the task's own."""
     frame: dict[Word, str] = {}
     """Structural dimension -> value; empty without a space.yaml."""
+    point: PointValues = {}
+    """With a space.yaml: the value of every dimension that exists in the frame, as text."""
     value: float | None = None
     """Verified value of the metric; null until it is measured."""
     gain: float | None = None

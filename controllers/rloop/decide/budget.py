@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal as Exact
 
+from rloop import standing
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import RefusedCall, ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
-from rloop.decide import ending, findings, runs
+from rloop.decide import ending, findings, lead, runs
 from rloop.decide.draft import Draft
 from rloop.standing import active_seconds, newest_first
 
@@ -130,7 +131,13 @@ def reservation(draft: Draft, kind: RunKind = "screen") -> Reservation:
 
 def end(draft: Draft) -> None:
     """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
-    limit = next(iter(exhausted(draft)), None)
+    reached = exhausted(draft)
+    limit = next(iter(reached), None)
+    if "activeSeconds" in reached:
+        # A session ends at the limit, a run that holds its place may end by itself: what it measured is paid for.
+        for name, iteration in list(draft.iterations.items()):
+            if not standing.closing(iteration):
+                ending.end_sessions(draft, name, findings.LOOP_FINISHED)
     live = any(run.phase in runs.LIVE for _, run in draft.moving_runs())
     if live or draft.at_work or draft.suspended:
         return
@@ -142,8 +149,11 @@ def end(draft: Draft) -> None:
     if limit is None or (limit in ("tokens", "cost") and may_come_back(draft)):
         return
     why = _unaffordable(draft).get(limit)
-    told = "is used up" if why is None else f"is used up: {why}"
-    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} {told}", warning=True)
+    told = f"spec.budget.{limit} is used up" + ("" if why is None else f": {why}")
+    if (found := lead.find(draft)) is not None:
+        draft.write(lead=found)
+        told += f"; {lead.told(draft, found)}; a larger budget goes on"
+    ending.end(draft, "BudgetExhausted", told, warning=True)
 
 
 def may_come_back(draft: Draft) -> bool:

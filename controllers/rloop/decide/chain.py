@@ -17,11 +17,13 @@ from rloop.decide import (
     conclusion,
     conditions,
     display,
+    exhaustion,
     iteration,
     judge,
     ledger,
     patrol,
     plateau,
+    reopen,
     report,
     schedule,
     session,
@@ -35,6 +37,7 @@ Step = Callable[[Draft], None]
 
 ALWAYS: tuple[Step, ...] = (
     accept.seal,  # is the spec usable, and is the task frozen?
+    reopen.reopen,  # was the budget raised after the campaign had used it up?
     budget.turn_clock,  # before anything asks for the time
     attempt.record,  # what became of the attempts at runs
     verification.record,  # what became of the scorings of their artifacts
@@ -53,6 +56,7 @@ WHILE_RUNNING: tuple[Step, ...] = (
     budget.account,  # what was spent and reserved; is anything left?
     schedule.schedule,  # which queued runs start now
     budget.end,  # nothing runs and nothing can: is that the end?
+    exhaustion.end,  # every point of a finite space was tried
     iteration.open_next,  # does the agent's next session start?
 )
 WHILE_REPORTING: tuple[Step, ...] = (patrol.patrol,)

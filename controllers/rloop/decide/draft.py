@@ -18,6 +18,7 @@ from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionStatus
 from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus, Used
 from rloop.api.researchloop import ResearchLoopSpec
 from rloop.decide.runs import OPEN
+from rloop.digits import number
 from rloop.observed import Observed
 
 
@@ -138,6 +139,10 @@ class Draft:
         """All runs of these."""
         return [(one, run) for one in self.moving() for run in one.status.runs]
 
+    def number(self, value: float) -> str:
+        """A measured value or a difference of such, with the digits that the campaign's noise leaves meaning to."""
+        return number(value, standing.noise(self.spec, self.status))
+
     def is_true(self, condition: str) -> bool:
         """Whether the condition is there and True."""
         for one in self.status.conditions:
@@ -176,10 +181,13 @@ class Draft:
             self.status = self.status.model_copy(update=changes)
             self.used = None
 
-    def condition(self, type_: str, status: ConditionStatus, reason: str, message: str = "") -> None:
-        """Set a condition; its transition time moves only with its status."""
+    def condition(
+        self, type_: str, status: ConditionStatus, reason: str, message: str = "", *, generation: int | None = None
+    ) -> None:
+        """Set a condition; its transition time moves only with its status. `generation`: of the spec it speaks of."""
+        generation = self.loop.metadata.generation if generation is None else generation
         old = next((one for one in self.status.conditions if one.type == type_), None)
-        told = (status, reason, message, self.loop.metadata.generation)
+        told = (status, reason, message, generation)
         if old is not None and (old.status, old.reason, old.message, old.observed_generation) == told:
             return
         moved = old is None or old.status != status
@@ -189,7 +197,7 @@ class Draft:
             reason=reason,
             message=message,
             last_transition_time=self.now if moved or old is None else old.last_transition_time,
-            observed_generation=self.loop.metadata.generation,
+            observed_generation=generation,
         )
         others = [one for one in self.status.conditions if one.type != type_]
         self.write(conditions=sorted([*others, new], key=lambda one: one.type))

@@ -46,8 +46,9 @@ def _wanted(draft: Draft) -> bool:
 
 
 def _last(draft: Draft) -> list[ResearchIteration]:
-    """The iterations that write and check it."""
-    return [one for one in draft.iterations.values() if standing.closing(one)]
+    """The iterations that write and check it: those after the newest that explored, for a larger budget goes on."""
+    newest = max((one.spec.number for one in draft.iterations.values() if not standing.closing(one)), default=0)
+    return [one for one in draft.iterations.values() if standing.closing(one) and one.spec.number > newest]
 
 
 def _overdue(draft: Draft, ending: Ending) -> bool:
@@ -73,7 +74,8 @@ def _next(draft: Draft) -> Role | None:
 
 
 def _complete(draft: Draft, ending: Ending) -> None:
-    draft.condition("Complete", "True", ending.reason, ending.message)
+    # Of the spec that it ended under: an edit made meanwhile is later than the end.
+    draft.condition("Complete", "True", ending.reason, ending.message, generation=ending.generation)
     draft.write(ending=None)
     if _last(draft):
         draft.tell("Reported", _statements(draft))

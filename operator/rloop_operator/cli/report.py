@@ -148,7 +148,7 @@ def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
     found = facts.measured(one, snapshot)
     value = words.DASH if found is None else words.interval(found.value, found.low, found.high)
     gain = facts.verdict_gain(one)
-    return value, words.DASH if gain is None else words.number(gain)
+    return value, words.DASH if gain is None else words.number(gain, snapshot.noise)
 
 
 def _directions(snapshot: Snapshot) -> Iterator[str]:

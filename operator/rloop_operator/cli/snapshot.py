@@ -52,6 +52,11 @@ class Snapshot:
         return tried[0].frame if tried else {}
 
     @property
+    def noise(self) -> float:
+        """How far two values may differ by chance: the digits of all values follow it."""
+        return standing.noise(self.loop.spec, self.loop.status)
+
+    @property
     def active_seconds(self) -> float:
         """How long the campaign has been active, to this moment."""
         return standing.active_seconds(self.loop.status.clock, self.now)

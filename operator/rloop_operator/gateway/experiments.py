@@ -20,8 +20,8 @@ from rloop.errors import Conflict, Refused
 from rloop.standing import Situation
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
 from rloop_operator.gateway.examiner import Examiner
-from rloop_operator.gateway.texts import texts
 from rloop_operator.ports import Caller, File
+from rloop_operator.task_files import texts
 
 log = structlog.get_logger("rloop.gateway")
 

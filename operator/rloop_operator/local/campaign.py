@@ -20,7 +20,7 @@ from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
-from rloop.standing import finished
+from rloop.standing import edited_since_its_budget_ended, finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app, load_tools
 from rloop_operator.gateway.service import Gateway
@@ -75,7 +75,7 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
         with contextlib.closing(store):
             await requests.take(store)
             stored = await _apply(store, loop, base)
-            if finished(stored):
+            if finished(stored) and not edited_since_its_budget_ended(stored):
                 return stored
             await _run(store, stored.metadata.name, view)
             return await store.get(ResearchLoop, stored.metadata.name)
@@ -95,7 +95,8 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
             raise BadInput(*problems) from None
         return await store.create(loop)
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
-    problems += [] if finished(stored) else llm.problems(loop)
+    over = finished(stored) and stored.spec.budget == loop.spec.budget
+    problems += [] if over else llm.problems(loop)
     if problems:
         raise BadInput(*problems)
     # The manifest knows nothing of `rloop suspend`: that holds until `rloop resume`.

@@ -90,7 +90,7 @@ POLICY = {"policy": {"name": "random-search"}}
 def test_the_last_sessions(
     given: dict[str, Any], before: list[ResearchIteration], expected: list[tuple[str, int]] | None
 ) -> None:
-    spent = iteration(9, reported=Reported(usage=[usage(number=9, output_tokens=1, cost="0.1")]))
+    spent = iteration(0, reported=Reported(usage=[usage(number=0, output_tokens=1, cost="0.1")]))
     decision = after(report.write, seen(given, *before, spent))
     if expected == COMPLETE:
         complete = the(decision, "Complete")

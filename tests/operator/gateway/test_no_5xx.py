@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -76,11 +77,8 @@ def test_any_body_over_http(world: World, verb: Any, body: bytes) -> None:
 @given(st.sampled_from(PLACES), st.text(max_size=30) | st.sampled_from(["..", "%00", "a/../..", "é", "a" * 3000]))
 def test_any_name_over_http(world: World, place: str, name: str) -> None:
     method = "POST" if "verdict" in place else "GET"
-    try:
-        quoted = httpx.URL(f"http://127.0.0.1/{place}").copy_with(path=f"/v1/{place.replace('{name}', name)}")
-    except (httpx.InvalidURL, UnicodeEncodeError):
-        return
-    answered(world.request(method, quoted.path.removeprefix("/v1/"), b'{"supported": true, "reason": "r"}'))
+    path = place.replace("{name}", quote(name, safe="/%", errors="surrogatepass"))
+    answered(world.request(method, path, b'{"supported": true, "reason": "r"}'))
 
 
 def mcp(world: World, content: bytes) -> httpx.Response:
@@ -156,9 +154,11 @@ YAML_TEXTS = st.one_of(
     st.integers(1, 1000).map(lambda depth: "other: " + "{a: " * depth + "1" + "}" * depth),
 )
 RECIPE_TEXTS = st.one_of(
-    RAW.map(lambda value: '{"mode": "a", "x": 0.25, "other": %s}' % value), RAW, st.text(max_size=30),
+    RAW.map(lambda value: f'{{"mode": "a", "x": 0.25, "other": {value}}}'),
+    RAW,
+    st.text(max_size=30),
     st.integers(1, 3000).map(lambda depth: '{"mode": "a", "other": ' + "[" * depth + "]" * depth + "}"),
-)  # fmt: skip
+)
 
 
 def recipe(world: World, path: str, text: str) -> None:
