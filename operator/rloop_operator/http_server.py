@@ -33,7 +33,7 @@ class BoundedProtocol(H11Protocol):
     @property
     def idle(self) -> bool:
         """No request is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        return bool(getattr(self.cycle, "response_complete", True))  # None before the first request
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn

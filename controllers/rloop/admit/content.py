@@ -38,7 +38,7 @@ class Content:
 
     files: Mapping[str, str]
     """All files that differ from the task: self-contained."""
-    point: Mapping[str, str]
+    point: dict[str, str]
     frame: Frame
     digest: str
 

@@ -48,7 +48,7 @@ def unified(path: str, before: str, after: str) -> str:
         return f"--- a/{path}\n+++ b/{path}\n(too long to be compared: {len(old)} and {len(new)} lines)\n"
     matcher = SequenceMatcher(autojunk=False)
     # Only its grouping is used: its own comparison takes minutes for some texts.
-    matcher.opcodes = [tuple(one) for one in Indel.opcodes(*_numbered(old, new))]
+    matcher.opcodes = [tuple(one) for one in Indel.opcodes(*_numbered(old, new))]  # type: ignore[attr-defined]
     lines = [f"--- a/{path}\n", f"+++ b/{path}\n"]
     for group in matcher.get_grouped_opcodes():
         (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]

@@ -66,6 +66,6 @@ def main() -> None:
     except Refused as refused:
         answer = Answer(reason=refused.reason, message=refused.message)
     except (MemoryError, RecursionError):
-        refused = too_costly()
-        answer = Answer(reason=refused.reason, message=refused.message)
+        costly = too_costly()
+        answer = Answer(reason=costly.reason, message=costly.message)
     sys.stdout.buffer.write(ANSWER.dump_json(answer))
