@@ -129,5 +129,8 @@ class Signs(Protocol):
 class Identity(Protocol):
     """Who holds a token."""
 
-    async def caller(self, token: str) -> Caller | None:
-        """The live workload that the token was given to; None for any other token."""
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
+        """The live workload that the token was given to; None for any other token.
+
+        `peer` is the address that shows it. Raises Refused(Busy) if that has shown too many unknown tokens.
+        """

@@ -116,7 +116,9 @@ class Curve(Model):
     """A number that a run reported with its steps; a few points of it, the first and the newest among them."""
 
     metric: MetricName
+    """Name of the number."""
     steps: Annotated[list[Count53], Field(max_length=MAX_POINTS)]
+    """Steps of the points, ascending."""
     values: Annotated[list[float], Field(max_length=MAX_POINTS)]
     """As many as `steps`."""
 
@@ -133,7 +135,9 @@ class ProgressRequest(Model):
     """How far a run has come, relayed by the sidecar of its pod."""
 
     run: Annotated[int, Field(ge=1, le=1000)]
+    """Number of the run."""
     attempt: Annotated[int, Field(ge=1, le=1000)]
+    """Number of the attempt."""
     step: Count53 | None = None
     """The newest step in progress.jsonl."""
     claims: Annotated[dict[MetricName, float], Field(max_length=MAX_CLAIMS)] = {}

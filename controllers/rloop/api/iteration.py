@@ -22,13 +22,13 @@ from rloop.api.common import (
     Model,
     ObjectMeta,
     Seconds,
+    StructuralField,
     Text,
     Time,
     Word,
     cel,
 )
 
-StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
 SESSION_OVER: frozenset[SessionPhase] = frozenset({"Finished", "Failed"})
 Role = Literal["Investigate", "Refute", "Analogy", "Check", "Report"]
@@ -103,7 +103,9 @@ class Direction(Model):
     """A direction that passed the gate."""
 
     name: DnsLabel
+    """Name of the direction."""
     title: Line
+    """The direction in a line."""
     fields: Annotated[dict[StructuralField, Line], Field(max_length=5)]
     """What is believed, done, fed, represented and optimised; absent: as before."""
     frame: FrameValues = {}
@@ -111,22 +113,30 @@ class Direction(Model):
     pivot: Count
     """Pivots demanded when it was admitted: a demand is met by a direction that carries its number."""
     session: DnsLabel
+    """Session that proposed it."""
     at: Time
+    """When it was admitted."""
 
 
 class Finding(Model):
     """A statement with experiments as evidence."""
 
     name: DnsLabel
+    """Name of the finding."""
     statement: Text
+    """What was found."""
     evidence: Annotated[list[DnsLabel], Field(min_length=1, max_length=32)]
+    """Names of the experiments that show it."""
     session: DnsLabel
+    """Session that stated it."""
     at: Time
+    """When it was stated."""
     checked: Literal["Supported", "Refuted"] | None = None
     """By a session that saw only the claim and what was measured. Absent: nobody has, and it counts for nothing."""
     reason: Line = ""
     """Why, in the checker's words."""
     checked_by: DnsLabel | None = None
+    """Session that checked it."""
 
 
 class Handoff(Model):

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from rloop import sight
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import Reported, ResearchIteration
+from rloop.api.iteration import Reported, ResearchIteration, Role
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.errors import Conflict, Refused
@@ -47,6 +47,13 @@ class Desk:
             experiments={one.metadata.name: one for one in await self.store.list(ResearchExperiment, caller.loop)},
         )
         return sight.of_session(whole)
+
+    async def role(self, caller: Caller) -> Role | None:
+        """The role of the caller's session; None if it has none."""
+        if caller.role != "agent":
+            return None
+        iteration = await self.store.get(ResearchIteration, caller.owner)
+        return next((one.role for one in iteration.spec.sessions if one.name == caller.session), None)
 
     async def open(self, caller: Caller) -> Situation:
         """The situation, if the session is not over. Raises Refused(Closed)."""

@@ -137,7 +137,8 @@ class Proxy:
     async def _session(self, request: Request) -> Session:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-        caller: Caller | None = await self._identity.caller(token) if token else None
+        peer = request.client.host if request.client else ""
+        caller: Caller | None = await self._identity.caller(token, peer) if token else None
         if caller is None:
             raise Denied("unauthorized", "the token is not that of a live session of this loop")
         return await self._calls.session(caller)

@@ -22,7 +22,7 @@ from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
 from rloop.standing import edited_since_its_budget_ended, finished
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.app import app
+from rloop_operator.gateway.app import app, load_tools
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.local import llm, requests
 from rloop_operator.local.folder import RunLock
@@ -112,6 +112,10 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt) -> 
         if loop.spec.agent.llm is not None:
             serving_llm = llm.serving_llm(store, identity, signals.drain.is_set)
             llm_url, withheld = await proxy.enter_async_context(serving_llm)
+        if loop.spec.agent.command is not None:
+            # In the background, long before the first session: its client would wait a second for its first answer.
+            loading = asyncio.create_task(asyncio.to_thread(load_tools))
+            stack.push_async_callback(asyncio.wait, [loading])
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 
         async def tell(_loop: str, event: Event) -> None:

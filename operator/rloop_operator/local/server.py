@@ -14,6 +14,7 @@ import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
 
+from rloop_operator import http_server
 from rloop_operator.local.database import Database
 
 HOST = "127.0.0.1"
@@ -58,10 +59,7 @@ def kept_listener(database: Database, name: str) -> socket.socket:
 @contextlib.asynccontextmanager
 async def serving(application: Starlette, listener: socket.socket) -> AsyncIterator[str]:
     """Serve while the context lasts; gives the base URL."""
-    config = uvicorn.Config(
-        application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_SECONDS
-    )
-    server = _Server(config)
+    server = _Server(http_server.config(application, timeout_graceful_shutdown=STOP_SECONDS))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"http://{HOST}:{listener.getsockname()[1]}"

@@ -20,7 +20,9 @@ from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.ports import File
 
-SETTINGS = Settings("rloop", "rloop-0", ("mine",), 60, "http://gateway", "", "agent", "verifier", "sidecar", "Never", 1, True)
+SETTINGS = Settings(
+    "rloop", "rloop-0", ("mine",), 60, "http://gateway", "", "agent", "verifier", "sidecar", "Never", 1, True
+)
 WORKLOAD = Workload("demo-i0001-e1-r1-a1", "run", "demo-i0001-e1", 60, run=1, seed=7, kind="screen")
 JOB = kube.group("batch/v1", "mine", "jobs", WORKLOAD.name)
 CLAIM = kube.core("mine", "persistentvolumeclaims", "demo-workspace")

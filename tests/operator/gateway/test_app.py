@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +52,7 @@ SESSION = f"{ITERATION}-s1"
 class OneSession:
     """An identity that knows one agent and one run."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         return {
             "good": Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION),
             "run": Caller("demo-b01-r1-a1", "run", "demo", "demo-b01", ""),
@@ -68,19 +69,19 @@ PAPERS = {
 class World:
     """A loop with one open iteration behind the gateway."""
 
-    def __init__(self) -> None:
-        self.store = MemoryStore(TASK, references=PAPERS)
+    def __init__(self, task: Mapping[str, File] = TASK, **spec: Any) -> None:
+        self.store = MemoryStore(task, references=PAPERS)
         self.beats = Beats(lambda: 0.0)
         self.woken = 0
         self.gateway = Gateway(self.store, self.beats, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=self._wake)
-        asyncio.run(self._fill())
+        asyncio.run(self._fill(spec))
         self.app = app(lambda _: self.gateway, OneSession())
 
     def _wake(self) -> None:
         self.woken += 1
 
-    async def _fill(self) -> None:
-        loop = await self.store.create(build_loop())
+    async def _fill(self, changes: dict[str, Any]) -> None:
+        loop = await self.store.create(build_loop(**changes))
         sealed = await self.store.seal(loop)
         await self.store.apply_status(
             loop.model_copy(update={"status": loop.status.model_copy(update={"sealed": sealed})})
@@ -96,7 +97,7 @@ class World:
     ) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, f"/v1/{path}", content=content, headers={"authorization": token})
 
         return asyncio.run(send())
@@ -288,15 +289,17 @@ def test_a_beat_is_told_that_its_session_is_over(world: World) -> None:
 
 
 def test_a_finished_session_is_closed(world: World) -> None:
-    assert world.post("finish", {"handoff": "all done"}) == (204, None)
-    assert world.post("finish", {"handoff": "again"}) == (204, None)
+    assert world.post("finish", {"handoff": "all done"}) == (200, {"note": ""})
+    assert world.post("finish", {"handoff": "all done"}) == (200, {"note": ""})
+    assert "ignored" in world.post("finish", {"handoff": "again"})[1]["note"]
+    assert world.post("finish", {}) == (200, {"note": ""})
     assert world.direction()[1]["reason"] == "Closed"
     assert world.get("context")["handoff"]["text"] == "all done"
 
 
 def test_drafts_go_to_the_next_session(world: World) -> None:
     drafts = {"idea/train.py": "print(1)\n", "notes.md": "half a thought"}
-    assert world.post("finish", {"handoff": "go on", "drafts": drafts}) == (204, None)
+    assert world.post("finish", {"handoff": "go on", "drafts": drafts})[0] == 200
     assert world.get("context")["handoff"] == {"session": SESSION, "text": "go on", "drafts": drafts}
     (iteration,) = asyncio.run(world.store.list(ResearchIteration, "demo"))
     assert "half a thought" not in iteration.model_dump_json(), "the status stays small"
@@ -307,7 +310,7 @@ def test_drafts_that_an_earlier_process_left_stand(world: World) -> None:
         await world.store.put_files("demo", names.drafts(SESSION), {"a": File(b"first")})
 
     asyncio.run(earlier())
-    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 204
+    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 200
     assert world.get("context")["handoff"]["drafts"] == {"a": "first"}
 
 
@@ -319,7 +322,7 @@ def test_drafts_that_cannot_be_kept_are_refused_and_the_session_may_finish_witho
     world: World, drafts: dict[str, str], reason: str
 ) -> None:
     assert world.post("finish", {"handoff": "go on", "drafts": drafts})[1]["reason"] == reason
-    assert world.post("finish", {"handoff": "go on"})[0] == 204
+    assert world.post("finish", {"handoff": "go on"})[0] == 200
 
 
 def test_references_are_listed_and_read(world: World) -> None:
