@@ -42,7 +42,7 @@ MAIN: dict[str, Any] = {
         {"name": "small-0"},
     ],
     "limits": {"tokensPerHour": 5_000_000, "costPerHour": "20", "tokensPerSession": 400_000, "costPerSession": "2"},
-    "retry": {"totalSeconds": 120, "idleSeconds": 60},
+    "retry": {"totalSeconds": 120, "firstTokenSeconds": 90, "idleSeconds": 60},
 }
 HOUSE = {"name": "house", "url": "http://vllm.models:8000/v1", "models": [{"name": "org/big-7b"}]}
 PROVIDERS = f"llm.providers={json.dumps([MAIN, HOUSE])}"

@@ -21,8 +21,16 @@ from rloop_operator.llm_proxy.usage import Tokens
 BODY_BYTES = 16 * 1024 * 1024
 EVENT_BYTES = 4 * 1024 * 1024
 STREAM_BYTES = 64 * 1024 * 1024
-END_OF_EVENT = re.compile(rb"\r\n\r\n|\n\n|\r\r")
+END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+"""Two ends of lines, each in any of the three ways."""
 CONTENT = re.compile(rb"(?:^|[\r\n])data:")
+ANNOUNCES = re.compile(
+    rb"""(?x)
+    "type" \s* : \s* "(?:message_start | ping | response\.(?:created | queued | in_progress))"
+    | "delta" \s* : \s* \{ \s* "role" \s* : \s* "assistant" \s* (?: , \s* "content" \s* : \s* (?:""|null) \s* )? \}
+    """
+)
+"""Events that some providers send before the model has read the prompt."""
 
 
 class Malformed(RloopError):
@@ -30,11 +38,12 @@ class Malformed(RloopError):
 
 
 async def body(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
-    """All of it. Raises Malformed, TimeoutError."""
+    """All of it. Raises Malformed, and TimeoutError after a silence in the middle of it."""
     content = bytearray()
     try:
         while True:
-            async with asyncio.timeout(idle_seconds):
+            # Headers may come long before the answer is made.
+            async with asyncio.timeout(idle_seconds if content else None):
                 content += await anext(chunks)
             if len(content) > BODY_BYTES:
                 raise Malformed(f"its answer is larger than {BODY_BYTES // 2**20} MiB")
@@ -50,13 +59,16 @@ def parsed(content: bytes) -> Any:
         raise Malformed("its answer is no JSON") from None
 
 
-async def events(chunks: AsyncIterator[bytes], idle_seconds: float, deadline: float) -> AsyncGenerator[bytes, None]:
+async def events(
+    chunks: AsyncIterator[bytes], idle_seconds: float, first_token_until: float, deadline: float
+) -> AsyncGenerator[bytes, None]:
     """A stream's events, each as its bytes came. Raises Malformed, TimeoutError after a silence and at the deadline.
 
-    Silence ends with a whole event that holds data: neither a comment nor a byte now and then is an answer.
+    Silence ends with a whole event that holds data: neither a comment nor a byte now and then is an answer. Until the
+    first token, and events that only announce an answer are none, the limit is `first_token_until`.
     """
     pending, total, looked = b"", 0, 0
-    silent_until = time.monotonic() + idle_seconds
+    silent_until, begun = first_token_until, False
     while True:
         try:
             async with asyncio.timeout_at(min(silent_until, deadline)):
@@ -73,7 +85,8 @@ async def events(chunks: AsyncIterator[bytes], idle_seconds: float, deadline: fl
         for found in END_OF_EVENT.finditer(pending, looked):
             event = pending[start : found.end()]
             start = found.end()
-            if is_content(event):
+            begun = begun or (is_content(event) and ANNOUNCES.search(event) is None)
+            if begun and is_content(event):
                 silent_until = time.monotonic() + idle_seconds
             yield event
         pending = pending[start:]

@@ -22,7 +22,9 @@ from starlette.routing import Route
 from starlette.types import Receive
 
 from rloop.errors import RloopError
-from rloop_operator.llm_proxy import dialects
+from rloop_operator.llm_proxy import dialects, error_bodies
+from rloop_operator.llm_proxy.allowed.headers import passed_on
+from rloop_operator.llm_proxy.allowed.shapes import LeftOut
 from rloop_operator.llm_proxy.answers import Counted
 from rloop_operator.llm_proxy.attempt import Answer
 from rloop_operator.llm_proxy.books import Books
@@ -41,6 +43,7 @@ from rloop_operator.ports import Caller, Identity, Store
 log = structlog.get_logger("rloop.llm_proxy")
 BODY_BYTES = 8 * 1024 * 1024
 LONGEST_RETRY_AFTER = 3600
+TOLD_MAX = 10_000
 ROUTES = (
     ("/chat/completions", dialects.CHAT),
     ("/responses", dialects.RESPONSES),
@@ -82,6 +85,8 @@ class Proxy:
     ) -> None:
         self.books = Books(store_of, now)
         self._redactor = Redactor()
+        self._told: dict[tuple[str, str], None] = {}
+        """What was left out of a session's requests and is in the log."""
         self._identity = identity
         self._tell = tell
         self._calls = Calls(providers, self.books, store_of, closing)
@@ -101,7 +106,7 @@ class Proxy:
 
     def _endpoint(self, path: str, dialect: Dialect) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            return await self._guarded(self._serve(request, path, dialect))
+            return await self._guarded(self._serve(request, path, dialect), dialect)
 
         return endpoint
 
@@ -121,18 +126,19 @@ class Proxy:
             }
             return JSONResponse({"object": "list", "data": [one]})
 
-        return await self._guarded(listed())
+        return await self._guarded(listed(), dialects.CHAT)
 
-    async def _guarded(self, work: Coroutine[Any, Any, Response]) -> Response:
+    async def _guarded(self, work: Coroutine[Any, Any, Response], dialect: Dialect) -> Response:
         try:
             return await work
         except Denied as denied:
-            return self._refusal(denied)
+            return self._refusal(denied, dialect)
         except _Gone:
             return Response(status_code=499)
         except RloopError as error:  # the store or the API server
             log.warning("llm_call_failed", detail=self._redactor.text(str(error)))
-            return self._refusal(Denied("provider_down", "the proxy cannot look up its caller now", retry_after=5))
+            down = Denied("provider_down", "the proxy cannot look up its caller now", retry_after=5)
+            return self._refusal(down, dialect)
 
     async def _session(self, request: Request) -> Session:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -149,9 +155,12 @@ class Proxy:
         structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop, session=caller.session)
         try:
             content = await _body(request)
-            call = await _unless_gone(request.receive, self._calls.admit(session, dialect, content))
+            left_out = LeftOut()
+            headers = passed_on(request.headers, left_out)
+            call = await _unless_gone(request.receive, self._calls.admit(session, dialect, content, left_out))
+            self._tell_left_out(call)
             try:
-                answer = await _unless_gone(request.receive, self.upstream.ask(call, path, request.headers))
+                answer = await _unless_gone(request.receive, self.upstream.ask(call, path, headers))
             except Denied as denied:
                 self._over(call, denied.code, None, None)
                 raise
@@ -167,6 +176,8 @@ class Proxy:
 
     async def _passed_on(self, call: Call, answer: Answer) -> Response:
         headers = {**answer.headers, "x-rloop-model": answer.model.name}
+        if call.left_out:
+            headers["x-rloop-left-out"] = ", ".join(call.left_out)
         if answer.rest is not None:
             return Passing(call, answer, headers, self._redactor, self._streamed)
         if answer.good:
@@ -233,12 +244,23 @@ class Proxy:
             cost=decimal_text(charged.cost),
         )
 
-    def _refusal(self, denied: Denied) -> Response:
+    def _tell_left_out(self, call: Call) -> None:
+        """In the log, once for each session."""
+        session = call.session.caller.session
+        new = [name for name in call.left_out if (session, name) not in self._told]
+        if new:
+            log.warning("llm_left_out", fields=new, detail="the provider does not get these parts of the request")
+        self._told = {} if len(self._told) > TOLD_MAX else self._told
+        self._told |= dict.fromkeys((session, name) for name in new)
+
+    def _refusal(self, denied: Denied, dialect: Dialect) -> Response:
         headers = {}
         if denied.retry_after is not None:
             headers["retry-after"] = str(min(LONGEST_RETRY_AFTER, math.ceil(denied.retry_after)))
-        error = {"message": self._redactor.text(denied.message), "type": denied.code, "code": denied.code}
-        return JSONResponse({"error": error}, denied.status, headers)
+        else:
+            headers["x-should-retry"] = "false"  # the clients of OpenAI and Anthropic obey it
+        body = error_bodies.refusal(dialect, denied.code, self._redactor.text(denied.message), denied.param)
+        return JSONResponse(body, denied.status, headers)
 
 
 async def _body(request: Request) -> bytes:

@@ -1,12 +1,13 @@
 """One try of a call at one model: HTTP, and what its outcome means.
 
-Called by `upstream`, which decides whether there is another. Nothing of a key or a header of the client's own passes
-in either direction, but for what the tables below name.
+Called by `upstream`, which decides whether there is another. Of the provider's headers only PASSED_BACK reaches the
+client; of the client's those that `allowed.headers` names reach the provider.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any
 import httpx
 
 from rloop.api.iteration import CallFailure
-from rloop_operator.llm_proxy import answers, odd_answers
+from rloop_operator.llm_proxy import answers, error_bodies, odd_answers
 from rloop_operator.llm_proxy.answers import Malformed
 from rloop_operator.llm_proxy.call import Call
 from rloop_operator.llm_proxy.denied import Code, Denied
@@ -27,7 +28,6 @@ from rloop_operator.llm_proxy.keys import KeyMissing, Redactor
 from rloop_operator.llm_proxy.providers import ModelSettings, Provider
 from rloop_operator.llm_proxy.usage import Tokens
 
-PASSED_ON = ("anthropic-version", "anthropic-beta", "openai-beta")
 PASSED_BACK = ("content-type", "x-request-id", "request-id")
 REFUSED = (401, 402, 403)
 AGAIN = (408, 425, 429)
@@ -112,10 +112,14 @@ async def attempt(
     )
     response: httpx.Response | None = None
     answer: Answer | None = None
+    first = deadline
+    if call.streams:
+        first = min(deadline, time.monotonic() + provider.retry.first_token_seconds)
     try:
         async with asyncio.timeout_at(deadline):
-            response = await client.send(request, stream=True)
-            answer = await _read(response, redactor, call, model, deadline)
+            async with asyncio.timeout_at(first):
+                response = await client.send(request, stream=True)
+            answer = await _read(response, redactor, call, model, first, deadline)
             return answer
     except NEVER_ASKED as error:
         raise Failed(f"no connection to {call.provider.url}: {_words(error)}") from error
@@ -124,8 +128,9 @@ async def attempt(
     except httpx.HTTPError as error:
         raise Failed(f"the connection broke: {_words(error)}", lost=True) from error
     except TimeoutError as error:
-        silent = time.monotonic() < deadline
-        why = f"it was silent for {provider.retry.idle_seconds} s" if silent else "no answer in time"
+        limit = f"no token within {provider.retry.first_token_seconds} s (retry.firstTokenSeconds)"
+        limit = limit if call.streams else f"it was silent for {provider.retry.idle_seconds} s (retry.idleSeconds)"
+        why = limit if time.monotonic() < deadline else "no answer in time (retry.totalSeconds)"
         raise Failed(why, lost=True) from error
     except Malformed as error:
         raise Failed(str(error), lost=True, code="provider_malformed") from error
@@ -135,16 +140,17 @@ async def attempt(
 
 
 async def _read(
-    response: httpx.Response, redactor: Redactor, call: Call, model: ModelSettings, deadline: float
+    response: httpx.Response, redactor: Redactor, call: Call, model: ModelSettings, first: float, deadline: float
 ) -> Answer:
     idle = call.provider.retry.idle_seconds
     kind = response.headers.get("content-type", "")
-    headers = {name: response.headers[name] for name in PASSED_BACK if name in response.headers}
+    back = {name: response.headers.get(name, "") for name in PASSED_BACK}
+    headers = {name: value for name, value in back.items() if value and value.isascii()}
     answer = Answer(model, response.status_code, headers, response)
     if answer.good and call.streams:
         if "text/event-stream" not in kind:
             raise Malformed(f"a stream was asked for, and it answers with {kind or 'no content-type'}")
-        rest = answers.events(response.aiter_bytes(), idle, deadline)
+        rest = answers.events(response.aiter_bytes(), idle, first, deadline)
         async for event in rest:
             answer.head.append(event)
             if answers.is_content(event):
@@ -157,6 +163,7 @@ async def _read(
         _judge(answer, redactor, call)
         said = odd_answers.error_of(answers.parsed(answer.content)) or odd_answers.Said("", "", _said(answer.content))
         answer.failure = said.failure(f"HTTP {answer.status}")
+        answer.content = _in_shape(answer, call)
         answer.content = redactor.text(answer.content.decode(errors="replace")).encode()
         return answer
     document = answers.parsed(answer.content)
@@ -200,8 +207,18 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
         raise Denied("model_unknown", f'provider "{name}" knows {asked}: {told}; {remedy}')
 
 
+def _in_shape(answer: Answer, call: Call) -> bytes:
+    """The error's body, as the clients of this dialect know errors."""
+    said = _said(answer.content)
+    made = error_bodies.in_shape(call.dialect, answers.parsed(answer.content), answer.status, said)
+    if made is None:
+        return answer.content
+    answer.headers = {**answer.headers, "content-type": "application/json"}
+    return json.dumps(made).encode()
+
+
 def _headers(provider: Provider, redactor: Redactor, client: Mapping[str, str]) -> dict[str, str]:
-    made = {name: client[name] for name in PASSED_ON if name in client}
+    made = dict(client)
     made |= {"content-type": "application/json", "accept-encoding": "identity", "user-agent": "rloop-proxy"}
     try:
         key = redactor.key_of(provider)

@@ -5,7 +5,6 @@ Made by `calls`, which lets it in and charges it; read by all that then work on 
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from rloop_operator.llm_proxy import dialects
 from rloop_operator.llm_proxy.accounts import Account, Campaign
 from rloop_operator.llm_proxy.dialects import Dialect
 from rloop_operator.llm_proxy.providers import ModelSettings, Provider
+from rloop_operator.llm_proxy.request_check import serialised
 from rloop_operator.llm_proxy.usage import NOTHING, Amount, Tokens
 from rloop_operator.ports import Caller
 
@@ -43,8 +43,9 @@ class Call:
     """The one that was asked for, then its fallbacks."""
     dialect: Dialect
     content: bytes
-    """The request as it came."""
+    """The request as it was checked, serialised."""
     original: dict[str, Any]
+    """The request as it was checked."""
     request: dict[str, Any]
     """The same, so that a stream counts its tokens."""
     estimate: Tokens
@@ -54,6 +55,8 @@ class Call:
     """What it can take at the very most."""
     limit: int | None = None
     """Of each answer's tokens; None: neither asked for nor known."""
+    left_out: list[str] = field(default_factory=list)
+    """Names of what the client sent and the provider does not get."""
     asking: ModelSettings | None = None
     """The model that is being asked at this moment."""
     began: float = field(default_factory=time.monotonic)
@@ -87,4 +90,4 @@ class Call:
             limit = min(limit, model.max_output_tokens)
         if limit is not None and limit != self.asked:
             request = dialects.limited(self.dialect, request, limit, other_field=other_field)
-        return self.content if request is self.original else json.dumps(request, separators=(",", ":")).encode()
+        return self.content if request is self.original else serialised(request)

@@ -5,12 +5,10 @@ Called by `app`. A check and its reservation happen without a pause between; onl
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any
 
 from rloop.api.iteration import CallFailure, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -18,12 +16,14 @@ from rloop.errors import NotFound, RloopError
 from rloop.standing import session_over
 from rloop_operator.llm_proxy import caps, dialects
 from rloop_operator.llm_proxy.accounts import Account
+from rloop_operator.llm_proxy.allowed.shapes import LeftOut
 from rloop_operator.llm_proxy.books import Books
 from rloop_operator.llm_proxy.call import Call, Session
 from rloop_operator.llm_proxy.denied import Denied
 from rloop_operator.llm_proxy.dialects import Dialect
 from rloop_operator.llm_proxy.odd_answers import MESSAGE_MAX
 from rloop_operator.llm_proxy.providers import ModelSettings, Provider, Providers
+from rloop_operator.llm_proxy.request_check import checked
 from rloop_operator.llm_proxy.usage import (
     NO_TOKENS,
     NOTHING,
@@ -97,15 +97,14 @@ class Calls:
             raise Denied("model_unknown", told)
         return provider, model
 
-    async def admit(self, session: Session, dialect: Dialect, content: bytes) -> Call:
+    async def admit(self, session: Session, dialect: Dialect, content: bytes, left_out: LeftOut) -> Call:
         """The call, with its reservation in the store. Raises Denied."""
-        request = _request(content)
+        sent = await checked(dialect, content, left_out)
+        request = sent.document
         provider, model = self.model(session)
         if request.get("model") != model.name:
-            told = f'the model of this campaign is "{model.name}", not "{request.get("model")}"'
+            told = f'the model of this campaign is "{model.name}", not "{str(request.get("model"))[:256]}"'
             raise Denied("model_unknown", told, blames_agent=True)
-        if (objection := dialects.objection(dialect, request)) is not None:
-            raise Denied("malformed", objection)
         priced = any(cap.cost is not None for cap in caps.caps(session, provider))
         if priced and model.prices is None:
             told = f'the price of "{model.name}" is not known, and a cost is limited: let prices be configured'
@@ -113,8 +112,9 @@ class Calls:
         fallbacks = [one for name in model.fallback if (one := provider.model(name)) is not None]
         models = [model, *(one for one in fallbacks if one.prices is not None or not priced)]
         counting, _ = dialects.with_usage(dialect, request)
-        estimate = Tokens(input=estimated_input(len(content), model))
-        call = Call(session, provider, models, dialect, content, request, counting, estimate)
+        estimate = Tokens(input=estimated_input(len(sent.content), model))
+        names = list(left_out.names)
+        call = Call(session, provider, models, dialect, sent.content, request, counting, estimate, left_out=names)
         await self.reserve(call)
         return call
 
@@ -206,13 +206,3 @@ def _count_farewell(account: Account) -> None:
     account.farewells += 1
     if now - account.finished_at > FAREWELL_SECONDS or account.farewells > FAREWELL_CALLS:
         raise Denied("closed", "this session has called finish and is over: end")
-
-
-def _request(content: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(content)
-    except (ValueError, RecursionError):
-        raise Denied("malformed", "the body is no JSON") from None
-    if not isinstance(request, dict):
-        raise Denied("malformed", "the body must be a JSON object")
-    return request

@@ -39,6 +39,7 @@ class Meaning:
     """The reason for which the session waits; None: it is the agent's own affair."""
 
 
+# 424: the provider failed, and the clients of OpenAI and Anthropic do not send the request again as after a 5xx.
 MEANINGS: dict[Code, Meaning] = {
     "unauthorized": Meaning(401),
     "provider_forbidden": Meaning(403, "ProviderUnknown"),
@@ -50,8 +51,8 @@ MEANINGS: dict[Code, Meaning] = {
     "hour_cap": Meaning(429, "HourCap"),
     "cap_too_small": Meaning(403, "CapTooSmall"),
     "provider_down": Meaning(503, "ProviderDown"),
-    "provider_refused": Meaning(502, "ProviderRefused"),
-    "provider_malformed": Meaning(502, "ProviderDown"),
+    "provider_refused": Meaning(424, "ProviderRefused"),
+    "provider_malformed": Meaning(424, "ProviderDown"),
     "malformed": Meaning(400),
     "too_large": Meaning(413),
     "closed": Meaning(403),  # a client of OpenAI or Anthropic would retry a 409 for minutes
@@ -69,6 +70,7 @@ class Denied(Refused):
         retry_after: float | None = None,
         blames_agent: bool = False,
         least: Amount | None = None,
+        param: str | None = None,
     ) -> None:
         super().__init__(code, message)
         self.code: Code = code
@@ -77,4 +79,6 @@ class Denied(Refused):
         """Seconds after which it makes sense to ask again."""
         self.least = least
         """What the call would have taken at the least, where the campaign's budget may have too little left for it."""
+        self.param = param
+        """The field of the request that is to blame."""
         self.waiting = None if blames_agent else MEANINGS[code].waiting

@@ -1,11 +1,11 @@
 """The three ways in which models are spoken to: where a request names its limits, and where an answer counts tokens.
 
-Called by `calls` and `answers`. Everything else in a request or an answer passes untouched, tool calls among it.
+Called by `calls` and `answers`. Which other fields a request may hold is told by the tables in `allowed`; an answer
+passes untouched, tool calls among it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from rloop_operator.llm_proxy.usage import Tokens
 Name = Literal["chat", "responses", "messages", "count"]
 Json = Mapping[str, Any]
 MOST = 10_000_000
-"""Tokens of one call; who reports more is mistaken."""
+"""Tokens of one call. A count that is larger, negative or no whole number is none, and neither are those beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,39 +34,6 @@ RESPONSES = Dialect("responses", ("max_output_tokens",))
 MESSAGES = Dialect("messages", ("max_tokens",))
 COUNT = Dialect("count", (), free=True)
 """Anthropic's count_tokens."""
-
-
-ELSEWHERE = {
-    "previous_response_id": "history is the client's",
-    "conversation": "history is the client's",
-    "prompt": "what is asked stands in the request",
-    "background": "an answer is waited for",
-    "mcp_servers": "only tools that the client runs are let through",
-    "container": "only tools that the client runs are let through",
-    "web_search_options": "only tools that the client runs are let through",
-}
-"""Fields that have a provider read, run or reach what no request shows, and what holds instead."""
-CLIENTS_TOOLS = ("function", "custom", "local_shell", "apply_patch", "computer", "bash", "text_editor", "memory")
-"""How the types of tools begin that the client runs; others run at the provider, outside of the pod's network."""
-USUAL_TIERS = frozenset({"auto", "default", "standard_only", "flex"})
-
-
-def objection(dialect: Dialect, request: Json) -> str | None:
-    """Why a request is not let through: its cost could not be bounded, or it would reach past gateway and proxy."""
-    for name in (*dialect.limits, "n"):
-        if request.get(name) is not None and type(request[name]) is not int:
-            return f"{name} must be a whole number"
-    for name, told in ELSEWHERE.items():
-        if request.get(name):
-            return f"{name} is not let through: {told}"
-    if (tier := request.get("service_tier")) is not None and tier not in USUAL_TIERS:
-        return f'service_tier "{tier}" is not let through: it has other prices'
-    tools = request.get("tools")
-    for tool in tools if isinstance(tools, list) else []:
-        kind = _mapping(tool).get("type")
-        if kind is not None and not str(kind).startswith(CLIENTS_TOOLS):
-            return f'a tool of type "{kind}" is not let through: only tools that the client runs are'
-    return None
 
 
 def asked_output(dialect: Dialect, request: Json) -> int | None:
@@ -109,8 +76,13 @@ def tokens_of(answer: Json) -> Tokens | None:
     two, and only messages counts what it read from and wrote to a cache beside it.
     """
     usage = _usage(answer)
-    if usage is None:
+    try:
+        return None if usage is None else _counted(usage)
+    except _NoCount:
         return None
+
+
+def _counted(usage: Json) -> Tokens | None:
     if "prompt_tokens" in usage:
         cached = _number(_mapping(usage.get("prompt_tokens_details")), "cached_tokens")
         cached = cached or _number(usage, "prompt_cache_hit_tokens")  # DeepSeek's
@@ -148,15 +120,6 @@ def is_answer(dialect: Dialect, answer: object) -> bool:
     return isinstance(answer.get(field), list)
 
 
-def error_event(dialect: Dialect, code: str, message: str) -> bytes:
-    """The last event of a stream that breaks off, as the clients of that dialect know it."""
-    error = {"message": message, "type": code, "code": code}
-    if dialect is CHAT:
-        return f"data: {json.dumps({'error': error})}\n\n".encode()
-    body = {"type": "error", "error": error} if dialect is MESSAGES else {"type": "error", **error}
-    return f"event: error\ndata: {json.dumps(body)}\n\n".encode()
-
-
 def _usage(answer: Json) -> Json | None:
     for holder in (answer, _mapping(answer.get("response")), _mapping(answer.get("message"))):
         if isinstance(found := holder.get("usage"), Mapping):
@@ -168,6 +131,16 @@ def _mapping(value: object) -> Json:
     return value if isinstance(value, Mapping) else {}
 
 
+class _NoCount(Exception):
+    """A field that counts tokens holds something else."""
+
+
 def _number(holder: Json, name: str) -> int:
     value = holder.get(name)
-    return min(value, MOST) if type(value) is int and value > 0 else 0
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if value is None:
+        return 0
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise _NoCount
+    return value

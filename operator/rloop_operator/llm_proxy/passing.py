@@ -13,10 +13,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
+from rloop_operator.llm_proxy import error_bodies
 from rloop_operator.llm_proxy.answers import Counted, Malformed
 from rloop_operator.llm_proxy.attempt import Answer
 from rloop_operator.llm_proxy.call import Call
-from rloop_operator.llm_proxy.dialects import error_event
 from rloop_operator.llm_proxy.keys import Redactor
 
 Ended = Callable[[Call, Answer, str, Counted], Awaitable[None]]
@@ -61,7 +61,7 @@ class Passing(Response):
             code = "broken"
             why = str(error) or "it was silent for too long"
             told = self._redactor.text(f'the stream of provider "{self._call.provider.name}" broke off: {why}')
-            event = error_event(self._call.dialect, "provider_down", told)
+            event = error_bodies.event(self._call.dialect, "provider_down", told)
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await self._end(code)  # before the client knows, so that its next call finds what is left
         await send({"type": "http.response.body", "body": b"", "more_body": False})

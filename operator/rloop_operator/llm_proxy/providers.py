@@ -78,8 +78,11 @@ class Limits(Model):
 class Retry(Model):
     """How long a provider is waited for."""
 
-    total_seconds: Seconds = 300
+    total_seconds: Seconds = 900
     """From a request's arrival to its last byte, with all tries."""
+    first_token_seconds: Seconds = 300
+    """Until a stream's first token, for each try: a model on CPUs reads a long prompt for minutes. An answer that is
+    no stream comes as a whole, so only total_seconds limits it."""
     idle_seconds: Seconds = 60
     """Between two pieces of an answer that has begun."""
 

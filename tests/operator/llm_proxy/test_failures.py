@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,18 @@ import pytest
 import structlog
 from tests.operator.llm_proxy.world import (
     CHAT,
+    DONE,
     KEY,
     PRICES,
+    STREAM,
     Exchange,
     Reply,
     World,
     answer,
     chat,
+    delta,
     error,
+    event,
     hang,
     play,
     provided,
@@ -26,6 +32,7 @@ from tests.operator.llm_proxy.world import (
     reset,
     served,
     stored,
+    stream,
     until,
 )
 from typing_extensions import override
@@ -114,18 +121,18 @@ def test_while_a_call_still_tries_its_session_says_that_it_waits(monkeypatch: py
 @pytest.mark.parametrize(
     ("reply", "expected", "waiting", "said"),
     [
-        (error(401, "bad key"), (502, "provider_refused"), "ProviderRefused", "bad key"),
-        (error(403, "not yours"), (502, "provider_refused"), "ProviderRefused", "not yours"),
-        (error(402, "no money"), (502, "provider_refused"), "ProviderRefused", "no money"),
+        (error(401, "bad key"), (424, "provider_refused"), "ProviderRefused", "bad key"),
+        (error(403, "not yours"), (424, "provider_refused"), "ProviderRefused", "not yours"),
+        (error(402, "no money"), (424, "provider_refused"), "ProviderRefused", "no money"),
         (error(404, "no such model"), (404, "model_unknown"), "ModelUnknown", "no such model"),
         (error(404, "no such path"), (404, "model_unknown"), "ModelUnknown", "/chat/completions: HTTP 404"),
-        (answer(404, b"<html>nothing here"), (502, "provider_malformed"), "ProviderDown", "is its url right?"),
-        (answer(405, b""), (502, "provider_malformed"), "ProviderDown", "HTTP 405"),
-        (answer(301, b"", location="http://127.0.0.1:1/"), (502, "provider_malformed"), "ProviderDown", "HTTP 301"),
-        (answer(200, b"<html>welcome"), (502, "provider_malformed"), "ProviderDown", "no JSON"),
-        (answer(200, b'{"choices": [{"mess'), (502, "provider_malformed"), "ProviderDown", "no JSON"),
-        (answer(200, {"hello": 1}), (502, "provider_malformed"), "ProviderDown", "not one of this API; is http://"),
-        (answer(200, [1]), (502, "provider_malformed"), "ProviderDown", "not one of this API"),
+        (answer(404, b"<html>nothing here"), (424, "provider_malformed"), "ProviderDown", "is its url right?"),
+        (answer(405, b""), (424, "provider_malformed"), "ProviderDown", "HTTP 405"),
+        (answer(301, b"", location="http://127.0.0.1:1/"), (424, "provider_malformed"), "ProviderDown", "HTTP 301"),
+        (answer(200, b"<html>welcome"), (424, "provider_malformed"), "ProviderDown", "no JSON"),
+        (answer(200, b'{"choices": [{"mess'), (424, "provider_malformed"), "ProviderDown", "no JSON"),
+        (answer(200, {"hello": 1}), (424, "provider_malformed"), "ProviderDown", "not one of this API; is http://"),
+        (answer(200, [1]), (424, "provider_malformed"), "ProviderDown", "not one of this API"),
     ],
 )
 def test_what_another_try_would_not_mend_is_told_at_once(
@@ -168,6 +175,63 @@ def test_an_answer_without_usage_is_charged_as_it_was_estimated() -> None:
         usage = await world.settled()
         assert (usage.calls, usage.input_tokens + usage.output_tokens) == (1, RESERVED)
         assert float(usage.cost) == pytest.approx(((RESERVED - 50) * 1 + 50 * 10) / 1e6)
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"prompt_tokens": -100, "completion_tokens": 20},
+        {"prompt_tokens": 100, "completion_tokens": -20},
+        {"prompt_tokens": "100", "completion_tokens": 20},
+        {"prompt_tokens": 10**30, "completion_tokens": 20},
+        {"prompt_tokens": 10_000_001, "completion_tokens": 20},
+        {"prompt_tokens": 100.5, "completion_tokens": 20},
+        {"prompt_tokens": True, "completion_tokens": 20},
+        {"prompt_tokens": 100, "completion_tokens": 20, "prompt_tokens_details": {"cached_tokens": -1}},
+        {"prompt_tokens": [100], "completion_tokens": 20},
+        {},
+        [],
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_count_that_is_none_is_charged_as_estimated(usage: object, streams: bool) -> None:
+    async def story(world: World) -> None:
+        if streams:
+            world.upstream.usual = stream(delta("a"), event({"choices": [], "usage": usage}), DONE)
+        else:
+            world.upstream.usual = answer(body=chat() | {"usage": usage})
+        response = await (world.post("/chat/completions", STREAM) if streams else world.chat())
+        assert response.status_code == 200
+        charged = await world.settled()
+        expected = reserved(STREAM) if streams else RESERVED
+        assert (charged.calls, charged.input_tokens + charged.output_tokens) == (1, expected)
+
+    play(story)
+
+
+def test_a_count_in_floats_is_a_count() -> None:
+    async def story(world: World) -> None:
+        world.upstream.usual = answer(body=chat() | {"usage": {"prompt_tokens": 100.0, "completion_tokens": 20.0}})
+        await world.chat()
+        assert (await world.settled()).input_tokens == 100
+
+    play(story)
+
+
+def test_an_answer_may_come_compressed_and_with_odd_headers() -> None:
+    """The proxy asks for neither; what it passes on is what it has read."""
+
+    async def story(world: World) -> None:
+        content = gzip.compress(json.dumps(chat()).encode())
+        world.upstream.usual = answer(body=content, content_encoding="gzip", x_request_id="你")
+        response = await world.chat()
+        assert (response.status_code, response.json()) == (200, chat())
+        assert "content-encoding" not in response.headers
+        assert (await world.settled()).input_tokens == 100
+        world.upstream.usual = answer(body=content[:-20], content_encoding="gzip")
+        assert code(await world.chat())[1] in ("provider_malformed", "provider_down")
 
     play(story)
 
@@ -299,10 +363,10 @@ def test_a_rotated_key_is_picked_up_and_a_missing_one_is_said(
         sent = [one.headers["authorization"] for one in world.upstream.seen]
         assert sent == ["Bearer sk-first-key-000000", "Bearer sk-second-key-000000"]
         (tmp_path / "two" / "key").write_text("")
-        assert code(await world.chat()) == (502, "provider_refused")
+        assert code(await world.chat()) == (424, "provider_refused")
         data.unlink()
         response = await world.chat()
-        assert code(response) == (502, "provider_refused")
+        assert code(response) == (424, "provider_refused")
         assert "keyFile" in response.json()["error"]["message"]
         assert (await world.usage()).waiting == "ProviderRefused"
 
@@ -387,7 +451,7 @@ def test_a_request_of_any_size_is_read_only_so_far() -> None:
 def test_an_answer_of_any_size_is_read_only_so_far() -> None:
     async def story(world: World) -> None:
         world.upstream.replies.append(answer(200, b"x" * (16 * 2**20 + 1)))
-        assert code(await world.chat()) == (502, "provider_malformed")
+        assert code(await world.chat()) == (424, "provider_malformed")
 
     play(story)
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.operator.llm_proxy.world import (
+    ASKED,
     CHAT,
     DONE,
     ITERATION,
@@ -58,7 +59,8 @@ START = named("message_start", {"message": {"model": "small-1", "usage": {"input
 
 async def streamed(world: World, path: str = "/chat/completions") -> tuple[int, bytes]:
     headers = {"authorization": "Bearer s1"}
-    async with world.client.stream("POST", path, json=STREAM, headers=headers) as response:
+    request = ASKED[path] | {"stream": True} if path == "/responses" else STREAM
+    async with world.client.stream("POST", path, json=request, headers=headers) as response:
         return response.status_code, await response.aread()
 
 
@@ -78,7 +80,9 @@ def test_a_stream_that_begins_with_an_error_is_tried_again_and_costs_nothing(pat
         for _ in range(200):
             world.upstream.replies.append(stream(first))
         status, content = await streamed(world, path)
-        assert (status, json.loads(content)["error"]["code"]) == (503, "provider_down")
+        error = json.loads(content)["error"]
+        code = error["details"]["error_code"] if path == "/messages" else error["code"]
+        assert (status, code) == (503, "provider_down")
         assert len(world.upstream.seen) > 1
         usage = await world.settled()
         assert (usage.calls, usage.input_tokens + usage.output_tokens, usage.waiting) == (0, 0, "ProviderDown")

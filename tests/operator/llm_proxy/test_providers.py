@@ -36,7 +36,7 @@ GOOD: dict[str, Any] = {
                 "tokensPerSession": 400_000,
                 "costPerSession": "2",
             },
-            "retry": {"totalSeconds": 120, "idleSeconds": 60},
+            "retry": {"totalSeconds": 120, "firstTokenSeconds": 90, "idleSeconds": 60},
         },
         {"name": "house", "url": "http://vllm.models:8000/v1", "models": [{"name": "org/big-7b"}]},
     ]
@@ -62,7 +62,8 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
     assert main.url == "https://api.example.com/v1"
     assert (main.allows("research-a"), main.allows("other")) == (True, False)
     assert (house.allows("anything"), house.key_file) == (True, None)
-    assert (house.retry.total_seconds, house.retry.idle_seconds) == (300, 60)
+    retry = house.retry
+    assert (retry.total_seconds, retry.first_token_seconds, retry.idle_seconds) == (900, 300, 60)
     assert providers.find("house") is house
     assert providers.find("nobody") is None
     assert main.model("small-9") is None

@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 from tests.operator.llm_proxy.world import (
+    ASKED,
     DONE,
     STREAM,
     STREAM_HEAD,
@@ -34,7 +35,7 @@ EVENTS = (delta("hel"), delta("lo"), event({"choices": [], "usage": None}), USAG
 
 
 async def streamed(world: World, path: str = "/chat/completions", **fields: Any) -> tuple[httpx.Response, bytes]:
-    body = STREAM | fields
+    body = (STREAM if path == "/chat/completions" else ASKED[path] | {"stream": True}) | fields
     headers = {"authorization": "Bearer s1"}
     async with world.client.stream("POST", path, json=body, headers=headers) as response:
         return response, await response.aread()
@@ -77,7 +78,7 @@ def test_usage_in_an_event_that_also_says_something_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
-@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n"])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n"])
 def test_events_may_come_in_any_pieces(size: int, end: bytes) -> None:
     async def story(world: World) -> None:
         content = b"".join(EVENTS).replace(b"\n\n", end)
@@ -193,7 +194,7 @@ def test_an_endpoint_that_does_not_stream_is_said_so() -> None:
     async def story(world: World) -> None:
         world.upstream.usual = answer(body=chat())
         response, content = await streamed(world)
-        assert (response.status_code, json.loads(content)["error"]["code"]) == (502, "provider_malformed")
+        assert (response.status_code, json.loads(content)["error"]["code"]) == (424, "provider_malformed")
 
     play(story)
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from tests.operator.llm_proxy.world import (
+    ASKED,
     CHAT,
     DONE,
     STREAM,
@@ -52,29 +54,89 @@ def test_answers_of_any_length_pass_a_budget_by_one_call_at_most() -> None:
     [
         ("/chat/completions", {"n": 5.0}, "n must be a whole number"),
         ("/chat/completions", {"max_tokens": "9"}, "max_tokens must be a whole number"),
-        (
-            "/responses",
-            {"previous_response_id": "r1"},
-            "previous_response_id is not let through: history",
-        ),
+        ("/chat/completions", {"max_tokens": 10**30}, "max_tokens must be a whole number between 0 and 10000000"),
+        ("/chat/completions", {"max_tokens": -1}, "max_tokens must be a whole number between 0"),
+        ("/chat/completions", {"stream": 1}, "stream must be true or false"),
+        ("/responses", {"previous_response_id": "r1"}, "previous_response_id is not let through: history"),
         ("/responses", {"background": True}, "background is not let through"),
-        ("/responses", {"tools": [{"type": "function", "name": "f"}, {"type": "web_search"}]}, 'of type "web_search"'),
-        ("/responses", {"tools": [{"type": "mcp", "server_url": "https://x.example"}]}, 'of type "mcp"'),
-        (
-            "/messages",
-            {"tools": [{"type": "code_execution_20250825", "name": "c"}]},
-            'of type "code_execution_20250825"',
-        ),
         ("/messages", {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers is not let through"),
         ("/chat/completions", {"web_search_options": {"a": 1}}, "web_search_options is not let through"),
         ("/chat/completions", {"service_tier": "priority"}, 'service_tier "priority" is not let through'),
+        ("/messages", {"speed": "fast"}, 'speed "fast" is not let through'),
+        ("/messages", {"inference_geo": "us"}, 'inference_geo "us" is not let through'),
+        ("/chat/completions", {"modalities": ["text", "audio"]}, "modalities"),
     ],
 )
 def test_what_no_cap_could_bound_and_no_network_hold_is_refused(path: str, fields: dict[str, Any], said: str) -> None:
     async def story(world: World) -> None:
-        refused = await world.post(path, CHAT | fields)
+        refused = await world.post(path, ASKED[path] | fields)
         assert refused.status_code == 400
         assert said in refused.json()["error"]["message"]
+        assert not world.upstream.seen
+
+    play(story)
+
+
+OWN: dict[str, dict[str, Any]] = {
+    "/chat/completions": {"type": "function", "function": {"name": "f"}},
+    "/responses": {"type": "function", "name": "f"},
+    "/messages": {"name": "f", "input_schema": {}},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "tool", "told"),
+    [
+        ("/responses", {"type": "web_search"}, "tools[].web_search"),
+        ("/responses", {"type": "web_search_preview_2025_03_11"}, "tools[].web_search_preview_2025_03_11"),
+        ("/responses", {"type": "mcp", "server_url": "https://x.example"}, "tools[].mcp"),
+        ("/responses", {"type": "code_interpreter", "container": {"type": "auto"}}, "tools[].code_interpreter"),
+        ("/responses", {"type": "functional"}, "tools[].functional"),
+        ("/messages", {"type": "code_execution_20250825", "name": "c"}, "tools[].code_execution_20250825"),
+        ("/messages", {"type": "web_fetch_20250910", "name": "w"}, "tools[].web_fetch_20250910"),
+        ("/messages", {"type": "memory_of_the_provider", "name": "m"}, "tools[].memory_of_the_provider"),
+        ("/chat/completions", {"type": "web_search"}, "tools[].web_search"),
+    ],
+)
+def test_a_tool_that_runs_at_the_provider_is_left_out_and_named(path: str, tool: dict[str, Any], told: str) -> None:
+    """The agent works on without it, and neither a model nor a tool_choice can reach it."""
+
+    async def story(world: World) -> None:
+        world.upstream.usual = answer(body={"choices": [], "output": [], "content": []})
+        for sent in range(2):
+            response = await world.post(path, ASKED[path] | {"tools": [OWN[path], tool]})
+            assert response.headers["x-rloop-left-out"] == told
+            assert world.upstream.seen[sent].body["tools"] == [OWN[path]]
+        alone = await world.post(path, ASKED[path] | {"tools": [tool]})
+        assert alone.status_code == 200
+        assert "tools" not in world.upstream.seen[2].body
+
+    with structlog.testing.capture_logs() as lines:
+        play(story)
+    logged = [one["fields"] for one in lines if one["event"] == "llm_left_out"]
+    assert logged == [[told]], "once for each session"
+
+
+@pytest.mark.parametrize(
+    ("path", "tools", "choice"),
+    [
+        ("/messages", [{"type": "web_search_20250305", "name": "web"}], {"type": "tool", "name": "web"}),
+        ("/messages", [{"type": "web_search_20250305", "name": "web"}], {"type": "any"}),
+        ("/responses", [{"type": "web_search"}], {"type": "web_search"}),
+        ("/responses", [{"type": "web_search"}], "required"),
+        ("/responses", [{"type": "mcp", "server_label": "m"}], {"type": "mcp", "server_label": "m"}),
+        (
+            "/responses",
+            [{"type": "web_search"}],
+            {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "web_search"}]},
+        ),
+    ],
+)
+def test_a_choice_of_a_tool_that_is_left_out_is_refused(path: str, tools: list[dict[str, Any]], choice: object) -> None:
+    async def story(world: World) -> None:
+        refused = await world.post(path, ASKED[path] | {"tools": tools, "tool_choice": choice})
+        assert refused.status_code == 400
+        assert "tool_choice" in refused.json()["error"]["message"]
         assert not world.upstream.seen
 
     play(story)
@@ -85,12 +147,23 @@ def test_what_no_cap_could_bound_and_no_network_hold_is_refused(path: str, field
     [
         ("/chat/completions", [{"type": "function", "function": {"name": "f"}}]),
         ("/responses", [{"type": "local_shell"}, {"type": "custom", "name": "c"}]),
+        (
+            "/responses",
+            [
+                {
+                    "type": "namespace",
+                    "name": "mcp__rloop",
+                    "description": "d",
+                    "tools": [{"type": "function", "name": "get_task", "parameters": {"type": "object"}}],
+                }
+            ],
+        ),
         ("/messages", [{"name": "f", "input_schema": {}}, {"type": "bash_20250124", "name": "bash"}]),
     ],
 )
 def test_tools_that_the_client_runs_pass(path: str, tools: list[dict[str, Any]]) -> None:
     async def story(world: World) -> None:
-        await world.post(path, CHAT | {"tools": tools})
+        await world.post(path, ASKED[path] | {"tools": tools})
         assert world.upstream.seen[0].body["tools"] == tools
 
     play(story)
@@ -113,7 +186,7 @@ def test_what_was_answered_before_is_nothing_to_wait_for(status: int, path: str)
     async def story(world: World) -> None:
         assert (await world.chat()).status_code == 200
         world.upstream.replies.append(error(status, "not here"))
-        assert (await world.post(path, CHAT)).status_code == status
+        assert (await world.post(path, ASKED[path])).status_code == status
         assert (await world.settled()).waiting is None
 
     play(story)

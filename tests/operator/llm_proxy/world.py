@@ -38,6 +38,13 @@ ITERATION = "demo-i0001"
 SESSIONS = (f"{ITERATION}-s1", f"{ITERATION}-s2")
 CHAT = {"model": "small-1", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 50}
 STREAM = {"model": "small-1", "messages": [], "max_tokens": 50, "stream": True}
+ASKED: dict[str, dict[str, Any]] = {
+    "/chat/completions": CHAT,
+    "/responses": {"model": "small-1", "input": "hello", "max_output_tokens": 50},
+    "/messages": CHAT,
+    "/messages/count_tokens": CHAT,
+}
+"""A proper request by path."""
 PRICES = {"input": "1", "cachedInput": "0.5", "output": "10"}
 Reply = Callable[["Exchange"], Awaitable[None]]
 
@@ -49,6 +56,8 @@ class Exchange:
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    raw: bytes
+    """The body as it came."""
     writer: asyncio.StreamWriter
 
     async def send(self, *parts: bytes) -> None:
@@ -79,7 +88,7 @@ class Upstream:
                 first, *lines = head.strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                exchange = Exchange(first.split()[1], headers, json.loads(body), writer)
+                exchange = Exchange(first.split()[1], headers, json.loads(body), body, writer)
                 self.seen.append(exchange)
                 reply = self.replies.popleft() if self.replies else self.usual
                 answering = asyncio.ensure_future(reply(exchange))

@@ -20,8 +20,9 @@ from rloop.api.model_errors import context_too_long
 from rloop_agent.gateway import Closed
 
 T = TypeVar("T")
-IDLE_SECONDS = 120.0
-"""Between two pieces of an answer. The proxy's own limit is shorter and says more."""
+READ_SECONDS = 960.0
+"""Until the next piece of an answer. The proxy's own limits say more and are shorter by default: 300 s until the first
+token of a slow model, 900 s for a whole call."""
 POLL_SECONDS = 0.1
 REPLY_BYTES = 4 * 1024 * 1024
 SPENT = frozenset({"session_spent", "budget_spent"})
@@ -126,7 +127,7 @@ class Endpoint:
             base_url=url,
             api_key=key,  # asked for at each call: in a cluster it is a file that the kubelet rotates
             max_retries=0,
-            timeout=httpx2.Timeout(IDLE_SECONDS, connect=5.0),
+            timeout=httpx2.Timeout(READ_SECONDS, connect=5.0),
             # A proxy of the environment must never see the token.
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
         )

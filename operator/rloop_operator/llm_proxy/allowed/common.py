@@ -1,0 +1,16 @@
+"""What the tables of the three dialects share: reasons of refusals, and tiers of a usual price."""
+
+from __future__ import annotations
+
+from rloop_operator.llm_proxy.allowed.shapes import Fields, OneOf, Refused, scalars
+
+CLIENTS_HISTORY = "history is the client's"
+CLIENTS_TOOLS = "only tools that the client runs are let through"
+STORED = "it names what lies at the provider; send the content itself"
+OTHER_PRICES = "it has other prices"
+
+HISTORY = Refused(CLIENTS_HISTORY)
+TOOLS_ELSEWHERE = Refused(CLIENTS_TOOLS)
+STORED_THERE = Refused(STORED)
+TIER = OneOf(("auto", "default", "standard_only", "flex"), OTHER_PRICES)
+CACHE_CONTROL = Fields(scalars("type", "ttl", "scope"))

@@ -1,0 +1,148 @@
+"""Checks a request and makes the document that is sent in its place: parsed once, copied by its dialect's table.
+
+Called by `calls`. Two parsers may read one text differently (a key that stands twice, `Model` for `model`), so the
+provider never gets the client's bytes. It gets the serialised copy, which holds only fields that were looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rloop_operator.llm_proxy.allowed.chat import CHAT_FIELDS
+from rloop_operator.llm_proxy.allowed.messages import MESSAGES_FIELDS
+from rloop_operator.llm_proxy.allowed.responses import RESPONSES_FIELDS
+from rloop_operator.llm_proxy.allowed.shapes import Fields, LeftOut, NotAllowed
+from rloop_operator.llm_proxy.denied import Denied
+from rloop_operator.llm_proxy.dialects import Dialect, Name
+
+FIELDS: Mapping[Name, Fields] = {
+    "chat": CHAT_FIELDS,
+    "responses": RESPONSES_FIELDS,
+    "messages": MESSAGES_FIELDS,
+    "count": MESSAGES_FIELDS,
+}
+DEPTH_MAX = 100
+LARGE = 128 * 1024
+"""Bytes from which a request is checked in a thread, so that other calls go on meanwhile."""
+ONLY_WITH_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
+WANTED = ("required", "any")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request as it may be sent."""
+
+    document: dict[str, Any]
+    content: bytes
+    """The document, serialised."""
+
+
+async def checked(dialect: Dialect, content: bytes, left_out: LeftOut) -> Checked:
+    """The request of that content; what is not copied is recorded. Raises Denied(malformed)."""
+    try:
+        if len(content) < LARGE:
+            return check(dialect, content, left_out)
+        return await asyncio.to_thread(check, dialect, content, left_out)
+    except NotAllowed as error:
+        raise Denied("malformed", str(error), param=error.path) from None
+
+
+def check(dialect: Dialect, content: bytes, left_out: LeftOut) -> Checked:
+    """As `checked`. Raises NotAllowed."""
+    original = _parsed(content)
+    document: dict[str, Any] = FIELDS[dialect.name].take(original, "", left_out)
+    if document.get("tools") != original.get("tools"):
+        document = _without_lost_tools(document, original)
+    return Checked(document, serialised(document))
+
+
+def serialised(document: Mapping[str, Any]) -> bytes:
+    """The bytes that a provider gets for the document."""
+    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half of a character, which only an escape can express
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _without_lost_tools(document: dict[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
+    """The document after tools were left out. Raises NotAllowed where one of them is asked for."""
+    kept = _names(document.get("tools"))
+    for name in _chosen(document.get("tool_choice")):
+        if name not in kept and name in _names(original.get("tools")):
+            raise NotAllowed("tool_choice", f'names "{name[:64]}", which the client does not run and is left out')
+    if document.get("tools"):
+        return document
+    choice = document.get("tool_choice")
+    wanted = choice.get("type") if isinstance(choice, Mapping) else choice
+    if wanted in WANTED:
+        raise NotAllowed("tool_choice", "asks for a tool, and none of the tools is run by the client")
+    return {name: value for name, value in document.items() if name not in ONLY_WITH_TOOLS}
+
+
+def _names(tools: object) -> set[str]:
+    return {name for tool in (tools if isinstance(tools, list) else []) for name in _named(tool)}
+
+
+def _chosen(choice: object) -> list[str]:
+    """Names that a tool_choice holds, in each dialect's way."""
+    if not isinstance(choice, Mapping):
+        return []
+    allowed = choice.get("allowed_tools", choice)
+    several = allowed.get("tools") if isinstance(allowed, Mapping) else None
+    return [name for one in (choice, *(several or ())) for name in _named(one)]
+
+
+def _named(tool: object) -> list[str]:
+    if not isinstance(tool, Mapping):
+        return []
+    holders = (tool, tool.get("function"), tool.get("custom"))
+    return [one["name"] for one in holders if isinstance(one, Mapping) and isinstance(one.get("name"), str)]
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    """The JSON object. Raises NotAllowed for all that two readers could understand differently."""
+    try:
+        document = json.loads(
+            content, object_pairs_hook=_without_doubles, parse_constant=_no_constant, parse_float=_finite
+        )
+    except (ValueError, RecursionError):
+        raise NotAllowed("the body", "is no JSON") from None
+    if not isinstance(document, dict):
+        raise NotAllowed("the body", "must be a JSON object")
+    level: list[Any] = [document]
+    for _ in range(DEPTH_MAX):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if isinstance(node, dict) else node)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return document
+    raise NotAllowed("the body", f"is nested more than {DEPTH_MAX} levels deep")
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise NotAllowed(twice[:64], "stands twice in one object; send it once")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise NotAllowed("the body", f"holds {name}, which is no JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise NotAllowed("the body", f"holds the number {text[:32]}, which is too large")
+    return number
