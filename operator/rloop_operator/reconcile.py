@@ -21,6 +21,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide.chain import decide, hindered
 from rloop.decide.draft import Decision
 from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError
+from rloop.names import SeedKeys
 from rloop.observed import Observed, Obstacle, Watchdog
 from rloop_operator.ports import Runtime, Signs, Store
 
@@ -35,6 +36,7 @@ class Shell:
     runtime: Runtime
     beats: Signs
     now: Callable[[], datetime]
+    seed_keys: SeedKeys
     tell: Callable[[Event], Awaitable[None]]
     """Takes an event; called after the status that it belongs to was written."""
     unsupported: Callable[[ResearchLoop], list[InputProblem]] = lambda _: []
@@ -132,6 +134,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
     return Observed(
         now=shell.now(),
         loop=loop,
+        seed_keys=shell.seed_keys,
         iterations=iterations,
         experiments=experiments,
         workloads=await shell.runtime.observe(name),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rloop.api.curves import LARGEST
 from rloop.decide.acceptance import (
     Challenger,
     Incumbent,
@@ -27,7 +28,6 @@ from rloop.decide.acceptance import (
     rounded,
 )
 from rloop.decide.estimates import (
-    LARGEST,
     OTHERS_VARIANCE_MAX,
     OUTLIER_RANGES,
     bounded_noise,

@@ -27,8 +27,8 @@ from enum import StrEnum
 from math import sqrt
 from typing import Final, Literal
 
+from rloop.api.curves import LARGEST
 from rloop.decide.estimates import (
-    LARGEST,
     Z_LIMIT,
     bounded_noise,
     interval,

@@ -45,6 +45,7 @@ def workload(draft: Draft, experiment: ResearchExperiment, run: Run, attempt: At
         run=run.number,
         number=attempt.number,
         seed=run.seed,
+        place=draft.place(experiment.metadata.name, run),
         kind=run.kind,
     )
 

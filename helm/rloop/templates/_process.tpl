@@ -95,6 +95,10 @@ spec:
               value: {{ $values.images.pullPolicy }}
             - name: RLOOP_RUN_AS_USER
               value: {{ $values.runAsUser | int64 | quote }}
+            {{- if eq .component "operator" }}
+            - name: RLOOP_SEED_KEY_FILE
+              value: /etc/rloop/seeds/key
+            {{- end }}
           ports:
             - name: health
               containerPort: 8081
@@ -126,6 +130,11 @@ spec:
           volumeMounts:
             - name: tmp
               mountPath: /tmp
+            {{- if eq .component "operator" }}
+            - name: seed-key
+              mountPath: /etc/rloop/seeds
+              readOnly: true
+            {{- end }}
             {{- if eq .component "proxy" }}
             - name: providers
               mountPath: /etc/rloop/providers
@@ -142,6 +151,15 @@ spec:
         - name: tmp
           emptyDir:
             sizeLimit: 64Mi
+        {{- if eq .component "operator" }}
+        - name: seed-key
+          secret:
+            secretName: {{ $values.seeds.secret | default "rloop-seed-key" }}
+            defaultMode: 0440
+            items:
+              - key: key
+                path: key
+        {{- end }}
         {{- if eq .component "proxy" }}
         - name: providers
           configMap:

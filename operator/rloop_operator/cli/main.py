@@ -71,7 +71,10 @@ def run(
         typer.Option("--dir", metavar="DIR", help="The run folder; without it, runs/NAME.", show_default=False),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Makes the seeds of a new campaign the same every time.")
+        int | None,
+        typer.Option(
+            min=0, help="Makes the seeds of a new campaign's runs the same every time; those of scorings stay secret."
+        ),
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
 ) -> None:

@@ -21,13 +21,14 @@ from rloop import names
 from rloop.actions import Event
 from rloop.admit.loop import unsupported
 from rloop.errors import NotFound, RloopError
+from rloop.names import SeedKeys
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
 from rloop_operator.cluster.progress import Key, Progress
 from rloop_operator.cluster.runtime import KubeRuntime
-from rloop_operator.cluster.settings import Settings, read
+from rloop_operator.cluster.settings import Settings, read, seed_keys
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.cluster.sweep import sweep
@@ -53,8 +54,9 @@ class _Served:
 class Operator:
     """All loops that this process serves."""
 
-    def __init__(self, api: kube.Kube, settings: Settings, lease: Lease) -> None:
+    def __init__(self, api: kube.Kube, settings: Settings, lease: Lease, seed_keys: SeedKeys) -> None:
         self._api = api
+        self._seed_keys = seed_keys
         self._settings = settings
         self._lease = lease
         self._served: dict[Key, _Served] = {}
@@ -146,7 +148,14 @@ class Operator:
             runtime = KubeRuntime(store, self._settings, signs)
             tell = partial(self._tell, namespace)
             self._shells[namespace] = Shell(
-                store, runtime, signs, _now, tell, lambda loop: unsupported(loop, "cluster"), self.warden.facts
+                store,
+                runtime,
+                signs,
+                _now,
+                self._seed_keys,
+                tell,
+                lambda loop: unsupported(loop, "cluster"),
+                self.warden.facts,
             )
         return self._shells[namespace]
 
@@ -225,13 +234,13 @@ def _parts(operator: Operator, lease: Lease) -> list[Part]:
 
 async def run() -> None:
     """Serve until the process is ended."""
-    settings = read()
+    settings, keys = read(), seed_keys()
     async with kube.connected() as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
         api.may_write = lease.held
-        operator = Operator(api, settings, lease)
+        operator = Operator(api, settings, lease, keys)
         log.info("started", watched=settings.watched or "all namespaces")
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)

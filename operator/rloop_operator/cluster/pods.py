@@ -92,7 +92,7 @@ def verifier(
         "target": "/rloop/code",
         "copy": {"from": "/rloop/run", "to": "/rloop/artifacts", "maxBytes": loop.spec.experiment.max_artifact_bytes},
     }
-    place = f"{parts.place(loop, workload)}/artifacts"
+    place = f"{parts.place(workload)}/artifacts"
     init_mounts = [
         parts.mount("code", "/rloop/code"),
         parts.mount("artifacts", "/rloop/artifacts"),

@@ -19,6 +19,7 @@ from rloop.actions import Event
 from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
+from rloop.names import SeedKeys
 from rloop.observed import Observed
 from rloop.standing import finished
 from rloop_operator.beats import Beats
@@ -29,6 +30,7 @@ from rloop_operator.local.folder import RunLock
 from rloop_operator.local.identity import LocalIdentity
 from rloop_operator.local.protocol_files import ProtocolFiles
 from rloop_operator.local.runtime import LocalRuntime
+from rloop_operator.local.seed_keys import seed_keys
 from rloop_operator.local.server import kept_listener, serving
 from rloop_operator.local.store import LocalStore
 from rloop_operator.manifest import check_folders
@@ -77,7 +79,7 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
             stored = await _apply(store, loop, base)
             if finished(stored):
                 return stored
-            await _run(store, stored.metadata.name, view)
+            await _run(store, stored.metadata.name, view, seed_keys(store.folder, seed))
             return await store.get(ResearchLoop, stored.metadata.name)
 
 
@@ -105,7 +107,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     )
 
 
-async def _run(store: LocalStore, name: str, view: View) -> None:
+async def _run(store: LocalStore, name: str, view: View, keys: SeedKeys) -> None:
     signals = _Signals(asyncio.Event(), asyncio.Event())
     identity = LocalIdentity(store)
     beats = Beats(time.monotonic)
@@ -124,7 +126,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         async def tell(event: Event) -> None:
             view.event(event)
 
-        shell = Shell(store, runtime, beats, _now, tell)
+        shell = Shell(store, runtime, beats, _now, keys, tell)
         files = ProtocolFiles(store.folder)
         down_since = store.last_alive()
         alive_at = 0.0
