@@ -2,7 +2,8 @@
 
 Run by `make bench`. Whole campaigns of 100 proposals through the shipped shell with simulated measurements (see
 `benchmarks.noise_campaign`), for four families of noise, beside a greedy keep-if-better. Scenario A: one proposal in
-ten is better than the incumbent by 2 SD, and the incumbent moves. Scenario B: no proposal has any effect.
+ten is better than the incumbent by 2 SD, and the incumbent moves. Scenario B: no proposal has any effect. Two more rows
+hold faults of a judge that trusts each value: wild runs, and an incumbent whose runs have two modes.
 
 The frontier over falseKeepRate and Economy, from which a user chooses, asks judge() alone (acceptance_model): a
 hundred times faster, and the rows of the present setting show that both agree.
@@ -29,6 +30,8 @@ from rloop.decide.acceptance import Acceptance, procedure
 
 FAMILIES: Final = {"gaussian": "normal", "t3": "t3", "skewed": "exponential", "bimodal": "bimodal"}
 """Skewed: the tail on the good side, which is the harder one. acceptance_model has five families more."""
+STEADY: Final = Scenario(gain_share=1.0, gain=10.0, proposals=20)
+"""Proposals without a second mode, 10 SD better than the incumbent's better mode."""
 RATES: Final = (0.002, 0.005, 0.01, 0.02, 0.05)
 CHUNK: Final = 5
 
@@ -53,6 +56,8 @@ def plan(campaigns: int) -> list[Row]:
         rows.append(Row("B: no-ops only", noise, Setting(NO_OPS, family, parallelism=5), campaigns))
         greedy = Setting(GAINS, family, acceptance="Provisional")
         rows.append(Row("greedy in A", noise, greedy, fewer))
+    rows.append(Row("wild runs in A", "gaussian", Setting(GAINS, "normal", fault="wild runs"), fewer))
+    rows.append(Row("unstable incumbent", "bimodal", Setting(STEADY, "normal", fault="unstable incumbent"), fewer))
     sizes = [Scenario(0.1, size) for size in (1.0, 3.0, 4.0)]
     rows += [Row(f"power at {one.gain:g} SD", "gaussian", Setting(one, "normal"), fewer) for one in sizes]
     return rows
@@ -122,6 +127,9 @@ def judged(rows: list[Row], tallies: list[Tally]) -> list[Goal]:
         found = tally.figures()
         if row.title.startswith(("A:", "B:")):
             goals += _goals(f"{row.title[0]}, {row.noise}", row.title[0], found)
+        elif row.setting.fault is not None:
+            kept = found["gainsKept"] or 0.0
+            goals.append(Goal(f"{row.title}: share of the gains kept", round(kept, 3), ">= 0.75", kept >= 0.75))
     return goals
 
 

@@ -11,10 +11,12 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.acceptance_model import NOISE, Scenario, Tally, stream
+from rloop import names
 from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
@@ -27,6 +29,10 @@ from rloop_operator.sim.runtime import Outcome, World
 
 METRIC = "score"
 PER_SESSION = 5
+WILD = 300.0
+"""SDs by which a wild run misses its experiment's true value."""
+WILD_SHARE = 0.1
+COLLAPSE_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,9 @@ class Setting:
     family: str
     acceptance: str = "Standard"
     false_keep_rate: str = "0.01"
+    fault: Literal["wild runs", "unstable incumbent"] | None = None
+    """Wild runs: one of the baseline's is 300 SD too good, and a tenth of the confirming runs of no-ops 300 SD too bad.
+    Unstable incumbent: three tenths of the baseline's runs collapse, so that its values have two modes."""
     parallelism: int = 1
     """1 where the incumbent moves: a proposal's effect is then exactly its distance from the incumbent of its time."""
 
@@ -45,8 +54,9 @@ class Setting:
 class _Truth:
     """What the simulation knows and the decisions do not."""
 
-    gain: float
+    setting: Setting
     noise: Iterator[float]
+    chance: np.random.Generator
     gains: Iterator[bool]
     level: dict[str, float] = field(default_factory=dict)
     is_gain: dict[str, bool] = field(default_factory=dict)
@@ -65,12 +75,26 @@ class _Truth:
         """A run starts: fix its experiment's true value, and note whose judgement a reference run belongs to."""
         if work.owner not in self.level:
             before = 0.0 if work.owner == baseline else self.level[self.incumbent(baseline)]
-            self.level[work.owner] = before + (self.gain if self.is_gain.get(work.owner) else 0.0)
+            self.level[work.owner] = before + (self.setting.scenario.gain if self.is_gain.get(work.owner) else 0.0)
         if work.kind == "reference":
             self.waiting += 1
         elif work.kind == "confirm":
             self.references[work.owner] += self.waiting
             self.waiting = 0
+
+    def measured(self, work: Workload, baseline: str) -> float:
+        """What a scoring of this run finds."""
+        value = self.level[work.owner] + next(self.noise)
+        of_baseline = work.owner == baseline
+        if self.setting.fault == "wild runs":
+            if of_baseline and work.kind == "baseline" and work.run == 3:
+                return value + WILD
+            no_op = not of_baseline and not self.is_gain[work.owner]
+            if no_op and work.kind == "confirm" and self.chance.random() < WILD_SHARE:
+                return value - WILD
+        if self.setting.fault == "unstable incumbent" and of_baseline and self.chance.random() < COLLAPSE_SHARE:
+            return value - WILD
+        return value
 
 
 def campaign(setting: Setting, seed: int) -> Tally:
@@ -82,7 +106,8 @@ async def _campaign(setting: Setting, seed: int) -> Tally:
     scenario = setting.scenario
     rng = np.random.default_rng([seed, *setting.family.encode(), round(100 * scenario.gain)])
     gains = iter((rng.random(scenario.proposals + PER_SESSION) < scenario.gain_share).tolist())
-    truth = _Truth(scenario.gain, stream(NOISE[setting.family], rng), gains)
+    noise = stream(NOISE[setting.family], rng)
+    truth = _Truth(setting, noise, np.random.default_rng([seed, 1]), gains)
     loop = _manifest(setting)
 
     def world(gateway: Gateway, _: Store) -> World:
@@ -125,10 +150,11 @@ def _world(gateway: Gateway, truth: _Truth) -> World:
     def go(loop: ResearchLoop, work: Workload) -> Outcome:
         if work.role == "agent":
             return Outcome(1.0, act=lambda caller: _propose(gateway, truth, caller))
+        baseline = names.baseline(loop.metadata.name)
         if work.role == "run":
-            truth.begin(work, f"{loop.metadata.name}-b01")
+            truth.begin(work, baseline)
             return Outcome(1.0)
-        return verdict(METRIC, truth.level[work.owner] + next(truth.noise))
+        return verdict(METRIC, truth.measured(work, baseline))
 
     return go
 

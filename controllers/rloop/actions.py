@@ -31,6 +31,8 @@ class Workload:
     number: int = 1
     """Of the attempt or the verification."""
     seed: int = 0
+    place: str = ""
+    """Of a run or a verification: the name of the run's folder on a workspace that several runs share."""
     kind: str = ""
     """The run's kind; a verification of a `final` run sees the final held-out data."""
 

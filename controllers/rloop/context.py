@@ -7,7 +7,6 @@ Hardt 2015), so that an agent cannot climb the noise of the held-out data.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import stdev
 from types import MappingProxyType
 from typing import Any
 
@@ -28,7 +27,7 @@ from rloop.api.wire import (
     SessionAllowance,
 )
 from rloop.decide import runs
-from rloop.decide.acceptance import rounded
+from rloop.decide.estimates import noise, rounded, without_outliers
 from rloop.essence import bounded
 from rloop.standing import Situation
 
@@ -40,7 +39,7 @@ NOT_SHOWN = frozenset({"EvaluationFailed"})
 def noise_unit(incumbent: ResearchExperiment | None) -> float:
     """The noise between the incumbent's runs (standard deviation, in the metric's unit); 0 while it is unknown."""
     found = runs.incumbent_values(incumbent) if incumbent is not None else ()
-    return stdev(found) if len(found) > 1 else 0.0
+    return noise(without_outliers(found), ())[0]
 
 
 def view(experiment: ResearchExperiment, unit: float) -> ExperimentView:

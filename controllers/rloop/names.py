@@ -6,6 +6,8 @@ what makes a retried create find its own first try instead of making a second ch
 
 from __future__ import annotations
 
+import hmac
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 LABEL_LOOP = "rloop.dev/loop"
@@ -103,14 +105,32 @@ def verification(experiment_name: str, run: int, number: int) -> str:
 
 
 def uid_of_seed(seed: int, loop: str) -> str:
-    """The uid of a campaign whose user fixed its seeds: each run's seed is derived from it."""
+    """The uid of a campaign whose user fixed the seeds of its runs."""
     return sha256(f"rloop/{seed}/{loop}".encode()).hexdigest()[:32]
 
 
-def seed(uid: str, *parts: str | int) -> int:
-    """A 31-bit seed that depends on the loop's uid, which no agent sees, and on what it is for."""
+@dataclass(frozen=True, slots=True)
+class SeedKeys:
+    """The secrets of a shell from which seeds are derived. No agent, run, task or scorer may ever see them."""
+
+    runs: bytes = field(repr=False)
+    """Of the seeds of runs; the same as `scorings`, unless a user fixed the seeds of the runs."""
+    scorings: bytes = field(repr=False)
+    """Of the seeds of scorings: whoever computes one can prepare an artifact for it."""
+
+
+def seed(key: bytes, uid: str, *parts: str | int) -> int:
+    """A 31-bit seed: HMAC-SHA256 with a secret key over the loop's uid and what the seed is for."""
     text = "/".join([uid, *map(str, parts)])
-    return int.from_bytes(sha256(text.encode()).digest()[:4]) & 0x7FFFFFFF
+    return int.from_bytes(hmac.digest(key, text.encode(), "sha256")[:4]) & 0x7FFFFFFF
+
+
+def place(uid: str, experiment_name: str, run: int, run_seed: int) -> str:
+    """The name of a run's folder on a workspace: a digest, because a run sees it among its mounts.
+
+    It depends on stored facts only, the run's seed among them, so it stays the same when the key is lost.
+    """
+    return sha256(f"place/{uid}/{experiment_name}/{run}/{run_seed}".encode()).hexdigest()[:32]
 
 
 def labels(loop: str, role: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import LayerState, SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
+from rloop.names import SeedKeys
 
 PENDING_DEADLINE = "PendingDeadline"
 """Reason of a workload that was ended because it never began."""
@@ -116,6 +117,8 @@ class Observed:
 
     now: datetime
     loop: ResearchLoop
+    seed_keys: SeedKeys
+    """The shell's secrets; only the seeds made from them are ever written anywhere."""
     iterations: Mapping[str, ResearchIteration]
     experiments: Mapping[str, ResearchExperiment]
     workloads: Mapping[str, WorkloadState]

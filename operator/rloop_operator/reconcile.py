@@ -23,6 +23,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide.chain import decide, hindered
 from rloop.decide.draft import Decision
 from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError, Unstartable
+from rloop.names import SeedKeys
 from rloop.observed import FILES_LOST, Exit, Observed, Obstacle, Watchdog, WorkloadState
 from rloop_operator.ports import Runtime, Signs, Store
 from rloop_operator.task_files import texts
@@ -38,6 +39,7 @@ class Shell:
     runtime: Runtime
     beats: Signs
     now: Callable[[], datetime]
+    seed_keys: SeedKeys
     tell: Callable[[str, Event], Awaitable[None]]
     """Takes the loop's name and one of its events; called after the status that the event belongs to was written."""
     unsupported: Callable[[ResearchLoop], list[InputProblem]] = lambda _: []
@@ -149,6 +151,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
     return Observed(
         now=shell.now(),
         loop=loop,
+        seed_keys=shell.seed_keys,
         iterations=iterations,
         experiments=experiments,
         workloads=await shell.runtime.observe(name),

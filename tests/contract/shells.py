@@ -207,6 +207,7 @@ def run(experiment: str, number: int = 1, attempt: int = 1, **changes: Any) -> W
         "run": number,
         "number": attempt,
         "seed": 7,
+        "place": f"{experiment}-{number}",
         "kind": "screen",
     }
     return Workload(**(fields | changes))

@@ -27,6 +27,7 @@ from rloop.decide.acceptance import (
     procedure,
     rounded,
 )
+from rloop.decide.estimates import separation_z
 
 STANDARD = procedure("Standard", 0.01)
 ECONOMY = procedure("Economy", 0.01)
@@ -44,6 +45,10 @@ def minimize(
     rules: Procedure = STANDARD,
 ) -> Verdict:
     return judge(rules, goal="Minimize", minimum_gain=minimum_gain, challenger=challenger, incumbent=incumbent)
+
+
+def maximize(challenger: Challenger, incumbent: Incumbent, rules: Procedure) -> Verdict:
+    return judge(rules, goal="Maximize", minimum_gain=0.0, challenger=challenger, incumbent=incumbent)
 
 
 # fmt: off
@@ -104,6 +109,22 @@ def minimize(
             id="two equal runs of a coarse metric say nothing about the seed",
         ),
         pytest.param(
+            Challenger(0.5), Incumbent(NOISY.values, ((1.0, 139.0),)), STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="a run of a rejected challenger that diverged hides no later gain",
+        ),
+        pytest.param(
+            Challenger(0.5), Incumbent((1.0,), ((1.0, 139.0),)), STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="nor if the incumbent has one run, and so no noise of its own",
+        ),
+        pytest.param(
+            Challenger(0.5), Incumbent((*NOISY.values[:4], 139.0)), STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="a run of the incumbent that diverged to the worse hides no gain",
+        ),
+        pytest.param(
+            Challenger(0.5), Incumbent((*NOISY.values[:4], -139.0)), STANDARD, More(Phase.CONFIRM, 1, 1),
+            id="nor does one that diverged to the better: it makes no incumbent unbeatable",
+        ),
+        pytest.param(
             Challenger(0.75), NOISY, PROVISIONAL, Keep(0.75, 0.75, 0.75, 0.25, 0.0, 1, confirmed=False),
             id="Provisional keeps any gain after one run and says that it is unconfirmed",
         ),
@@ -160,6 +181,37 @@ def test_rejected(challenger: Challenger, incumbent: Incumbent, minimum_gain: fl
 
 
 # fmt: on
+@pytest.mark.parametrize("rules", [STANDARD, ECONOMY])
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param((1.008, 0.005, 1.008, 0.005, 1.007), id="half of its runs collapse"),
+        pytest.param((1.008, 1.007, 1.009, 0.005, 0.004, 1.006, 1.007, 1.008, 1.009, 1.01), id="a few of them do"),
+    ],
+)
+def test_an_incumbent_of_two_modes_is_replaced_by_what_is_better_than_both(
+    values: tuple[float, ...], rules: Procedure
+) -> None:
+    better = (1.05, 1.03, 1.06, 1.04, 1.05, 1.02, 1.04, 1.06, 1.03, 1.05)
+    challenger, incumbent = Challenger(None), Incumbent(values)
+    while isinstance(verdict := maximize(challenger, incumbent, rules), More):
+        fresh = challenger.confirm + challenger.audit
+        if verdict.kind is Phase.SCREEN:
+            challenger = Challenger(better[0])
+        elif verdict.kind is Phase.CONFIRM:
+            challenger = Challenger(better[0], better[1 : len(fresh) + 2])
+        else:
+            challenger = Challenger(better[0], challenger.confirm, better[len(fresh) + 1 :][: verdict.count])
+    assert isinstance(verdict, Keep)
+
+
+def test_separated_groups_have_the_z_of_the_exact_mann_whitney_test() -> None:
+    for worse, better in ((5, 1), (4, 4), (12, 9)):
+        high, low = np.arange(better) + 100.0, np.arange(worse)
+        tested = stats.mannwhitneyu(high, low, alternative="greater", method="exact")
+        assert separation_z(worse, better) == pytest.approx(stats.norm.isf(tested.pvalue))
+
+
 def test_the_same_screen_passes_against_a_fresh_incumbent() -> None:
     assert isinstance(minimize(Challenger(0.85)), More)
 

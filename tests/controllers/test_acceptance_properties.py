@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rloop.api.curves import LARGEST
 from rloop.decide.acceptance import (
     Challenger,
     Incumbent,
@@ -25,6 +26,12 @@ from rloop.decide.acceptance import (
     noise,
     procedure,
     rounded,
+)
+from rloop.decide.estimates import (
+    OTHERS_VARIANCE_MAX,
+    OUTLIER_RANGES,
+    bounded_noise,
+    without_outliers,
 )
 
 STANDARD = procedure("Standard", 0.01)
@@ -126,6 +133,44 @@ def test_the_order_within_a_phase_does_not_matter(
     )
     against = replace(incumbent, values=tuple(data.draw(st.permutations(incumbent.values))))
     assert outline(minimize(challenger, incumbent, rules=rules)) == outline(minimize(other, against, rules=rules))
+
+
+usable = st.floats(-LARGEST, LARGEST)
+
+
+@given(
+    data=st.data(),
+    own=st.lists(values, min_size=2, max_size=12),
+    others=st.lists(st.lists(values, min_size=2, max_size=9), min_size=1, max_size=4),
+    wild=usable,
+)
+def test_one_wild_run_of_another_group_changes_the_noise_by_a_bounded_factor(
+    data: st.DataObject, own: list[float], others: list[list[float]], wild: float
+) -> None:
+    """Of the variance at most 1 + 9 (runs of its group - 1) / (own runs - 1); never above nine times the own one."""
+    before, _ = bounded_noise(own, others)
+    group = data.draw(st.sampled_from(others))
+    factor = math.sqrt(1 + OTHERS_VARIANCE_MAX * (len(group) - 1) / (len(own) - 1))
+    group[data.draw(st.integers(0, len(group) - 1))] = wild
+    after, _ = bounded_noise(own, others)
+    assert before / factor <= after * (1 + 1e-9)
+    assert after <= before * factor * (1 + 1e-9)
+    assert after <= math.sqrt(OTHERS_VARIANCE_MAX) * noise(own, ())[0] * (1 + 1e-9)
+
+
+@given(
+    data=st.data(),
+    others=st.lists(values, min_size=3, max_size=11).filter(lambda group: len(set(group)) > 1),
+    wild=usable,
+)
+def test_one_wild_run_of_the_incumbent_moves_its_mean_by_a_bounded_step(
+    data: st.DataObject, others: list[float], wild: float
+) -> None:
+    reach = (max(others) - min(others)) * (OUTLIER_RANGES + 1)
+    place = data.draw(st.integers(0, len(others)))
+    kept = without_outliers([*others[:place], wild, *others[place:]])
+    assert kept[:place] + kept[place + 1 :] == tuple(others) or abs(wild - others[0]) <= reach
+    assert min(others) - reach <= kept[place] <= max(others) + reach
 
 
 any_float = st.floats(allow_nan=True, allow_infinity=True)

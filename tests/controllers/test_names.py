@@ -28,7 +28,12 @@ def test_no_name_is_ever_longer_than_a_label() -> None:
 
 
 def test_seeds_fit_into_31_bits_and_depend_on_what_they_are_for() -> None:
-    seeds = {names.seed(uid, "kuhn-i0001-e1", number) for uid in ("a", "b") for number in range(100)}
-    assert len(seeds) == 200
+    seeds = {
+        names.seed(key, uid, "kuhn-i0001-e1", number)
+        for key in (b"k", b"l")
+        for uid in ("a", "b")
+        for number in range(100)
+    }
+    assert len(seeds) == 400
     assert all(0 <= one < 2**31 for one in seeds)
-    assert names.seed("a", "x", 1) == names.seed("a", "x", 1)
+    assert names.seed(b"k", "a", "x", 1) == names.seed(b"k", "a", "x", 1)

@@ -1,5 +1,6 @@
 """The chart renders what the processes need, and no more rights than that."""
 
+import base64
 import json
 import os
 import re
@@ -359,3 +360,14 @@ def test_every_value_stands_in_the_schema_and_has_a_default() -> None:
                 compare(inner, part["properties"][key], f"{where}.{key}")
 
     compare(values, schema, "values")
+
+
+def test_only_the_operator_holds_the_key_of_seeds(manifests: list[Manifest]) -> None:
+    secret = named(manifests, "Secret", "rloop-seed-key")
+    assert len(base64.b64decode(secret["data"]["key"])) >= settings.SEED_KEY_BYTES
+    assert secret["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    using = [spec["serviceAccountName"] for spec in pod_specs(manifests) if "rloop-seed-key" in json.dumps(spec)]
+    assert using == ["rloop-operator"]
+    own = rendered(NO_CRDS, 'seeds.secret="mine"')
+    assert [one for one in own if one["kind"] == "Secret"] == []
+    assert [spec["serviceAccountName"] for spec in pod_specs(own) if '"mine"' in json.dumps(spec)] == ["rloop-operator"]

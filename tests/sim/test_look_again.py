@@ -19,6 +19,7 @@ from tests.support.worlds import Chances, world
 from rloop.standing import finished
 from rloop_operator.ports import Caller
 from rloop_operator.reconcile import Shell, reconcile
+from rloop_operator.sim.campaign import SEED_KEYS
 
 TICK_SECONDS = 1.0
 SUSPENDED_SECONDS = 40.0
@@ -42,7 +43,7 @@ class Woken(Driven):
         self.edits = [*EDITS]
 
     def _new_shell(self) -> Shell:
-        return Shell(self.store, self.runtime, self.beats, self.clock.now, self._tell)
+        return Shell(self.store, self.runtime, self.beats, self.clock.now, SEED_KEYS, self._tell)
 
     async def settle(self) -> None:
         for _ in range(PASSES_MAX):

@@ -24,7 +24,7 @@ from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller, Files, Store
 from rloop_operator.reconcile import Shell, reconcile
-from rloop_operator.sim.campaign import MakeWorld
+from rloop_operator.sim.campaign import SEED_KEYS, MakeWorld
 from rloop_operator.sim.runtime import VirtualClock
 
 PASSES_MAX = 300
@@ -59,7 +59,7 @@ class Driven:
         self.gateway._beats = self.beats
         store = cast("Store", self.deaths.around(self.store))
         runtime: Any = self.deaths.around(self.runtime)
-        return Shell(store, runtime, self.beats, self.clock.now, self._tell)
+        return Shell(store, runtime, self.beats, self.clock.now, SEED_KEYS, self._tell)
 
     async def _tell(self, _loop: str, event: Event) -> None:
         self.events.append(event)

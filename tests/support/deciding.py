@@ -15,6 +15,7 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import ResearchLoopStatus
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.draft import Decision, Draft
+from rloop.names import SeedKeys
 from rloop.observed import Observed, WorkloadState
 
 
@@ -26,6 +27,7 @@ def observed(
         **{
             "now": moment(60),
             "loop": of,
+            "seed_keys": SeedKeys(b"of runs", b"of scorings"),
             "iterations": {one.metadata.name: one for one in objects if isinstance(one, ResearchIteration)},
             "experiments": {one.metadata.name: one for one in objects if isinstance(one, ResearchExperiment)},
             "workloads": {one.name: one for one in objects if isinstance(one, WorkloadState)},

@@ -7,10 +7,11 @@ both have to start fast. What is not understood is passed over: a run may write 
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import TypeGuard
 
+LARGEST = 1e150
+"""Largest magnitude of a number that is taken over from a run or a verdict: the square of a larger one overflows."""
 MAX_CURVES = 4
 MAX_POINTS = 32
 MAX_STEP = 2**53 - 1
@@ -45,7 +46,7 @@ class Curves:
         if not is_step(step):
             return
         for name, value in document.items():
-            if name == "step" or not NAME.fullmatch(name) or not is_finite(value):
+            if name == "step" or not NAME.fullmatch(name) or not is_usable(value):
                 continue
             if name in self._series or len(self._series) < MAX_CURVES:
                 self._series.setdefault(name, _Series()).add((step, float(value)))
@@ -87,11 +88,6 @@ def is_step(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
 
 
-def is_finite(value: object) -> TypeGuard[float]:
-    """Whether it is a number that a float can hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+def is_usable(value: object) -> TypeGuard[float]:
+    """Whether it is a number that can be computed with: finite, and at most LARGEST."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

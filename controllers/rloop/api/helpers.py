@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from rloop.api.common import Count, Line, MetricName, Model, Path, Seed, Sha256, Word
-from rloop.api.curves import MAX_CURVES, MAX_POINTS
+from rloop.api.curves import LARGEST, MAX_CURVES, MAX_POINTS
 
 ALREADY_RAN = "AlreadyRan"
 """Begins the termination message of an init container that `UnpackJob.once` refused."""
@@ -22,6 +22,8 @@ VERDICT_BYTES = 4096
 """A verdict is a termination message, which Kubernetes cuts at this size."""
 MAX_CLAIMS = 32
 
+Measured = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+"""A number that somebody measured. Means and variances of larger ones overflow, and NaN has no place in JSON."""
 Count53 = Annotated[int, Field(ge=0, le=2**53 - 1)]
 """Bytes, and steps that may be tokens. The API server compares in floating point: a larger bound overflows there."""
 
@@ -37,7 +39,7 @@ class Check(Model):
 class Verdict(Model):
     """What a verifier writes to $RLOOP_VERDICT."""
 
-    metrics: Annotated[dict[MetricName, float], Field(max_length=32)] = {}
+    metrics: Annotated[dict[MetricName, Measured], Field(max_length=32)] = {}
     """Empty where a check failed and there is nothing to measure."""
     checks: Annotated[list[Check], Field(max_length=32)] = []
 
@@ -140,7 +142,7 @@ class ProgressRequest(Model):
     """Number of the attempt."""
     step: Count53 | None = None
     """The newest step in progress.jsonl."""
-    claims: Annotated[dict[MetricName, float], Field(max_length=MAX_CLAIMS)] = {}
+    claims: Annotated[dict[MetricName, Measured], Field(max_length=MAX_CLAIMS)] = {}
     """What the run believes of itself (claims.json). Shown beside the verified value, and never scored."""
     curves: Annotated[list[Curve], Field(max_length=MAX_CURVES)] = []
     """The numbers in progress.jsonl. Likewise."""

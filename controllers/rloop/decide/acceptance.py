@@ -12,26 +12,33 @@ all its runs. What is kept is decided by Welch's test (Welch 1947, degrees of fr
 challengers bring more runs of it. The screen hardens with the number of challengers an incumbent has beaten:
 where gains have become rare, runs are better spent on new proposals.
 
+A single wild run decides nothing (docs/adr/0011): outliers of the incumbent count as their neighbours, the spread of
+rejected challengers is bounded by the incumbent's own, and a challenger whose every run is better than each of the
+incumbent's has at least the z of the exact Mann-Whitney test.
+
 Units: values and gains are in the metric's unit, z in normal standard deviations. A gain is positive when
 better. No function raises for any numbers; a value beyond 1e150 or not finite rejects with NotFinite.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import sqrt
 from typing import Final, Literal
 
+from rloop.api.curves import LARGEST
 from rloop.decide.estimates import (
-    LARGEST,
     Z_LIMIT,
+    bounded_noise,
     interval,
     is_deterministic,
     mean,
     noise,
     normal_quantile,
     rounded,
+    separation_z,
+    without_outliers,
 )
 from rloop.decide.procedures import Acceptance, Procedure, procedure
 
@@ -83,7 +90,7 @@ class Incumbent:
     """Its runs after the screen, or the baseline's, and the reference runs added since."""
     rejected: tuple[tuple[float, ...], ...] = ()
     """Runs after the screen, one tuple for each challenger that had some and was beaten by this incumbent.
-    Their spread adds to the noise estimate, their number to the screen's patience; never their level."""
+    Their spread adds to the noise, within a bound, and their number to the screen's patience; never their level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,7 @@ def judge(
     if not all(abs(value) <= LARGEST for value in runs + incumbent.values):  # NaN fails every comparison
         return Reject(0.0, 0.0, len(runs), "NotFinite")
     sign = 1.0 if goal == "Maximize" else -1.0
+    incumbent = replace(incumbent, values=without_outliers(incumbent.values))
     reference = mean(incumbent.values)
     first = sign * (challenger.screen - reference)
     if rules.provisional:
@@ -199,11 +207,11 @@ def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challe
     confirm = challenger.confirm
     assert challenger.screen is not None
     runs = (challenger.screen, *confirm)
-    # The challenger's own spread counts too: another frame may be ten times as noisy as the incumbent's.
-    s, df = noise(incumbent.values, (*incumbent.rejected, confirm))
+    # The challenger's own spread counts without a bound: another frame may be ten times as noisy as the incumbent's.
+    s, df = bounded_noise(incumbent.values, incumbent.rejected, confirm)
     error = s * sqrt(1 / len(runs) + 1 / len(incumbent.values))
     gain = sign * (mean(runs) - mean(incumbent.values))
-    z = normal_quantile(gain, error, df)
+    z = _or_separated(normal_quantile(gain, error, df), sign, runs, incumbent)
     steps = len(rules.confirm_zs)
     if confirm:
         limit = rules.confirm_zs[min(len(confirm), steps) - 1]
@@ -223,6 +231,18 @@ def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challe
     return _final(rules, sign, minimum_gain, confirm, incumbent)
 
 
+def _or_separated(z: float, sign: float, runs: tuple[float, ...], incumbent: Incumbent) -> float:
+    """A t test's z, or the rank test's if every run is better than each of the incumbent's and that z is larger.
+
+    The t test charges the incumbent's spread to the challenger too. Where that spread is two modes it stays low
+    even for a challenger that beats both. The rank test is used at its extreme only: at every step it lets more no-ops
+    through (docs/adr/0011).
+    """
+    if min(sign * value for value in runs) > max(sign * value for value in incumbent.values):
+        return max(z, separation_z(len(incumbent.values), len(runs)))
+    return z
+
+
 def _final(
     rules: Procedure, sign: float, minimum_gain: float, fresh: tuple[float, ...], incumbent: Incumbent
 ) -> Verdict:
@@ -231,15 +251,15 @@ def _final(
     gain = sign * (value - mean(incumbent.values))
     n, m = len(fresh), len(incumbent.values)
     a = noise(fresh, ())[0] ** 2 / n
-    # One run has no spread of its own; what else is known about the incumbent's noise stands in.
-    s, df = noise(incumbent.values, ()) if m > 1 else noise((), (*incumbent.rejected, fresh))
+    # One run has no spread of its own; the challenger's stands in, and what else is known within its bound.
+    s, df = noise(incumbent.values, ()) if m > 1 else bounded_noise(fresh, incumbent.rejected)
     b = s**2 / m
     if a + b > 0:
         share = a / (a + b)  # as shares, so that small variances do not underflow when squared
         df_welch = 1 / (share**2 / (n - 1) + (1 - share) ** 2 / max(df, 1))
     else:
         df_welch = 1.0
-    z = normal_quantile(gain, sqrt(a + b), df_welch)
+    z = _or_separated(normal_quantile(gain, sqrt(a + b), df_welch), sign, fresh, incumbent)
     if (reason := _too_little(gain, minimum_gain)) is not None:
         return Reject(gain, z, n, reason)
     if z < rules.keep_z:

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from rloop import names
 from rloop.actions import Start, Stop, Workload
+from rloop.api.curves import is_usable
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
 from rloop.decide import waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
@@ -48,6 +49,7 @@ def workload(draft: Draft, experiment: ResearchExperiment, run: Run, attempt: At
         run=run.number,
         number=attempt.number,
         seed=run.seed,
+        place=draft.place(experiment.metadata.name, run),
         kind=run.kind,
     )
 
@@ -72,7 +74,11 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         succeeded = "Done" if run.kind == "smoke" else "Verifying"
         claimed = state.exit.claims.get(draft.spec.objective.metric)
         run = run.model_copy(
-            update={"phase": succeeded, "artifact_sha256": state.exit.artifact_sha256, "claimed": claimed}
+            update={
+                "phase": succeeded,
+                "artifact_sha256": state.exit.artifact_sha256,
+                "claimed": claimed if is_usable(claimed) else None,
+            }
         )
     else:
         if ended.reason == "Hang":

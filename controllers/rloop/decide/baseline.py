@@ -33,7 +33,7 @@ def measure(draft: Draft) -> None:
     own = runs.of_kind(experiment, "baseline")  # it may have others: what follows can be stored before its value is
     have = len(own)
     if have < wanted:
-        added = runs.add(experiment, "baseline", wanted - have, draft.loop.metadata.uid)
+        added = runs.add(experiment, "baseline", wanted - have, draft.run_seed)
         draft.write_experiment(name, runs=added, phase="Running")
         return
     broken = [run for run in own if run.phase == "Failed"]

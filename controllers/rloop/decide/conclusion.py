@@ -31,7 +31,7 @@ def conclude(draft: Draft) -> None:
     elif _meets(draft, best.value):
         name = incumbent.metadata.name
         count = min(FINAL_RUNS, MAX_RUNS - len(incumbent.status.runs))
-        draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.loop.metadata.uid))
+        draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.run_seed))
         draft.tell(
             "Concluding",
             f"{name} meets the target with {draft.number(best.value)}; {count} fresh runs decide",

@@ -67,6 +67,18 @@ class Draft:
         """The untouched task as an experiment, once it exists."""
         return self.experiments.get(names.baseline(self.name))
 
+    def run_seed(self, experiment: str, run: int) -> int:
+        """The seed of a new run."""
+        return names.seed(self.observed.seed_keys.runs, self.loop.metadata.uid, experiment, run)
+
+    def scoring_seed(self, experiment: str, run: int, number: int) -> int:
+        """The seed of a new scoring."""
+        return names.seed(self.observed.seed_keys.scorings, self.loop.metadata.uid, experiment, run, "v", number)
+
+    def place(self, experiment: str, run: Run) -> str:
+        """The name of a run's folder on the workspace."""
+        return names.place(self.loop.metadata.uid, experiment, run.number, run.seed)
+
     @property
     def keeps(self) -> int:
         """Keeps so far, the baseline not counted."""

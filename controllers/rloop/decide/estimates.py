@@ -1,6 +1,6 @@
 """Estimates from a few values: mean, noise, interval, and how improbable a gain is.
 
-Called by acceptance, and through it by baseline, conclusion and context. Apart from acceptance.py because
+Called by acceptance, context, and through acceptance by baseline and conclusion. Apart from acceptance.py because
 these are textbook formulas that take no decision. scipy.special alone: its scalar functions take a
 microsecond, while scipy.stats takes a second to import.
 """
@@ -8,15 +8,23 @@ microsecond, while scipy.stats takes a second to import.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import fsum, isfinite, sqrt
+from math import comb, fsum, isfinite, sqrt
 from typing import Final
 
 from scipy.special import ndtri, stdtr, stdtrit
 
+from rloop.api.curves import LARGEST
+
 Z_LIMIT: Final = 38.0
 """The largest |z|: beyond it a double has no probability left, and JSON has no infinity."""
-LARGEST: Final = 1e150
-"""Squares of larger values overflow."""
+OTHERS_VARIANCE_MAX: Final = 9.0
+"""Largest variance with which another group counts in the noise, as a multiple of the own variance."""
+OTHERS_VARIANCE_WILD: Final = 100.0
+"""A group with more than this multiple of the own variance does not count at all."""
+OUTLIER_RANGES: Final = 10.0
+"""A value further than this many ranges of its group's other values from the nearest of them is an outlier."""
+OUTLIER_GROUP_MIN: Final = 4
+"""Smaller groups have no outliers: the range of two values is often small by chance."""
 
 
 def noise(values: Sequence[float], groups: Iterable[Sequence[float]]) -> tuple[float, int]:
@@ -27,11 +35,60 @@ def noise(values: Sequence[float], groups: Iterable[Sequence[float]]) -> tuple[f
     """
     square, freedom = 0.0, 0
     for group in (values, *groups):
-        if len(group) > 1 and all(abs(value) <= LARGEST for value in group):
-            middle = mean(group)
-            square += fsum((value - middle) * (value - middle) for value in group)
-            freedom += len(group) - 1
+        more, degrees = _squares(group)
+        square, freedom = square + more, freedom + degrees
     return (sqrt(square / freedom), freedom) if freedom else (0.0, 0)
+
+
+def bounded_noise(
+    own: Sequence[float], others: Iterable[Sequence[float]], unbounded: Sequence[float] = ()
+) -> tuple[float, int]:
+    """`noise` with a bound: each other group counts with at most nine times the own variance, beyond 100 not at all.
+
+    A run that diverged says nothing about the own noise; pooled without a bound it would hide every later gain.
+    Without a spread of its own (fewer than two values) there is nothing to compare with, and no other group counts.
+    """
+    square, freedom = _squares(own)
+    variance = square / freedom if freedom else 0.0
+    for group in others if freedom else ():
+        more, degrees = _squares(group)
+        if more <= OTHERS_VARIANCE_WILD * variance * degrees:
+            square += min(more, OTHERS_VARIANCE_MAX * variance * degrees)
+            freedom += degrees
+    more, degrees = _squares(unbounded)
+    square, freedom = square + more, freedom + degrees
+    return (sqrt(square / freedom), freedom) if freedom else (0.0, 0)
+
+
+def _squares(group: Sequence[float]) -> tuple[float, int]:
+    """Sum of squared deviations and degrees of freedom; (0, 0) for a group without a usable spread."""
+    if len(group) < 2 or not all(abs(value) <= LARGEST for value in group):
+        return (0.0, 0)
+    middle = mean(group)
+    return fsum((value - middle) * (value - middle) for value in group), len(group) - 1
+
+
+def without_outliers(values: Sequence[float]) -> tuple[float, ...]:
+    """The values, where the lowest or the highest counts as its neighbour if it is an outlier.
+
+    A run that diverged (-138 among values near 0.7) would otherwise decide mean and noise for as long as the group
+    is compared with. What is within ten ranges of the others stays, so one value moves the mean by at most eleven
+    ranges of the others over n. A group whose other values are all equal stays as it is: there is no scale.
+    """
+    if len(values) < OUTLIER_GROUP_MIN:
+        return tuple(values)
+    first, second, *_, last_but_one, last = sorted(values)
+    low = second if second - first > OUTLIER_RANGES * (last - second) > 0 else first
+    high = last_but_one if last - last_but_one > OUTLIER_RANGES * (last_but_one - first) > 0 else last
+    return tuple(min(max(value, low), high) for value in values)
+
+
+def separation_z(worse: int, better: int) -> float:
+    """Normal quantile of the exact Mann-Whitney test where each of the better is above all of the worse.
+
+    Without any effect that has the probability 1 / C(worse + better, better) (Mann & Whitney 1947).
+    """
+    return min(Z_LIMIT, -float(ndtri(1 / comb(worse + better, better))))
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def judge(draft: Draft) -> None:
     for experiment in draft.open_candidates():
         name = experiment.metadata.name
         if not experiment.status.runs:
-            draft.write_experiment(name, runs=runs.add(experiment, "screen", 1, draft.loop.metadata.uid))
+            draft.write_experiment(name, runs=runs.add(experiment, "screen", 1, draft.run_seed))
             continue
         broken = next((run for run in experiment.status.runs if run.phase == "Failed"), None)
         if broken is not None:
@@ -141,9 +141,8 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
 
 def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExperiment, more: More) -> None:
     kinds = {Phase.SCREEN: "screen", Phase.CONFIRM: "confirm", Phase.AUDIT: "audit"}
-    uid = draft.loop.metadata.uid
     name = experiment.metadata.name
-    asked = runs.add(experiment, kinds[more.kind], more.count, uid)  # type: ignore[arg-type]
+    asked = runs.add(experiment, kinds[more.kind], more.count, draft.run_seed)  # type: ignore[arg-type]
     if len(asked) == len(experiment.status.runs):
         withdraw_experiment(draft, name, "NoRunLeft", "withdrawn: it has no run left to confirm it with")
         return
@@ -151,7 +150,7 @@ def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: Resea
     coming = sum(run.phase in runs.OPEN for run in runs.of_kind(incumbent, "reference"))
     wanted = min(more.reference - coming, runs.room_for_references(incumbent))
     if wanted > 0:
-        with_reference = runs.add(incumbent, "reference", wanted, uid)
+        with_reference = runs.add(incumbent, "reference", wanted, draft.run_seed)
         draft.write_experiment(incumbent.metadata.name, runs=with_reference)
 
 

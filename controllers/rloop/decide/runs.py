@@ -5,9 +5,8 @@ Used by attempt, verification, baseline, judge, conclusion, schedule and context
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from rloop import names
 from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind, Verification
 
 LIVE = frozenset({"Running", "Verifying"})
@@ -48,16 +47,15 @@ def any_open(experiment: ResearchExperiment, kinds: Iterable[RunKind] | None = N
     return any(run.phase in OPEN and (wanted is None or run.kind in wanted) for run in experiment.status.runs)
 
 
-def add(experiment: ResearchExperiment, kind: RunKind, count: int, uid: str) -> list[Run]:
+def add(experiment: ResearchExperiment, kind: RunKind, count: int, seed: Callable[[str, int], int]) -> list[Run]:
     """The experiment's runs with up to `count` queued ones added; each with a fresh seed.
 
-    Bounded by MAX_RUNS: what does not fit is not added.
+    `seed` is `Draft.run_seed`. Bounded by MAX_RUNS: what does not fit is not added.
     """
     runs = list(experiment.status.runs)
     for _ in range(min(count, MAX_RUNS - len(runs))):
         number = len(runs) + 1
-        seed = names.seed(uid, experiment.metadata.name, number)
-        runs.append(Run(number=number, seed=seed, kind=kind))
+        runs.append(Run(number=number, seed=seed(experiment.metadata.name, number), kind=kind))
     return runs
 
 

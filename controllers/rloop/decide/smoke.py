@@ -26,7 +26,7 @@ def _look(draft: Draft, experiment: ResearchExperiment, *, nobody_waits: bool) -
     if nobody_waits and not runs.started(experiment):
         withdraw_experiment(draft, name, "SessionOver", "withdrawn unstarted: nobody waits for it any more")
     elif not experiment.status.runs:
-        draft.write_experiment(name, runs=runs.add(experiment, "smoke", 1, draft.loop.metadata.uid))
+        draft.write_experiment(name, runs=runs.add(experiment, "smoke", 1, draft.run_seed))
     elif not runs.any_open(experiment):
         (run,) = experiment.status.runs
         passed = run.phase == "Done"

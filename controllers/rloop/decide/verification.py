@@ -43,6 +43,7 @@ def workload(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
         run=run.number,
         number=verification.number,
         seed=verification.seed,
+        place=draft.place(experiment.metadata.name, run),
         kind=run.kind,
     )
 
@@ -161,7 +162,7 @@ def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Ver
         if any(one.phase != "Failed" for one in tries) or (tries and not _waited(draft, tries[-1])):
             continue
         number = newest + len(wanted) + 1
-        seed = names.seed(draft.loop.metadata.uid, experiment.metadata.name, run.number, "v", number)
+        seed = draft.scoring_seed(experiment.metadata.name, run.number, number)
         retry = tries[-1].retry + 1 if tries else 0
         wanted.append(Verification(number=number, repeat=repeat, seed=seed, retry=retry))
     return wanted

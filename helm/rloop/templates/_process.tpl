@@ -99,6 +99,10 @@ spec:
               value: {{ $values.networkPolicy.enabled | quote }}
             - name: RLOOP_RUN_AS_USER
               value: {{ $values.runAsUser | int64 | quote }}
+            {{- if eq .component "operator" }}
+            - name: RLOOP_SEED_KEY_FILE
+              value: /etc/rloop/seeds/key
+            {{- end }}
           ports:
             - name: health
               containerPort: 8081
@@ -130,6 +134,11 @@ spec:
           volumeMounts:
             - name: tmp
               mountPath: /tmp
+            {{- if eq .component "operator" }}
+            - name: seed-key
+              mountPath: /etc/rloop/seeds
+              readOnly: true
+            {{- end }}
             {{- if eq .component "proxy" }}
             - name: providers
               mountPath: /etc/rloop/providers
@@ -146,6 +155,15 @@ spec:
         - name: tmp
           emptyDir:
             sizeLimit: 64Mi
+        {{- if eq .component "operator" }}
+        - name: seed-key
+          secret:
+            secretName: {{ $values.seeds.secret | default "rloop-seed-key" }}
+            defaultMode: 0440
+            items:
+              - key: key
+                path: key
+        {{- end }}
         {{- if eq .component "proxy" }}
         - name: providers
           configMap:

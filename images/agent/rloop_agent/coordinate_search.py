@@ -5,12 +5,13 @@ training may last longer than a session, and a result moves the centre only when
 which takes several runs and so happens between sessions. The next session starts from the new incumbent.
 
 The step is half the range at first and is halved each time as many results are known in this frame as it has
-coordinates (one sweep), down to 1/64: shorter steps would drown in the noise and stand still.
+coordinates (one sweep), down to 1/64: shorter steps would drown in the noise and stand still. In a range of whole
+numbers a step is at least one; where everything within the step is known, the nearest untried value is proposed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from rloop.api.space import Dimension, Point, Scalar
@@ -22,7 +23,10 @@ SHORTEST = 6
 
 
 def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:
-    """A point that differs from the centre in one coordinate: one of those varied least often so far."""
+    """A point that differs from the centre in one coordinate: one of those varied least often so far.
+
+    None means that no such point is left untried: for certain where values can be counted, else after many draws.
+    """
     coordinates = ground.coordinates
     if not coordinates:
         return ground.centre if ground.centre not in known else None
@@ -38,7 +42,34 @@ def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | Non
         }
         if point not in known and point != ground.centre:
             return point
+    return _nearest_untried(ground, known, sorted(coordinates, key=lambda one: varied[one.name]), dice)
+
+
+def _nearest_untried(
+    ground: Ground, known: Sequence[Point], coordinates: Sequence[Dimension], dice: Random
+) -> Point | None:
+    for dimension in coordinates:
+        for value in _outward(dimension, ground.centre[dimension.name], dice):
+            point = {**ground.centre, dimension.name: value}
+            if point not in known and point != ground.centre:
+                return point
     return None
+
+
+def _outward(dimension: Dimension, value: Scalar, dice: Random) -> Iterator[Scalar]:
+    """All other values of a coordinate, the nearest first; of a range that cannot be counted, some."""
+    if dimension.values is not None:
+        yield from dice.sample(dimension.values, len(dimension.values))
+        return
+    if not dimension.integer:
+        yield from (draw(dimension, dice) for _ in range(TRIES))
+        return
+    assert dimension.low is not None
+    assert dimension.high is not None
+    here, low, high = round(float(value)), round(dimension.low), round(dimension.high)
+    for distance in range(1, max(here - low, high - here) + 1):
+        sides = [one for one in (here - distance, here + distance) if low <= one <= high]
+        yield from dice.sample(sides, len(sides))
 
 
 def share_of_range(results: int, coordinates: int) -> float:
@@ -66,4 +97,5 @@ def _step(dimension: Dimension, value: Scalar, share: float, dice: Random) -> Sc
     here = to_scale(dimension, value)
     there = [position for position in (here - length, here + length) if low <= position <= high]
     # A step of at most half the range fits on one side at least, but for rounding.
-    return inside(dimension, to_value(dimension, dice.choice(there or [low, high])))
+    found = inside(dimension, to_value(dimension, dice.choice(there or [low, high])))
+    return next(_outward(dimension, value, dice)) if dimension.integer and found == value else found

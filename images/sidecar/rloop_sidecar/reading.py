@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rloop.api.common import METRIC_PATTERN
-from rloop.api.curves import Curves, is_finite, is_step
+from rloop.api.curves import Curves, is_step, is_usable
 from rloop.api.helpers import MAX_CLAIMS
 
 PROGRESS_BYTES = 8192
@@ -39,7 +39,7 @@ def newest_step(path: Path) -> int | None:
 
 
 def claims(path: Path) -> dict[str, float] | None:
-    """The finite numbers in claims.json; None while there is no readable document."""
+    """The usable numbers in claims.json; None while there is no readable document."""
     with _regular(path) as descriptor:
         content = os.read(descriptor, CLAIMS_BYTES + 1) if descriptor is not None else b""
     document = _json(content) if len(content) <= CLAIMS_BYTES else None
@@ -87,4 +87,4 @@ def _json(content: bytes) -> Any:
 
 
 def _is_claim(name: str, value: object) -> bool:
-    return len(name) <= MAX_NAME and re.fullmatch(METRIC_PATTERN, name) is not None and is_finite(value)
+    return len(name) <= MAX_NAME and re.fullmatch(METRIC_PATTERN, name) is not None and is_usable(value)

@@ -129,8 +129,9 @@ class ClusterSource(Source):
 
     @override
     def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
-        place = parts.place_of(snapshot.loop, experiment, run)
-        return f"{place}/artifacts in the volume of the claim {parts.claim_name(snapshot.name)}"
+        one = next(one for one in snapshot.experiments[experiment].status.runs if one.number == run)
+        place = names.place(snapshot.loop.metadata.uid, experiment, run, one.seed)
+        return f"{parts.place_of(place)}/artifacts in the volume of the claim {parts.claim_name(snapshot.name)}"
 
     @override
     def log_of(self, workload: str) -> str:

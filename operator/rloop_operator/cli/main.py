@@ -70,9 +70,7 @@ def run(
         Path | None,
         typer.Option("--dir", metavar="DIR", help="The run folder; without it, runs/NAME.", show_default=False),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Makes the seeds of a new campaign the same every time.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the seeds of a new campaign's runs.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
 ) -> None:
     """Run a campaign on this machine, or go on with it.

@@ -118,7 +118,7 @@ def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
     """The pod template. `ranks` are the variables that only the ranks of a training have."""
     loop, workload, settings = attempt.loop, attempt.workload, attempt.settings
     template = loop.spec.experiment
-    place = parts.place(loop, workload)
+    place = parts.place(workload)
     workspace = [
         parts.mount("workspace", ARTIFACTS, sub_path=f"{place}/artifacts"),
         parts.mount("workspace", CHECKPOINTS, sub_path=f"{place}/checkpoints"),

@@ -21,6 +21,7 @@ from rloop import names
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem, RloopError
+from rloop.names import SeedKeys
 from rloop.observed import Watchdog
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
@@ -30,7 +31,7 @@ from rloop_operator.cluster.namespaces import Namespaces, announce
 from rloop_operator.cluster.passes import Passes
 from rloop_operator.cluster.progress import Progress
 from rloop_operator.cluster.runtime import KubeRuntime
-from rloop_operator.cluster.settings import Settings, read
+from rloop_operator.cluster.settings import Settings, read, seed_keys
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.cluster.warden import Warden
@@ -45,8 +46,9 @@ LEASE = "rloop-operator"
 class Operator:
     """All loops that this process serves."""
 
-    def __init__(self, api: kube.Kube, settings: Settings, lease: Lease) -> None:
+    def __init__(self, api: kube.Kube, settings: Settings, lease: Lease, seed_keys: SeedKeys) -> None:
         self._api = api
+        self._seed_keys = seed_keys
         self._settings = settings
         self._lease = lease
         self._shells: dict[str, Shell] = {}
@@ -104,7 +106,9 @@ class Operator:
             runtime = KubeRuntime(store, self._settings, signs)
             tell = partial(events.tell, self._api, namespace)
             refuse = partial(refused, own=namespace == self._settings.namespace)
-            self._shells[namespace] = Shell(store, runtime, signs, _now, tell, refuse, self.warden.facts)
+            self._shells[namespace] = Shell(
+                store, runtime, signs, _now, self._seed_keys, tell, refuse, self.warden.facts
+            )
         return self._shells[namespace]
 
 
@@ -193,13 +197,13 @@ async def watch(operator: Operator, settings: Settings) -> None:
 
 async def run() -> None:
     """Serve until the process is ended."""
-    settings = read()
+    settings, keys = read(), seed_keys()
     async with kube.connected("rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
         api.may_write = lease.held
-        operator = Operator(api, settings, lease)
+        operator = Operator(api, settings, lease, keys)
         log.info("started", watched=settings.watched or "all namespaces")
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)

@@ -108,14 +108,14 @@ def claim_name(loop: str) -> str:
     return f"{loop}-workspace"
 
 
-def place(loop: ResearchLoop, workload: Workload) -> str:
-    """The folder of a workload's run on the workspace."""
-    return place_of(loop, workload.owner, workload.run)
+def place(workload: Workload) -> str:
+    """The folder of a workload's run on the workspace. Its pod sees the path among its mounts: it tells nothing."""
+    return place_of(workload.place)
 
 
-def place_of(loop: ResearchLoop, experiment: str, run: int) -> str:
-    """A run's folder on the workspace. A kept workspace may serve a later campaign of the same name: hence the uid."""
-    return f"{loop.metadata.uid}/{experiment}/r{run}"
+def place_of(name: str) -> str:
+    """The same, from the folder's name (`rloop.names.place`)."""
+    return f"runs/{name}"
 
 
 def deadline(loop: ResearchLoop, seconds: int) -> int:

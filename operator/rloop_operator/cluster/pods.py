@@ -102,7 +102,7 @@ def verifier(
         },
     }
     # The run's whole folder: on a new volume it is empty, and the container says that the artifact is missing.
-    place = parts.place(loop, workload)
+    place = parts.place(workload)
     init_mounts = [
         parts.mount("code", "/rloop/code"),
         parts.mount("artifacts", "/rloop/artifacts"),

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from rloop.errors import RloopError
+from rloop.names import SeedKeys
+
+SEED_KEY_BYTES = 32
+"""A shorter key might be guessed from the seeds of runs, which the runs know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,22 @@ def read() -> Settings:
         run_as_user=int(os.environ.get("RLOOP_RUN_AS_USER", "65532")),
         network_policies=os.environ.get("RLOOP_NETWORK_POLICIES", "true") == "true",
     )
+
+
+def seed_keys() -> SeedKeys:
+    """The key of all seeds, which the chart mounts into the operator only. Raises RloopError, naming the Secret."""
+    path = Path(_need("RLOOP_SEED_KEY_FILE"))
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise RloopError(
+            f"the seed key {path} cannot be read: {error.strerror}; see seeds.secret of the chart"
+        ) from error
+    if len(key) < SEED_KEY_BYTES:
+        raise RloopError(
+            f"the seed key {path} has {len(key)} bytes; it needs {SEED_KEY_BYTES}: see seeds.secret of the chart"
+        )
+    return SeedKeys(key, key)
 
 
 def _need(name: str) -> str:

@@ -19,6 +19,7 @@ from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.session import INTERRUPTED
 from rloop.errors import BadInput, InputProblem, NotFound
+from rloop.names import SeedKeys
 from rloop.observed import Observed
 from rloop.standing import edited_since_its_budget_ended, finished
 from rloop_operator.beats import Beats
@@ -30,6 +31,7 @@ from rloop_operator.local.identity import LocalIdentity
 from rloop_operator.local.interrupt import KILL_SECONDS, Interrupt
 from rloop_operator.local.protocol_files import ProtocolFiles
 from rloop_operator.local.runtime import LocalRuntime
+from rloop_operator.local.seed_keys import seed_keys
 from rloop_operator.local.server import kept_listener, serving
 from rloop_operator.local.store import LocalStore
 from rloop_operator.manifest import check_folders
@@ -71,7 +73,7 @@ async def run(
             if finished(stored) and not edited_since_its_budget_ended(stored):
                 return stored
             with interrupt.handling():
-                await _run(store, stored.metadata.name, view, interrupt)
+                await _run(store, stored.metadata.name, view, interrupt, seed_keys(store.folder, seed))
             return await store.get(ResearchLoop, stored.metadata.name)
 
 
@@ -100,7 +102,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     )
 
 
-async def _run(store: LocalStore, name: str, view: View, signals: Interrupt) -> None:
+async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, keys: SeedKeys) -> None:
     identity = LocalIdentity(store)
     beats = Beats(time.monotonic)
     gateway = Gateway(store, beats, now=_now, changed=lambda: None)
@@ -121,7 +123,7 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt) -> 
         async def tell(_loop: str, event: Event) -> None:
             view.event(event)
 
-        shell = Shell(store, runtime, beats, _now, tell)
+        shell = Shell(store, runtime, beats, _now, keys, tell)
         files = ProtocolFiles(store.folder)
         down_since = store.last_alive()
         alive_at = 0.0

@@ -3,6 +3,7 @@
 ```
 loop.db                                  objects, files, ledger: the only truth (see store.py)
 run.lock                                 held by the one process that owns the folder
+seeds.json                               keys of all seeds, mode 0600 (see seed_keys.py)
 state/ logs/                             rendered from loop.db by others; logs/workloads/NAME.log is ours
 experiments/NAME/runs/rN/artifacts       what a run's newest attempt left
 experiments/NAME/runs/rN/checkpoints     survives the attempts of one run
@@ -42,6 +43,10 @@ class RunFolder:
     @property
     def database(self) -> Path:
         return self.root / DATABASE
+
+    @property
+    def seeds(self) -> Path:
+        return self.root / "seeds.json"
 
     @property
     def workloads(self) -> Path:

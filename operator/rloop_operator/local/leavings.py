@@ -7,7 +7,6 @@ Called by `supervisor`. Each reading is bounded, follows no link and takes nothi
 from __future__ import annotations
 
 import json
-import math
 import os
 import stat
 from typing import Any, NamedTuple
@@ -97,14 +96,13 @@ def _claims(path: str, output: Output) -> dict[str, float]:
         return {}
     claims = {name: float(value) for name, value in list(document.items())[:MAX_CLAIMS] if _is_claim(name, value)}
     if len(claims) < len(document):
-        output.note(f"{len(document) - len(claims)} claims are ignored: at most {MAX_CLAIMS} finite numbers are taken")
+        output.note(
+            f"{len(document) - len(claims)} claims are ignored: at most {MAX_CLAIMS} numbers within ±1e150 are taken"
+        )
     return claims
 
 
 def _is_claim(name: str, value: object) -> bool:
-    if not 0 < len(name) <= MAX_NAME or isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    from rloop.api.curves import is_usable  # needed at the end only, and by runs only
+
+    return 0 < len(name) <= MAX_NAME and is_usable(value)

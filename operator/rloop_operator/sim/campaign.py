@@ -11,6 +11,7 @@ from collections.abc import Callable
 from rloop.actions import Event
 from rloop.api.helpers import VerifierReport
 from rloop.api.researchloop import ResearchLoop
+from rloop.names import SeedKeys
 from rloop.standing import finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway
@@ -19,6 +20,8 @@ from rloop_operator.reconcile import Shell, reconcile
 from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock, World
 from rloop_operator.sim.store import MemoryStore
 
+SEED_KEYS = SeedKeys(b"simulated", b"simulated")
+"""Constant, so that a simulated campaign can be repeated; nobody in it tries to guess a seed."""
 PASSES_MAX = 1000
 IDLE_SECONDS = 1.0
 """A step of the clock while the campaign waits for an event that only a test can cause."""
@@ -36,7 +39,7 @@ class Campaign:
         self.gateway = Gateway(self.store, self.beats, now=self.clock.now, changed=lambda: None)
         self.runtime = SimRuntime(self.clock, make_world(self.gateway, self.store))
         self.events: list[Event] = []
-        self.shell = Shell(self.store, self.runtime, self.beats, self.clock.now, self._tell)
+        self.shell = Shell(self.store, self.runtime, self.beats, self.clock.now, SEED_KEYS, self._tell)
         self._look_again_at = math.inf
         self._loop = loop
         self.name = loop.metadata.name

@@ -11,6 +11,10 @@ from rloop.api.experiment import MAX_RUNS
 from rloop.decide import runs
 
 
+def seed(experiment: str, run: int) -> int:
+    return len(experiment) * 1000 + run
+
+
 @pytest.mark.parametrize(
     ("own", "count"),
     [
@@ -25,15 +29,14 @@ def test_values_that_challengers_are_compared_with(own: Any, count: int) -> None
     assert len(runs.incumbent_values(own)) == count
 
 
-def test_added_runs_have_seeds_of_their_own_that_the_uid_decides() -> None:
-    one = runs.add(baseline(), "reference", 3, "uid")
+def test_added_runs_have_seeds_of_their_own() -> None:
+    one = runs.add(baseline(), "reference", 3, seed)
     assert len({own.seed for own in one[5:]}) == 3
-    assert one == runs.add(baseline(), "reference", 3, "uid")
-    assert one != runs.add(baseline(), "reference", 3, "other")
+    assert [own.seed for own in one[5:]] == [seed("demo-b01", number) for number in (6, 7, 8)]
 
 
 def test_no_experiment_gets_more_runs_than_its_status_can_hold() -> None:
-    assert len(runs.add(baseline(), "reference", 99, "uid")) == MAX_RUNS
+    assert len(runs.add(baseline(), "reference", 99, seed)) == MAX_RUNS
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from tests.support.builders import attempt, exited, experiment, moment, report, run, running, scoring, workload
 from tests.support.deciding import after, experiment_after, observed, starts
 
+from rloop.actions import Start, Workload
 from rloop.api.experiment import Run, Verification
 from rloop.decide import verification
+from rloop.names import SeedKeys
 from rloop.observed import Exit
 
 NAME = "demo-i0001-e1-r1-v1"
@@ -162,3 +165,23 @@ def test_all_scorings_of_a_run_judge_the_same_artifact(
     first = scored.verifications[0]
     assert (first.phase, scored.artifact_sha256) == expected
     assert first.phase == "Succeeded" or (first.reason, first.metrics) == ("ArtifactChanged", {})
+
+
+def test_the_seed_of_a_scoring_cannot_be_computed_without_the_key() -> None:
+    of, own = running(), run(phase="Verifying")
+    plain = sha256(f"{of.metadata.uid}/demo-i0001-e1/1/v/1".encode()).digest()
+    (found,) = recorded(of, own).verifications
+    assert found.seed != int.from_bytes(plain[:4]) & 0x7FFFFFFF
+    (other,) = recorded(of, own, seed_keys=SeedKeys(b"of runs", b"another")).verifications
+    assert found.seed != other.seed
+
+
+def test_a_stored_intent_keeps_its_seed_when_the_key_is_another_one() -> None:
+    def started(key: bytes) -> Workload:
+        one = experiment("demo-i0001-e1", run(phase="Verifying", verifications=[scoring()]))
+        world = observed(running(), one, seed_keys=SeedKeys(key, key))
+        (start,) = [action for action in after(verification.record, world).actions if isinstance(action, Start)]
+        return start.workload
+
+    assert started(b"one") == started(b"another")
+    assert started(b"one").seed == scoring().seed

@@ -109,3 +109,45 @@ def test_where_a_list_is_used_up_another_coordinate_is_varied() -> None:
         assert point is not None
         known.append(point)
     assert sum(point["a"] == 2 for point in known) == 1
+
+
+ranges = st.integers(1, 40).flatmap(
+    lambda low: st.tuples(st.just(low), st.integers(low + 1, low + 25), st.booleans(), st.integers(0, 25))
+)
+
+
+def whole_numbers(ranges: list[tuple[int, int, bool, int]]) -> tuple[Space, Point]:
+    """A space of integer ranges (low, high, log, centre above low), and its centre."""
+    at = {str(index): min(low + above, high) for index, (low, high, _, above) in enumerate(ranges)}
+    dimensions = [
+        {"name": name, "key": name, "low": low, "high": high, "log": log, "integer": True, "default": at[name]}
+        for name, (low, high, log, _) in zip(at, ranges, strict=True)
+    ]
+    return Space.model_validate({"file": "r.json", "dimensions": dimensions}), dict(at)
+
+
+@given(data=st.data(), ranges=st.lists(ranges, min_size=1, max_size=3), results=st.integers(0, 100), seed=st.integers())
+def test_in_whole_numbers_a_new_point_is_proposed_while_there_is_one_beside_the_centre(
+    data: st.DataObject, ranges: list[tuple[int, int, bool, int]], results: int, seed: int
+) -> None:
+    space, at = whole_numbers(ranges)
+    beside: list[Point] = [
+        {**at, name: value}
+        for name, (low, high, _, _) in zip(at, ranges, strict=True)
+        for value in range(low, high + 1)
+        if value != at[name]
+    ]
+    known = data.draw(st.lists(st.sampled_from(beside)) | st.just(beside) | st.just(beside[1:]))
+    point = propose(Ground(space, {}, at, results), known, Random(seed))
+    untried = [one for one in beside if one not in known]
+    assert point in untried if untried else point is None
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_steps_below_one_do_not_stand_still(log: bool) -> None:
+    space, at = whole_numbers([(1, 20, log, 9)])
+    known: list[Point] = []
+    while (point := propose(Ground(space, {}, at, 1000), known, Random(len(known)))) is not None:
+        known.append(point)
+    assert sorted(point["0"] for point in known) == [value for value in range(1, 21) if value != 10]
+    assert abs(int(known[0]["0"]) - 10) == 1

@@ -13,6 +13,7 @@ from tests.operator.cli.conftest import START
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
+from rloop.names import SeedKeys
 from rloop.observed import Beat, Observed
 from rloop_operator.local.folder import RunFolder
 from rloop_operator.local.protocol_files import ProtocolFiles
@@ -32,6 +33,7 @@ def observed(layout: RunFolder) -> Iterator[Observed]:
         return Observed(
             now=START,
             loop=await store.get(ResearchLoop, "demo"),
+            seed_keys=SeedKeys(b"", b""),
             iterations={one.metadata.name: one for one in await store.list(ResearchIteration, "demo")},
             experiments={one.metadata.name: one for one in await store.list(ResearchExperiment, "demo")},
             workloads={},

@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 import yaml
 from tests.operator.cluster.golden import page
-from tests.support import builders
+from tests.support import builders, deciding
 
 from rloop import names
 from rloop.actions import Workload
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
+from rloop.decide.attempt import workload as attempt_workload
+from rloop.decide.draft import Draft
 from rloop_operator import manifest
 from rloop_operator.cluster import attempts, kube, pods
 from rloop_operator.cluster.settings import Settings
@@ -109,7 +111,7 @@ def render(case: str) -> str:
     assert job is not None
     deadline = loop.spec.experiment.active_deadline_seconds
     name = names.attempt(EXPERIMENT, 1, 1)
-    workload = Workload(name, "run", EXPERIMENT, deadline, run=1, seed=7, kind="screen")
+    workload = Workload(name, "run", EXPERIMENT, deadline, run=1, seed=7, kind="screen", place="3" * 32)
     digests = {"demo-task": "a" * 64, EXPERIMENT: "b" * 64}
     made = [
         pods.workspace_claim(loop, owner("loop", "demo")),
@@ -131,3 +133,23 @@ def test_a_manifest_is_rendered_as_it_stands_in_the_golden_file(case: str) -> No
 if __name__ == "__main__":
     for each in CASES:
         (page.GOLDEN / f"{each}.yaml").write_text(render(each))
+
+
+def test_the_pod_of_a_run_says_nothing_of_the_seeds_of_scorings() -> None:
+    """It is the same whatever they are, and its mounts name neither loop, experiment nor run."""
+
+    def started(key: bytes) -> str:
+        loop = accepted({"experiment": {"job": {}, "image": "trainer:1", "command": ["./train"]}})
+        attempt = builders.attempt("Pending")
+        objects = (builders.experiment(EXPERIMENT, builders.run(phase="Running", attempts=[attempt])), loop)
+        keys = names.SeedKeys(b"of runs", key)
+        draft = Draft(deciding.observed(objects[1], objects[0], seed_keys=keys))
+        draft.scoring_seed(EXPERIMENT, 1, 1)
+        made = attempt_workload(draft, objects[0], objects[0].status.runs[0], attempt)
+        return json.dumps(attempts.job(attempts.Attempt(loop, made, SETTINGS, {}), owner("experiment", EXPERIMENT)))
+
+    one, other = started(b"one"), started(b"other")
+    assert one == other
+    paths = [text.split('"')[0] for text in one.split('"subPath": "')[1:]]
+    assert paths
+    assert not [path for path in paths if UIDS["loop"] in path or "demo" in path or "r1" in path.split("/")]

@@ -20,7 +20,7 @@ from rloop_operator.cluster.passes import Passes
 from rloop_operator.cluster.progress import Progress
 from rloop_operator.cluster.store import KubeStore
 from rloop_operator.reconcile import Shell
-from rloop_operator.sim.campaign import verdict
+from rloop_operator.sim.campaign import SEED_KEYS, verdict
 from rloop_operator.sim.runtime import SimRuntime, VirtualClock
 
 TASK = {"configMap": {"name": "task"}}
@@ -43,7 +43,7 @@ class Place:
         async def tell(_loop: str, event: Any) -> None:
             await events.tell(self.api, namespace, event.object, event)
 
-        return Shell(store, self._runtime, Beats(self._clock.monotonic), self._clock.now, tell)
+        return Shell(store, self._runtime, Beats(self._clock.monotonic), self._clock.now, SEED_KEYS, tell)
 
     def apply(self, name: str, namespace: str = "team") -> None:
         """Create a suspended loop, and what it needs; the watch tells of it."""

@@ -22,6 +22,7 @@ from rloop.errors import NotFound
 from rloop_operator.cluster import guard, health, kube, metrics, namespaces, operator, served, watching
 from rloop_operator.cluster.lease import Lease
 from rloop_operator.cluster.settings import Place, Settings
+from rloop_operator.sim.campaign import SEED_KEYS
 
 RELEASE = "rloop-system"
 SICK, WELL = "tenant-sick", "tenant-well"
@@ -82,7 +83,7 @@ async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: 
     async with fake.serving() as url, kube.connected("rloop-operator", kubeconfig(folder, url)) as api:
         lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
         await lease.step()
-        made = operator.Operator(api, told, lease)
+        made = operator.Operator(api, told, lease, SEED_KEYS)
         tasks = [asyncio.create_task(made.patrol()), asyncio.create_task(lease.hold())]
         tasks += [asyncio.create_task(made.passes.run()), asyncio.create_task(operator.watch(made, told))]
         try:
