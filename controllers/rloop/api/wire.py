@@ -64,6 +64,17 @@ class ExperimentDetail(ExperimentView):
     """From progress.jsonl: what its runs said of themselves, not what was verified."""
 
 
+class RunView(Model):
+    """How a run of an experiment is started."""
+
+    command: list[str]
+    """`experiment.command`, run in a copy of the task with the experiment's files laid over."""
+    env: dict[str, str] = {}
+    """`experiment.env`, beside the RLOOP_* variables of the task contract."""
+    seconds: Count
+    """Wall time of one run at most (`experiment.activeDeadlineSeconds`)."""
+
+
 class Incumbent(Model):
     """The best kept so far, and its changed files."""
 
@@ -88,6 +99,8 @@ class SessionAllowance(Model):
     next_sequence: Count = 1
     """Greater than 1 when an earlier process of this session proposed something before it died."""
     heartbeat_seconds: Count
+    tool_calls: Literal["Auto", "Text"] = "Auto"
+    """`agent.llm.toolCalls`."""
 
 
 class HandoffView(Model):
@@ -118,6 +131,8 @@ class Context(Model):
     final: Final | None = None
     """The conclusion, for the writer and the checker of the report."""
     space: Space | None = None
+    run: RunView | None = None
+    """How a run is started; absent where a run consists of several processes."""
     directions: list[Direction] = []
     """The newest that were tried; the gate compares with all."""
     current_direction: DnsLabel | None = None

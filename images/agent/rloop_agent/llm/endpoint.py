@@ -19,8 +19,8 @@ import openai
 from rloop_agent.gateway import Closed
 
 T = TypeVar("T")
-IDLE_SECONDS = 120.0
-"""Between two pieces of an answer. The proxy's own limit is shorter and says more."""
+IDLE_SECONDS = 900.0
+"""Between two pieces of an answer, and before the first. The proxy's own limits are shorter and say more."""
 POLL_SECONDS = 0.1
 REPLY_BYTES = 4 * 1024 * 1024
 SPENT = frozenset({"session_spent", "budget_spent"})
@@ -90,6 +90,8 @@ class Reply:
     text: str = ""
     reasoning: str = ""
     calls: list[ToolCall] = field(default_factory=list)
+    written: bool = False
+    """The calls stood in the text, and stay there in the history: a provider that gave no tool call gets none back."""
     finish: str = ""
     model: str = ""
     prompt_tokens: int = 0
@@ -99,7 +101,7 @@ class Reply:
     def message(self) -> dict[str, Any]:
         """As it goes into the history."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
-        if self.calls:
+        if self.calls and not self.written:
             message["tool_calls"] = [
                 {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
                 for call in self.calls
@@ -138,10 +140,18 @@ class Endpoint:
         return None
 
     def ask(
-        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], seconds: float, stop: Callable[[], bool]
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]],
+        seconds: float,
+        stop: Callable[[], bool],
+        schema: dict[str, Any] | None = None,
     ) -> Reply:
-        """One whole answer within the seconds. Raises Trouble, and Closed when the session is over."""
-        return self._run(self._ask(messages, tools), seconds, stop)
+        """One whole answer within the seconds. Raises Trouble, and Closed when the session is over.
+
+        `schema` is what the answer's text is to obey, in the place of tools.
+        """
+        return self._run(self._ask(messages, tools, schema), seconds, stop)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -155,14 +165,20 @@ class Endpoint:
         page = await _translated(self._client.models.list())
         return [one.model_dump() for one in page.data or []]
 
-    async def _ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Reply:
+    async def _ask(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], schema: dict[str, Any] | None
+    ) -> Reply:
         request: Any = {
             "model": self.model,
             "messages": messages,
-            "tools": tools,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if tools:
+            request["tools"] = tools
+        if schema is not None:
+            named = {"name": "tool_call", "schema": schema}
+            request["response_format"] = {"type": "json_schema", "json_schema": named}
         return await _translated(self._collected(request))
 
     async def _collected(self, request: Any) -> Reply:

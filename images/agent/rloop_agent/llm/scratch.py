@@ -7,6 +7,7 @@ sentence for the model; what may be changed at all is the gateway's to say.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -92,6 +93,24 @@ class Scratch:
             found.write_text(text, encoding="utf-8")
         except (OSError, UnicodeEncodeError) as error:
             raise ScratchError(f'"{path}" cannot be written: {error}') from None
+
+    def editable_texts(self, most: int) -> Iterator[tuple[str, str]]:
+        """Files that may be changed with their text, the first ones that have `most` bytes together."""
+        for path, size in self._walk():
+            if matches(path, self._editable) and size <= most:
+                most -= size
+                with contextlib.suppress(ScratchError):
+                    yield path, self.read(path)
+
+    def editable(self) -> str:
+        """One of the files that may be changed; where there is none yet, any file or an invented name."""
+        paths = [path for path, _ in self._walk()]
+        return next((path for path in paths if matches(path, self._editable)), paths[0] if paths else "notes.txt")
+
+    def holds(self, path: str, text: str) -> bool:
+        """Whether a file has exactly this text."""
+        found = self._inside(path)
+        return found.is_file() and found.stat().st_size == len(text.encode()) and found.read_bytes() == text.encode()
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that stands in the file exactly once."""

@@ -1,0 +1,77 @@
+"""Tools for a model that calls them as text: the table that it reads, and the JSON schema of one call.
+
+Called by the session where `agent.llm.toolCalls` is Text, or where a model has made no call by the API's tools. The
+schema offers only what can work now, so that a small model has one decision to make and few ways to waste it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rloop_agent.llm import roles, tools
+from rloop_agent.llm.desk import Desk
+from rloop_agent.llm.research_tools import early
+
+HOW = """\
+You call tools by text. Reply with exactly one call, as JSON and nothing else, for example:
+{"name": "read_file", "arguments": {"path": "NAME"}}
+Then you get its result, and reply with the next call. The tools (arguments with ? may be left out):
+"""
+NEXT = "Reply with the next call."
+NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
+CHANGING = frozenset({"write_file", "edit_file", "reset_files", "run_command", "try", "propose_direction"})
+"""Tools that serve another experiment."""
+
+
+def table(desk: Desk) -> str:
+    """How a call is written, and a line for each tool."""
+    return HOW + "\n".join(_line(one["function"]) for one in tools.descriptions(desk.context))
+
+
+def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
+    """The JSON schema of one call that makes sense now."""
+    known = {one["function"]["name"]: one["function"]["parameters"] for one in tools.descriptions(desk.context)}
+    names = ["finish"] if last else [name for name in known if _possible(name, desk)]
+    return {"anyOf": [_one(name, known[name]) for name in names]}
+
+
+def next_call(desk: Desk) -> str:
+    """The sentence after the results of a reply."""
+    return NEXT if desk.experiments_left or desk.context.session.role in roles.CLOSING else NEXT_IS_FINISH
+
+
+def _one(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    properties = {"name": {"enum": [name]}, "arguments": {**parameters, "additionalProperties": False}}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _possible(name: str, desk: Desk) -> bool:
+    """Whether the call could do anything: what only has an error for an answer is not offered."""
+    results = bool(desk.proposed or desk.smokes or desk.context.results)
+    changed = bool(desk.missing())
+    if name in CHANGING and not desk.experiments_left:
+        return False
+    match name:
+        case "submit_experiment":
+            return changed and desk.has_direction
+        case "reset_files" | "try":
+            return changed
+        case "read_results" | "read_experiment" | "record_finding":
+            return results or bool(desk.context.claims) or desk.context.session.role == "Report"
+        case "wait_for_results":
+            return bool(desk.proposed or desk.smokes)
+        case "finish":
+            return not early(desk) or desk.pushed_back
+        case _:
+            return True
+
+
+def _line(tool: dict[str, Any]) -> str:
+    wanted = tool["parameters"].get("required", [])
+    arguments = [name if name in wanted else f"{name}?" for name in tool["parameters"].get("properties", {})]
+    return f"- {tool['name']}({', '.join(arguments)}): {tool['description'].partition('. ')[0].rstrip('.')}."
