@@ -22,6 +22,7 @@ KINDS = (
     "status-500",
     "unauthorized",
     "too-long",
+    "bad-request",
     "reset",
     "drip",
     "invalid-json",
@@ -51,6 +52,9 @@ class Failure:
             handler.send(401, {"error": told})
         elif kind == "too-long":
             told = {"message": "This model's maximum context length is 100 tokens", "code": "context_length_exceeded"}
+            handler.send(400, {"error": told})
+        elif kind == "bad-request":
+            told = {"message": "response_format is not supported", "type": "invalid_request_error"}
             handler.send(400, {"error": told})
         elif kind == "invalid-json":
             handler.send(200, '{"id": "scripted", "choices": [{')
