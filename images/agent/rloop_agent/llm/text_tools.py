@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from rloop.api.space import Space
 from rloop_agent.llm import roles, tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.research_tools import early
 
 HOW = """\
-You call tools by text. Reply with exactly one call, as JSON and nothing else, for example:
-{"name": "read_file", "arguments": {"path": "NAME"}}
+You call tools by text. Reply with exactly one call, as JSON and nothing else:
+{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}
 Then you get its result, and reply with the next call. The tools (arguments with ? may be left out):
 """
+PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reason": 400, "handoff": 600}
+"""Characters of an argument that is prose: small models write on until they are stopped."""
 NEXT = "Reply with the next call."
 NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
 CHANGING = frozenset({"write_file", "edit_file", "reset_files", "run_command", "try", "propose_direction"})
@@ -31,6 +34,8 @@ def table(desk: Desk) -> str:
 def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
     """The JSON schema of one call that makes sense now."""
     known = {one["function"]["name"]: one["function"]["parameters"] for one in tools.descriptions(desk.context)}
+    if "propose_direction" in known:
+        known["propose_direction"] = _direction(known["propose_direction"], desk.context.space)
     names = ["finish"] if last else [name for name in known if _possible(name, desk)]
     return {"anyOf": [_one(name, known[name]) for name in names]}
 
@@ -41,6 +46,9 @@ def next_call(desk: Desk) -> str:
 
 
 def _one(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    for field, most in PROSE.items():
+        if field in parameters["properties"]:
+            parameters["properties"][field]["maxLength"] = most
     properties = {"name": {"enum": [name]}, "arguments": {**parameters, "additionalProperties": False}}
     return {
         "type": "object",
@@ -48,6 +56,18 @@ def _one(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
         "required": ["name", "arguments"],
         "additionalProperties": False,
     }
+
+
+def _direction(parameters: dict[str, Any], space: Space | None) -> dict[str, Any]:
+    """A direction with what is needed: a hypothesis and, with a space, a frame of its values; without one a method."""
+    own = parameters["properties"]
+    if space is None:
+        kept = {name: own[name] for name in ("title", "hypothesis", "method")}
+    else:
+        values = {one.name: {"enum": [str(value) for value in one.values or []]} for one in space.structural}
+        frame = {"type": "object", "properties": values, "required": list(values), "additionalProperties": False}
+        kept = {"title": own["title"], "hypothesis": own["hypothesis"], "frame": frame}
+    return {**parameters, "properties": kept, "required": list(kept)}
 
 
 def _possible(name: str, desk: Desk) -> bool:
