@@ -16,11 +16,12 @@ from rloop_agent.gateway import Closed, Gateway, Refused
 from rloop_agent.llm import roles, short, text_calls, text_tools, tools
 from rloop_agent.llm.brief import brief
 from rloop_agent.llm.desk import RESULT_MAX, Desk
-from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected, Reply, ToolCall
+from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected
 from rloop_agent.llm.habits import CIRCLES, SILENT, Circles, said_to
 from rloop_agent.llm.history import History
 from rloop_agent.llm.limits import Used
 from rloop_agent.llm.patience import GaveUp, patiently
+from rloop_agent.llm.reply import Reply, ToolCall
 from rloop_agent.llm.scratch import Scratch
 from rloop_agent.llm.transcript import Transcript
 from rloop_agent.session import Outcome, Surroundings
