@@ -5,6 +5,8 @@ Called by the session through the table in `tools`.
 
 from __future__ import annotations
 
+import ast
+import json
 import shlex
 import shutil
 import tempfile
@@ -61,7 +63,7 @@ class WriteFile(Arguments):
             return f"nothing changed: {self.path} has exactly this content already{desk.next_step()}"
         desk.scratch.write(self.path, self.content)
         desk.changed()
-        return f"wrote {self.path}, {len(self.content.encode())} bytes{desk.next_step()}"
+        return f"wrote {self.path}, {len(self.content.encode())} bytes{_after(desk, self.path)}"
 
 
 class EditFile(Arguments):
@@ -77,7 +79,7 @@ class EditFile(Arguments):
         desk.scratch.edit(self.path, self.old, self.new)
         if self.old != self.new:
             desk.changed()
-        return f"changed {self.path}{desk.next_step()}"
+        return f"changed {self.path}{_after(desk, self.path)}"
 
 
 class ResetFiles(Arguments):
@@ -146,3 +148,17 @@ class Try(Arguments):
             told = command.run(shlex.join(started.command), folder, limits, desk.stop, desk.result_max, extra)
         scored = "" if "left in RLOOP_ARTIFACTS" in told else "\nit left nothing in RLOOP_ARTIFACTS for the scorer"
         return f"unverified, one run with seed {self.seed}: {told}{scored}{desk.next_step()}"
+
+
+def _after(desk: Desk, path: str) -> str:
+    """What is said after a change: that the file cannot be read any more, or what is missing."""
+    flaw = ""
+    text = desk.scratch.read(path)
+    try:
+        if path.endswith(".json"):
+            json.loads(text)
+        elif path.endswith(".py"):
+            ast.parse(text)
+    except (ValueError, SyntaxError, RecursionError) as error:
+        flaw = f"\nbut it is not valid {'JSON' if path.endswith('.json') else 'Python'} now: {error}"
+    return flaw or desk.next_step()

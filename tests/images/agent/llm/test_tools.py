@@ -105,6 +105,19 @@ def test_what_is_missing_until_there_is_an_experiment_is_said(call: Call, desk: 
     assert "not submitted" not in call("write_file", path="recipe.json", content=FILES["recipe.json"])
 
 
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("recipe.json", '{"rate": 0.2}\n# a comment', "but it is not valid JSON now: Extra data: line 2 column 1"),
+        ("src/new.py", "def f(:\n", "but it is not valid Python now: invalid syntax"),
+        ("src/notes.txt", "{", "is not submitted"),
+        ("recipe.json", EDITED, "is not submitted"),
+    ],
+)
+def test_a_file_that_cannot_be_read_any_more_is_told(call: Call, path: str, content: str, words: str) -> None:
+    assert words in call("write_file", path=path, content=content)
+
+
 def test_writing_the_same_again_is_no_change(call: Call, desk: Desk) -> None:
     for content, revision in ((EDITED, 1), (EDITED, 1), (FILES["recipe.json"], 2)):
         call("write_file", path="recipe.json", content=content)
