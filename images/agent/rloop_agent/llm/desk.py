@@ -72,6 +72,13 @@ class Desk:
         """A tool has changed something."""
         self.revision += 1
 
+    def flaw(self) -> str:
+        """What keeps the changed files from being an experiment; empty where nothing does."""
+        try:
+            return next(filter(None, map(self.scratch.flaw, self.scratch.changes().files)), "")
+        except ScratchError:
+            return ""
+
     def missing(self) -> str:
         """What is missing until the changed files are an experiment; empty where nothing is."""
         if not self.experiments_left:
@@ -82,6 +89,9 @@ class Desk:
             return ""
         if not files or files == self.submitted:
             return ""
+        flaw = self.flaw()
+        if flaw:
+            return f"{flaw}. Write it again."
         calls = "submit_experiment" if self.has_direction else "propose_direction, then submit_experiment"
         names = ", ".join(sorted(files)[:5])
         verb = "differs" if len(files) == 1 else "differ"

@@ -5,8 +5,6 @@ Called by the session through the table in `tools`.
 
 from __future__ import annotations
 
-import ast
-import json
 import shlex
 import shutil
 import tempfile
@@ -63,7 +61,7 @@ class WriteFile(Arguments):
             return f"nothing changed: {self.path} has exactly this content already{desk.next_step()}"
         desk.scratch.write(self.path, self.content)
         desk.changed()
-        return f"wrote {self.path}, {len(self.content.encode())} bytes{_after(desk, self.path)}"
+        return f"wrote {self.path}, {len(self.content.encode())} bytes{desk.next_step()}"
 
 
 class EditFile(Arguments):
@@ -79,7 +77,7 @@ class EditFile(Arguments):
         desk.scratch.edit(self.path, self.old, self.new)
         if self.old != self.new:
             desk.changed()
-        return f"changed {self.path}{_after(desk, self.path)}"
+        return f"changed {self.path}{desk.next_step()}"
 
 
 class ResetFiles(Arguments):
@@ -100,7 +98,9 @@ class ResetFiles(Arguments):
             try:
                 found = desk.gateway.experiment(self.parent)
             except Refused:
-                raise ToolError(f'there is no experiment "{self.parent}": read_results lists them') from None
+                raise ToolError(
+                    f'there is no experiment "{self.parent}": read_results lists them; or take incumbent'
+                ) from None
             desk.scratch.lay(found.name, found.files)
         desk.changed()
         return f"your copy is as in {desk.scratch.parent} now"
@@ -148,17 +148,3 @@ class Try(Arguments):
             told = command.run(shlex.join(started.command), folder, limits, desk.stop, desk.result_max, extra)
         scored = "" if "left in RLOOP_ARTIFACTS" in told else "\nit left nothing in RLOOP_ARTIFACTS for the scorer"
         return f"unverified, one run with seed {self.seed}: {told}{scored}{desk.next_step()}"
-
-
-def _after(desk: Desk, path: str) -> str:
-    """What is said after a change: that the file cannot be read any more, or what is missing."""
-    flaw = ""
-    text = desk.scratch.read(path)
-    try:
-        if path.endswith(".json"):
-            json.loads(text)
-        elif path.endswith(".py"):
-            ast.parse(text)
-    except (ValueError, SyntaxError, RecursionError) as error:
-        flaw = f"\nbut it is not valid {'JSON' if path.endswith('.json') else 'Python'} now: {error}"
-    return flaw or desk.next_step()

@@ -7,7 +7,9 @@ sentence for the model; what may be changed at all is the gateway's to say.
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import json
 import os
 import shutil
 import stat
@@ -145,6 +147,17 @@ class Scratch:
                 (found.sealed if known is not None else found.left_out).append(path)
         found.sealed += sorted(set(self._base) - seen)
         return found
+
+    def flaw(self, path: str) -> str:
+        """What is wrong with a file of JSON or Python; empty where it can be read."""
+        try:
+            if path.endswith(".json"):
+                json.loads(self.read(path))
+            elif path.endswith(".py"):
+                ast.parse(self.read(path))
+        except (ValueError, SyntaxError, RecursionError) as error:
+            return f"{path} is not valid {'JSON' if path.endswith('.json') else 'Python'}: {error}"
+        return ""
 
     def _mark(self, path: str) -> str:
         if path.startswith(f"{DRAFTS}/"):

@@ -6,9 +6,11 @@ schema offers only what can work now, so that a small model has one decision to 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from rloop.api.space import Space
+from rloop.api.wire import Context
 from rloop_agent.llm import roles, tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.research_tools import early
@@ -16,7 +18,7 @@ from rloop_agent.llm.research_tools import early
 HOW = """\
 You call tools by text. Reply with exactly one call, as JSON and nothing else:
 {"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}
-Then you get its result, and reply with the next call. The tools (arguments with ? may be left out):
+Then you get its result, and reply with the next call. The tools:
 """
 PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reason": 400, "handoff": 600}
 """Characters of an argument that is prose: small models write on until they are stopped."""
@@ -28,14 +30,12 @@ CHANGING = frozenset({"write_file", "edit_file", "reset_files", "run_command", "
 
 def table(desk: Desk) -> str:
     """How a call is written, and a line for each tool."""
-    return HOW + "\n".join(_line(one["function"]) for one in tools.descriptions(desk.context))
+    return HOW + "\n".join(_line(tool, parameters) for tool, parameters in _known(desk.context))
 
 
 def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
     """The JSON schema of one call that makes sense now."""
-    known = {one["function"]["name"]: one["function"]["parameters"] for one in tools.descriptions(desk.context)}
-    if "propose_direction" in known:
-        known["propose_direction"] = _direction(known["propose_direction"], desk.context.space)
+    known = {tool["name"]: parameters for tool, parameters in _known(desk.context)}
     names = ["finish"] if last else [name for name in known if _possible(name, desk)]
     return {"anyOf": [_one(name, known[name]) for name in names]}
 
@@ -43,6 +43,17 @@ def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
 def next_call(desk: Desk) -> str:
     """The sentence after the results of a reply."""
     return NEXT if desk.experiments_left or desk.context.session.role in roles.CLOSING else NEXT_IS_FINISH
+
+
+def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each tool of the session with the parameters that it needs: what may be left out is one decision less."""
+    for one in tools.descriptions(context):
+        tool, parameters = one["function"], one["function"]["parameters"]
+        if tool["name"] == "propose_direction":
+            yield tool, _direction(parameters, context.space)
+            continue
+        needed = {name: parameters["properties"][name] for name in parameters.get("required", [])}
+        yield tool, {**parameters, "properties": needed}
 
 
 def _one(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +89,7 @@ def _possible(name: str, desk: Desk) -> bool:
         return False
     match name:
         case "submit_experiment":
-            return changed and desk.has_direction
+            return changed and desk.has_direction and not desk.flaw()
         case "reset_files" | "try":
             return changed
         case "read_results" | "read_experiment" | "record_finding":
@@ -91,7 +102,6 @@ def _possible(name: str, desk: Desk) -> bool:
             return True
 
 
-def _line(tool: dict[str, Any]) -> str:
-    wanted = tool["parameters"].get("required", [])
-    arguments = [name if name in wanted else f"{name}?" for name in tool["parameters"].get("properties", {})]
-    return f"- {tool['name']}({', '.join(arguments)}): {tool['description'].partition('. ')[0].rstrip('.')}."
+def _line(tool: dict[str, Any], parameters: dict[str, Any]) -> str:
+    first = tool["description"].partition(". ")[0].rstrip(".")
+    return f"- {tool['name']}({', '.join(parameters['properties'])}): {first}."

@@ -108,8 +108,8 @@ def test_what_is_missing_until_there_is_an_experiment_is_said(call: Call, desk: 
 @pytest.mark.parametrize(
     ("path", "content", "words"),
     [
-        ("recipe.json", '{"rate": 0.2}\n# a comment', "but it is not valid JSON now: Extra data: line 2 column 1"),
-        ("src/new.py", "def f(:\n", "but it is not valid Python now: invalid syntax"),
+        ("recipe.json", '{"rate": 0.2}\n# a comment', "recipe.json is not valid JSON: Extra data: line 2 column 1"),
+        ("src/new.py", "def f(:\n", "src/new.py is not valid Python: invalid syntax"),
         ("src/notes.txt", "{", "is not submitted"),
         ("recipe.json", EDITED, "is not submitted"),
     ],
