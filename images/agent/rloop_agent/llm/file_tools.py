@@ -58,7 +58,7 @@ class WriteFile(Arguments):
     @override
     def run(self, desk: Desk) -> str:
         if desk.scratch.holds(self.path, self.content):
-            return f"nothing changed: {self.path} has exactly this content already{desk.next_step()}"
+            return f"nothing changed: {self.path} says this already{desk.next_step()}"
         desk.scratch.write(self.path, self.content)
         desk.changed()
         return f"wrote {self.path}, {len(self.content.encode())} bytes{desk.next_step()}"

@@ -110,9 +110,11 @@ class Scratch:
         return next((path for path in paths if matches(path, self._editable)), paths[0] if paths else "notes.txt")
 
     def holds(self, path: str, text: str) -> bool:
-        """Whether a file has exactly this text."""
-        found = self._inside(path)
-        return found.is_file() and found.stat().st_size == len(text.encode()) and found.read_bytes() == text.encode()
+        """Whether a file says this already."""
+        try:
+            return same(path, self.read(path), text)
+        except ScratchError:
+            return False
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that stands in the file exactly once."""
@@ -139,7 +141,7 @@ class Scratch:
                 if allowed:
                     raise
                 text = None
-            if text == known:
+            if text == known or (allowed and text is not None and known is not None and same(path, known, text)):
                 continue
             if allowed and text is not None:
                 found.files[path] = text
@@ -191,3 +193,15 @@ class Scratch:
         if special or not real.is_relative_to(self.root):
             raise ScratchError(f'"{path}" is a link or no plain file: only plain files inside the task are touched')
         return found
+
+
+def same(path: str, before: str, after: str) -> bool:
+    """Whether two texts of a file say the same: white space at the end and the layout of JSON change nothing."""
+    if before.rstrip() == after.rstrip():
+        return True
+    if not path.endswith(".json"):
+        return False
+    try:
+        return json.dumps(json.loads(before)) == json.dumps(json.loads(after))
+    except (ValueError, RecursionError):
+        return False

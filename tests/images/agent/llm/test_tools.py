@@ -15,7 +15,7 @@ from rloop.api.wire import ExperimentDetail, HandoffView, Incumbent, RunCurves
 from rloop_agent.gateway import Refused
 from rloop_agent.llm import tools
 from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.scratch import DRAFTS
+from rloop_agent.llm.scratch import DRAFTS, same
 from rloop_agent.testing import FakeGateway, a_context
 
 EDITED = '{"method": "plain", "rate": 0.2, "model": {"loss": 1, "depth": 3}}'
@@ -97,7 +97,7 @@ def test_what_is_missing_until_there_is_an_experiment_is_said(call: Call, desk: 
         "write_file", path="recipe.json", content=EDITED
     )
     again = call("write_file", path="recipe.json", content=EDITED)
-    assert again.startswith("nothing changed: recipe.json has exactly this content already\n")
+    assert again.startswith("nothing changed: recipe.json says this already\n")
     call("propose_direction", title="rates", hypothesis="too small")
     assert f"{differs} submit_experiment." in call("finish", handoff="done")
     call("submit_experiment", title="a higher rate")
@@ -119,9 +119,26 @@ def test_a_file_that_cannot_be_read_any_more_is_told(call: Call, path: str, cont
 
 
 def test_writing_the_same_again_is_no_change(call: Call, desk: Desk) -> None:
-    for content, revision in ((EDITED, 1), (EDITED, 1), (FILES["recipe.json"], 2)):
+    laid_out = json.dumps(json.loads(EDITED), indent=2) + "\n"
+    assert "nothing changed" in call("write_file", path="recipe.json", content=FILES["recipe.json"].rstrip())
+    for content, revision in ((EDITED, 1), (EDITED, 1), (laid_out, 1), (FILES["recipe.json"], 2)):
         call("write_file", path="recipe.json", content=content)
         assert desk.revision == revision
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("[1]", "[true]"), ("[1]", "[1.0]"), ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}')]
+)
+def test_what_a_program_could_tell_apart_is_a_change(before: str, after: str) -> None:
+    assert not same("recipe.json", before, after)
+    assert same("recipe.json", before, f"{before}\n")
+    assert not same("recipe.txt", "a b", "a  b")
+
+
+def test_another_layout_is_no_experiment(call: Call, desk: Desk) -> None:
+    call("run_command", command="printf ' ' >> recipe.json")
+    assert desk.scratch.changes().files == {}
+    assert "nothing differs from demo-b01" in call("submit_experiment", title="a space more")
 
 
 def test_a_sealed_file_may_be_changed_to_try_but_not_submitted(call: Call, gateway: FakeGateway) -> None:
