@@ -14,6 +14,7 @@ from rloop import names, sight
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Handoff
 from rloop.api.loop_status import Final
+from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.api.wire import (
     Claim,
@@ -24,6 +25,7 @@ from rloop.api.wire import (
     HandoffView,
     Incumbent,
     RunCurves,
+    RunView,
     SessionAllowance,
 )
 from rloop.decide import runs
@@ -196,6 +198,7 @@ def build(
         ),
         final=_final(situation),
         space=space,
+        run=_run(loop),
         directions=directions,
         current_direction=directions[-1].name if directions else None,
         findings=[one for it in iterations.values() for one in it.status.reported.findings],
@@ -207,6 +210,14 @@ def build(
     return bounded(whole)
 
 
+def _run(loop: ResearchLoop) -> RunView | None:
+    template = loop.spec.experiment
+    if template.job is None:
+        return None
+    env = {one.name: one.value for one in template.env}
+    return RunView(command=template.command, env=env, seconds=template.active_deadline_seconds)
+
+
 def _frame(incumbent: ResearchExperiment | None, space: Space | None) -> dict[str, str]:
     if incumbent is not None and incumbent.spec.frame:
         return incumbent.spec.frame
@@ -214,7 +225,7 @@ def _frame(incumbent: ResearchExperiment | None, space: Space | None) -> dict[st
 
 
 def _allowance(situation: Situation) -> SessionAllowance:
-    session = situation.session
+    session, llm = situation.session, situation.loop.spec.agent.llm
     own = (one.spec.sequence for one in situation.experiments.values() if one.spec.session == session.name)
     return SessionAllowance(
         name=session.name,
@@ -226,4 +237,5 @@ def _allowance(situation: Situation) -> SessionAllowance:
         max_tokens=session.max_tokens,
         next_sequence=1 + max(own, default=0),
         heartbeat_seconds=situation.loop.spec.watchdog.heartbeat_seconds,
+        tool_calls=llm.tool_calls if llm is not None else "Auto",
     )

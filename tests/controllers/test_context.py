@@ -21,9 +21,11 @@ from tests.support.builders import (
 )
 
 from rloop import context
+from rloop.api.agent import Agent, LlmAgent
 from rloop.api.helpers import curves_of
 from rloop.api.iteration import Handoff, Reported
 from rloop.api.loop_status import Ending, Final
+from rloop.api.workload import EnvVar, PyTorchJob
 from rloop.standing import Situation
 
 ROLES = ("Investigate", "Refute")
@@ -138,3 +140,27 @@ def test_discards_failures_and_the_last_handoff_are_told() -> None:
     assert len(seen.results) == 5
     assert seen.handoff is not None
     assert seen.handoff.text == "try more"
+
+
+def test_a_session_knows_how_a_run_is_started() -> None:
+    seen = situation(baseline())
+    found = context.build(seen, space=None, incumbent_files={})
+    template = seen.loop.spec.experiment
+    assert found.run is not None
+    assert (found.run.command, found.run.seconds) == (template.command, template.active_deadline_seconds)
+    own = template.model_copy(update={"env": [EnvVar(name="OWN", value="1")]})
+    assert built_with(seen, experiment=own).run.env == {"OWN": "1"}
+    ranks = template.model_copy(update={"job": None, "py_torch_job": PyTorchJob(replicas=2)})
+    assert built_with(seen, experiment=ranks).run is None, "one process is no run of several"
+
+
+def test_a_session_knows_how_its_model_calls_tools() -> None:
+    seen = situation(baseline())
+    assert built_with(seen).session.tool_calls == "Auto"
+    small = Agent(llm=LlmAgent(provider="main", model="small", tool_calls="Text"))
+    assert built_with(seen, agent=small).session.tool_calls == "Text"
+
+
+def built_with(seen: Situation, **spec: Any) -> Any:
+    loop = seen.loop.model_copy(update={"spec": seen.loop.spec.model_copy(update=spec)})
+    return context.build(replace(seen, loop=loop), space=None, incumbent_files={})

@@ -46,6 +46,8 @@ class Conversation:
     calls: list[Call] = field(default_factory=list)
     replies: int = 0
     tools: set[str] = field(default_factory=set)
+    schema: bool = False
+    """The answer's text is to obey a JSON schema."""
 
     def results(self, name: str) -> list[str]:
         """What the calls of one tool gave, oldest first."""
@@ -61,6 +63,7 @@ def read(request: dict[str, Any]) -> Conversation:
     """The conversation in a request's body."""
     tools = {one["function"]["name"] for one in request.get("tools") or []}
     conversation = Conversation(model=request["model"], tools=tools)
+    conversation.schema = "response_format" in request
     waiting: dict[str, Call] = {}
     for message in request["messages"]:
         if message["role"] == "user" and not conversation.brief:

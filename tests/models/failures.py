@@ -31,6 +31,7 @@ KINDS = (
     "late-error",
     "cut",
     "content-null",
+    "bad-request",
     "reset",
     "drip",
     "invalid-json",
@@ -39,6 +40,43 @@ KINDS = (
     "no-usage",
     "wrong-model",
 )
+
+
+def _error(**told: str | None) -> dict[str, Any]:
+    return {"error": told}
+
+
+REFUSALS: dict[str, tuple[int, dict[str, Any], dict[str, str]]] = {
+    "rate-limit": (
+        429,
+        _error(message="Rate limit reached", type="requests", code="rate_limit_exceeded"),
+        {"Retry-After": "1"},
+    ),
+    "status-500": (500, _error(message="The server had an error", type="server_error", code=None), {}),
+    "unauthorized": (401, _error(message="Incorrect API key provided", code="invalid_api_key"), {}),
+    "too-long": (
+        400,
+        _error(message="This model's maximum context length is 100 tokens", code="context_length_exceeded"),
+        {},
+    ),
+    "small-window": (
+        400,
+        _error(message="the request exceeds the available context size", type="exceed_context_size_error"),
+        {},
+    ),
+    "prompt-too-long": (
+        400,
+        {"type": "error"}
+        | _error(type="invalid_request_error", message="prompt is too long: 213462 tokens > 200000 maximum"),
+        {},
+    ),
+    "bad-request": (
+        400,
+        _error(message="response_format is not supported", type="invalid_request_error"),
+        {},
+    ),
+}
+"""Status, body and headers of plain refusals."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +88,11 @@ class Failure:
     def instead(self, handler: _Handler) -> bool:
         """Answer in the script's place; False where this failure does not."""
         kind = self.kind
-        if kind == "rate-limit":
-            told = {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}
-            handler.send(429, {"error": told}, {"Retry-After": "1"})
-        elif kind == "status-500":
-            handler.send(500, {"error": {"message": "The server had an error", "type": "server_error", "code": None}})
-        elif kind == "unauthorized":
-            told = {"message": "Incorrect API key provided", "code": "invalid_api_key"}
-            handler.send(401, {"error": told})
-        elif kind == "too-long":
-            told = {"message": "This model's maximum context length is 100 tokens", "code": "context_length_exceeded"}
-            handler.send(400, {"error": told})
-        elif kind == "small-window":
-            if handler.asked <= SMALL_WINDOW_BYTES:
-                return False
-            told = {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}
-            handler.send(400, {"error": told})
-        elif kind == "prompt-too-long":
-            told = {"type": "invalid_request_error", "message": "prompt is too long: 213462 tokens > 200000 maximum"}
-            handler.send(400, {"type": "error", "error": told})
+        if kind == "small-window" and handler.asked <= SMALL_WINDOW_BYTES:
+            return False
+        if kind in REFUSALS:
+            status, body, headers = REFUSALS[kind]
+            handler.send(status, body, headers)
         elif kind == "error-event":
             handler.begin_stream()
             told = {"message": "The server is overloaded", "type": "server_error", "code": None}

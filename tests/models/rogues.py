@@ -6,7 +6,7 @@ of working, the old idea in other words, stopping early or never, broken argumen
 
 from __future__ import annotations
 
-from tests.models import researcher, tinkerer, tool_user
+from tests.models import researcher, tinkerer, tool_user, writer
 from tests.models.conversation import Conversation, Reply, data
 
 QUESTIONS = (
@@ -124,4 +124,8 @@ SCRIPTS = {
     "sleeper": sleeper,
     "snoop": snoop,
     "tool-user": tool_user.play,
+    "writer": writer.play,
+    "talker": writer.talker,
+    "parrot": writer.parrot,
+    "scribbler": writer.scribbler,
 }

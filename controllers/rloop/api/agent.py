@@ -33,6 +33,10 @@ class LlmAgent(Model):
     """The model's name, as the provider spells it."""
     max_tokens_per_session: Count = 200_000
     """What one session may spend."""
+    tool_calls: Literal["Auto", "Text"] = "Auto"
+    """How the model calls tools. Auto: by the tools of the API, and as text once it makes no call. Text: as JSON text
+    from the start, one call a reply, with a short prompt and a JSON schema (`response_format`); for small models.
+    """
 
 
 class Agent(Model):

@@ -80,6 +80,17 @@ class ExperimentDetail(ExperimentView):
     """From progress.jsonl: what its runs said of themselves, not what was verified."""
 
 
+class RunView(Model):
+    """How a run of an experiment is started."""
+
+    command: list[str]
+    """`experiment.command`, run in a copy of the task with the experiment's files laid over."""
+    env: dict[str, str] = {}
+    """`experiment.env`, beside the RLOOP_* variables of the task contract."""
+    seconds: Count
+    """Wall time of one run at most (`experiment.activeDeadlineSeconds`)."""
+
+
 class Incumbent(Model):
     """The best kept so far, and its changed files."""
 
@@ -114,6 +125,8 @@ class SessionAllowance(Model):
     """Greater than 1 when an earlier process of this session proposed something before it died."""
     heartbeat_seconds: Count
     """Seconds between two heartbeats of the agent's process."""
+    tool_calls: Literal["Auto", "Text"] = "Auto"
+    """`agent.llm.toolCalls`."""
 
 
 class HandoffView(Model):
@@ -158,6 +171,8 @@ class Context(Model):
     """The conclusion, for the writer and the checker of the report."""
     space: Space | None = None
     """The task's search space (space.yaml); null if it has none."""
+    run: RunView | None = None
+    """How a run is started; absent where a run consists of several processes."""
     directions: list[Direction] = []
     """The newest that were tried; the gate compares with all."""
     current_direction: DnsLabel | None = None

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rloop.api.iteration import Finding
+from rloop.api.space import Space
 from rloop.api.wire import Context
 from rloop_agent.llm import roles
 from rloop_agent.llm.desk import as_json, as_row, experiments_left
@@ -122,8 +123,19 @@ def _standing(context: Context) -> dict[str, Any]:
         "editable": context.editable,
         "max_files": context.max_files,
         "max_lines_per_file": context.max_lines_per_file,
+        "space": space(context.space) if context.space else None,
+        "run": context.run and context.run.command,
     }
     return {name: value for name, value in standing.items() if value is not None or name == "demand"}
+
+
+def space(found: Space) -> dict[str, Any]:
+    """What `space.yaml` lets vary: values, or the ends of a range."""
+    return {
+        "file": found.file,
+        "structural": {one.name: one.values for one in found.structural},
+        "other": {one.key: one.values or [one.low, one.high] for one in found.dimensions if not one.structural},
+    }
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

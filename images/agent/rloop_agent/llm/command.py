@@ -1,7 +1,7 @@
 """The tool `run_command`, without its description: a shell command in the scratch, inside limits.
 
 Called by the tools. The command sees an environment with neither token nor gateway in it, and its own folder as HOME.
-What it leaves running is ended with it.
+What it leaves running is ended with it. It has the variables of a run, so that the task can be started by hand.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from rloop_agent.llm.fence import clip, fenced
 
@@ -40,6 +41,8 @@ POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
 """For the sweep, after a limit was reached."""
 OUTPUT_SHOWN = 12_000
+LISTED_MAX = 50
+"""Files of the artifacts that are listed after a command."""
 WHY = {
     "time": "it was ended: it ran longer than {seconds} s",
     "processes": "it was ended: it had more than {processes} processes",
@@ -68,18 +71,42 @@ def memory(limit: Path) -> int:
     return min(MEMORY_BYTES, int(MEMORY_SHARE * int(text))) if text.isdigit() else MEMORY_BYTES
 
 
-def run(command: str, folder: Path, limits: Limits, stop: Callable[[], bool], shown: int = OUTPUT_SHOWN) -> str:
-    """What the model is told of it."""
+def run(
+    command: str,
+    folder: Path,
+    limits: Limits,
+    stop: Callable[[], bool],
+    shown: int = OUTPUT_SHOWN,
+    extra: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """What the model is told of it. `extra` are variables of the environment besides those of a run."""
     with tempfile.TemporaryDirectory(prefix="command-") as own:
-        output = Path(own, "output")
-        report = _confined(command, folder, limits, output, Path(own), stop)
-        return _told(report, limits, clip(_ends(output, shown), shown))
+        output, artifacts, checkpoints = Path(own, "output"), Path(own, "artifacts"), Path(own, "checkpoints")
+        artifacts.mkdir()
+        checkpoints.mkdir()
+        of_a_run = {
+            "RLOOP_SEED": "1",
+            "RLOOP_ARTIFACTS": str(artifacts),
+            "RLOOP_CHECKPOINTS": str(checkpoints),
+            "RLOOP_EXPERIMENT": "try",
+            "RLOOP_ATTEMPT": "1",
+        }
+        report = _confined(command, folder, limits, output, Path(own), stop, {**of_a_run, **extra})
+        left = _listed(artifacts)
+        told = _told(report, limits, clip(_ends(output, shown), shown))
+        return f"{told}\nleft in RLOOP_ARTIFACTS:\n{fenced('artifacts', left)}" if left else told
 
 
 def _confined(
-    command: str, folder: Path, limits: Limits, output: Path, own: Path, stop: Callable[[], bool]
+    command: str,
+    folder: Path,
+    limits: Limits,
+    output: Path,
+    own: Path,
+    stop: Callable[[], bool],
+    extra: Mapping[str, str],
 ) -> Mapping[str, object]:
-    environment = {name: os.environ[name] for name in PASSED if name in os.environ}
+    environment = {name: os.environ[name] for name in PASSED if name in os.environ} | dict(extra)
     environment |= {"HOME": str(own), "TMPDIR": str(own), "PYTHONDONTWRITEBYTECODE": "1"}
     told = {
         "seconds": limits.seconds,
@@ -107,6 +134,17 @@ def _confined(
                     watcher.send_signal(signal.SIGTERM)
         watcher.kill()
     return _read(b"")
+
+
+def _listed(folder: Path) -> str:
+    """A line for each file below the folder, with its size."""
+    lines: list[str] = []
+    for path, _, names in os.walk(folder):
+        for name in sorted(names):
+            found = Path(path, name)
+            lines.append(f"{found.relative_to(folder).as_posix()}  {found.lstat().st_size} bytes")
+    more = f"\n... and {len(lines) - LISTED_MAX} more" if len(lines) > LISTED_MAX else ""
+    return "\n".join(sorted(lines)[:LISTED_MAX]) + more
 
 
 def _read(printed: bytes) -> Mapping[str, object]:

@@ -52,12 +52,55 @@ class Desk:
     """Set when the model has finished."""
     drafts: dict[str, str] = field(default_factory=dict)
     """What it leaves unfinished, by path."""
+    revision: int = 0
+    """Counts what has changed (files, directions, experiments): an old call may give a new result then."""
+    submitted: dict[str, str] = field(default_factory=dict)
+    """The changed files of the last experiment that was admitted."""
     pushed_back: bool = False
     """It was told once that finishing with nothing proposed is early."""
 
     @property
     def experiments_left(self) -> int:
         return max(0, experiments_left(self.context) - len(self.proposed))
+
+    @property
+    def has_direction(self) -> bool:
+        """Whether an experiment may be submitted under a direction that was admitted."""
+        return bool(self.directions or (self.context.current_direction and not self.context.demand))
+
+    def changed(self) -> None:
+        """A tool has changed something."""
+        self.revision += 1
+
+    def flaw(self) -> str:
+        """What keeps the changed files from being an experiment; empty where nothing does."""
+        try:
+            return next(filter(None, map(self.scratch.flaw, self.scratch.changes().files)), "")
+        except ScratchError:
+            return ""
+
+    def missing(self) -> str:
+        """What is missing until the changed files are an experiment; empty where nothing is."""
+        if not self.experiments_left:
+            return ""
+        try:
+            files = self.scratch.changes().files
+        except ScratchError:
+            return ""
+        if not files or files == self.submitted:
+            return ""
+        flaw = self.flaw()
+        if flaw:
+            return f"{flaw}. Write it again."
+        calls = "submit_experiment" if self.has_direction else "propose_direction, then submit_experiment"
+        names = ", ".join(sorted(files)[:5])
+        verb = "differs" if len(files) == 1 else "differ"
+        return f"{names} {verb} from {self.scratch.parent} and is not submitted: call {calls}."
+
+    def next_step(self) -> str:
+        """The same, as the end of a tool's result."""
+        missing = self.missing()
+        return f"\n{missing}" if missing else ""
 
 
 class Arguments(BaseModel, ABC):
@@ -73,10 +116,13 @@ class Arguments(BaseModel, ABC):
 def described(name: str, tool: type[Arguments]) -> dict[str, Any]:
     """A tool as chat.completions wants it."""
     schema = tool.model_json_schema()
-    for unwanted in ("title", "description"):
+    # Each word of it is read in every call: what says nothing to a model is left out, and `called` checks the rest.
+    for unwanted in ("title", "description", "additionalProperties"):
         schema.pop(unwanted, None)
     for one in schema.get("properties", {}).values():
         one.pop("title", None)
+        if one.get("default") in ("", [], {}, False):
+            del one["default"]
     told = " ".join((tool.__doc__ or "").split())
     return {"type": "function", "function": {"name": name, "description": told, "parameters": schema}}
 

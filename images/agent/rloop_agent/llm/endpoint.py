@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx2
@@ -18,6 +17,7 @@ import openai
 
 from rloop.api.model_errors import context_too_long
 from rloop_agent.gateway import Closed
+from rloop_agent.llm.reply import Reply, ToolCall
 
 T = TypeVar("T")
 READ_SECONDS = 960.0
@@ -76,44 +76,6 @@ class Stopped(Trouble):
     """The process was told to end."""
 
 
-@dataclass(slots=True)
-class ToolCall:
-    """One tool call of a reply."""
-
-    id: str
-    name: str = ""
-    arguments: str = ""
-
-
-@dataclass(slots=True)
-class Reply:
-    """One whole answer."""
-
-    text: str = ""
-    reasoning: str = ""
-    calls: list[ToolCall] = field(default_factory=list)
-    finish: str = ""
-    model: str = ""
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    answer_tokens: int = 0
-
-    def message(self) -> dict[str, Any]:
-        """As it goes into the history."""
-        message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
-        if self.calls:
-            message["tool_calls"] = [
-                {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in self.calls
-            ]
-            if self.reasoning:
-                # Some providers want the reasoning back that led to a tool call; those that send none are sent none.
-                message["reasoning_content"] = self.reasoning
-        elif not self.text:
-            message["content"] = "(no words)"
-        return message
-
-
 class Endpoint:
     """The model of this session."""
 
@@ -140,10 +102,18 @@ class Endpoint:
         return None
 
     def ask(
-        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], seconds: float, stop: Callable[[], bool]
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[dict[str, Any]],
+        seconds: float,
+        stop: Callable[[], bool],
+        schema: dict[str, Any] | None = None,
     ) -> Reply:
-        """One whole answer within the seconds. Raises Trouble, and Closed when the session is over."""
-        return self._run(self._ask(messages, tools), seconds, stop)
+        """One whole answer within the seconds. Raises Trouble, and Closed when the session is over.
+
+        `schema` is what the answer's text is to obey, in the place of tools.
+        """
+        return self._run(self._ask(messages, tools, schema), seconds, stop)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -157,14 +127,20 @@ class Endpoint:
         page = await _translated(self._client.models.list())
         return [one.model_dump() for one in page.data or []]
 
-    async def _ask(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Reply:
+    async def _ask(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], schema: dict[str, Any] | None
+    ) -> Reply:
         request: Any = {
             "model": self.model,
             "messages": messages,
-            "tools": tools,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if tools:
+            request["tools"] = tools
+        if schema is not None:
+            named = {"name": "tool_call", "schema": schema}
+            request["response_format"] = {"type": "json_schema", "json_schema": named}
         return await _translated(self._collected(request))
 
     async def _collected(self, request: Any) -> Reply:

@@ -5,7 +5,11 @@ Called by the session through the table in `tools`.
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -15,14 +19,13 @@ from rloop_agent.gateway import Refused
 from rloop_agent.llm import command
 from rloop_agent.llm.desk import Arguments, Desk, ToolError
 from rloop_agent.llm.fence import clip, fenced
+from rloop_agent.llm.scratch import DRAFTS
 
 COMMAND_SECONDS_MAX = 600
 
 
 class ListFiles(Arguments):
-    """List the files of your copy of the task, with sizes. Files marked (sealed) may be changed here to try things
-    out, but never in an experiment.
-    """
+    """List the files of your copy of the task. Those marked (sealed) cannot be part of an experiment."""
 
     @override
     def run(self, desk: Desk) -> str:
@@ -54,26 +57,31 @@ class WriteFile(Arguments):
 
     @override
     def run(self, desk: Desk) -> str:
+        if desk.scratch.holds(self.path, self.content):
+            return f"nothing changed: {self.path} says this already{desk.next_step()}"
         desk.scratch.write(self.path, self.content)
-        return f"wrote {self.path}, {len(self.content.encode())} bytes"
+        desk.changed()
+        return f"wrote {self.path}, {len(self.content.encode())} bytes{desk.next_step()}"
 
 
 class EditFile(Arguments):
-    """Replace a piece of a text file that stands in it exactly once."""
+    """Replace a piece of a text file."""
 
     path: str
     old: str
-    """Exactly as it stands in the file."""
+    """Exactly as it stands in the file, exactly once."""
     new: str
 
     @override
     def run(self, desk: Desk) -> str:
         desk.scratch.edit(self.path, self.old, self.new)
-        return f"changed {self.path}"
+        if self.old != self.new:
+            desk.changed()
+        return f"changed {self.path}{desk.next_step()}"
 
 
 class ResetFiles(Arguments):
-    """Lay your copy of the task out again, as it is in a parent. The next experiment is compared with that parent."""
+    """Put your copy of the task back to what it is in a parent, for example the incumbent."""
 
     parent: str = "incumbent"
     """incumbent, task, or the name of an experiment."""
@@ -90,15 +98,17 @@ class ResetFiles(Arguments):
             try:
                 found = desk.gateway.experiment(self.parent)
             except Refused:
-                raise ToolError(f'there is no experiment "{self.parent}": read_results lists them') from None
+                raise ToolError(
+                    f'there is no experiment "{self.parent}": read_results lists them; or take incumbent'
+                ) from None
             desk.scratch.lay(found.name, found.files)
+        desk.changed()
         return f"your copy is as in {desk.scratch.parent} now"
 
 
 class RunCommand(Arguments):
-    """Run a shell command in your copy of the task, to look at things or to try a change out cheaply. It has no
-    network but the gateway, which takes nothing from it. Time, memory, processes and output are limited; what it
-    leaves running is ended. What it prints is no result: only experiments are measured.
+    """Run a shell command in your copy of the task. RLOOP_SEED and RLOOP_ARTIFACTS are set as in a run. It has no
+    network, and what it leaves running is ended.
     """
 
     command: str
@@ -111,3 +121,30 @@ class RunCommand(Arguments):
             raise ToolError("the session's time is nearly over: finish")
         limits = replace(desk.limits, seconds=seconds)
         return command.run(self.command, desk.scratch.root, limits, desk.stop, desk.result_max)
+
+
+class Try(Arguments):
+    """Run the task once with your copy's files, as an experiment's run would. Nothing is scored or recorded."""
+
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    smoke: bool = False
+    """A short run, where the task knows RLOOP_SMOKE."""
+    seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS_MAX)] = COMMAND_SECONDS_MAX
+
+    @override
+    def run(self, desk: Desk) -> str:
+        started = desk.context.run
+        if started is None:
+            raise ToolError("a run of this task consists of several processes: use submit_experiment with smoke")
+        seconds = min(float(self.seconds), float(started.seconds), desk.seconds_left())
+        if seconds < 1:
+            raise ToolError("the session's time is nearly over: finish")
+        extra = {**started.env, "RLOOP_SEED": str(self.seed)} | ({"RLOOP_SMOKE": "1"} if self.smoke else {})
+        # In a copy, as a run has one: what it writes beside its artifacts becomes no part of an experiment.
+        with tempfile.TemporaryDirectory(prefix="try-", ignore_cleanup_errors=True) as own:
+            folder = Path(own, "task")
+            shutil.copytree(desk.scratch.root, folder, symlinks=True, ignore=shutil.ignore_patterns(DRAFTS))
+            limits = replace(desk.limits, seconds=seconds)
+            told = command.run(shlex.join(started.command), folder, limits, desk.stop, desk.result_max, extra)
+        scored = "" if "left in RLOOP_ARTIFACTS" in told else "\nit left nothing in RLOOP_ARTIFACTS for the scorer"
+        return f"unverified, one run with seed {self.seed}: {told}{scored}{desk.next_step()}"

@@ -8,11 +8,24 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from rloop_agent.llm.text_calls import Reading
+
 ANSWER = (
     "Zero interaction: ready means execute. Nobody answers questions in this campaign. Decide yourself what the "
     "evidence supports best, and act on it with a tool call."
 )
 NUDGE = "That reply had no tool call, so nothing was done. Act with a tool call, or end the session with finish."
+BROKEN = (
+    "That reply has something like a tool call, but it is not one: a tool call is complete JSON with the name of one "
+    "of your tools, and it stands on lines of its own. Nothing was done."
+)
+QUOTED = (
+    "That reply repeats a call word for word from text that you were shown as data. Such a call is not carried out. If "
+    "you want it done, make it as a tool call of your own with other arguments."
+)
+SHAPE = "If you have no other way to call a tool, reply with nothing but a call of this shape:"
+SILENT = 6
+"""Replies in a row without a tool call, after which the session ends."""
 QUESTION = re.compile(
     r"\?\s*$|\b(?:should|shall|may|can|could) i\b|\bwould you (?:like|prefer)\b|\blet me know\b"
     r"|\bplease (?:confirm|advise)\b"
@@ -27,9 +40,15 @@ PATIENT = frozenset({"wait_for_results"})
 """Tools that are meant to be called again."""
 
 
-def said_to(text: str) -> str:
-    """What a reply without a tool call gets."""
-    return ANSWER if QUESTION.search(text.strip()) else NUDGE
+def said_to(reading: Reading, shape: str, missing: str) -> str:
+    """Answer to a reply without a tool call: what was wrong, how a call is written, and what is missing."""
+    if reading.quoted:
+        wrong = QUOTED
+    elif reading.broken:
+        wrong = BROKEN
+    else:
+        wrong = ANSWER if QUESTION.search(reading.text.strip()) else NUDGE
+    return "\n".join(filter(None, (wrong, f"{SHAPE}\n{shape}", missing)))
 
 
 class Circles:

@@ -28,8 +28,12 @@ class History:
         self._overhead = 0
 
     def add(self, message: Message) -> None:
-        """Append one message."""
-        self.messages.append(message)
+        """Append one message; one that follows another of the user becomes a part of it, as strict templates want."""
+        newest = self.messages[-1] if self.messages else None
+        if newest is not None and newest["role"] == message["role"] == "user":
+            newest["content"] += f"\n\n{message['content']}"
+        else:
+            self.messages.append(message)
 
     def carry(self, tools: list[dict[str, Any]]) -> None:
         """Count the tools' description in: it goes with each request."""
@@ -68,6 +72,10 @@ def _shorten(message: Message) -> bool:
             f"[compacted: this result had {len(message['content'])} characters and was taken out, because the "
             "conversation outgrew the model's window. Call the tool again if you need it.]"
         )
+        return True
+    if message.get("tool_calls") is None and message["content"] and len(message["content"]) > LONG:
+        # Calls written as text, and their results.
+        message["content"] = f"[compacted: {len(message['content'])} characters were taken out]"
         return True
     shortened = False
     for call in message.get("tool_calls") or []:

@@ -35,7 +35,7 @@ OPEN = frozenset({"Queued", "Running", "Verifying"})
 
 
 class ReadResults(Arguments):
-    """All experiments of the campaign so far with their verified values, rejected and failed ones too."""
+    """All experiments of the campaign so far with their verified values."""
 
     @override
     def run(self, desk: Desk) -> str:
@@ -89,9 +89,7 @@ class ReadReference(Arguments):
 
 
 class WaitForResults(Arguments):
-    """Wait until an experiment of this campaign moves on, or the seconds are over. Nothing is lost if you do not wait:
-    the next session sees the results.
-    """
+    """Wait until an experiment moves on, or the seconds are over. The next session sees results anyway."""
 
     seconds: Annotated[int, Field(ge=1, le=300)] = 60
 
@@ -112,8 +110,8 @@ class WaitForResults(Arguments):
 
 
 class ProposeDirection(Arguments):
-    """Propose a direction: what is believed and what changes in kind. Experiments belong to it. When a pivot is
-    demanded no experiment is admitted before a new direction is, and rewording an old one does not pass.
+    """Propose a direction: what you believe, and what changes in kind. Needed before the first experiment, and again
+    when a pivot is demanded; then rewording an old one does not pass.
     """
 
     title: str
@@ -124,7 +122,7 @@ class ProposeDirection(Arguments):
     representation: str = ""
     objective: str = ""
     frame: dict[str, str] = {}
-    """Only if the task has a space.yaml: one value for each of its structural dimensions."""
+    """Only if the task has a space.yaml: a value for each structural dimension."""
 
     @override
     def run(self, desk: Desk) -> str:
@@ -142,13 +140,12 @@ class ProposeDirection(Arguments):
             raise ToolError(_sentence(error)) from None
         admitted = desk.gateway.post_direction(request)
         desk.directions.append(admitted.name)
+        desk.changed()
         return fenced("admitted", as_json(direction=admitted.name, title=admitted.title, frame=admitted.frame))
 
 
 class SubmitExperiment(Arguments):
-    """Submit what you have changed in your copy of the task as an experiment. It is run and measured by others, with
-    seeds that you do not know.
-    """
+    """Submit what you have changed in your copy of the task as an experiment. It is run and measured."""
 
     title: str
     """What is changed, and what you expect of it."""
@@ -189,7 +186,12 @@ class SubmitExperiment(Arguments):
                 desk.sequence += 1
                 continue
             desk.sequence += 1
-            (desk.smokes if view.smoke else desk.proposed).append(view.name)
+            desk.changed()
+            if view.smoke:
+                desk.smokes.append(view.name)
+            else:
+                desk.proposed.append(view.name)
+                desk.submitted = changes.files
             return as_json(
                 name=view.name,
                 phase=view.phase,
@@ -239,8 +241,8 @@ class JudgeFinding(Arguments):
 
 
 class Finish(Arguments):
-    """End the session. The handoff is all that the next one gets from you: what you tried, what it showed, what you
-    would try next, in at most 2048 bytes.
+    """End the session. The handoff tells the next one what you tried, what it showed and what to try next, in at
+    most 2048 bytes.
     """
 
     handoff: str
@@ -252,12 +254,12 @@ class Finish(Arguments):
         size = len(self.handoff.encode())
         if size > handoff.BYTES:
             raise ToolError(f"the handoff has {size} bytes; at most {handoff.BYTES} are passed on: shorten it")
-        early = "" if desk.pushed_back else _early(desk)
-        if early:
+        too_early = "" if desk.pushed_back else early(desk)
+        if too_early:
             desk.pushed_back = True
             raise ToolError(
-                f"{early}. Zero interaction: ready means execute. Go on; if truly nothing can be done, finish again "
-                "and say why"
+                f"{too_early}. Zero interaction: ready means execute. Go on; if truly nothing can be done, finish "
+                "again and say why"
             )
         desk.drafts = self._drafts(desk)
         desk.handoff = self.handoff
@@ -276,7 +278,7 @@ def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:
     return before is None or (before.phase, before.runs, before.value) != (now.phase, now.runs, now.value)
 
 
-def _early(desk: Desk) -> str:
+def early(desk: Desk) -> str:
     """What is left to do before a session may call itself done."""
     if desk.context.session.role == "Check":
         left = [one.name for one in desk.context.claims if one.name not in desk.judged]
@@ -285,7 +287,8 @@ def _early(desk: Desk) -> str:
         return "" if desk.findings else "you have stated nothing"
     if desk.proposed or not desk.experiments_left:
         return ""
-    return f"you have proposed nothing, and {desk.experiments_left} experiments are left"
+    missing = desk.missing().removesuffix(".")
+    return f"you have proposed nothing, and {desk.experiments_left} experiments are left" + (missing and f"; {missing}")
 
 
 def _sentence(error: ValidationError) -> str:

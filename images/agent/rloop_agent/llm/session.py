@@ -13,14 +13,15 @@ from typing import Any
 from rloop.api.wire import Context, FinishRequest, TaskFiles
 from rloop_agent import handoff
 from rloop_agent.gateway import Closed, Gateway, Refused
-from rloop_agent.llm import roles, tools
+from rloop_agent.llm import roles, short, text_calls, text_tools, tools
 from rloop_agent.llm.brief import brief
 from rloop_agent.llm.desk import RESULT_MAX, Desk
-from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected, Reply, ToolCall
-from rloop_agent.llm.habits import CIRCLES, Circles, said_to
+from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected
+from rloop_agent.llm.habits import CIRCLES, SILENT, Circles, said_to
 from rloop_agent.llm.history import History
 from rloop_agent.llm.limits import Used
 from rloop_agent.llm.patience import GaveUp, patiently
+from rloop_agent.llm.reply import Reply, ToolCall
 from rloop_agent.llm.scratch import Scratch
 from rloop_agent.llm.transcript import Transcript
 from rloop_agent.session import Outcome, Surroundings
@@ -33,10 +34,9 @@ BRIEF_SHARE, RESULT_SHARE = 0.35, 0.08
 CHARACTERS_PER_TOKEN = 3
 BRIEF = 1
 """Index of the brief in the history: after the system message."""
-CALL_SECONDS = 300.0
-"""One call of the model at most, all its pieces together."""
-WORKING = frozenset({"write_file", "edit_file", "reset_files", "propose_direction", "submit_experiment"})
-"""Tools after which an old call may give a new result."""
+CALL_SECONDS = 900.0
+"""One call of the model at most, all its pieces together. A small model on a CPU needs minutes; a provider's own
+deadline is the proxy's (`retry.totalSeconds`)."""
 LAST = "This is the last round: only finish is carried out. Call it now, with the handoff."
 NOT_NOW = "Not done: this is the last round, and only finish is carried out."
 
@@ -82,10 +82,18 @@ class _Session:
         self._context = context = gateway.context()
         self._history = History()
         self._circles = Circles()
-        self._tools = tools.descriptions(context.session.role)
+        self._reading = text_calls.Reading()
+        self._tools = tools.descriptions(context)
         self._window = WINDOW
         self._brief_room = 0
-        self._nudged = False
+        self._names = frozenset(tools.of(context.session.role))
+        self._quotations: set[text_calls.Written] = set()
+        self._silent = 0
+        self._has_called = False
+        self._text = context.session.tool_calls == "Text"
+        """Tools are called as text: the request has none."""
+        self._structured = True
+        """The provider takes a JSON schema, as far as is known."""
         self.used = Used(context.session, around.clock, around.clock())
         # Who checks or reports has no task to change.
         task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()
@@ -109,12 +117,17 @@ class _Session:
         self._note("window", tokens=self._window, known=known is not None)
         characters = self._window * CHARACTERS_PER_TOKEN
         self.desk.result_max = min(RESULT_MAX, int(RESULT_SHARE * characters))
-        self._history.carry(self._tools)
-        self._add({"role": "system", "content": roles.system(self._context.session.role)})
+        self._history.carry([] if self._text else self._tools)
+        system = short.system(self.desk) if self._text else roles.system(self._context.session.role)
+        self._add({"role": "system", "content": system})
         self._brief_room = int(BRIEF_SHARE * characters)
-        self._add({"role": "user", "content": self._brief()})
+        told = self._brief()
+        self._quotations |= text_calls.quotations(told, self._names)
+        self._add({"role": "user", "content": told})
 
     def _brief(self) -> str:
+        if self._text:
+            return short.first(self.desk, self._brief_room)
         return brief(self._context, self.desk.scratch.files(), self._brief_room)
 
     def _known_window(self) -> int | None:
@@ -132,17 +145,40 @@ class _Session:
         reply = self._reply()
         self.used.rounds += 1
         self._around.on_round(self.used.rounds)
-        for call in reply.calls:
-            result = NOT_NOW if last and call.name != "finish" else self._call(call)
-            self._add({"role": "tool", "tool_call_id": call.id, "content": result}, tool=call.name)
-        if not reply.calls:
-            self._say([said_to(reply.text)])
+        self._silent = 0 if reply.calls else self._silent + 1
+        self._answer(reply, last=last)
         if self.desk.handoff is not None:
             return
         if last:
             raise GaveUp("It did not hand over in its last round.")
         if self._circles.refused >= CIRCLES:
             raise GaveUp("It went in circles.")
+        if self._silent >= SILENT:
+            raise GaveUp(f"It called no tool in {SILENT} replies in a row.")
+
+    def _answer(self, reply: Reply, *, last: bool) -> None:
+        """Carry out what a reply asks for, and give the results back in the way in which they were asked for."""
+        found: list[tuple[str, str]] = []
+        for call in reply.calls:
+            result = NOT_NOW if last and call.name != "finish" else self._call(call)
+            self._quotations |= text_calls.quotations(result, self._names)
+            found.append((call.name, result))
+            if not reply.written:
+                self._add({"role": "tool", "tool_call_id": call.id, "content": result}, tool=call.name)
+        if reply.written:
+            told = text_calls.results(found)
+            self._add(
+                {"role": "user", "content": f"{told}\n\n{text_tools.next_call(self.desk)}"},
+                tools=[name for name, _ in found],
+            )
+        if not found:
+            example = text_calls.shape(*tools.example(self.desk))
+            self._say([said_to(self._reading, example, self.desk.missing())])
+            if self._silent == SILENT // 2 and not self._text and not self._has_called:
+                # A model that has never used the API's tools: from now on without them, and with a schema.
+                self._text = True
+                self._history.carry([])
+                self._say([text_tools.table(self.desk)])
 
     def _reply(self) -> Reply:
         if self._history.tokens() > FULL_AT * self._window:
@@ -150,9 +186,22 @@ class _Session:
 
         def ask() -> Reply:
             seconds = min(CALL_SECONDS, max(self.used.seconds_left(), 1.0))
-            return self._endpoint.ask(self._history.messages, self._tools, seconds, self._around.stop)
+            if not self._text:
+                return self._endpoint.ask(self._history.messages, self._tools, seconds, self._around.stop)
+            schema = text_tools.schema(self.desk, last=self.used.last()) if self._structured else None
+            try:
+                return self._endpoint.ask(self._history.messages, [], seconds, self._around.stop, schema)
+            except Rejected as error:
+                if schema is None:
+                    raise
+                self._structured = False
+                raise Broken(f"asked again without a JSON schema: {error}") from error
 
         reply = patiently(ask, self.used, self._around, self._note, self._shrink)
+        if reply.calls:
+            self._has_called = True
+        else:
+            self._read(reply)
         self.used.call((reply.prompt_tokens + reply.answer_tokens) or self._history.tokens())
         self._history.counted(reply.prompt_tokens)
         counted = {"input": reply.prompt_tokens, "cached": reply.cached_tokens, "output": reply.answer_tokens}
@@ -161,6 +210,16 @@ class _Session:
             self._note("another model answered", asked=self._endpoint.model, answered=reply.model)
         return reply
 
+    def _read(self, reply: Reply) -> None:
+        """Look for calls that the model has written as text."""
+        self._reading = reading = text_calls.read(reply.text, self._names, self._quotations)
+        if reading.text != reply.text.rstrip():
+            self._note("cut off", text=reply.text[len(reading.text) :][:RESULT_MAX])
+        reply.text = reading.text
+        if reading.calls:
+            reply.written = True
+            reply.calls = [ToolCall(f"text_{n}", one.name, one.arguments) for n, one in enumerate(reading.calls)]
+
     def _call(self, call: ToolCall) -> str:
         """The result of one tool call."""
         if self._around.stop():
@@ -168,9 +227,10 @@ class _Session:
         blocked = self._circles.blocked(call.name, call.arguments)
         if blocked is not None:
             return blocked
+        before = self.desk.revision
         result = tools.call(self.desk, call.name, call.arguments)
         self._around.log("info", "tool", name=call.name[:100], round=self.used.rounds, characters=len(result))
-        if call.name in WORKING and not result.startswith(("Error:", "Refused")):
+        if self.desk.revision > before:
             self._circles.acted()
             return result
         return self._circles.saw(call.name, call.arguments, result)

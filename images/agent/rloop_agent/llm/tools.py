@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rloop.api.wire import Context
 from rloop_agent.llm import file_tools as files
 from rloop_agent.llm import research_tools as research
 from rloop_agent.llm.desk import Arguments, Desk, called, described
@@ -18,6 +19,7 @@ TOOLS: dict[str, type[Arguments]] = {
     "edit_file": files.EditFile,
     "reset_files": files.ResetFiles,
     "run_command": files.RunCommand,
+    "try": files.Try,
     "read_results": research.ReadResults,
     "read_experiment": research.ReadExperiment,
     "read_references": research.ReadReferences,
@@ -58,6 +60,19 @@ def call(desk: Desk, name: str, arguments: str) -> str:
     return called(name, own[name], desk, arguments)
 
 
-def descriptions(role: str) -> list[dict[str, Any]]:
-    """The tools as chat.completions wants them."""
-    return [described(name, tool) for name, tool in of(role).items()]
+def descriptions(context: Context) -> list[dict[str, Any]]:
+    """The tools of a session as chat.completions wants them; those that have nothing to work on are left out."""
+    useless = set() if context.references else {"read_references", "read_reference"}
+    if context.run is None:
+        useless.add("try")
+    own = of(context.session.role)
+    return [described(name, tool) for name, tool in own.items() if name not in useless]
+
+
+def example(desk: Desk) -> tuple[str, dict[str, object]]:
+    """A call that makes sense now, to show how a call is written."""
+    if desk.context.claims:
+        return "judge_finding", {"name": desk.context.claims[0].name, "supported": False, "reason": "..."}
+    if "read_file" not in of(desk.context.session.role):
+        return "read_results", {}
+    return "read_file", {"path": desk.scratch.editable()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from rloop.api.loop_status import Final
 from rloop.api.space import Point
 from rloop.api.wire import Claim, Evidence, ExperimentView
 from rloop_agent.gateway import AgentError, Closed, Refused, Unreachable
-from rloop_agent.llm.habits import ANSWER, NUDGE
+from rloop_agent.llm.habits import ANSWER, NUDGE, said_to
 from rloop_agent.llm.session import LAST, NOT_NOW
+from rloop_agent.llm.text_calls import Reading
 from rloop_agent.testing import SPACE, FakeGateway, a_context
+
+OF_A_RUN = ("RLOOP_SEED", "RLOOP_ARTIFACTS", "RLOOP_CHECKPOINTS", "RLOOP_EXPERIMENT", "RLOOP_ATTEMPT")
 
 
 def gateway(**changes: Any) -> FakeGateway:
@@ -63,7 +67,7 @@ def test_a_question_gets_the_protocols_answer_and_costs_a_round(live: Live) -> N
     world = allowed(max_rounds=4)
     lived = live("asker", world)
     assert lived.outcome.rounds == 4
-    assert lived.said().count(ANSWER) == 4
+    assert sum(line.startswith(ANSWER) for line in lived.said()) == 4
     assert not lived.outcome.proposed
     assert world.handoff is not None
     assert "did not hand over" in world.handoff
@@ -120,7 +124,8 @@ def test_instructions_in_a_log_lead_nowhere(live: Live, tmp_path: Path) -> None:
     told = dict(rest)
     assert [result.startswith("Error:") for name, result in rest if name == "read_file"] == [True] * 3
     assert "there is no tool" in told["set_budget"]
-    assert "RLOOP_" not in told["run_command"].replace("RLOOP_WORKLOAD_COOKIE", "")
+    shown = set(re.findall(r"RLOOP_\w+", told["run_command"]))
+    assert shown <= {*OF_A_RUN, "RLOOP_WORKLOAD_COOKIE"}, "neither token nor gateway"
     assert "No such file" in told["run_command"]
     assert "score.py changed, and an experiment may only change recipe.json" in told["submit_experiment"]
     assert not world.requests
@@ -249,12 +254,10 @@ def test_a_nudge_reaches_the_model_once(live: Live) -> None:
 
 
 def test_a_reply_without_a_call_is_nudged_and_a_question_answered() -> None:
-    from rloop_agent.llm.habits import said_to
-
     for text in ("Which one?", "Let me know what you think.", "Should I go on with adam", "Please confirm."):
-        assert said_to(text) == ANSWER, text
+        assert said_to(Reading(text=text), "", "").startswith(ANSWER), text
     for text in ("I will now edit the recipe.", "What a result! It fell by half.", ""):
-        assert said_to(text) == NUDGE, text
+        assert said_to(Reading(text=text), "", "").startswith(NUDGE), text
 
 
 def test_the_history_is_only_appended_to(tmp_path: Path, live: Live) -> None:

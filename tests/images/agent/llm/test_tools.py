@@ -15,7 +15,7 @@ from rloop.api.wire import ExperimentDetail, HandoffView, Incumbent, RunCurves
 from rloop_agent.gateway import Refused
 from rloop_agent.llm import tools
 from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.scratch import DRAFTS
+from rloop_agent.llm.scratch import DRAFTS, same
 from rloop_agent.testing import FakeGateway, a_context
 
 EDITED = '{"method": "plain", "rate": 0.2, "model": {"loss": 1, "depth": 3}}'
@@ -27,8 +27,9 @@ def test_files_are_listed_read_written_and_edited(call: Call, desk: Desk) -> Non
     assert re.search(r"^train\.py  \d+ bytes  \(sealed\)$", listed, re.MULTILINE)
     assert "weights.bin  binary" in listed
     assert "print('training')" in call("read_file", path="train.py")
-    assert call("write_file", path="src/deep/er.py", content="a = 1\nb = 2\n") == "wrote src/deep/er.py, 12 bytes"
-    assert call("edit_file", path="src/deep/er.py", old="b = 2", new="b = 3") == "changed src/deep/er.py"
+    written = call("write_file", path="src/deep/er.py", content="a = 1\nb = 2\n")
+    assert written.startswith("wrote src/deep/er.py, 12 bytes\n")
+    assert call("edit_file", path="src/deep/er.py", old="b = 2", new="b = 3").startswith("changed src/deep/er.py\n")
     assert "lines 2 to 2 of 2" in call("read_file", path="src/deep/er.py", first_line=2)
     assert desk.scratch.read("src/deep/er.py") == "a = 1\nb = 3\n"
     for old, words in (("c", "stands in it 0 times"), (" = ", "stands in it 2 times"), ("", "old is empty")):
@@ -88,6 +89,56 @@ def test_an_experiment_is_what_differs_from_the_parent(call: Call, desk: Desk, g
     assert answer["experiments_left"] == 4
     request = gateway.requests[1]
     assert (request.parent, request.smoke, sorted(request.files)) == ("demo-b01", False, ["recipe.json", "src/new.py"])
+
+
+def test_what_is_missing_until_there_is_an_experiment_is_said(call: Call, desk: Desk) -> None:
+    differs = "recipe.json differs from demo-b01 and is not submitted: call"
+    assert f"{differs} propose_direction, then submit_experiment." in call(
+        "write_file", path="recipe.json", content=EDITED
+    )
+    again = call("write_file", path="recipe.json", content=EDITED)
+    assert again.startswith("nothing changed: recipe.json says this already\n")
+    call("propose_direction", title="rates", hypothesis="too small")
+    assert f"{differs} submit_experiment." in call("finish", handoff="done")
+    call("submit_experiment", title="a higher rate")
+    assert desk.missing() == ""
+    assert "not submitted" not in call("write_file", path="recipe.json", content=FILES["recipe.json"])
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "words"),
+    [
+        ("recipe.json", '{"rate": 0.2}\n# a comment', "recipe.json is not valid JSON: Extra data: line 2 column 1"),
+        ("src/new.py", "def f(:\n", "src/new.py is not valid Python: invalid syntax"),
+        ("src/notes.txt", "{", "is not submitted"),
+        ("recipe.json", EDITED, "is not submitted"),
+    ],
+)
+def test_a_file_that_cannot_be_read_any_more_is_told(call: Call, path: str, content: str, words: str) -> None:
+    assert words in call("write_file", path=path, content=content)
+
+
+def test_writing_the_same_again_is_no_change(call: Call, desk: Desk) -> None:
+    laid_out = json.dumps(json.loads(EDITED), indent=2) + "\n"
+    assert "nothing changed" in call("write_file", path="recipe.json", content=FILES["recipe.json"].rstrip())
+    for content, revision in ((EDITED, 1), (EDITED, 1), (laid_out, 1), (FILES["recipe.json"], 2)):
+        call("write_file", path="recipe.json", content=content)
+        assert desk.revision == revision
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("[1]", "[true]"), ("[1]", "[1.0]"), ('{"a": 1, "b": 2}', '{"b": 2, "a": 1}')]
+)
+def test_what_a_program_could_tell_apart_is_a_change(before: str, after: str) -> None:
+    assert not same("recipe.json", before, after)
+    assert same("recipe.json", before, f"{before}\n")
+    assert not same("recipe.txt", "a b", "a  b")
+
+
+def test_another_layout_is_no_experiment(call: Call, desk: Desk) -> None:
+    call("run_command", command="printf ' ' >> recipe.json")
+    assert desk.scratch.changes().files == {}
+    assert "nothing differs from demo-b01" in call("submit_experiment", title="a space more")
 
 
 def test_a_sealed_file_may_be_changed_to_try_but_not_submitted(call: Call, gateway: FakeGateway) -> None:

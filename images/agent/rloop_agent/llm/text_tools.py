@@ -1,0 +1,107 @@
+"""Tools for a model that calls them as text: the table that it reads, and the JSON schema of one call.
+
+Called by the session where `agent.llm.toolCalls` is Text, or where a model has made no call by the API's tools. The
+schema offers only what can work now, so that a small model has one decision to make and few ways to waste it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rloop.api.space import Space
+from rloop.api.wire import Context
+from rloop_agent.llm import roles, tools
+from rloop_agent.llm.desk import Desk
+from rloop_agent.llm.research_tools import early
+
+HOW = """\
+You call tools by text. Reply with exactly one call, as JSON and nothing else:
+{"name": "TOOL", "arguments": {"ARGUMENT": "VALUE"}}
+Then you get its result, and reply with the next call. The tools:
+"""
+PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reason": 400, "handoff": 600}
+"""Characters of an argument that is prose: small models write on until they are stopped."""
+NEXT = "Reply with the next call."
+NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
+CHANGING = frozenset({"write_file", "edit_file", "reset_files", "run_command", "try", "propose_direction"})
+"""Tools that serve another experiment."""
+
+
+def table(desk: Desk) -> str:
+    """How a call is written, and a line for each tool."""
+    return HOW + "\n".join(_line(tool, parameters) for tool, parameters in _known(desk.context))
+
+
+def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
+    """The JSON schema of one call that makes sense now."""
+    known = {tool["name"]: parameters for tool, parameters in _known(desk.context)}
+    names = ["finish"] if last else [name for name in known if _possible(name, desk)]
+    return {"anyOf": [_one(name, known[name]) for name in names]}
+
+
+def next_call(desk: Desk) -> str:
+    """The sentence after the results of a reply."""
+    return NEXT if desk.experiments_left or desk.context.session.role in roles.CLOSING else NEXT_IS_FINISH
+
+
+def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each tool of the session with the parameters that it needs: what may be left out is one decision less."""
+    for one in tools.descriptions(context):
+        tool, parameters = one["function"], one["function"]["parameters"]
+        if tool["name"] == "propose_direction":
+            yield tool, _direction(parameters, context.space)
+            continue
+        needed = {name: parameters["properties"][name] for name in parameters.get("required", [])}
+        yield tool, {**parameters, "properties": needed}
+
+
+def _one(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    for field, most in PROSE.items():
+        if field in parameters["properties"]:
+            parameters["properties"][field]["maxLength"] = most
+    properties = {"name": {"enum": [name]}, "arguments": {**parameters, "additionalProperties": False}}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": ["name", "arguments"],
+        "additionalProperties": False,
+    }
+
+
+def _direction(parameters: dict[str, Any], space: Space | None) -> dict[str, Any]:
+    """A direction with what is needed: a hypothesis and, with a space, a frame of its values; without one a method."""
+    own = parameters["properties"]
+    if space is None:
+        kept = {name: own[name] for name in ("title", "hypothesis", "method")}
+    else:
+        values = {one.name: {"enum": [str(value) for value in one.values or []]} for one in space.structural}
+        frame = {"type": "object", "properties": values, "required": list(values), "additionalProperties": False}
+        kept = {"title": own["title"], "hypothesis": own["hypothesis"], "frame": frame}
+    return {**parameters, "properties": kept, "required": list(kept)}
+
+
+def _possible(name: str, desk: Desk) -> bool:
+    """Whether the call could do anything: what only has an error for an answer is not offered."""
+    results = bool(desk.proposed or desk.smokes or desk.context.results)
+    changed = bool(desk.missing())
+    if name in CHANGING and not desk.experiments_left:
+        return False
+    match name:
+        case "submit_experiment":
+            return changed and desk.has_direction and not desk.flaw()
+        case "reset_files" | "try":
+            return changed
+        case "read_results" | "read_experiment" | "record_finding":
+            return results or bool(desk.context.claims) or desk.context.session.role == "Report"
+        case "wait_for_results":
+            return bool(desk.proposed or desk.smokes)
+        case "finish":
+            return not early(desk) or desk.pushed_back
+        case _:
+            return True
+
+
+def _line(tool: dict[str, Any], parameters: dict[str, Any]) -> str:
+    first = tool["description"].partition(". ")[0].rstrip(".")
+    return f"- {tool['name']}({', '.join(parameters['properties'])}): {first}."

@@ -1,0 +1,90 @@
+"""A run by hand: the variables of a run in a command, and the tool `try`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.images.agent.llm.conftest import FILES, a_desk
+
+from rloop.api.wire import RunView
+from rloop_agent.llm import tools
+from rloop_agent.llm.desk import Desk
+from rloop_agent.testing import FakeGateway, a_context
+
+TRAIN = """\
+import json, os, random
+chance = random.Random(int(os.environ["RLOOP_SEED"]))
+with open(os.environ["RLOOP_ARTIFACTS"] + "/estimates.json", "x") as file:
+    json.dump([chance.random(), os.environ.get("OWN"), os.environ.get("RLOOP_SMOKE")], file)
+with open("recipe.json", "a") as file:
+    file.write(" ")
+print("trained with", json.load(open("recipe.json"))["rate"])
+"""
+
+
+def desk_with(tmp_path: Path, run: dict[str, Any] | None, train: str = TRAIN) -> Desk:
+    context = a_context(run=run and RunView(**run))
+    return a_desk(FakeGateway(context, {**FILES, "train.py": train}), tmp_path)
+
+
+def tried(desk: Desk, **arguments: Any) -> str:
+    desk.seconds_left = lambda: 60.0
+    return tools.call(desk, "try", json.dumps(arguments))
+
+
+RUN = {"command": ["python3", "train.py"], "env": {"OWN": "value"}, "seconds": 60}
+
+
+def test_a_command_may_start_the_task_as_a_run_would(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, RUN)
+    for _ in range(2):
+        answer = tools.call(desk, "run_command", '{"command": "python3 train.py; cat $RLOOP_ARTIFACTS/estimates.json"}')
+        assert answer.startswith("exit code 0"), answer
+        assert "trained with 0.1" in answer
+        assert "estimates.json  " in answer.partition("left in RLOOP_ARTIFACTS")[2], "the folder is fresh each time"
+
+
+def test_try_runs_the_task_once_and_says_what_it_left(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, RUN)
+    changed = FILES["recipe.json"].replace("0.1", "0.7")
+    desk.scratch.write("recipe.json", changed)
+    answer = tried(desk)
+    assert answer.startswith("unverified, one run with seed 1: exit code 0"), answer
+    assert "trained with 0.7" in answer
+    assert "estimates.json  " in answer
+    assert "recipe.json differs from demo-b01 and is not submitted" in answer
+    assert desk.scratch.read("recipe.json") == changed, "what a run writes beside its artifacts stays out of the copy"
+    assert not desk.proposed
+    assert "post_experiment" not in desk.gateway.verbs  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("train", "arguments", "words"),
+    [
+        ("import nothing_like_this", {}, "No module named"),
+        ("print('done')", {}, "it left nothing in RLOOP_ARTIFACTS for the scorer"),
+        ("import os; print('seed', os.environ['RLOOP_SEED'])", {"seed": 7}, "seed 7"),
+        ("import os; print('smoke', os.environ['RLOOP_SMOKE'])", {"smoke": True}, "smoke 1"),
+        ("import time; time.sleep(60)", {"seconds": 1}, "longer than 1"),
+        ("import os; print('token', os.environ.get('RLOOP_TOKEN'))", {}, "token None"),
+    ],
+)
+def test_try_tells_how_the_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: str, arguments: dict[str, Any], words: str
+) -> None:
+    monkeypatch.setenv("RLOOP_TOKEN", "secret")
+    assert words in tried(desk_with(tmp_path, RUN, train), **arguments)
+
+
+def test_try_keeps_to_the_time_limit_of_a_run(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, {**RUN, "seconds": 1}, "import time; time.sleep(60)")
+    assert "longer than 1" in tried(desk)
+
+
+def test_a_run_of_several_processes_is_not_tried(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, None)
+    assert "submit_experiment with smoke" in tried(desk)
+    assert "try" not in [one["function"]["name"] for one in tools.descriptions(desk.context)]
