@@ -19,6 +19,7 @@ from rloop_operator.ports import Caller, Signs
 
 @dataclass(slots=True)
 class _Seen:
+    loop: str
     beat_at: float
     round: int
     round_at: float
@@ -33,16 +34,17 @@ class Beats(Signs):
         self._nudges: dict[str, str] = {}
 
     @override
-    async def expect(self, sessions: Iterable[str]) -> None:
+    async def expect(self, loop: str, sessions: Iterable[str]) -> None:
         now = self._monotonic()
-        self._seen = {name: self._seen.get(name) or _Seen(now, 0, now) for name in sessions}
+        others = {name: one for name, one in self._seen.items() if one.loop != loop}
+        self._seen = others | {name: self._seen.get(name) or _Seen(loop, now, 0, now) for name in sessions}
         self._nudges = {name: text for name, text in self._nudges.items() if name in self._seen}
 
     @override
     async def record(self, caller: Caller, round_: int) -> str | None:
         session = caller.session
         now = self._monotonic()
-        seen = self._seen.setdefault(session, _Seen(now, round_, now))
+        seen = self._seen.setdefault(session, _Seen(caller.loop, now, round_, now))
         seen.beat_at = now
         if round_ != seen.round:
             seen.round, seen.round_at = round_, now

@@ -105,8 +105,8 @@ class Signs(Protocol):
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """What a run's relay saw of its step and claims."""
 
-    async def expect(self, sessions: Iterable[str]) -> None:
-        """Begin to wait for these sessions, and forget all others."""
+    async def expect(self, loop: str, sessions: Iterable[str]) -> None:
+        """Begin to wait for these sessions of the loop, and forget all its others."""
 
     async def read(self) -> Mapping[str, Beat]:
         """Ages in seconds by our own monotonic clock, by session."""

@@ -43,7 +43,7 @@ class GatewaySigns(Signs):
         await self._api.patch(path, _annotated({names.ANNOTATION_PROGRESS: request.model_dump_json(by_alias=True)}))
 
     @override
-    async def expect(self, sessions: Iterable[str]) -> None:
+    async def expect(self, loop: str, sessions: Iterable[str]) -> None:
         return
 
     @override
