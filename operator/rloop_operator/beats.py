@@ -19,6 +19,7 @@ from rloop_operator.ports import Caller, Signs
 
 @dataclass(slots=True)
 class _Seen:
+    loop: str
     beat_at: float
     round: int
     round_at: float
@@ -35,9 +36,11 @@ class Beats(Signs):
         self._nudges: dict[str, str] = {}
 
     @override
-    async def expect(self, sessions: Mapping[str, int]) -> None:
+    async def expect(self, loop: str, sessions: Mapping[str, int]) -> None:
         now = self._monotonic()
-        self._seen = {name: self._seen.get(name) or _Seen(now, 0, now, signs) for name, signs in sessions.items()}
+        others = {name: one for name, one in self._seen.items() if one.loop != loop}
+        own = {name: self._seen.get(name) or _Seen(loop, now, 0, now, signs) for name, signs in sessions.items()}
+        self._seen = others | own
         for name, signs in sessions.items():
             if self._seen[name].signs != signs:
                 self._seen[name].signs, self._seen[name].beat_at = signs, now
@@ -47,7 +50,7 @@ class Beats(Signs):
     async def record(self, caller: Caller, round_: int) -> str | None:
         session = caller.session
         now = self._monotonic()
-        seen = self._seen.setdefault(session, _Seen(now, round_, now))
+        seen = self._seen.setdefault(session, _Seen(caller.loop, now, round_, now))
         seen.beat_at = now
         if round_ != seen.round:
             seen.round, seen.round_at = round_, now

@@ -114,9 +114,9 @@ class Signs(Protocol):
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """What a run's relay saw of its step and claims."""
 
-    async def expect(self, sessions: Mapping[str, int]) -> None:
-        """Begin to wait for these sessions, and forget all others. A number that differs from the one of the last time
-        is a sign of life: the LLM proxy counts the session's calls.
+    async def expect(self, loop: str, sessions: Mapping[str, int]) -> None:
+        """Begin to wait for these sessions of the loop, and forget all its others. A number that differs from the last
+        one is a sign of life: the LLM proxy counts the session's calls.
         """
 
     async def read(self) -> Mapping[str, Beat]:

@@ -145,7 +145,8 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
     name = loop.metadata.name
     sealed, problems, obstacles = await _sealed(shell, loop)
     iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
-    await shell.beats.expect(_running(iterations.values()))
+    running = _running(iterations.values())
+    await shell.beats.expect(name, running)
     # Workloads last: what they show is then never older than the statuses that want them.
     experiments = {one.metadata.name: one for one in await shell.store.list(ResearchExperiment, name)}
     return Observed(
@@ -155,7 +156,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
         iterations=iterations,
         experiments=experiments,
         workloads=await shell.runtime.observe(name),
-        beats=await shell.beats.read(),
+        beats={session: beat for session, beat in (await shell.beats.read()).items() if session in running},
         sealed=sealed,
         problems=problems,
         obstacles=obstacles,

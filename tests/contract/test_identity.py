@@ -64,7 +64,7 @@ def test_any_other_token_is_nobodys(check: Check) -> None:
 def test_what_a_session_tells_the_gateway_the_operator_reads(check: Check) -> None:
     async def test(shell: Live) -> None:
         caller = await live(shell)
-        await shell.signs.expect({caller.session: 0})
+        await shell.signs.expect(caller.loop, {caller.session: 0})
         assert (await shell.signs.read())[caller.session].round == 0
         assert await shell.gateway_signs.record(caller, 3) is None
         await shell.runtime.observe("demo")
@@ -79,7 +79,7 @@ def test_what_a_session_tells_the_gateway_the_operator_reads(check: Check) -> No
         assert await shell.gateway_signs.record(caller, 3) == "you have been silent"
         assert await shell.gateway_signs.record(caller, 3) is None
 
-        await shell.signs.expect({})
+        await shell.signs.expect(caller.loop, {})
         assert await shell.signs.read() == {}
 
     check(test)
@@ -94,7 +94,7 @@ def test_calls_are_signs_of_life_beside_the_heartbeat(check: Check) -> None:
 
         async def age(signs: int) -> float:
             await shell.runtime.observe("demo")
-            await shell.signs.expect({caller.session: signs})
+            await shell.signs.expect(caller.loop, {caller.session: signs})
             return (await shell.signs.read())[caller.session].age_seconds
 
         await age(0)

@@ -12,9 +12,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.sim.test_random_worlds import EDITS, QUICK, chances, spec_of, specs
+from tests.support import campaigns
 from tests.support.builders import loop
-from tests.support.campaigns import PASSES_MAX, Driven, check_whole
+from tests.support.campaigns import PASSES_MAX, Driven, Edit, check_whole
 from tests.support.worlds import Chances, world
+from typing_extensions import override
 
 from rloop.standing import finished
 from rloop_operator.ports import Caller
@@ -42,9 +44,11 @@ class Woken(Driven):
         self.passes = 0
         self.edits = [*EDITS]
 
+    @override
     def _new_shell(self) -> Shell:
         return Shell(self.store, self.runtime, self.beats, self.clock.now, SEED_KEYS, self._tell)
 
+    @override
     async def settle(self) -> None:
         for _ in range(PASSES_MAX):
             ends = self.runtime.ends
@@ -57,6 +61,7 @@ class Woken(Driven):
                 return
         raise AssertionError(f"{self.name}: a hot loop at {self.clock.seconds} s")
 
+    @override
     async def advance(self) -> None:
         """Time passes to the next event: an end, an edit, or what the last decision asked for."""
         while True:
@@ -87,7 +92,7 @@ class Woken(Driven):
         if self.store.loop().spec.suspend:
             self._suspended_at = min(self._suspended_at, self.clock.seconds)
             resumes = self.clock.seconds > self._suspended_at + SUSPENDED_SECONDS
-            edit = EDITS[0] if resumes else None
+            edit: Edit | None = campaigns.suspend if resumes else None
         else:
             self._suspended_at = math.inf
             edit = self._luck.choice(self.edits) if self._luck.random() < self._chance_of_edit else None

@@ -127,6 +127,7 @@ class Kube:
     ) -> bytes:
         of_a_lease = path.startswith(LEASES)
         if method != "GET" and not of_a_lease and not self.may_write():
+            metrics.WRITES_REFUSED.inc()
             raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
         begun, code = time.monotonic(), 0
         headers = {"Accept": accept, "Content-Type": content_type}

@@ -47,6 +47,9 @@ LOOP_FAILED_PASSES = Gauge(
 )
 QUEUE_DEPTH = Gauge("rloop_queue_depth", "Loops that wait for a pass now", registry=OPERATOR)
 QUEUE_OLDEST = Gauge("rloop_queue_oldest_seconds", "How long the oldest of them has waited", registry=OPERATOR)
+WRITES_REFUSED = Counter(
+    "rloop_writes_refused", "Writes that were not sent, because the Lease had expired", registry=OPERATOR
+)
 LOOPS = Gauge("rloop_loops", "Loops, as of the last patrol", ("phase",), registry=OPERATOR)
 EXPERIMENTS = Gauge(
     "rloop_experiments", "Candidates of all loops, as of the last patrol", ("state",), registry=OPERATOR

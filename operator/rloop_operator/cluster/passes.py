@@ -50,7 +50,9 @@ class Passes:
         self._failures = Failures(api)
         self._queue = WorkQueue(NAMESPACE_PASSES)
         self._read: dict[Key, str] = {}
-        """The resourceVersion of each loop that its newest pass has read."""
+        """The resourceVersion of each loop that its newest pass has read; empty before the first."""
+        self._hurried: dict[Key, int] = {}
+        """The generation of each loop that was put before others: once, or one that fails would be for ever."""
         self._waiting: set[Key] = set()
         """Loops that their decision wants to look at again: whatever is new for all of them is for these."""
         metrics.QUEUE_DEPTH.set_function(self._queue.depth)
@@ -65,8 +67,11 @@ class Passes:
         metadata = loop["metadata"]
         key = (metadata["namespace"], metadata["name"])
         if self._read.get(key) != metadata["resourceVersion"]:
-            seen = loop.get("status", {}).get("observedGeneration")
-            self._queue.add(key, urgent=seen != metadata.get("generation"))
+            generation = metadata.get("generation", 0)
+            new = generation not in (loop.get("status", {}).get("observedGeneration"), self._hurried.get(key))
+            if new:
+                self._hurried[key] = generation
+            self._queue.add(key, urgent=new)
 
     def wake_waiting(self) -> None:
         """Something changed that all loops at work are told."""
@@ -106,11 +111,13 @@ class Passes:
     def _forget(self, key: Key) -> None:
         self._failures.succeeded(key)
         self._read.pop(key, None)
+        self._hurried.pop(key, None)
         self._waiting.discard(key)
         metrics.forget(*key)
 
     async def _pass(self, key: Key) -> Pass:
         self._progress.begin(key)
+        self._read.setdefault(key, "")
         try:
             with metrics.RECONCILE_SECONDS.time():
                 done = await reconcile(self._shell(key[0]), key[1])

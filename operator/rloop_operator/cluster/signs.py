@@ -59,7 +59,7 @@ class GatewaySigns(Signs):
         await self._api.patch(path, _annotated({names.ANNOTATION_PROGRESS: request.model_dump_json(by_alias=True)}))
 
     @override
-    async def expect(self, sessions: Mapping[str, int]) -> None:
+    async def expect(self, loop: str, sessions: Mapping[str, int]) -> None:
         return
 
     @override

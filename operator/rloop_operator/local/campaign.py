@@ -142,7 +142,11 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
             due = time.monotonic() + (math.inf if wait is None else wait)
             while not done.changed and not await _something_happened(store, revision, runtime, signals, due):
                 alive_at = await _housekeep(store, alive_at)
-                view.update(replace(done.observed, now=_now(), workloads=await runtime.observe(name)))
+                seen = replace(done.observed, now=_now(), workloads=await runtime.observe(name))
+                if _live(seen) != _live(done.observed):
+                    break
+                view.update(seen)
+                files.render(seen)
         if signals.kill.is_set():
             await _kill(runtime, name)
         await proxy.aclose()
@@ -153,6 +157,11 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
         signals.left = runtime.live() if signals.drain.is_set() else []
         runtime.close()
         store.beat(_now())
+
+
+def _live(observed: Observed) -> dict[str, bool]:
+    """Of each workload whether it runs: an exit that was observed is not announced again."""
+    return {name: state.exit is None for name, state in observed.workloads.items()}
 
 
 def _over(observed: Observed, *, draining: bool) -> bool:

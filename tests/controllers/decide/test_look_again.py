@@ -81,8 +81,8 @@ def seen(of: ResearchLoop, *objects: Any, **fields: Any) -> Observed:
     return observed(of, baseline(), *objects, **fields)
 
 
-BY_MODEL = {"agent__policy": None, **{f"agent__{key}": one for key, one in LLM.items()}}
-DEGRADED = {"conditions": [condition("Accepted"), condition("Degraded", reason="QuotaExceeded")]}
+BY_MODEL: dict[str, Any] = {"agent__policy": None, **{f"agent__{key}": one for key, one in LLM.items()}}
+DEGRADED: dict[str, Any] = {"conditions": [condition("Accepted"), condition("Degraded", reason="QuotaExceeded")]}
 OVER = [condition("Accepted"), condition("Complete", reason="TargetMet")]
 MISSING = InputProblem("spec.task.configMap.name", "create it")
 TIMES = {"now", "age_seconds", "round_age_seconds", "step_age_seconds"}

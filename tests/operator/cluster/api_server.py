@@ -31,6 +31,11 @@ class ApiServer:
         """Requests that are answered only when the server closes."""
         self.refuses: Callable[[web.Request], bool] = lambda _: False
         """Requests that are answered with 500."""
+        self.refusal: Callable[[], str] = lambda: "the disk of the API server is full"
+        self.changed: Callable[[str, Object], None] = lambda _path, _stored: None
+        """Told of each stored object: a watch."""
+        self.texts: dict[str, Callable[[], str]] = {}
+        """Paths that answer with a text."""
         self.hanging = 0
         self.hung = asyncio.Semaphore(0)
         """Released once for each of them."""
@@ -48,6 +53,7 @@ class ApiServer:
             metadata.setdefault("namespace", path.partition("/namespaces/")[2].partition("/")[0])
         stored = body | {"metadata": metadata | {"resourceVersion": str(next(self._versions))}}
         self.objects[path] = stored
+        self.changed(path, stored)
         return stored
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -59,12 +65,16 @@ class ApiServer:
             self.hung.release()
             await self._closing.wait()
         if self.refuses(request):
-            return _status(500, "InternalError", "the disk of the API server is full")
+            return _status(500, "InternalError", self.refusal())
         if request.method == "POST":
             body = await request.json()
             name = f"{path}/{body['metadata']['name']}"
             taken = name in self.objects
             return _status(409, "AlreadyExists", "exists") if taken else web.json_response(self.put(name, body))
+        if request.method == "DELETE":
+            return web.json_response(self.objects.pop(path, {}))
+        if path in self.texts:
+            return web.Response(text=self.texts[path]())
         if request.method == "PATCH":
             return self._patch(path.removesuffix("/status"), await request.json())
         found = self.objects.get(path)

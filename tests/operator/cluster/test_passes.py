@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -173,6 +174,27 @@ def test_a_failure_that_cannot_be_told_stops_nothing() -> None:
             await made.until(lambda: made.condition("fine", "Ready") == ("True", "Suspended"))
             made.server.refuses = lambda _: False
             await made.until(lambda: made.condition("broken", "Ready") == ("True", "Suspended"))
+
+    asyncio.run(test())
+
+
+def test_telling_ever_new_words_does_not_hurry_the_next_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "RETRY_SECONDS_MAX", 0.5)
+
+    async def test() -> None:
+        async with place() as made:
+            numbers = itertools.count()
+            made.server.refuses = lambda request: "researchiterations" in request.path
+            made.server.refusal = lambda: f"request {next(numbers)} was refused"
+            made.apply("broken")
+            await made.until(lambda: made.condition("broken", "Degraded") == ("True", "ReconcileFailed"))
+            before = made.server.requests["GET researchiterations"]
+            for _ in range(40):
+                # The watch tells of each write.
+                made.passes.changed(made.loop("broken"))
+                await asyncio.sleep(0.05)
+            assert made.server.requests["GET researchiterations"] - before <= 5
+            assert len(made.told("ReconcileFailed")) == 1
 
     asyncio.run(test())
 

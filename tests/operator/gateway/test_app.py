@@ -202,7 +202,7 @@ def test_a_call_of_a_session_is_a_sign_of_life(world: World) -> None:
     now = [0.0]
     world.beats = Beats(lambda: now[0])
     world.gateway._beats = world.beats
-    asyncio.run(world.beats.expect({SESSION: 0}))
+    asyncio.run(world.beats.expect("demo", {SESSION: 0}))
     for method, path in (("GET", "context"), ("POST", "directions"), ("GET", "nowhere-at-all")):
         now[0] += 100
         world.request(method, path, b"{}" if method == "POST" else None)
