@@ -76,6 +76,7 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
         "direction": experiment.spec.direction,
         "parent": experiment.spec.parent,
         "frame": experiment.spec.frame,
+        "point": experiment.spec.point,
         "value": rounded(sum(found) / len(found), unit) if found else None,
         "gain": rounded(verdict.gain, unit) if verdict and verdict.gain is not None else None,
         "runs": sum(run.phase == "Done" for run in experiment.status.runs),

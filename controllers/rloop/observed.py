@@ -76,6 +76,8 @@ class WorkloadState:
     """False while it waits for a place, an image or a volume."""
     obstacle: Obstacle | None = None
     """Why it waits, where that is known."""
+    ending: bool = False
+    """Its program has ended, but the workload has no result yet; no event announces it."""
 
 
 @dataclass(frozen=True, slots=True)

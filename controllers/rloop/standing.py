@@ -13,8 +13,8 @@ from datetime import datetime
 from rloop import names
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import SESSION_OVER, Direction, ResearchIteration, Role, SessionSpec
-from rloop.api.loop_status import Clock
-from rloop.api.researchloop import ResearchLoop
+from rloop.api.loop_status import Clock, ResearchLoopStatus
+from rloop.api.researchloop import ResearchLoop, ResearchLoopSpec
 
 NO_EXPLORERS: frozenset[Role] = frozenset({"Check", "Report"})
 
@@ -58,9 +58,27 @@ def finished(loop: ResearchLoop) -> bool:
     return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
 
 
+def edited_since_its_budget_ended(loop: ResearchLoop) -> bool:
+    """Whether the campaign ended because its budget was used up, and its spec was edited after that."""
+    complete = next((one for one in loop.status.conditions if one.type == "Complete" and one.status == "True"), None)
+    if complete is None or complete.reason != "BudgetExhausted":
+        return False
+    return loop.metadata.generation > complete.observed_generation
+
+
 def closing(iteration: ResearchIteration) -> bool:
     """Whether it is one of the last, that explore no more: for the report, or for its check."""
     return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)
+
+
+def noise(spec: ResearchLoopSpec, status: ResearchLoopStatus) -> float:
+    """The difference between two values that says nothing yet, in the metric's unit; 0 before it is known.
+
+    Where the task is deterministic that is `minimumGain`.
+    """
+    if status.baseline is None:
+        return 0.0
+    return status.baseline.stddev or float(spec.objective.minimum_gain)
 
 
 def session_over(loop: ResearchLoop, iteration: ResearchIteration, session: str) -> bool:

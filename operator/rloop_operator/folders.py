@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rloop.admit.loop import glob_problem
+from rloop.api import document as documents
 from rloop.api.globs import matches
 from rloop.api.problems import problems
 from rloop.api.researchloop import ResearchLoop
@@ -134,11 +135,14 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
         return [InputProblem("spec.agent.policy", message)]
     try:
         document = parse_mapping(task[SPACE].content, SPACE)
+        documents.read(SPACE, task[SPACE].content.decode())  # as the gateway and the agents read it
         space = Space.model_validate(document, by_alias=True, by_name=False)
     except BadInput as error:
         return list(error.problems)
     except ValidationError as error:
         return [_of_dimension(one, document) for one in problems(error, document, Space)]
+    except ValueError as error:
+        return [InputProblem(SPACE, str(error))]
     return _values(space, task, loop.spec.boundaries.editable)
 
 
@@ -164,7 +168,8 @@ def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem
         message = f'does not cover "{space.file}", which {SPACE} varies; every experiment would be refused: add it'
         found.append(InputProblem("spec.boundaries.editable", message))
     try:
-        space.read(parse(task[space.file].content, space.file))
+        parse(task[space.file].content, space.file)
+        space.read(documents.read(space.file, task[space.file].content.decode()))
     except BadInput as error:
         found += error.problems
     except ValueError as error:

@@ -1,7 +1,8 @@
 """The one path for all shells: gather the facts, decide, act, write status, then tell events.
 
-Called for one loop at a time, whenever something changed and once in a while; it remembers nothing between calls. A
-conflict or a crash anywhere in it is answered by calling it again.
+Called for one loop at a time, whenever something changed and when the last decision asked for it
+(`Pass.look_again`); it remembers nothing between calls. A conflict or a crash anywhere in it is answered by calling it
+again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import assert_never
 import structlog
 
 from rloop.actions import Action, Append, Create, Event, Nudge, Remove, Start, Stop
+from rloop.admit.space import look
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
@@ -23,6 +25,7 @@ from rloop.decide.draft import Decision
 from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError
 from rloop.observed import Observed, Obstacle, Watchdog
 from rloop_operator.ports import Runtime, Signs, Store
+from rloop_operator.task_files import texts
 
 log = structlog.get_logger("rloop.reconcile")
 
@@ -53,6 +56,11 @@ class Pass:
     """Somebody wrote first: the decision was not carried out to its end."""
     decision: Decision | None = None
     """What was done; None after a conflict."""
+
+    @property
+    def look_again(self) -> float | None:
+        """Seconds until the next pass is needed even if no event arrives; None if only an event can change anything."""
+        return 0.0 if self.changed or self.decision is None else self.decision.look_again
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
@@ -154,7 +162,9 @@ async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
     if loop.status.sealed is not None or problems:
         return loop.status.sealed, problems, ()
     try:
-        return await shell.store.seal(loop), (), ()
+        sealed = await shell.store.seal(loop)
+        task = texts(await shell.store.files(f"{loop.metadata.name}-task"))
+        return sealed.model_copy(update={"space": look(task, loop.spec.boundaries.editable)}), (), ()
     except BadInput as error:
         return None, error.problems, ()
     except Blocked as error:

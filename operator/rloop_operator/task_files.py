@@ -133,3 +133,14 @@ class _Reader:
 
     def _problem(self, message: str) -> None:
         self.problems.append(InputProblem(self.field, message))
+
+
+def texts(files: Files) -> dict[str, str]:
+    """Those that are UTF-8, by path."""
+    found = {}
+    for path, file in files.items():
+        try:
+            found[path] = file.content.decode()
+        except UnicodeDecodeError:
+            continue
+    return found

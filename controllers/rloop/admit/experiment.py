@@ -9,12 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal
-
-import yaml
+from typing import Literal
 
 from rloop import names
 from rloop.admit import files as rules
+from rloop.api import document
 from rloop.api.experiment import ChangedFile, ResearchExperiment, ResearchExperimentSpec
 from rloop.api.globs import matches
 from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
@@ -65,7 +64,7 @@ def admit(request: ExperimentRequest, facts: Facts) -> Admitted:
     direction = _direction(request, facts)
     _check_limits(request, facts)
     files = _whole_difference(request, facts)
-    frame = _check_frame(files, facts, direction)
+    point, frame = _check_frame(files, facts, direction)
     own = rules.digest({path: _meaning(path, text, facts.space) for path, text in files.items()})
     name = names.experiment(facts.session.name, request.sequence)
     _check_new(name, own, _kind(request), facts)
@@ -80,6 +79,7 @@ def admit(request: ExperimentRequest, facts: Facts) -> Admitted:
         parent=facts.parent_name,
         incumbent=facts.incumbent,
         frame=frame,
+        point=point,
         files=[_described(path, text) for path, text in sorted(files.items())],
         digest=own,
     )
@@ -156,39 +156,31 @@ def _whole_difference(request: ExperimentRequest, facts: Facts) -> dict[str, str
     return {path: after[path] for path in different}
 
 
-def _check_frame(files: Mapping[str, str], facts: Facts, direction: Direction) -> Frame:
+def _check_frame(files: Mapping[str, str], facts: Facts, direction: Direction) -> tuple[dict[str, str], Frame]:
+    """The point that the files hold, as text, and its frame; both empty where the task has no space."""
     space = facts.space
     if space is None:
-        return {}
+        return {}, {}
     text = files.get(space.file, facts.task.get(space.file, ""))
     try:
-        frame = space.frame_of(space.read(parse(space.file, text)))
+        point = space.read(document.read(space.file, text))
     except ValueError as error:
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
+    frame = space.frame_of(point)
     if frame != direction.frame:
         moved = sorted(name for name in frame if frame[name] != direction.frame.get(name))
         raise Refused(
             "OutsideFrame",
             f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or POST a new one",
         )
-    return frame
-
-
-def parse(path: str, text: str) -> Any:
-    """The document in a .json or .yaml text. Raises ValueError with a sentence."""
-    try:
-        return json.loads(text) if path.endswith(".json") else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError) as error:
-        message = f"it cannot be read as {'JSON' if path.endswith('.json') else 'YAML'}: {str(error).splitlines()[0]}"
-        raise ValueError(message) from error
+    return space.as_text(point), frame
 
 
 def _meaning(path: str, text: str, space: Space | None) -> str:
     """What of a file counts for equality: the point of a space's file, the normalised text of any other."""
     if space is not None and path == space.file:
-        document = parse(path, text)
-        rest = space.write(document, {})
-        return json.dumps([space.read(document), rest], sort_keys=True)
+        found = document.read(path, text)
+        return json.dumps([space.as_text(space.read(found)), space.write(found, {})], sort_keys=True)
     return rules.normalised(text)
 
 

@@ -103,6 +103,8 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A seed fits into 31 bits, because that is what every random generator in every language accepts."""
 FrameValues = Annotated[dict[Word, Annotated[str, Field(max_length=256)]], Field(max_length=32)]
 """Structural dimension -> value as text."""
+PointValues = Annotated[dict[Word, Annotated[str, Field(max_length=256)]], Field(max_length=128)]
+"""Dimension of a space.yaml -> value as text."""
 Labels = Annotated[
     dict[Annotated[str, Field(min_length=1, max_length=317)], Annotated[str, Field(max_length=63)]],
     Field(max_length=16),

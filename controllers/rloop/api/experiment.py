@@ -21,6 +21,7 @@ from rloop.api.common import (
     Model,
     ObjectMeta,
     Path,
+    PointValues,
     Seed,
     Sha256,
     Time,
@@ -76,6 +77,8 @@ class ResearchExperimentSpec(Model):
     """The incumbent when it was proposed."""
     frame: FrameValues = {}
     """With a space.yaml: one value per structural dimension."""
+    point: PointValues = {}
+    """With a space.yaml: the value of every dimension that exists in the frame."""
     files: Annotated[list[ChangedFile], Field(max_length=128)] = []
     """What differs from the task; the content stands in a ConfigMap of the experiment's name."""
     digest: Sha256
@@ -197,9 +200,9 @@ class ExperimentDisplay(Model):
     """Short strings for the columns of `kubectl get`. Programs read the fields of `verdict`."""
 
     value: Line = ""
-    """`verdict.value` with four significant digits."""
+    """`verdict.value` with the digits that the noise leaves meaning to."""
     gain: Line = ""
-    """`verdict.gain` with four significant digits."""
+    """`verdict.gain`, in the same digits."""
 
 
 class ResearchExperimentStatus(Model):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, Sha256, Time, Word
+from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, PointValues, Sha256, Time, Word
 
 LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Reporting", "Complete", "Failed"]
 LayerState = Literal["Unknown", "Alive", "Silent", "Absent"]
@@ -77,6 +77,22 @@ class Ending(Model):
     message: Line
     active_seconds: Annotated[float, Field(ge=0)] = 0
     """Of the campaign when that was drawn: its report has a limited time."""
+    generation: Count = 0
+    """Of the spec when that was drawn."""
+
+
+class Lead(Model):
+    """The best candidate that the end of the budget left undecided; no result."""
+
+    experiment: DnsLabel
+    value: float
+    """Mean over the runs it has, the screening run included: it flatters."""
+    gain: float
+    """Over the best; positive is better."""
+    n: Count
+    """Runs behind the value."""
+    runs_left: Count
+    """Most of its own runs that would decide."""
 
 
 class ExperimentCounts(Model):
@@ -123,6 +139,16 @@ class Clock(Model):
     """Start of the present stretch; absent while suspended or finished."""
 
 
+class SealedSpace(Model):
+    """A space.yaml whose points can all be tried, because it has finitely many and nothing else may be changed."""
+
+    points: Count
+    task: PointValues
+    """The point of the untouched task."""
+    extent: Line
+    """The dimensions and their values, for the message that all were tried."""
+
+
 class SealedTask(Model):
     """Hashes of what must not change once the loop is Accepted."""
 
@@ -131,6 +157,7 @@ class SealedTask(Model):
     held_out: Sha256 | None = None
     final_held_out: Sha256 | None = None
     references: Sha256 | None = None
+    space: SealedSpace | None = None
 
 
 class CurrentDirection(Model):
@@ -187,9 +214,9 @@ class LoopDisplay(Model):
     phase: Line = ""
     """The phase, and after a colon what a glance must not miss: `Complete:TargetMet`, `Iterating:Suspended`."""
     best: Line = ""
-    """`best.value` with four significant digits; a question mark while it is unconfirmed."""
+    """`best.value` with the digits that the noise leaves meaning to; a question mark while it is unconfirmed."""
     gain: Line = ""
-    """`best.gain` with four significant digits."""
+    """`best.gain`, in the same digits."""
     budget: Line = ""
     """What is used of the limit that is nearest: `97/200 runs`."""
 
@@ -232,6 +259,8 @@ class ResearchLoopStatus(Model):
     """Conclusions that did not confirm the target."""
     ending: Ending | None = None
     """Nothing is measured any more, and the last sessions write and check the report. Absent before and after."""
+    lead: Lead | None = None
+    """Once the budget is used up: what it would be worth to go on for, with a larger one."""
     experiments: ExperimentCounts = ExperimentCounts()
     budget: BudgetStatus = BudgetStatus()
     current_direction: CurrentDirection | None = None

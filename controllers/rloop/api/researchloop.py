@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from rloop.api.agent import Agent
 from rloop.api.common import (
@@ -111,15 +111,27 @@ class Objective(Model):
         return self
 
 
+EARLY_ATTENTION = "must be at least pivotAfter (a person is asked for after a pivot was tried); write a larger number"
+
+
 class Stall(Model):
     """When a plateau forces a change of frame, and when a person is told. Counted in stale iterations."""
 
+    model_config = cel(("self.attentionAfter >= self.pivotAfter", EARLY_ATTENTION, ".attentionAfter"))
+
     pivot_after: Annotated[int, Field(ge=1, le=100)] = 2
     """So many stale iterations (sessions without a verified gain or finding) demand a new frame."""
-    attention_after: Annotated[int, Field(ge=1, le=1000)] = 4
+    attention_after: Annotated[int, Field(ge=1, le=1000, validate_default=True)] = 4
     """So many stale iterations since the newest keep set the condition NeedsAttention: a person should look."""
     on_attention: Literal["Continue", "Suspend"] = "Continue"
     """What happens then: go on, or suspend."""
+
+    @field_validator("attention_after")
+    @classmethod
+    def _not_before_a_pivot(cls, attention_after: int, info: ValidationInfo) -> int:
+        if attention_after < info.data.get("pivot_after", 1):
+            raise ValueError(EARLY_ATTENTION)
+        return attention_after
 
 
 class Watchdog(Model):

@@ -6,7 +6,9 @@ order of values carry no meaning: an agent may use only what stands here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import product
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -22,6 +24,10 @@ Frame = dict[str, str]
 """Structural dimension name -> value as text."""
 MAX_STRUCTURAL = 32
 """As many as `rloop.api.common.FrameValues` holds."""
+MAX_VALUE = 256
+"""Characters of a value, as `rloop.api.common.PointValues` holds them."""
+FEW_FRAMES = 4096
+"""Of a space with more frames nobody counts the points: no campaign tries them all."""
 
 
 class Dimension(Model):
@@ -53,6 +59,9 @@ class Dimension(Model):
             raise ValueError(message)
         if self.values is not None and len({str(value) for value in self.values}) < len(self.values):
             message = f'dimension "{self.name}": two of its values read the same'
+            raise ValueError(message)
+        if any(len(str(value)) > MAX_VALUE for value in self.values or []):
+            message = f'dimension "{self.name}": a value has more than {MAX_VALUE} characters'
             raise ValueError(message)
         if self.values is not None and not self.admits(self.default):
             message = f'dimension "{self.name}": default {self.default!r} is not among its values'
@@ -88,6 +97,38 @@ class Dimension(Model):
         assert self.high is not None
         return self.low <= value <= self.high and (not self.integer or float(value).is_integer())
 
+    def as_text(self, value: Scalar) -> str:
+        """The value as one text, whatever way the file writes it: 2 and 2.0 in a range are one point."""
+        if self.values is not None:
+            return str(value)
+        return str(int(value)) if self.integer else repr(float(value))
+
+    def of_text(self, text: str) -> Scalar | None:
+        """The value that `as_text` wrote; None if this dimension does not admit it."""
+        if self.values is not None:
+            return next((value for value in self.values if str(value) == text), None)
+        try:
+            value = int(text) if self.integer else float(text)
+        except ValueError:
+            return None
+        return value if self.admits(value) else None
+
+    @property
+    def size(self) -> float:
+        """How many values it has; infinite for a range of real numbers."""
+        if self.values is not None:
+            return len(self.values)
+        assert self.low is not None
+        assert self.high is not None
+        return math.floor(self.high) - math.ceil(self.low) + 1 if self.integer else math.inf
+
+    @property
+    def extent(self) -> str:
+        """`n 1..3`, `anchor uniform|ema`."""
+        if self.values is not None:
+            return f"{self.name} {'|'.join(str(value) for value in self.values)}"
+        return f"{self.name} {self.low:.10g}..{self.high:.10g}"
+
 
 class Space(Model):
     """A task's search space."""
@@ -100,6 +141,10 @@ class Space(Model):
     def _consistent(self) -> Self:
         names = [dimension.name for dimension in self.dimensions]
         keys = [dimension.key for dimension in self.dimensions]
+        nested = next((key for key in keys if any(other.startswith(f"{key}.") for other in keys)), None)
+        if nested is not None:
+            message = f'the key "{nested}" holds a value, and another dimension\'s key lies within it'
+            raise ValueError(message)
         for what, items in (("name", names), ("key", keys)):
             twice = sorted({item for item in items if items.count(item) > 1})
             if twice:
@@ -133,6 +178,30 @@ class Space(Model):
             if here and not dimension.structural:
                 yield dimension
 
+    def points(self, frame: Mapping[str, str]) -> float:
+        """How many points a frame has; infinite with a range of real numbers in it."""
+        return math.prod(dimension.size for dimension in self.existing(frame) if not dimension.structural)
+
+    @property
+    def size(self) -> float:
+        """How many points the space has; infinite too where it has more frames than anybody tries."""
+        choices = [[str(value) for value in dimension.values or []] for dimension in self.structural]
+        if math.prod(map(len, choices)) > FEW_FRAMES:
+            return math.inf
+        names = [dimension.name for dimension in self.structural]
+        return sum(self.points(dict(zip(names, values, strict=True))) for values in product(*choices))
+
+    def as_text(self, point: Mapping[str, Scalar]) -> dict[str, str]:
+        """The point with its values as text: equal for all ways in which a file may write it."""
+        return {one.name: one.as_text(point[one.name]) for one in self.dimensions if one.name in point}
+
+    def of_text(self, values: Mapping[str, str]) -> Point | None:
+        """The point that `as_text` wrote; None if it is none of this space."""
+        known = {dimension.name: dimension for dimension in self.dimensions}
+        found = {name: known[name].of_text(text) for name, text in values.items() if name in known}
+        point = {name: value for name, value in found.items() if value is not None}
+        return point if len(point) == len(values) else None
+
     def frame_of(self, point: Mapping[str, Scalar]) -> Frame:
         """The frame in which `point` lies."""
         return {dimension.name: str(point[dimension.name]) for dimension in self.structural}
@@ -157,19 +226,36 @@ class Space(Model):
     def write(self, document: Mapping[str, Any], point: Mapping[str, Scalar]) -> dict[str, Any]:
         """A copy of the parsed `document` with the point's values; keys that do not exist there are gone."""
         result = _copy(document)
+        self.change(result, point)
+        return result
+
+    def change(self, document: MutableMapping[str, Any], point: Mapping[str, Scalar]) -> None:
+        """The same in the document itself, which may be one that keeps comments; equal values are not touched.
+
+        Raises ValueError, naming the key, where a value stands in place of a mapping.
+        """
         for dimension in self.dimensions:
             *path, last = dimension.key.split(".")
-            holder = result
+            holder: Any = document
+            wanted = dimension.name in point
             for part in path:
-                holder = holder.setdefault(part, {})
-                if not isinstance(holder, dict):
-                    message = f'"{dimension.key}": expected a mapping under "{part}"'
-                    raise ValueError(message)  # noqa: TRY004 -- one error type for all that is wrong with a document
-            if dimension.name in point:
-                holder[last] = point[dimension.name]
-            else:
-                holder.pop(last, None)
-        return result
+                if wanted and part not in holder:
+                    holder[part] = {}
+                holder = holder.get(part)
+                if not isinstance(holder, MutableMapping):
+                    break
+            if isinstance(holder, MutableMapping):
+                _put(holder, last, point.get(dimension.name))
+            elif wanted:
+                message = f'"{dimension.key}": expected a mapping around "{last}"'
+                raise ValueError(message)
+
+
+def _put(holder: MutableMapping[str, Any], key: str, value: Scalar | None) -> None:
+    if value is None:
+        holder.pop(key, None)
+    elif key not in holder or holder[key] != value or isinstance(holder[key], bool) != isinstance(value, bool):
+        holder[key] = value
 
 
 def _copy(document: Mapping[str, Any]) -> dict[str, Any]:

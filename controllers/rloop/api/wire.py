@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rloop.api.common import Count, DnsLabel, Line, Model, Path, Text, Word
+from rloop.api.common import Count, DnsLabel, Line, Model, Path, PointValues, Text, Word
 from rloop.api.helpers import Curve
 from rloop.api.iteration import Direction, Finding, StructuralField
 from rloop.api.loop_status import Final
@@ -37,6 +37,8 @@ class ExperimentView(Model):
     direction: DnsLabel | None = None
     parent: DnsLabel | None = None
     frame: dict[Word, str] = {}
+    point: PointValues = {}
+    """With a space.yaml: the value of every dimension that exists in the frame, as text."""
     value: float | None = None
     gain: float | None = None
     runs: Count = 0

@@ -93,7 +93,7 @@ def _waited(draft: Draft, run: Run) -> bool:
     lost = [one for one in run.attempts if one.phase == "Failed" and one.infrastructure]
     ended = lost[-1].finished_at if lost else None
     pause = min(RETRY_SECONDS_MAX, 2 ** (len(lost) - 1)) if lost else 0
-    return ended is None or draft.now >= ended + timedelta(seconds=pause)
+    return ended is None or draft.passed(ended + timedelta(seconds=pause))
 
 
 def _still_running(
@@ -105,7 +105,7 @@ def _still_running(
         return
     waiting.hold_to_deadline(draft, wanted, state)
     deadline = draft.spec.experiment.progress_deadline_seconds
-    if deadline is not None and state.step_age_seconds > deadline:
+    if deadline is not None and draft.older(state.step_age_seconds, deadline):
         draft.act(Stop(state.name, "Hang"))
     if attempt.phase == "Pending":
         begun = attempt.model_copy(update={"phase": "Running", "started_at": state.started_at})

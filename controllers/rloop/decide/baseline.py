@@ -18,7 +18,6 @@ from rloop.decide import runs
 from rloop.decide.acceptance import interval, is_deterministic
 from rloop.decide.draft import Draft
 from rloop.decide.ending import fail
-from rloop.digits import number
 
 
 def measure(draft: Draft) -> None:
@@ -101,9 +100,9 @@ def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
         baseline=Baseline(experiment=name, value=value, stddev=spread, n=len(found), deterministic=deterministic),
         best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=draft.now),
     )
-    noise = "the task is deterministic" if deterministic else f"noise between runs {number(spread)}"
+    noise = "the task is deterministic" if deterministic else f"noise between runs {draft.number(spread)}"
     draft.tell(
         "BaselineMeasured",
-        f"{draft.spec.objective.metric} {number(value)} over {len(found)} runs; {noise}",
+        f"{draft.spec.objective.metric} {draft.number(value)} over {len(found)} runs; {noise}",
         about=name,
     )

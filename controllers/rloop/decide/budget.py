@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal as Exact
 
+from rloop import standing
 from rloop.api.common import Decimal
 from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import RefusedCall, ResearchIteration
 from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.api.workload import ExperimentTemplate
-from rloop.decide import ending, findings, runs
+from rloop.decide import ending, findings, lead, runs
 from rloop.decide.draft import Draft
 from rloop.standing import active_seconds, newest_first
 
@@ -28,6 +29,9 @@ HELD_SECONDS = 30
 def account(draft: Draft) -> None:
     """Write what is used; activeSeconds only together with something else, because an idle loop costs no write."""
     turn_clock(draft)
+    limit = draft.spec.budget.active_seconds
+    if limit is not None:
+        active_for(draft, limit)
     used = spent(draft)
     old = draft.status.budget.used
     same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
@@ -130,7 +134,13 @@ def reservation(draft: Draft, kind: RunKind = "screen") -> Reservation:
 
 def end(draft: Draft) -> None:
     """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
-    limit = next(iter(exhausted(draft)), None)
+    reached = exhausted(draft)
+    limit = next(iter(reached), None)
+    if "activeSeconds" in reached:
+        # A session ends at the limit, a run that holds its place may end by itself: what it measured is paid for.
+        for name, iteration in list(draft.iterations.items()):
+            if not standing.closing(iteration):
+                ending.end_sessions(draft, name, findings.LOOP_FINISHED)
     live = any(run.phase in runs.LIVE for _, run in draft.moving_runs())
     if live or draft.at_work or draft.suspended:
         return
@@ -142,8 +152,11 @@ def end(draft: Draft) -> None:
     if limit is None or (limit in ("tokens", "cost") and may_come_back(draft)):
         return
     why = _unaffordable(draft).get(limit)
-    told = "is used up" if why is None else f"is used up: {why}"
-    ending.end(draft, "BudgetExhausted", f"spec.budget.{limit} {told}", warning=True)
+    told = f"spec.budget.{limit} is used up" + ("" if why is None else f": {why}")
+    if (found := lead.find(draft)) is not None:
+        draft.write(lead=found)
+        told += f"; {lead.told(draft, found)}; a larger budget goes on"
+    ending.end(draft, "BudgetExhausted", told, warning=True)
 
 
 def may_come_back(draft: Draft) -> bool:
@@ -151,7 +164,15 @@ def may_come_back(draft: Draft) -> bool:
     iterations = draft.iterations.values()
     held = any(one.held_tokens or Exact(one.held_cost) for it in iterations for one in it.status.reported.usage)
     ends = [one.finished_at for it in iterations for one in it.status.sessions if one.finished_at is not None]
-    return held and bool(ends) and draft.now < max(ends) + timedelta(seconds=HELD_SECONDS)
+    return held and bool(ends) and not draft.passed(max(ends) + timedelta(seconds=HELD_SECONDS))
+
+
+def active_for(draft: Draft, seconds: float) -> bool:
+    """Whether the campaign has been active for so long; if its clock runs, the loop is looked at again then."""
+    used = active_seconds(draft.status.clock, draft.now)
+    if draft.status.clock.active_since is None:
+        return used >= seconds
+    return draft.older(used, seconds)
 
 
 def turn_clock(draft: Draft) -> None:

@@ -17,11 +17,14 @@ from rloop.decide import (
     conclusion,
     conditions,
     display,
+    exhaustion,
     iteration,
     judge,
     ledger,
+    look_again,
     patrol,
     plateau,
+    reopen,
     report,
     schedule,
     session,
@@ -35,6 +38,7 @@ Step = Callable[[Draft], None]
 
 ALWAYS: tuple[Step, ...] = (
     accept.seal,  # is the spec usable, and is the task frozen?
+    reopen.reopen,  # was the budget raised after the campaign had used it up?
     budget.turn_clock,  # before anything asks for the time
     attempt.record,  # what became of the attempts at runs
     verification.record,  # what became of the scorings of their artifacts
@@ -53,6 +57,7 @@ WHILE_RUNNING: tuple[Step, ...] = (
     budget.account,  # what was spent and reserved; is anything left?
     schedule.schedule,  # which queued runs start now
     budget.end,  # nothing runs and nothing can: is that the end?
+    exhaustion.end,  # every point of a finite space was tried
     iteration.open_next,  # does the agent's next session start?
 )
 WHILE_REPORTING: tuple[Step, ...] = (patrol.patrol,)
@@ -63,6 +68,7 @@ LAST: tuple[Step, ...] = (
     budget.account,  # with what this very decision reserved
     conditions.fold,  # the story, in as few conditions as tell it
     display.show,  # and in one line of kubectl get
+    look_again.plan,  # when to look again although no event arrives
 )
 
 
@@ -71,6 +77,7 @@ def hindered(observed: Observed) -> Decision:
     draft = Draft(observed)
     conditions.fold(draft)
     display.show(draft)
+    look_again.plan(draft)
     return draft.decision()
 
 

@@ -12,7 +12,7 @@ from rloop.api.iteration import SESSION_OVER
 from rloop.api.loop_status import LayerStatus
 from rloop.decide import findings, runs
 from rloop.decide.draft import Draft
-from rloop.decide.ending import withdraw_experiment
+from rloop.decide.ending import end_sessions, withdraw_experiment
 from rloop.decide.iteration import all_terminal, experiments_of, gain
 from rloop.standing import closing, finished
 
@@ -22,7 +22,7 @@ OVER = frozenset({"Succeeded", "Failed"})
 def clean(draft: Draft) -> None:
     """Stop what runs without being wanted, remove what has ended and is recorded; after the end, everything."""
     # Stored: what is closed for an end that then does not come about would stay closed.
-    over = finished(draft.loop)
+    over = finished(draft.loop) and draft.finished
     if over or draft.loop.status.ending is not None:
         _withdraw(draft)
     if over:
@@ -98,10 +98,7 @@ def _withdraw(draft: Draft) -> None:
     for name, iteration in list(draft.iterations.items()):
         if not draft.finished and closing(iteration):
             continue
-        for session in iteration.status.sessions:
-            if session.phase in ("Pending", "Running"):
-                ended_session = {"phase": "Finished", "reason": findings.LOOP_FINISHED, "finished_at": draft.now}
-                draft.write_session(name, session.model_copy(update=ended_session))
+        end_sessions(draft, name, findings.LOOP_FINISHED)
 
 
 def _close(draft: Draft) -> None:

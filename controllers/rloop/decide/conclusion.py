@@ -14,7 +14,6 @@ from rloop.api.loop_status import Final
 from rloop.decide import ending, runs
 from rloop.decide.acceptance import interval
 from rloop.decide.draft import Draft
-from rloop.digits import number
 
 FINAL_RUNS = 5
 MISSES_MAX = 2
@@ -35,7 +34,7 @@ def conclude(draft: Draft) -> None:
         draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.loop.metadata.uid))
         draft.tell(
             "Concluding",
-            f"{name} meets the target with {number(best.value)}; {count} fresh runs decide",
+            f"{name} meets the target with {draft.number(best.value)}; {count} fresh runs decide",
             about=name,
         )
 
@@ -77,7 +76,7 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
         )
     )
     objective = draft.spec.objective
-    told = f"{objective.metric} {number(value)} over {len(found)} fresh runs of {name}, target {objective.target}"
+    told = f"{objective.metric} {draft.number(value)} over {len(found)} fresh runs of {name}, target {objective.target}"
     if met:
         baseline = draft.status.baseline
         reason = "TargetMetByBaseline" if baseline is not None and baseline.experiment == name else "TargetMet"

@@ -10,7 +10,6 @@ from rloop.api.loop_status import LoopDisplay, Used
 from rloop.api.researchloop import Budget
 from rloop.decide.draft import Draft
 from rloop.decide.provider import WAITED
-from rloop.digits import number
 from rloop.observed import NO_TROUBLE
 
 
@@ -20,8 +19,8 @@ def show(draft: Draft) -> None:
     draft.write(
         display=LoopDisplay(
             phase=_phase(draft),
-            best=number(best.value) + ("?" if best.unconfirmed else "") if best is not None else "",
-            gain=number(best.gain) if best is not None else "",
+            best=draft.number(best.value) + ("?" if best.unconfirmed else "") if best is not None else "",
+            gain=draft.number(best.gain) if best is not None else "",
             budget=_budget(draft.spec.budget, draft.status.budget.used),
         )
     )
@@ -30,8 +29,8 @@ def show(draft: Draft) -> None:
         if verdict is None:
             continue
         display = ExperimentDisplay(
-            value=number(verdict.value) if verdict.value is not None else "",
-            gain=number(verdict.gain) if verdict.gain is not None else "",
+            value=draft.number(verdict.value) if verdict.value is not None else "",
+            gain=draft.number(verdict.gain) if verdict.gain is not None else "",
         )
         if display != one.status.display:
             draft.write_experiment(one.metadata.name, display=display)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from rloop import names, standing
@@ -18,6 +19,7 @@ from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionStatus
 from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus, Used
 from rloop.api.researchloop import ResearchLoopSpec
 from rloop.decide.runs import OPEN
+from rloop.digits import number
 from rloop.observed import Observed
 
 
@@ -32,6 +34,8 @@ class Decision:
     status: ResearchLoopStatus | None
     """The loop's new status; None if it stays as it is."""
     events: tuple[Event, ...]
+    look_again: float | None = None
+    """Seconds until the next pass is needed even if no event arrives; None if only an event can change anything."""
 
 
 class Draft:
@@ -54,6 +58,7 @@ class Draft:
         self._incumbent_known = False
         self.used: Used | None = None
         """What is spent and reserved: kept here by `budget`, gone when an experiment or the clock is written."""
+        self._look_again_at: datetime | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -138,12 +143,31 @@ class Draft:
         """All runs of these."""
         return [(one, run) for one in self.moving() for run in one.status.runs]
 
+    def number(self, value: float) -> str:
+        """A measured value or a difference of such, with the digits that the campaign's noise leaves meaning to."""
+        return number(value, standing.noise(self.spec, self.status))
+
     def is_true(self, condition: str) -> bool:
         """Whether the condition is there and True."""
         for one in self.status.conditions:
             if one.type == condition:
                 return one.status == "True"
         return False
+
+    # -- time ------------------------------------------------------------------------------------------------------
+    # All comparisons with the clock are made here, so that none can be forgotten in `Decision.look_again`.
+
+    def passed(self, moment: datetime) -> bool:
+        """Whether the moment has come; if not, the loop is looked at again then."""
+        if self.now >= moment:
+            return True
+        if self._look_again_at is None or moment < self._look_again_at:
+            self._look_again_at = moment
+        return False
+
+    def older(self, age_seconds: float, limit_seconds: float) -> bool:
+        """Whether something of this age has reached the limit; if not, the loop is looked at again then."""
+        return self.passed(self.now + timedelta(seconds=limit_seconds - age_seconds))
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -176,10 +200,13 @@ class Draft:
             self.status = self.status.model_copy(update=changes)
             self.used = None
 
-    def condition(self, type_: str, status: ConditionStatus, reason: str, message: str = "") -> None:
-        """Set a condition; its transition time moves only with its status."""
+    def condition(
+        self, type_: str, status: ConditionStatus, reason: str, message: str = "", *, generation: int | None = None
+    ) -> None:
+        """Set a condition; its transition time moves only with its status. `generation`: of the spec it speaks of."""
+        generation = self.loop.metadata.generation if generation is None else generation
         old = next((one for one in self.status.conditions if one.type == type_), None)
-        told = (status, reason, message, self.loop.metadata.generation)
+        told = (status, reason, message, generation)
         if old is not None and (old.status, old.reason, old.message, old.observed_generation) == told:
             return
         moved = old is None or old.status != status
@@ -189,7 +216,7 @@ class Draft:
             reason=reason,
             message=message,
             last_transition_time=self.now if moved or old is None else old.last_transition_time,
-            observed_generation=self.loop.metadata.generation,
+            observed_generation=generation,
         )
         others = [one for one in self.status.conditions if one.type != type_]
         self.write(conditions=sorted([*others, new], key=lambda one: one.type))
@@ -225,6 +252,7 @@ class Draft:
             ),
             status=self.status if self.status is not self.loop.status and self.status != self.loop.status else None,
             events=tuple(self.events),
+            look_again=None if self._look_again_at is None else (self._look_again_at - self.now).total_seconds(),
         )
 
 

@@ -23,10 +23,19 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
     draft.write_experiment(name, runs=ended, phase="Withdrawn", verdict=verdict)
 
 
+def end_sessions(draft: Draft, iteration: str, reason: str) -> None:
+    """Its sessions that are at work are over; their workloads go because no record wants them any more."""
+    for session in draft.iterations[iteration].status.sessions:
+        if session.phase in ("Pending", "Running"):
+            ended = {"phase": "Finished", "reason": reason, "finished_at": draft.now}
+            draft.write_session(iteration, session.model_copy(update=ended))
+
+
 def end(draft: Draft, reason: str, message: str, *, warning: bool = False) -> None:
     """End the campaign with a result, and say how; it is Complete when its report is written (`report`)."""
     now = active_seconds(draft.status.clock, draft.now)
-    draft.write(ending=Ending(reason=reason, message=message, active_seconds=now))
+    generation = draft.loop.metadata.generation
+    draft.write(ending=Ending(reason=reason, message=message, active_seconds=now, generation=generation))
     draft.tell(reason, message, warning=warning)
 
 

@@ -17,7 +17,7 @@ from rloop.api.iteration import (
     Role,
     SessionSpec,
 )
-from rloop.decide import findings, plateau, provider, runs, waiting
+from rloop.decide import exhaustion, findings, plateau, provider, runs, waiting
 from rloop.decide.baseline import children_metadata
 from rloop.decide.budget import exhausted, spent
 from rloop.decide.draft import Draft
@@ -91,6 +91,8 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
 def open_next(draft: Draft) -> None:
     """Open the next iteration: fresh sessions that get only what they need."""
     if draft.holding or draft.status.baseline is None or concluding(draft) or exhausted(draft):
+        return
+    if exhaustion.reached(draft):
         return
     # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
     if draft.generation != draft.loop.status.generation or plateau.due(draft):

@@ -31,7 +31,6 @@ from rloop.decide.acceptance import (
 )
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
-from rloop.digits import number
 from rloop.standing import kept_number
 
 PHASE_OF_REASON = {
@@ -129,7 +128,7 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
             )
             draft.write_experiment(name, phase=phase, verdict=verdict)
             draft.tell(
-                phase, f"{name}: {reason}, gain {number(reject.gain)} over {incumbent.metadata.name}", about=name
+                phase, f"{name}: {reason}, gain {draft.number(reject.gain)} over {incumbent.metadata.name}", about=name
             )
         case SeedIgnored():
             told = "its runs are identical whatever the seed, while the incumbent's are not: it must use RLOOP_SEED"
@@ -186,7 +185,7 @@ def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExper
         at=draft.now,
     )
     draft.write_experiment(name, phase="Accepted", verdict=verdict)
-    value, gain = number(keep.value), number(keep.gain)
+    value, gain = draft.number(keep.value), draft.number(keep.gain)
     told = f"{name}: {draft.spec.objective.metric} {value}, gain {gain} over {incumbent.metadata.name}"
     draft.tell("BestUpdated", told, about=name)
 

@@ -17,7 +17,7 @@ def append(draft: Draft) -> None:
         if experiment.status.folded or experiment.status.phase not in TERMINAL_PHASES:
             continue
         if not runs.any_open(experiment):
-            draft.act(Append(f"experiment/{name}", "experiment", _experiment(experiment)))
+            draft.act(Append(_key(experiment), "experiment", _experiment(experiment)))
             draft.write_experiment(name, folded=True)
     for name, iteration in draft.iterations.items():
         if iteration.status.phase != "Settled" or draft.observed.iterations[name].status.phase == "Settled":
@@ -32,6 +32,14 @@ def append(draft: Draft) -> None:
             )
         for finding in iteration.status.reported.findings:
             draft.act(Append(f"finding/{finding.name}", "finding", finding.model_dump(mode="json", by_alias=True)))
+
+
+def _key(experiment: ResearchExperiment) -> str:
+    """One entry a verdict: what the end of the budget withdrew may come back, and has another verdict then."""
+    name, verdict = experiment.metadata.name, experiment.status.verdict
+    if verdict is not None and verdict.reason == "BudgetExhausted":
+        return f"undecided/{name}/{verdict.at:%Y%m%dT%H%M%SZ}"
+    return f"experiment/{name}"
 
 
 def _experiment(experiment: ResearchExperiment) -> dict[str, object]:

@@ -56,11 +56,11 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     if beat is None:
         return False
     if session.name in iteration.status.reported.finished:
-        if beat.age_seconds > FINISH_SECONDS:
+        if draft.older(beat.age_seconds, FINISH_SECONDS):
             draft.act(Stop(workload, "Stopped"))
         return False
     limit = watchdog.heartbeat_seconds * watchdog.missed_heartbeats
-    if beat.age_seconds > limit:
+    if draft.older(beat.age_seconds, limit):
         draft.act(Stop(workload, "HeartbeatMissed"))
         return True
     waits = provider.unanswered(iteration, session.name) is not None
@@ -70,7 +70,7 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     age = beat.round_age_seconds
     if session.answered_at is not None:
         age = min(age, (draft.now - session.answered_at).total_seconds())
-    if not waits and age > watchdog.progress_seconds * (session.nudges + 1):
+    if not waits and draft.older(age, watchdog.progress_seconds * (session.nudges + 1)):
         _nudge(draft, iteration, session, workload, age)
     return False
 

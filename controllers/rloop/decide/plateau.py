@@ -11,7 +11,7 @@ from rloop import names
 from rloop.actions import Append
 from rloop.decide import provider, runs
 from rloop.decide.draft import Draft
-from rloop.decide.ending import withdraw_experiment
+from rloop.decide.ending import end_sessions, withdraw_experiment
 
 VOID_LIMIT = 3
 """Iterations in a row that say nothing about their directions, before a person is told."""
@@ -76,10 +76,7 @@ def withdraw(draft: Draft) -> None:
     for name, iteration in list(draft.iterations.items()):
         if iteration.status.phase == "Settled" or iteration.spec.pivots >= draft.status.pivots:
             continue
-        for session in iteration.status.sessions:
-            if session.phase in ("Pending", "Running"):
-                ended = {"phase": "Finished", "reason": "PivotDemanded", "finished_at": draft.now}
-                draft.write_session(name, session.model_copy(update=ended))
+        end_sessions(draft, name, "PivotDemanded")
     for one in draft.open_candidates():
         opened = _pivots_at_opening(draft, one.spec.iteration)
         if opened < draft.status.pivots and not runs.started(one):

@@ -46,14 +46,15 @@ def _wanted(draft: Draft) -> bool:
 
 
 def _last(draft: Draft) -> list[ResearchIteration]:
-    """The iterations that write and check it."""
-    return [one for one in draft.iterations.values() if standing.closing(one)]
+    """The iterations that write and check it: those after the newest that explored, for a larger budget goes on."""
+    newest = max((one.spec.number for one in draft.iterations.values() if not standing.closing(one)), default=0)
+    return [one for one in draft.iterations.values() if standing.closing(one) and one.spec.number > newest]
 
 
 def _overdue(draft: Draft, ending: Ending) -> bool:
     """Whether it has taken longer than both of its sessions may: no quota, queue or loop of crashes keeps a result."""
     most = 2 * (draft.spec.experiment.pending_deadline_seconds + draft.spec.agent.session_seconds)
-    return standing.active_seconds(draft.status.clock, draft.now) > ending.active_seconds + most
+    return budget.active_for(draft, ending.active_seconds + most)
 
 
 def _next(draft: Draft) -> Role | None:
@@ -73,7 +74,8 @@ def _next(draft: Draft) -> Role | None:
 
 
 def _complete(draft: Draft, ending: Ending) -> None:
-    draft.condition("Complete", "True", ending.reason, ending.message)
+    # Of the spec that it ended under: an edit made meanwhile is later than the end.
+    draft.condition("Complete", "True", ending.reason, ending.message, generation=ending.generation)
     draft.write(ending=None)
     if _last(draft):
         draft.tell("Reported", _statements(draft))

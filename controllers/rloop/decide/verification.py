@@ -129,7 +129,7 @@ def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Ver
 def _waited(draft: Draft, failed: Verification) -> bool:
     """Whether the pause after the last failure is over: 0, 1, 3, 7, … seconds, so that nothing fails in a hot loop."""
     pause = min(RETRY_SECONDS_MAX, 2 ** min(failed.retry, 10) - 1)
-    return failed.finished_at is None or draft.now >= failed.finished_at + timedelta(seconds=pause)
+    return failed.finished_at is None or draft.passed(failed.finished_at + timedelta(seconds=pause))
 
 
 def _pruned(verifications: list[Verification]) -> list[Verification]:

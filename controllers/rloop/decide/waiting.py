@@ -25,17 +25,17 @@ def waits(draft: Draft, state: WorkloadState) -> bool:
     if state.obstacle is not None and state.obstacle.reason == QUEUED:
         return True
     limit = timedelta(seconds=draft.spec.experiment.pending_deadline_seconds)
-    if draft.now - state.started_at > limit:
+    if draft.passed(state.started_at + limit):
         draft.act(Stop(state.name, PENDING_DEADLINE))
     return True
 
 
 def hold_to_deadline(draft: Draft, wanted: Workload, state: WorkloadState) -> None:
     """End a workload that has run past its deadline, counted from the start of its program."""
-    if draft.now - state.started_at > timedelta(seconds=wanted.deadline_seconds + SLACK_SECONDS):
+    if draft.passed(state.started_at + timedelta(seconds=wanted.deadline_seconds + SLACK_SECONDS)):
         draft.act(Stop(state.name, "DeadlineExceeded"))
 
 
 def paused(draft: Draft, since: datetime, times: int) -> bool:
     """Whether the pause after so many failures in a row is over: 1, 2, 4, … seconds. Nothing broken is tried hotly."""
-    return draft.now >= since + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (times - 1)))
+    return draft.passed(since + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (times - 1))))

@@ -7,8 +7,9 @@ dimensions are renamed and whose values are shuffled is searched with the same s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from random import Random
 
 from rloop.api.space import Dimension, Frame, Point, Scalar, Space
@@ -64,6 +65,21 @@ def default(dimension: Dimension) -> Scalar:
     alike = [value for value in dimension.values or [] if value == dimension.default]
     same = [value for value in alike if type(value) is type(dimension.default)]
     return (same or alike or [dimension.default])[0]
+
+
+def points(ground: Ground) -> Iterator[Point]:
+    """All points of the frame; only for one whose ranges are of whole numbers."""
+    choices = [_values(dimension) for dimension in ground.coordinates]
+    for values in product(*choices):
+        yield {**ground.centre, **{one.name: value for one, value in zip(ground.coordinates, values, strict=True)}}
+
+
+def _values(dimension: Dimension) -> Sequence[Scalar]:
+    if dimension.values is not None:
+        return dimension.values
+    assert dimension.low is not None
+    assert dimension.high is not None
+    return range(math.ceil(dimension.low), math.floor(dimension.high) + 1)
 
 
 def draw(dimension: Dimension, dice: Random) -> Scalar:

@@ -10,15 +10,18 @@ from collections.abc import Sequence
 from random import Random
 
 from rloop.api.space import Point
-from rloop_agent.ground import Ground, draw
+from rloop_agent.ground import Ground, draw, points
 
-TRIES = 200
-"""Draws until a frame counts as exhausted. The last of 50 points is still found in 98 of 100 cases."""
+FEW = 4096
+"""So many points of a frame are looked through, so that the last one is found; of more, so many are drawn at most."""
 
 
 def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:
     """A point of the frame that is not known yet, or None if none was found."""
-    for _ in range(TRIES):
+    if ground.space.points(ground.frame) <= FEW:
+        left = [point for point in points(ground) if point not in known]
+        return dice.choice(left) if left else None
+    for _ in range(FEW):
         point = dict(ground.centre)
         for dimension in ground.coordinates:
             point[dimension.name] = draw(dimension, dice)

@@ -1,16 +1,18 @@
 """The recipe: the one file of the task that holds the values of a point.
 
-Called by `rloop_agent.session`. Reads and writes .json, .yaml and .yml; in JSON the indentation is kept, so
-that the difference a person reads is the values that changed. Comments in YAML are lost.
+Called by `rloop_agent.session`. Reads and writes .json, .yaml and .yml. Layout, quotes and comments are kept, so that
+the difference a person reads is the values that changed.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from rloop.api import document as documents
 from rloop.api.space import Point, Space
 
 
@@ -24,8 +26,8 @@ def parse(space: Space, files: Mapping[str, str]) -> dict[str, Any]:
         raise BadRecipe(f"{space.file}: there is no such text file")
     text = files[space.file]
     try:
-        document = json.loads(text) if _is_json(space) else _yaml_load(text)
-    except (ValueError, RecursionError) as error:
+        document = documents.read(space.file, text)
+    except ValueError as error:
         raise BadRecipe(f"{space.file}: {error}") from error
     if document is None:
         return {}
@@ -43,32 +45,42 @@ def point(space: Space, document: Mapping[str, Any]) -> Point:
 
 
 def render(space: Space, original: str, document: Mapping[str, Any], values: Point) -> str:
-    """The recipe's new text: `document` with the point's values, laid out like `original`."""
+    """The recipe's new text: `original`, which reads as `document`, with the point's values."""
     try:
-        changed = space.write(document, values)
+        if space.file.endswith(".json"):
+            return _json_dump(original, space.write(document, values))
+        text = _yaml_edit(space, original, values)
+        if space.read(documents.read(space.file, text)) == values:
+            return text
     except ValueError as error:
         raise BadRecipe(f"{space.file}: the keys of space.yaml do not fit the file: {error}") from error
-    if not _is_json(space):
-        return _yaml_dump(changed)
+    raise BadRecipe(f"{space.file}: its values cannot be changed in place; write it as plain YAML, or as JSON")
+
+
+def _json_dump(original: str, changed: Mapping[str, Any]) -> str:
     indented = re.search(r'\n([ \t]+)"', original)
     return json.dumps(changed, indent=indented[1] if indented else None, ensure_ascii=False) + "\n"
 
 
-def _is_json(space: Space) -> bool:
-    return space.file.endswith(".json")
-
-
-def _yaml_load(text: str) -> Any:
+def _yaml_edit(space: Space, original: str, values: Point) -> str:
     # Imported where used: most recipes are JSON, and a session should start fast.
-    import yaml
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap
+    from ruamel.yaml.error import YAMLError
 
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = documents.MAX_CHARACTERS
+    nested = re.search(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#.*)?\n\1( +)[^\s#-]", original, re.MULTILINE)
+    listed = re.search(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#.*)?\n\1( *)- ", original, re.MULTILINE)
+    offset = len(listed[2]) if listed else 0
+    editor.indent(mapping=len(nested[2]) if nested else 2, sequence=offset + 2, offset=offset)
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _yaml_dump(document: Mapping[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True)
+        edited = editor.load(original)
+        edited = CommentedMap() if edited is None else edited
+        space.change(edited, values)
+        written = io.StringIO()
+        editor.dump(edited, written)
+    except YAMLError as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    return written.getvalue()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from random import Random
 
@@ -22,7 +22,16 @@ from rloop_agent.gateway import Closed, Gateway, Refused
 from rloop_agent.ground import Ground, Policy
 from rloop_agent.log import Log, silent
 from rloop_agent.recipe import BadRecipe
-from rloop_agent.start import Start, current_direction, frame_to_stay_in, ground, look, tried_frames
+from rloop_agent.start import (
+    Start,
+    current_direction,
+    frame_to_stay_in,
+    ground,
+    has_points_left,
+    look,
+    tried_frames,
+    tried_points,
+)
 
 SHARE_OF_TIME = 0.8
 """The rest is left for the last request and the handoff, before the watchdog ends the session."""
@@ -140,12 +149,14 @@ class _Session:
             return self._nothing(f"The recipe cannot be read: {error}")
         if start.warning:
             self._log("warning", "incumbent unreadable", message=start.warning)
+        experiments = self._gateway.experiments()
+        start = replace(start, known=[*start.known, *tried_points(context.space, experiments)])
         pivoting = context.demand == "Pivot"
         direction = self._pivot(start, context) if pivoting else self._stay(context.space, context)
         if direction is None:
             return self._nothing(self.done.why)
         frame = direction.frame if pivoting else frame_to_stay_in(context.space, context)
-        searched = ground(start, frame, self._gateway.experiments())
+        searched = ground(start, frame, experiments)
         self._log("info", "frame", frame=frame, direction=direction.name, pivot=pivoting)
         try:
             self._propose(context, start, searched, direction, pivoting=pivoting)
@@ -173,9 +184,10 @@ class _Session:
         self._log("info", "every frame was tried", frames=len(tried))
         present = frame_to_stay_in(start.space, context)
         back = [start.frame] if start.frame != present or not start.space.structural else []  # the incumbent's first
-        direction = self._admitted(start.space, chain(back, untried(start.space, start.frame, [present], self._dice)))
+        others = chain(back, untried(start.space, start.frame, [present], self._dice))
+        direction = self._admitted(start.space, (frame for frame in others if has_points_left(start, frame)))
         if direction is None and not self.done.why:
-            self.done.why = "A pivot is demanded, and the space has no other frame."
+            self.done.why = "A pivot is demanded, and no other frame of the space has a point left that was not tried."
         return direction
 
     def _admitted(self, space: Space, frames: Iterable[Frame]) -> Direction | None:

@@ -99,6 +99,18 @@ def tried_frames(start: Start, context: Context) -> list[Frame]:
     return [*directions, *results, start.space.default_frame, start.frame]
 
 
+def tried_points(space: Space, experiments: Sequence[ExperimentView]) -> list[Point]:
+    """The points of earlier experiments: to propose one again is refused."""
+    found = (space.of_text(view.point) for view in experiments if view.point and not view.smoke)
+    return [point for point in found if point is not None]
+
+
+def has_points_left(start: Start, frame: Frame) -> bool:
+    """Whether a point of the frame is not known yet."""
+    own = {tuple(sorted(start.space.as_text(one).items())) for one in start.known if start.space.frame_of(one) == frame}
+    return len(own) < start.space.points(frame)
+
+
 def ground(start: Start, frame: Frame, experiments: Sequence[ExperimentView]) -> Ground:
     """What the policy looks at."""
     results = sum(view.frame == frame and view.value is not None for view in experiments)

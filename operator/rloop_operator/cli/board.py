@@ -128,11 +128,11 @@ def _values(snapshot: Snapshot) -> list[Row]:
     found = []
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        value = words.number(baseline.value)
+        value = words.number(baseline.value, snapshot.noise)
         found.append(Row("baseline", f"{value} ({words.noise(baseline)}, {words.counted(baseline.n, 'run')})"))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         told = words.interval(best.value, best.low, best.high)
-        won = words.gain(best.gain, baseline.value)
+        won = words.gain(best.gain, baseline.value, snapshot.noise)
         unconfirmed = ", unconfirmed" if best.unconfirmed else ""
         found.append(
             Row(
@@ -188,8 +188,7 @@ def spent(budget: Budget, used: Used, active: float) -> str:
     told = [_of(used.runs, budget.runs, "runs")]
     if budget.experiments is not None:
         told.append(_of(used.experiments, budget.experiments, "experiments"))
-    limit = f" of {words.duration(budget.active_seconds)}" if budget.active_seconds is not None else ""
-    told.append(f"{words.duration(active)}{limit} active")
+    told.append(_active(budget.active_seconds, active))
     for name, spent_, limit_ in (
         ("CPU s", used.cpu_seconds, budget.cpu_seconds),
         ("GPU s", used.gpu_seconds, budget.gpu_seconds),
@@ -201,6 +200,14 @@ def spent(budget: Budget, used: Used, active: float) -> str:
     if used.cost or budget.cost is not None:
         told.append(f"cost {words.number(used.cost)}" + (f" of {budget.cost}" if budget.cost is not None else ""))
     return ", ".join(told)
+
+
+def _active(limit: int | None, active: float) -> str:
+    """`0:40 of 0:40 active, 0:21 more to end what was running`."""
+    if limit is None:
+        return f"{words.duration(active)} active"
+    over = f", {words.duration(active - limit)} more to end what was running" if active >= limit + 1 else ""
+    return f"{words.duration(min(active, limit))} of {words.duration(limit)} active{over}"
 
 
 def _of(used: int, limit: int | None, noun: str) -> str:

@@ -29,7 +29,7 @@ def detail(name: str, source: Source, form: Format) -> None:
     if form is not Format.TABLE:
         emit(document(experiment), form)
         return
-    for text in (*_facts(experiment, snapshot, source), "", *_runs(experiment)):
+    for text in (*_facts(experiment, snapshot, source), "", *_runs(experiment, snapshot)):
         print(text)
     _print_difference(list(difference(source, experiment, snapshot)))
     for text in _last_words(experiment, source):
@@ -54,10 +54,10 @@ def _facts(experiment: ResearchExperiment, snapshot: Snapshot, source: Source) -
         rows["value"] = f"{snapshot.loop.spec.objective.metric} {told} over {words.counted(value.runs, 'run')}"
     claimed = facts.claimed(experiment)
     if claimed is not None:
-        rows["claimed"] = words.number(claimed)
+        rows["claimed"] = words.number(claimed, snapshot.noise)
     if verdict is not None:
         over = f" over {snapshot.short(verdict.compared_with)}" if verdict.compared_with else ""
-        gain = f", gain {words.number(verdict.gain)}{over}" if verdict.gain is not None and over else ""
+        gain = f", gain {words.number(verdict.gain, snapshot.noise)}{over}" if verdict.gain is not None and over else ""
         certainty = f", z {verdict.z:.2f}" if verdict.z is not None else ""
         message = f": {words.line(verdict.message)}" if verdict.message else ""
         rows["verdict"] = f"{verdict.reason}{gain}{certainty}{message}"
@@ -67,13 +67,13 @@ def _facts(experiment: ResearchExperiment, snapshot: Snapshot, source: Source) -
         yield f"{label:<12} {text}"
 
 
-def _runs(experiment: ResearchExperiment) -> list[str]:
+def _runs(experiment: ResearchExperiment, snapshot: Snapshot) -> list[str]:
     if not experiment.status.runs:
         return ["no run yet"]
-    return columns(HEADINGS, [_run(run) for run in experiment.status.runs], RIGHT)
+    return columns(HEADINGS, [_run(run, snapshot.noise) for run in experiment.status.runs], RIGHT)
 
 
-def _run(run: Run) -> tuple[str, ...]:
+def _run(run: Run, noise: float) -> tuple[str, ...]:
     seconds = run.attempts[-1].usage.wall_seconds if run.attempts else 0.0
     tries = f" (attempt {len(run.attempts)})" if len(run.attempts) > 1 else ""
     return (
@@ -81,8 +81,8 @@ def _run(run: Run) -> tuple[str, ...]:
         run.kind,
         f"{run.phase}{tries}",
         str(run.seed),
-        words.number(run.value) if run.value is not None else words.DASH,
-        words.number(run.claimed) if run.claimed is not None else words.DASH,
+        words.number(run.value, noise) if run.value is not None else words.DASH,
+        words.number(run.claimed, noise) if run.claimed is not None else words.DASH,
         f"{seconds:.1f}" if seconds else words.DASH,
         run.reason or "",
     )

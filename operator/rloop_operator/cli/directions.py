@@ -35,7 +35,7 @@ def directions(source: Source, form: Format) -> None:
                 str(one["pivot"] or words.DASH),
                 str(one["experiments"]),
                 str(one["keeps"]),
-                words.DASH if best is None else words.number(best),
+                words.DASH if best is None else words.number(best, snapshot.noise),
                 (changed or title) if one["frame"] else f"{title} ({words.line(fields, 160)})",
             )
         )

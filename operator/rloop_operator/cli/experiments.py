@@ -52,8 +52,8 @@ def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
         experiment.status.phase,
         verdict.reason if verdict is not None else words.DASH,
         str(sum(run.phase == "Done" for run in experiment.status.runs)),
-        words.number(value.value) if value is not None else words.DASH,
-        words.spread(spread, value.value) if value and spread else words.DASH,
-        words.number(gain) if gain is not None else words.DASH,
+        words.number(value.value, snapshot.noise) if value is not None else words.DASH,
+        words.spread(spread, value.value, snapshot.noise) if value and spread else words.DASH,
+        words.number(gain, snapshot.noise) if gain is not None else words.DASH,
         facts.what(experiment, snapshot),
     )

@@ -62,6 +62,12 @@ def condition(loop: ResearchLoop, type_: str) -> Condition | None:
     return next((one for one in loop.status.conditions if one.type == type_ and one.status == "True"), None)
 
 
+def used_up(loop: ResearchLoop) -> bool:
+    """Whether it ended because its budget was used up: a larger one goes on."""
+    complete = condition(loop, "Complete")
+    return complete is not None and complete.reason == "BudgetExhausted"
+
+
 def exit_code(loop: ResearchLoop) -> int:
     """What `rloop run` says to the shell that started it."""
     complete = condition(loop, "Complete")

@@ -148,7 +148,7 @@ def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
     found = facts.measured(one, snapshot)
     value = words.DASH if found is None else words.interval(found.value, found.low, found.high)
     gain = facts.verdict_gain(one)
-    return value, words.DASH if gain is None else words.number(gain)
+    return value, words.DASH if gain is None else words.number(gain, snapshot.noise)
 
 
 def _directions(snapshot: Snapshot) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _directions(snapshot: Snapshot) -> Iterator[str]:
     yield from ("", "## Directions", "")
     rows = []
     for one in tried:
-        own = [each for each in snapshot.experiments.values() if each.spec.direction == one.name]
+        own = snapshot.by_direction.get(one.name, [])
         what = words.frame(one.frame, {}) or ", ".join(f"{name}: {value}" for name, value in one.fields.items())
         demanded = "after a plateau" if one.pivot else ""
         rows.append((snapshot.short(one.name), cell(one.title), cell(what), demanded, facts.outcome(own)))

@@ -112,7 +112,7 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
     yield board.Row("goal", words.goal(objective))
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        yield board.Row("baseline", f"{words.number(baseline.value)}, {words.noise(baseline)}")
+        yield board.Row("baseline", f"{words.number(baseline.value, snapshot.noise)}, {words.noise(baseline)}")
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         unit = (best.high - best.low) / 2
         experiment = snapshot.experiments.get(best.experiment)
@@ -126,14 +126,19 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
         yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
         if best.claimed is not None:
             gap = best.claimed - best.value
-            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, best.value)} from"
-            row = f"{words.number(best.claimed)} by the run itself on what it saw ({told} the verifier's value)"
-            yield board.Row("claimed", row)
-        yield board.Row("gain", f"{words.gain(best.gain, baseline.value)} over the baseline")
+            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, best.value, snapshot.noise)} from"
+            claimed = words.number(best.claimed, snapshot.noise)
+            yield board.Row("claimed", f"{claimed} by the run itself on what it saw ({told} the verifier's value)")
+        yield board.Row("gain", f"{words.gain(best.gain, baseline.value, snapshot.noise)} over the baseline")
     elif best is not None:
         yield board.Row("best", f"the baseline: {_why_nothing_was_kept(snapshot)}")
+    if (lead := status.lead) is not None:
+        told = f"{words.number(lead.value, snapshot.noise)} over {words.counted(lead.n, 'run')}"
+        left = f"undecided, at most {words.counted(lead.runs_left, 'more run')} of its own"
+        gain = f"{words.number(lead.gain, snapshot.noise)} better than the best"
+        yield board.Row("lead", f"{snapshot.short(lead.experiment)}  {told}, {gain}; {left}")
     if final is not None:
-        dev_gap = _difference(final.gap, final.value)
+        dev_gap = _difference(final.gap, final.value, snapshot.noise)
         told = words.interval(final.value, final.low, final.high)
         yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {dev_gap})")
     yield from _way(snapshot)
@@ -161,8 +166,8 @@ def _why_nothing_was_kept(snapshot: Snapshot) -> str:
     return "no change of it was a gain that is certain enough to keep"
 
 
-def _difference(gap: float, value: float) -> str:
-    told = words.spread(abs(gap), value)
+def _difference(gap: float, value: float, noise: float) -> str:
+    told = words.spread(abs(gap), value, noise)
     return "no difference" if not float(told) else f"{'+' if gap > 0 else '-'}{told}"
 
 
@@ -191,6 +196,8 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
         if snapshot.loop.spec.suspend:
             yield f"  let it go on      rloop resume {folder}"
         yield f"  go on             rloop run {shlex.quote(manifest)} {folder}"
+    elif facts.used_up(snapshot.loop):
+        yield f"  go on             raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
         yield f"  the best's files  rloop experiments {best} {folder}"
     if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):

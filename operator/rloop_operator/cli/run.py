@@ -41,7 +41,7 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
         found += [] if standing.finished(stored) else advice(loop, "local")
     for one in found:
         complain(f"note: {one}")
-    if stored is None or not standing.finished(stored):
+    if stored is None or not standing.finished(stored) or stored.spec.budget != loop.spec.budget:
         crash_reports_in(layout.logs)
         command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
         _campaign(loop, layout, base, seed, plain=plain, command=command)

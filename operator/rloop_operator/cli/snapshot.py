@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from functools import cached_property
 
 from rloop import standing
 from rloop.api.experiment import ResearchExperiment
@@ -27,9 +28,9 @@ CHILD = re.compile(r"(b\d{2,}|i\d{4,})(-[adefrsv]\d+)*")
 """
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
-    """The campaign as it stood at one moment."""
+    """The campaign as it stood at one moment. What is derived from all of its objects is made once: rows ask for it."""
 
     loop: ResearchLoop
     iterations: Mapping[str, ResearchIteration]
@@ -47,11 +48,33 @@ class Snapshot:
         """The number of the newest iteration."""
         return standing.newest(self.iterations)
 
-    @property
+    @cached_property
     def base_frame(self) -> Mapping[str, str]:
         """The frame that others are compared with: the first direction's."""
         tried = standing.directions(self.iterations)
         return tried[0].frame if tried else {}
+
+    @cached_property
+    def by_iteration(self) -> Mapping[int, list[ResearchExperiment]]:
+        """The experiments of each iteration, in order of their proposal."""
+        found: dict[int, list[ResearchExperiment]] = {}
+        for one in self.ordered():
+            found.setdefault(one.spec.iteration, []).append(one)
+        return found
+
+    @cached_property
+    def by_direction(self) -> Mapping[str, list[ResearchExperiment]]:
+        """The experiments of each direction."""
+        found: dict[str, list[ResearchExperiment]] = {}
+        for one in self.experiments.values():
+            if one.spec.direction is not None:
+                found.setdefault(one.spec.direction, []).append(one)
+        return found
+
+    @property
+    def noise(self) -> float:
+        """How far two values may differ by chance: the digits of all values follow it."""
+        return standing.noise(self.loop.spec, self.loop.status)
 
     @property
     def active_seconds(self) -> float:

@@ -251,18 +251,18 @@ def _baseline(snapshot: Snapshot) -> str:
     baseline = snapshot.loop.status.baseline
     if baseline is None:
         return ""
-    value, noise = words.number(baseline.value), words.noise(baseline)
+    value, noise = words.number(baseline.value, snapshot.noise), words.noise(baseline)
     return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(baseline.n, 'run')})"
 
 
 def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
     outcome = iteration.status.outcome
-    own = [one for one in snapshot.ordered() if one.spec.iteration == iteration.spec.number]
+    own = snapshot.by_iteration.get(iteration.spec.number, [])
     named = OUTCOMES.get(outcome or "", "")
     told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
     near = facts.closest(own)
     if near is not None and outcome != "Keep":
-        gain = words.number(facts.verdict_gain(near) or 0.0)
+        gain = words.number(facts.verdict_gain(near) or 0.0, snapshot.noise)
         told += f"; closest {snapshot.short(near.metadata.name)}, {gain} over the incumbent"
     status, stall = snapshot.loop.status, snapshot.loop.spec.stall
     return f"{told}; stale {status.stale_count} of {stall.pivot_after}"
@@ -276,10 +276,10 @@ def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
     told = f"{name} {objective.metric} {words.interval(verdict.value, verdict.low, verdict.high)}"
     if baseline is not None:
         sign = 1 if objective.goal == "Maximize" else -1
-        won = words.gain(sign * (verdict.value - baseline.value), baseline.value)
+        won = words.gain(sign * (verdict.value - baseline.value), baseline.value, snapshot.noise)
         told += f"; gain {won} over the baseline"
         if verdict.compared_with not in (None, baseline.experiment) and verdict.gain is not None:
-            told += f", {words.number(verdict.gain)} over {snapshot.short(verdict.compared_with or '')}"
+            told += f", {words.number(verdict.gain, snapshot.noise)} over {snapshot.short(verdict.compared_with or '')}"
     return f"{told}; {facts.what(experiment, snapshot)}"
 
 

@@ -54,23 +54,22 @@ def line_kept(text: str) -> str:
     return clean(text).replace("\n", " ").replace("\t", " ")
 
 
-def spread(value: float, around: float) -> str:
+def spread(value: float, around: float, noise: float = 0.0) -> str:
     """A half width or a difference, with the digits behind the point that `around` is told with."""
-    return fixed(value, decimals(around if abs(around) >= abs(value) else value))
+    return fixed(value, decimals(around if abs(around) >= abs(value) else value, noise))
 
 
 def interval(value: float, low: float | None, high: float | None) -> str:
     """`0.02734 [0.02500, 0.02970]`: a value and its 95 % interval."""
     if low is None or high is None or high <= low:
         return number(value)
-    # Beside its own interval a value that is almost zero needs no further digits.
-    places = decimals(value if abs(value) >= (high - low) / 2 else max(abs(low), abs(high)))
+    places = decimals(value, (high - low) / 2)
     return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
 
 
-def gain(value: float, baseline: float | None) -> str:
+def gain(value: float, baseline: float | None, noise: float = 0.0) -> str:
     """`0.1180 (81 %)`: a gain, and its share of the baseline where that means something."""
-    told = number(value)
+    told = number(value, noise)
     if baseline is None or baseline <= 0 or abs(value) > 10 * baseline:
         return told
     return f"{told} ({100 * value / baseline:.0f} %)"

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import yaml
@@ -28,7 +30,9 @@ Object = dict[str, Any]
 REQUEST_SECONDS = 30
 PAGE = 500
 PARALLEL_REQUESTS = 16
-"""A burst of workloads must not open a connection each."""
+"""Limit of concurrent requests, so that a burst of workloads does not open a connection each."""
+PARALLEL_LEASE_REQUESTS = 4
+"""Separate limit for Leases (our own, the canary): a renewal never queues behind the requests of passes."""
 LEASES = "/apis/coordination.k8s.io/"
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)
@@ -50,7 +54,7 @@ class KubeError(RloopError):
 class Kube:
     """A client for one API server."""
 
-    def __init__(self, api: client.ApiClient, server: str, namespace: str, manager: str) -> None:
+    def __init__(self, api: client.ApiClient, server: str, namespace: str, manager: str = "rloop") -> None:
         self._api = api
         self._api.user_agent = manager
         self._manager = manager
@@ -60,6 +64,7 @@ class Kube:
         self.namespace = namespace
         """Where we are at home: the pod's own, or the kubeconfig context's."""
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
+        self._lease_slots = asyncio.Semaphore(PARALLEL_LEASE_REQUESTS)
         self.may_write: Callable[[], bool] = lambda: True
         """Asked before every write of a holder of our Lease: no write after it has expired."""
 
@@ -120,12 +125,13 @@ class Kube:
         content_type: str = "application/json",
         accept: str = "application/json",
     ) -> bytes:
-        if method != "GET" and not path.startswith(LEASES) and not self.may_write():
+        of_a_lease = path.startswith(LEASES)
+        if method != "GET" and not of_a_lease and not self.may_write():
             raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
         begun, code = time.monotonic(), 0
         headers = {"Accept": accept, "Content-Type": content_type}
         try:
-            async with self._slots:
+            async with self._lease_slots if of_a_lease else self._slots:
                 verb, url, sent, content, _ = await self._api.param_serialize(
                     method,
                     path,
@@ -175,10 +181,10 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
 
 
 @asynccontextmanager
-async def connected(manager: str, kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube]:
+async def connected(kubeconfig: str = "", context: str = "", *, manager: str = "rloop") -> AsyncIterator[Kube]:
     """A client by the pod's own ServiceAccount, or by a kubeconfig: the given one, KUBECONFIG or ~/.kube/config.
 
-    `manager` names who writes, in the fields that it writes.
+    `manager` names who writes in the fields that it writes: a process, or a person's command.
 
     Raises RloopError where neither is there, or the kubeconfig cannot be used.
     """
@@ -191,8 +197,20 @@ async def connected(manager: str, kubeconfig: str = "", context: str = "") -> As
         namespace = OWN_NAMESPACE.read_text().strip()
     except config.ConfigException:
         namespace = await _from_kubeconfig(configuration, kubeconfig, context)
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host)
+    # Or aiohttp reads the environment and ~/.netrc again for each request, in a thread.
+    configuration.client_session_kwargs = {"trust_env": False}
     async with client.ApiClient(configuration) as api:
         yield Kube(api, configuration.host, namespace or "default", manager)
+
+
+def proxy_for(server: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY and so on) sets for this API server, if any."""
+    url = urlsplit(server)
+    if not url.hostname or proxy_bypass(url.netloc):
+        return None
+    proxies = getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")
 
 
 async def _from_kubeconfig(configuration: client.Configuration, kubeconfig: str, context: str) -> str:

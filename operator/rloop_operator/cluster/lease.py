@@ -33,7 +33,7 @@ class Lease:
         self._holder = holder
         self._renewed_at = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
-        self._acquired = asyncio.Event()
+        self._renewal = asyncio.Event()
         self.annotations: dict[str, str] = {}
         """As last read: what a holder leaves for its next life."""
         self.tried_at = time.monotonic()
@@ -54,8 +54,9 @@ class Lease:
             await asyncio.sleep(RENEW_SECONDS)
 
     async def acquired(self) -> None:
-        """Wait until we hold it for the first time."""
-        await self._acquired.wait()
+        """Wait until we hold it."""
+        while not self.held():
+            await self._renewal.wait()
 
     async def annotate(self, annotations: dict[str, str]) -> None:
         """Keep this for our next life. Raises KubeError."""
@@ -91,7 +92,9 @@ class Lease:
 
     def _renew(self, moment: float) -> None:
         self._renewed_at = moment
-        self._acquired.set()
+        # Those who wait hold the old event: it wakes all of them, and nobody has to clear it.
+        self._renewal.set()
+        self._renewal = asyncio.Event()
 
     def _expired(self, lease: dict[str, Any]) -> bool:
         version, since = self._seen

@@ -6,6 +6,7 @@ series goes with it. Counters say what this process did since it was started.
 
 from __future__ import annotations
 
+import time
 from collections import Counter as Tally
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,14 @@ WATCHDOG_RESTARTS = Counter(
 
 RECONCILE_SECONDS = Histogram("rloop_reconcile_seconds", "Duration of one pass over one loop", registry=OPERATOR)
 RECONCILE_ERRORS = Counter("rloop_reconcile_errors", "Passes that failed and are tried again", registry=OPERATOR)
+LOOP_FAILED_PASSES = Gauge(
+    "rloop_loop_failed_passes",
+    "Failed passes over a loop since the last good one; absent if that was the newest",
+    ("namespace", "loop"),
+    registry=OPERATOR,
+)
+QUEUE_DEPTH = Gauge("rloop_queue_depth", "Loops that wait for a pass now", registry=OPERATOR)
+QUEUE_OLDEST = Gauge("rloop_queue_oldest_seconds", "How long the oldest of them has waited", registry=OPERATOR)
 LOOPS = Gauge("rloop_loops", "Loops, as of the last patrol", ("phase",), registry=OPERATOR)
 EXPERIMENTS = Gauge(
     "rloop_experiments", "Candidates of all loops, as of the last patrol", ("state",), registry=OPERATOR
@@ -127,7 +136,9 @@ def heartbeats(namespace: str, loop: str, ages: Iterable[float]) -> None:
     if oldest is None:
         forget(namespace, loop)
     else:
-        HEARTBEAT_AGE.labels(namespace, loop).set(oldest)
+        # It ages until the next pass, which may be a while.
+        silent_since = time.monotonic() - oldest
+        HEARTBEAT_AGE.labels(namespace, loop).set_function(lambda: time.monotonic() - silent_since)
 
 
 def forget(namespace: str, loop: str) -> None:

@@ -1,7 +1,7 @@
 """The operator's process: kopf only wakes it, one reconcile per loop does all the work.
 
 Run as `python -m rloop_operator.cluster.operator` in its own StatefulSet. Level-triggered: an event names a loop and
-nothing more; the patrol LISTs everything once a minute, so a lost event costs a minute and never a campaign.
+nothing more (`passes`); the patrol LISTs all loops once a minute and wakes those that changed unseen.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,13 +20,15 @@ import structlog
 from rloop import names
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
-from rloop.errors import InputProblem, NotFound, RloopError
+from rloop.errors import InputProblem, RloopError
+from rloop.observed import Watchdog
 from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
 from rloop_operator.cluster.namespaces import Namespaces, announce
-from rloop_operator.cluster.progress import Key, Progress
+from rloop_operator.cluster.passes import Passes
+from rloop_operator.cluster.progress import Progress
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
 from rloop_operator.cluster.signs import OperatorSigns
@@ -36,21 +37,10 @@ from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
 from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
-from rloop_operator.reconcile import Pass, Shell, reconcile
+from rloop_operator.reconcile import Shell
 
 log = structlog.get_logger("rloop.operator")
-TICK_SECONDS = 5.0
-"""A loop that waits for a pause or a deadline is looked at this often."""
-BREATH_SECONDS = 0.3
-"""Between two passes of a loop: what happens in it is one pass' news, and nothing can go round in a hot loop."""
-RETRY_SECONDS_MAX = 30.0
 LEASE = "rloop-operator"
-
-
-@dataclass(slots=True)
-class _Served:
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    task: asyncio.Task[None] | None = None
 
 
 class Operator:
@@ -60,7 +50,6 @@ class Operator:
         self._api = api
         self._settings = settings
         self._lease = lease
-        self._served: dict[Key, _Served] = {}
         self._shells: dict[str, Shell] = {}
         self._canary = Canary(api, settings.namespace)
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
@@ -68,16 +57,12 @@ class Operator:
         self.progress = Progress(settings.patrol_seconds)
         self.namespaces = Namespaces(api, settings.watched)
         self.watches = Watches()
-
-    def wake(self, key: Key) -> None:
-        """Something changed about this loop."""
-        served = self._served.setdefault(key, _Served())
-        served.wake.set()
-        if served.task is None or served.task.done():
-            served.task = asyncio.create_task(self._serve(key, served), name="/".join(key))
+        self.passes = Passes(api, lease, self.progress, self._shell, self.namespaces.serves)
+        self._told: Watchdog | None = None
+        """What loops at work were last told of the watchdog."""
 
     async def patrol(self) -> None:
-        """Wake every loop that exists, and answer the guard, for ever."""
+        """Wake every loop that no pass has read as it is now, and answer the guard, for ever."""
         while True:
             try:
                 await self._patrol()
@@ -91,7 +76,8 @@ class Operator:
         loops = await self.namespaces.loops()
         await announce(self._api, self._lease, self.namespaces)
         for loop in loops:
-            self.wake((loop["metadata"]["namespace"], loop["metadata"]["name"]))
+            self.passes.changed(loop)
+        self._tell_watchdog()
         refused = self.watches.refused()
         self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in refused])
         metrics.look(loops)
@@ -115,48 +101,13 @@ class Operator:
         except RloopError as error:
             log.warning("sweep_failed", namespace=namespace, detail=str(error))
 
-    async def _serve(self, key: Key, served: _Served) -> None:
-        """One loop, one pass at a time, until it is gone."""
-        structlog.contextvars.bind_contextvars(namespace=key[0], loop=key[1])
-        failures = 0
-        while True:
-            served.wake.clear()
-            try:
-                done = await self._pass(key)
-            except NotFound:
-                del self._served[key]
-                metrics.forget(*key)
-                return
-            except Exception as error:
-                if not self.namespaces.serves(key[0]):  # the patrol wakes its loops when it answers again
-                    del self._served[key]
-                    metrics.forget(*key)
-                    return
-                failures += 1
-                pause = min(RETRY_SECONDS_MAX, 2.0**failures)
-                metrics.RECONCILE_ERRORS.inc()
-                unexpected = None if isinstance(error, RloopError) else error
-                log.warning("reconcile_failed", detail=str(error), retry_seconds=pause, exc_info=unexpected)
-                await asyncio.sleep(pause)
-                continue
-            failures = 0
-            await asyncio.sleep(BREATH_SECONDS)
-            if not done.changed:
-                try:
-                    await asyncio.wait_for(served.wake.wait(), TICK_SECONDS)
-                except TimeoutError:
-                    continue
-
-    async def _pass(self, key: Key) -> Pass:
-        self.progress.begin(key)
-        try:
-            with metrics.RECONCILE_SECONDS.time():
-                done = await reconcile(self._shell(key[0]), key[1])
-        finally:
-            self.progress.end(key)
-        metrics.count(done)
-        metrics.heartbeats(*key, (beat.age_seconds for beat in done.observed.beats.values()))
-        return done
+    def _tell_watchdog(self) -> None:
+        """A restart by the watchdog, or another state of the guard, goes into the status of each loop at work."""
+        facts = self.warden.facts()
+        known = self._told.repairs if self._told is not None else ()
+        if self._told is None or facts.guard != self._told.guard or not set(facts.repairs) <= set(known):
+            self.passes.wake_waiting()
+        self._told = facts
 
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
@@ -189,14 +140,14 @@ def _registry(operator: Operator) -> kopf.OperatorRegistry:
     async def seen(*, namespace: str | None, name: str, labels: Mapping[str, str], **_: Any) -> None:
         loop = labels.get(names.LABEL_LOOP) or name
         if namespace and loop:
-            operator.wake((namespace, loop))
+            operator.passes.wake((namespace, loop))
 
     kopf.on.login(registry=registry)(operator.watches.login)
 
-    async def seen_itself(*, namespace: str | None, name: str, meta: Mapping[str, Any], **_: Any) -> None:
+    async def seen_itself(*, namespace: str | None, name: str, body: Mapping[str, Any], **_: Any) -> None:
         if namespace:
-            operator.progress.delivered((namespace, name), str(meta["resourceVersion"]))
-            operator.wake((namespace, name))
+            operator.progress.delivered((namespace, name), str(body["metadata"]["resourceVersion"]))
+            operator.passes.changed({"metadata": body["metadata"], "status": body.get("status", {})})
 
     kopf.on.event("rloop.dev", "v1alpha1", "researchloops", registry=registry)(seen_itself)
     for plural in ("researchiterations", "researchexperiments"):
@@ -255,7 +206,7 @@ async def watch(operator: Operator, settings: Settings) -> None:
 async def run() -> None:
     """Serve until the process is ended."""
     settings = read()
-    async with kube.connected("rloop-operator") as api:
+    async with kube.connected(manager="rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
@@ -265,9 +216,11 @@ async def run() -> None:
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
         metrics.CANARY_AGE.set_function(operator.progress.echo_age)
-        serving = health.serve(parts(operator, lease), metrics.OPERATOR)
         watching = watch(operator, settings)
-        await health.until_first_ends(holding, operator.patrol(), operator.warden.watch(), watching, serving)
+        serving = health.serve(parts(operator, lease), metrics.OPERATOR)
+        await health.until_first_ends(
+            holding, operator.patrol(), operator.passes.run(), operator.warden.watch(), watching, serving
+        )
 
 
 def main() -> None:

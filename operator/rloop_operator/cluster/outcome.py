@@ -61,6 +61,11 @@ def _pod_succeeded(pod: Manifest) -> bool:
     return _terminated(pod).get("exitCode") == 0 and all("terminated" in one.get("state", {}) for one in statuses)
 
 
+def ending(own_pods: list[Manifest]) -> bool:
+    """Whether every main program has ended: the phase of the pod or the condition of the job follows soon."""
+    return all(_terminated(one) for one in own_pods)
+
+
 def wanted_pods(workload: Manifest) -> int:
     """How many pods a workload has when all of them are there."""
     if workload["kind"] != "PyTorchJob":

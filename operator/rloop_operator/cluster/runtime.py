@@ -71,6 +71,8 @@ class KubeRuntime(Runtime):
             if path != self._states.pytorch_jobs or await self._states.knows_pytorch_jobs():
                 raise
             raise Blocked("TrainingOperatorMissing", workload.name, obstacles.TRAINING_OPERATOR_MISSING) from error
+        if path == self._states.pytorch_jobs:
+            self._states.made_pytorch_job()
 
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
         path = kube.core(self._namespace, "persistentvolumeclaims")
@@ -184,8 +186,9 @@ class KubeRuntime(Runtime):
             states[name] = state
         return states
 
-    def _paths(self) -> tuple[str, str, str]:
-        return self._states.pods, self._states.jobs, self._states.pytorch_jobs
+    def _paths(self) -> tuple[str, ...]:
+        known = (self._states.pytorch_jobs,) if self._states.may_know_pytorch_jobs() else ()
+        return self._states.pods, self._states.jobs, *known
 
 
 def _seconds() -> str:

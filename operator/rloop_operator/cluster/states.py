@@ -7,6 +7,7 @@ of `outcome` and `obstacles`.
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,8 @@ Manifest = dict[str, Any]
 PATIENCE = timedelta(seconds=10)
 """A pod takes a moment to start; nobody asks why before."""
 TAIL_LINES = "60"
+UNKNOWN_SECONDS = 60.0
+"""How long it is remembered that a kind is not installed."""
 
 
 class ClaimMissing(Exception):
@@ -34,6 +37,9 @@ class States:
         self.pods = kube.core(namespace, "pods")
         self.jobs = kube.group("batch/v1", namespace, "jobs")
         self.pytorch_jobs = kube.group("kubeflow.org/v1", namespace, "pytorchjobs")
+        self._knows_pytorch_jobs = False
+        self._ask_again_at = float("-inf")
+        """When to ask again whether the kind PyTorchJob is installed, by the monotonic clock."""
 
     async def all(self, loop: str) -> list[tuple[Manifest, list[Manifest]]]:
         """Each workload of a loop that is not marked as removed, with its pods in their order."""
@@ -56,11 +62,24 @@ class States:
         return found
 
     async def _pytorch_jobs(self, selector: str) -> list[Manifest]:
-        """None where the training operator is not installed."""
-        try:
-            return await self._api.all(self.pytorch_jobs, selector)
-        except NotFound:
+        """None where the training operator is not installed; that is remembered for a minute."""
+        if not self.may_know_pytorch_jobs():
             return []
+        try:
+            found = await self._api.all(self.pytorch_jobs, selector)
+        except NotFound:
+            self._ask_again_at = time.monotonic() + UNKNOWN_SECONDS
+            return []
+        self._knows_pytorch_jobs = True
+        return found
+
+    def may_know_pytorch_jobs(self) -> bool:
+        """False while we know that the training operator is not installed."""
+        return self._knows_pytorch_jobs or time.monotonic() >= self._ask_again_at
+
+    def made_pytorch_job(self) -> None:
+        """One was made: it is installed by now."""
+        self._knows_pytorch_jobs = True
 
     async def knows_pytorch_jobs(self) -> bool:
         """Whether the training operator is installed."""
@@ -88,7 +107,7 @@ class States:
             exit_ = outcome.exit_of(workload, own_pods, tail, datetime.now(UTC))
             return WorkloadState(name, started_at=begun or outcome.made_at(workload), exit=exit_)
         if begun is not None:
-            return WorkloadState(name, started_at=begun)
+            return WorkloadState(name, started_at=begun, ending=outcome.ending(own_pods))
         now = datetime.now(UTC)
         since = outcome.waits_since(workload, now)
         obstacle = await self._obstacle(loop, workload, own_pods, waited=now - since)

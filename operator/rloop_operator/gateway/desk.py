@@ -15,8 +15,9 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.errors import Conflict, Refused
 from rloop.standing import Situation, session_over
-from rloop_operator.gateway.texts import space_of, texts
+from rloop_operator.gateway.space_file import space_of
 from rloop_operator.ports import Caller, Store
+from rloop_operator.task_files import texts
 
 WRITE_TRIES = 20
 SPACE_FILE = "space.yaml"

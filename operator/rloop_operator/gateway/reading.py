@@ -23,8 +23,8 @@ from rloop.api.wire import (
 from rloop.errors import NotFound, Refused
 from rloop.standing import Situation
 from rloop_operator.gateway.desk import Desk
-from rloop_operator.gateway.texts import texts
 from rloop_operator.ports import Caller, Files
+from rloop_operator.task_files import texts
 
 
 async def context(desk: Desk, caller: Caller) -> Context:

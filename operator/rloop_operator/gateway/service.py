@@ -39,8 +39,8 @@ from rloop.errors import Conflict, Refused
 from rloop.standing import Situation
 from rloop_operator.gateway import findings, reading
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
-from rloop_operator.gateway.texts import texts
 from rloop_operator.ports import Caller, File, Signs, Store
+from rloop_operator.task_files import texts
 
 log = structlog.get_logger("rloop.gateway")
 DIRECTIONS_MAX = 32

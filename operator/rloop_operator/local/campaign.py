@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import signal
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -20,7 +21,7 @@ from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
-from rloop.standing import finished
+from rloop.standing import edited_since_its_budget_ended, finished
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app
 from rloop_operator.gateway.service import Gateway
@@ -34,8 +35,8 @@ from rloop_operator.local.store import LocalStore
 from rloop_operator.manifest import check_folders
 from rloop_operator.reconcile import Shell, reconcile
 
-PATROL_SECONDS = 1.0
-"""How long a pass may be away when nothing happens."""
+TICK_SECONDS = 1.0
+"""Between two looks at what announces nothing: requests of other processes, steps of runs, the screen."""
 ALIVE_SECONDS = 5.0
 KILL_SECONDS = 15.0
 
@@ -75,7 +76,7 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
         with contextlib.closing(store):
             await requests.take(store)
             stored = await _apply(store, loop, base)
-            if finished(stored):
+            if finished(stored) and not edited_since_its_budget_ended(stored):
                 return stored
             await _run(store, stored.metadata.name, view)
             return await store.get(ResearchLoop, stored.metadata.name)
@@ -95,7 +96,8 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
             raise BadInput(*problems) from None
         return await store.create(loop)
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
-    problems += [] if finished(stored) else llm.problems(loop)
+    over = finished(stored) and stored.spec.budget == loop.spec.budget
+    problems += [] if over else llm.problems(loop)
     if problems:
         raise BadInput(*problems)
     # The manifest knows nothing of `rloop suspend`: that holds until `rloop resume`.
@@ -129,10 +131,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         down_since = store.last_alive()
         alive_at = 0.0
         while True:
-            if time.monotonic() - alive_at > ALIVE_SECONDS:
-                store.beat(_now())
-                alive_at = time.monotonic()
-            await requests.take(store)
+            alive_at = await _housekeep(store, alive_at)
             revision = store.revision
             gateway.closing = signals.drain.is_set()
             done = await reconcile(shell, name, down_since=down_since, draining=signals.drain.is_set())
@@ -141,8 +140,10 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             files.render(done.observed)
             if signals.kill.is_set() or (not done.changed and _over(done.observed, draining=signals.drain.is_set())):
                 break
-            if not done.changed:
-                await _wait(store, revision, runtime, signals)
+            due = time.monotonic() + (math.inf if done.look_again is None else done.look_again)
+            while not done.changed and not await _something_happened(store, revision, runtime, signals, due):
+                alive_at = await _housekeep(store, alive_at)
+                view.update(replace(done.observed, now=_now(), workloads=await runtime.observe(name)))
         if signals.kill.is_set():
             await _kill(runtime, name)
         await proxy.aclose()
@@ -160,8 +161,19 @@ def _over(observed: Observed, *, draining: bool) -> bool:
     return idle and (draining or observed.loop.spec.suspend or finished(observed.loop))
 
 
-async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals) -> None:
-    """Until something was written, a workload ended, a signal came, or the patrol is due."""
+async def _housekeep(store: LocalStore, alive_at: float) -> float:
+    """Say that we are alive, and take the requests of other processes; when we last said so."""
+    if time.monotonic() - alive_at > ALIVE_SECONDS:
+        store.beat(_now())
+        alive_at = time.monotonic()
+    await requests.take(store)
+    return alive_at
+
+
+async def _something_happened(
+    store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals, due: float
+) -> bool:
+    """Wait a tick at most; whether something was written, a workload ended, a signal came, or a pass is due."""
     waits = [
         asyncio.ensure_future(store.changed(revision)),
         asyncio.ensure_future(runtime.wait()),
@@ -169,10 +181,12 @@ async def _wait(store: LocalStore, revision: int, runtime: LocalRuntime, signals
     ]
     if not signals.drain.is_set():
         waits.append(asyncio.ensure_future(signals.drain.wait()))
-    _, pending = await asyncio.wait(waits, timeout=PATROL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    left = max(0.0, due - time.monotonic())
+    happened, pending = await asyncio.wait(waits, timeout=min(TICK_SECONDS, left), return_when=asyncio.FIRST_COMPLETED)
     for wait in pending:
         wait.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
+    return bool(happened) or time.monotonic() >= due
 
 
 async def _kill(runtime: LocalRuntime, name: str) -> None:

@@ -74,8 +74,7 @@ class ProtocolFiles:
         # Once settled: a line is written once, and a finding is not complete before its check.
         whole = [one for one in iterations if one.status.phase == "Settled"]
         self._findings.append(protocol_lines.findings(whole, experiments))
-        settled = (protocol_lines.settled(one, observed.experiments.values()) for one in iterations)
-        self._iterations.append(line for line in settled if line is not None)
+        self._iterations.append(protocol_lines.settled(iterations, observed.experiments.values()))
 
     def _replace_states(self, observed: Observed) -> None:
         loop, state = observed.loop, self._folder.state

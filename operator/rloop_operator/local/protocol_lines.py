@@ -124,15 +124,18 @@ def _value(experiment: ResearchExperiment) -> float | None:
     return fmean(found) if found else None
 
 
-def settled(iteration: ResearchIteration, experiments: Iterable[ResearchExperiment]) -> Record | None:
-    """The iteration's line in the iteration log; None while it is open."""
-    status = iteration.status
-    if status.outcome is None:
-        return None
-    phases: dict[str, int] = {}
+def settled(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:
+    """The lines of the iteration log: one for each iteration that is not open."""
+    phases: dict[int, dict[str, int]] = {}
     for one in experiments:
-        if one.spec.iteration == iteration.spec.number and one.spec.kind == "Candidate":
-            phases[one.status.phase.lower()] = phases.get(one.status.phase.lower(), 0) + 1
+        if one.spec.kind == "Candidate":
+            own = phases.setdefault(one.spec.iteration, {})
+            own[one.status.phase.lower()] = own.get(one.status.phase.lower(), 0) + 1
+    return [_settled(one, phases.get(one.spec.number, {})) for one in iterations if one.status.outcome is not None]
+
+
+def _settled(iteration: ResearchIteration, phases: dict[str, int]) -> Record:
+    status = iteration.status
     return {
         "ts": stamp(status.settled_at),
         "iteration": iteration.spec.number,

@@ -5,6 +5,7 @@ Used by property tests and benchmarks, never by a user's campaign: nothing here 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from rloop.actions import Event
@@ -20,6 +21,7 @@ from rloop_operator.sim.store import MemoryStore
 
 PASSES_MAX = 1000
 IDLE_SECONDS = 1.0
+"""A step of the clock while the campaign waits for an event that only a test can cause."""
 
 MakeWorld = Callable[[Gateway, MemoryStore], World]
 
@@ -35,6 +37,7 @@ class Campaign:
         self.runtime = SimRuntime(self.clock, make_world(self.gateway, self.store))
         self.events: list[Event] = []
         self.shell = Shell(self.store, self.runtime, self.beats, self.clock.now, self._tell)
+        self._look_again_at = math.inf
         self._loop = loop
         self.name = loop.metadata.name
 
@@ -56,15 +59,18 @@ class Campaign:
         """Reconcile until nothing changes. Raises RuntimeError if that never comes: a hot loop is a defect."""
         for _ in range(PASSES_MAX):
             ends = self.runtime.ends
-            if not (await reconcile(self.shell, self.name)).changed and self.runtime.ends == ends:
+            done = await reconcile(self.shell, self.name)
+            if not done.changed and self.runtime.ends == ends:
+                self._look_again_at = math.inf if done.look_again is None else self.clock.seconds + done.look_again
                 return
         message = f"{self.name}: still changing after {PASSES_MAX} passes at {self.clock.seconds} s"
         raise RuntimeError(message)
 
     async def advance(self) -> None:
-        """Move the clock to the next end of a workload (or a second on), and end what is due."""
+        """Move the clock to the next end of a workload or the next look at the loop, and end what is due."""
         end = self.runtime.next_end()
-        self.clock.seconds = max(self.clock.seconds, end) if end is not None else self.clock.seconds + IDLE_SECONDS
+        until = min(self._look_again_at, math.inf if end is None else end)
+        self.clock.seconds = max(self.clock.seconds, until) if until < math.inf else self.clock.seconds + IDLE_SECONDS
         for name in await self.beats.read():
             await self.beats.record(Caller(name, "agent", self.name, name, name), 0)
         await self.runtime.end_due()

@@ -56,7 +56,7 @@ def test_the_phase_says_what_a_glance_must_not_miss(of: Any, phase: str) -> None
     [
         pytest.param(0.016658888555555557, False, "0.01666", id="four digits"),
         pytest.param(0.016658888555555557, True, "0.01666?", id="one run is no claim"),
-        pytest.param(123456.7, False, "123457", id="a large one"),
+        pytest.param(123456.7, False, "123456.700", id="a large one"),
     ],
 )
 def test_numbers_are_short(value: float, told: str, *, unconfirmed: bool) -> None:
@@ -101,5 +101,5 @@ def test_an_experiment_is_told_once_it_has_a_verdict() -> None:
         display.show(draft)
 
     shown = experiment_after(judge, observed(running(), experiment())).status.display
-    assert (shown.value, shown.gain) == ("0.3720", "-0.0001235")
+    assert (shown.value, shown.gain) == ("0.3720", "-0.00012")
     assert after(display.show, observed(running(), experiment())).experiments == ()

@@ -122,7 +122,10 @@ def test_open_next(objects: list[Any], given: dict[str, Any], expected: bool) ->
     ],
 )
 def test_pause(settled: list[ResearchIteration], since: float, expected: bool) -> None:
-    assert opens(baseline(), *settled, seen={"now": moment(since)}, stall__pivotAfter=9) is expected
+    assert (
+        opens(baseline(), *settled, seen={"now": moment(since)}, stall__pivotAfter=9, stall__attentionAfter=9)
+        is expected
+    )
 
 
 def test_a_new_iteration_carries_generation_and_allowances() -> None:

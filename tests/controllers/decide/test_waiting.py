@@ -37,13 +37,13 @@ def waiting(name: str, **fields: Any) -> WorkloadState:
 
 @pytest.mark.parametrize(("step", "child", "name"), STEPS)
 def test_what_has_not_begun_stays_pending_and_uses_up_no_deadline(step: Any, child: Any, name: str) -> None:
-    decision = after(step, observed(running(), child, waiting(name), now=moment(PENDING_SECONDS)))
+    decision = after(step, observed(running(), child, waiting(name), now=moment(PENDING_SECONDS - 1)))
     assert (decision.experiments, decision.iterations, stops(decision)) == ((), (), {})
 
 
 @pytest.mark.parametrize(("step", "child", "name"), STEPS)
 def test_one_that_waits_too_long_is_ended(step: Any, child: Any, name: str) -> None:
-    decision = after(step, observed(running(), child, waiting(name), now=moment(PENDING_SECONDS + 1)))
+    decision = after(step, observed(running(), child, waiting(name), now=moment(PENDING_SECONDS)))
     assert stops(decision) == {name: PENDING_DEADLINE}
 
 

@@ -39,6 +39,39 @@ def test_yaml_reads_back_and_keeps_what_is_no_dimension() -> None:
     assert recipe.point(YAML, recipe.parse(YAML, {"recipe.yaml": written})) == POINT
 
 
+KEPT = """\
+# what the comments say stays
+seed: 0755   # octal for us, and untouched
+name: "in quotes"
+cutoff: 2024-01-01
+layers:
+    - 3  # first
+    - 4
+model:
+    loss: 1   # 1 or 2
+    heads: {a: 1, b: [2, 3]}
+method: plain
+rate: 0.1  # per step
+"""
+
+
+def test_in_yaml_only_the_lines_with_changed_values_differ() -> None:
+    space = Space.model_validate(
+        {
+            "file": "recipe.yaml",
+            "dimensions": [
+                {"name": "loss", "key": "model.loss", "low": 1, "high": 9, "integer": True, "default": 1},
+                {"name": "rate", "key": "rate", "low": 0.0, "high": 1.0, "default": 0.1},
+            ],
+        }
+    )
+    written = recipe.render(space, KEPT, recipe.parse(space, {"recipe.yaml": KEPT}), {"loss": 2, "rate": 0.1})
+    before, after = KEPT.splitlines(), written.splitlines()
+    assert [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]] == [
+        ("    loss: 1   # 1 or 2", "    loss: 2   # 1 or 2")
+    ]
+
+
 def test_a_value_that_exists_no_longer_is_removed() -> None:
     text = '{"method": "smooth", "width": 16}'
     written = recipe.render(SPACE, text, json.loads(text), {"method": "plain", "rate": 0.1})
@@ -49,10 +82,11 @@ def test_a_value_that_exists_no_longer_is_removed() -> None:
     ("space", "files", "sentence"),
     [
         (SPACE, {}, "recipe.json: there is no such text file"),
-        (SPACE, {"recipe.json": "{"}, "recipe.json: Expecting"),
+        (SPACE, {"recipe.json": "{"}, "recipe.json: it cannot be read as JSON: Expecting"),
         (SPACE, {"recipe.json": "[" * 100_000}, "recipe.json: "),
         (SPACE, {"recipe.json": "[1]"}, "recipe.json: expected a mapping"),
-        (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: while parsing"),
+        (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: it cannot be read as YAML: line 1"),
+        (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: an alias"),
         (SPACE, {"recipe.json": '{"method": "other"}'}, "\"method\" is 'other'"),
     ],
 )

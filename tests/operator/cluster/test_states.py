@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from tests.operator.cluster.api_server import ApiServer
 
 from rloop.observed import QUEUED, WorkloadState
 from rloop_operator.cluster.kube import Kube
@@ -58,3 +59,39 @@ def test_one_let_go_a_moment_ago_has_not_waited(kind: str, before: dict[str, str
     assert let_go.obstacle is None
     assert not let_go.started
     assert let_go.started_at >= earliest
+
+
+def test_a_kind_that_is_not_installed_is_asked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        server = ApiServer()
+        server.unknown = ("/pytorchjobs",)
+        async with server.serving() as api:
+            states = States(api, "mine")
+            for _ in range(5):
+                assert await states.all("demo") == []
+            assert server.requests["GET pytorchjobs"] == 1
+            assert server.requests["GET pods"] == 5
+            monkeypatch.setattr("rloop_operator.cluster.states.time.monotonic", lambda: 1e9)
+            server.unknown = ()
+            for _ in range(3):
+                await states.all("demo")
+            assert server.requests["GET pytorchjobs"] == 4, "installed meanwhile: from now on it is always asked"
+
+    asyncio.run(test())
+
+
+def test_what_we_made_is_seen_at_once() -> None:
+    async def test() -> None:
+        server = ApiServer()
+        server.unknown = ("/pytorchjobs",)
+        async with server.serving() as api:
+            states = States(api, "mine")
+            await states.all("demo")
+            server.unknown = ()
+            states.made_pytorch_job()
+            labels = {"rloop.dev/loop": "demo"}
+            job = {"metadata": {"name": "x", "labels": labels}, "spec": {}}
+            server.put(f"{states.pytorch_jobs}/x", job)
+            assert [one["metadata"]["name"] for one, _ in await states.all("demo")] == ["x"]
+
+    asyncio.run(test())

@@ -1,0 +1,53 @@
+"""The lead: the best candidate that the end of the budget left undecided, so that a person can decide to go on.
+
+Asked by `budget` when it ends the campaign. A lead is no result: it is told with its evidence and what is missing.
+"""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.loop_status import Lead
+from rloop.decide import judge, runs
+from rloop.decide.draft import Draft
+
+MEASURED = ("screen", *runs.POST_SCREEN)
+
+
+def find(draft: Draft) -> Lead | None:
+    """Of the candidates without a verdict, the one whose mean is better than the best's by most; None if none is."""
+    best = draft.status.best
+    if best is None:
+        return None
+    sign = 1 if draft.spec.objective.goal == "Maximize" else -1
+    measured = ((one, runs.values(one, MEASURED)) for one in draft.open_candidates())
+    leads = [
+        Lead(
+            experiment=one.metadata.name,
+            value=fmean(values),
+            gain=sign * (fmean(values) - best.value),
+            n=len(values),
+            runs_left=_left(draft, one),
+        )
+        for one, values in measured
+        if values
+    ]
+    lead = max(leads, key=lambda one: one.gain, default=None)
+    return lead if lead is not None and lead.gain > float(draft.spec.objective.minimum_gain) else None
+
+
+def told(draft: Draft, lead: Lead) -> str:
+    """One sentence for the message of the end."""
+    metric, n = draft.spec.objective.metric, f"{lead.n} run{'s' if lead.n > 1 else ''}"
+    gain = f"{draft.number(lead.gain)} better than the best"
+    left = f"at most {lead.runs_left} more of its runs decide"
+    return (
+        f"{lead.experiment} leads with {metric} {draft.number(lead.value)} over {n}, {gain}, and is undecided: {left}"
+    )
+
+
+def _left(draft: Draft, experiment: ResearchExperiment) -> int:
+    """Runs that the procedure may still ask of it."""
+    rule = judge.rule(draft)
+    return max(0, 1 + rule.post_screen_runs - len(runs.values(experiment, MEASURED)))

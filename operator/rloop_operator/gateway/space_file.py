@@ -1,0 +1,18 @@
+"""The search space of a sealed task. Called by `gateway.desk`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from rloop.api import document
+from rloop.api.space import Space
+from rloop.errors import Refused
+
+
+@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read
+def space_of(content: bytes) -> Space:
+    """The space in a space.yaml. Raises Refused(SpaceInvalid); at Accept it was valid, so that is a defect."""
+    try:
+        return Space.model_validate(document.read("space.yaml", content.decode()))
+    except ValueError as error:
+        raise Refused("SpaceInvalid", f"space.yaml of the task cannot be read: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,210 @@
+"""The operator's passes on a small API server: idle loops cost nothing, failures are told, all waits for the Lease."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+from tests.operator.cluster.api_server import ApiServer
+from tests.support.builders import manifest
+
+from rloop_operator.beats import Beats
+from rloop_operator.cluster import events, failures, kube, metrics
+from rloop_operator.cluster import passes as passes_module
+from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster.passes import Passes
+from rloop_operator.cluster.progress import Progress
+from rloop_operator.cluster.store import KubeStore
+from rloop_operator.reconcile import Shell
+from rloop_operator.sim.campaign import verdict
+from rloop_operator.sim.runtime import SimRuntime, VirtualClock
+
+TASK = {"configMap": {"name": "task"}}
+
+
+class Place:
+    """The operator's passes, and the world around them."""
+
+    def __init__(self, server: ApiServer, api: kube.Kube) -> None:
+        self.server = server
+        self.api = api
+        self.lease = Lease(api, "system", "rloop-operator", "me")
+        self._clock = VirtualClock()
+        self._runtime = SimRuntime(self._clock, lambda _loop, _workload: verdict("loss", 1.0))
+        self.passes = Passes(api, self.lease, Progress(60), self._shell)
+
+    def _shell(self, namespace: str) -> Shell:
+        store = KubeStore(self.api, namespace)
+
+        async def tell(event: Any) -> None:
+            await events.tell(self.api, namespace, event.object, event)
+
+        return Shell(store, self._runtime, Beats(self._clock.monotonic), self._clock.now, tell)
+
+    def apply(self, name: str, namespace: str = "team") -> None:
+        """Create a suspended loop, and what it needs; the watch tells of it."""
+        for config_map in ("task", "evaluation"):
+            path = kube.core(namespace, "configmaps", config_map)
+            self.server.put(path, {"metadata": {"name": config_map}, "data": {"file": "x"}})
+        document = manifest(suspend=True, task=TASK, evaluation__code={"configMap": {"name": "evaluation"}})
+        document["metadata"] = {"name": name, "generation": 1}
+        self.passes.changed(self.server.put(kube.objects(namespace, "researchloops", name), document))
+
+    def loop(self, name: str, namespace: str = "team") -> dict[str, Any]:
+        return self.server.objects[kube.objects(namespace, "researchloops", name)]
+
+    def condition(self, name: str, type_: str) -> tuple[str, str]:
+        """Status and reason."""
+        conditions = self.loop(name).get("status", {}).get("conditions", [])
+        return next(((one["status"], one["reason"]) for one in conditions if one["type"] == type_), ("", ""))
+
+    def told(self, reason: str) -> list[str]:
+        found = [one for path, one in self.server.objects.items() if "/events/" in path]
+        return [one["message"] for one in found if one["reason"] == reason]
+
+    async def until(self, what: Any, seconds: float = 60.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not what():  # noqa: ASYNC110 -- there is no event: the test looks at what a request left behind
+                await asyncio.sleep(0.02)
+
+    def requests(self) -> int:
+        """Number of requests but for the Lease's."""
+        return sum(count for what, count in self.server.requests.items() if "rloop-operator" not in what)
+
+    async def quiet(self) -> None:
+        """Wait until no request is made any more."""
+        before = -1
+        while self.requests() != before:
+            before = self.requests()
+            await asyncio.sleep(1)
+
+
+@asynccontextmanager
+async def place(*, leading: bool = True) -> AsyncIterator[Place]:
+    server = ApiServer()
+    async with server.serving() as api:
+        made = Place(server, api)
+        api.may_write = made.lease.held
+        running = [asyncio.create_task(made.passes.run())]
+        if leading:
+            running.append(asyncio.create_task(made.lease.hold()))
+        try:
+            yield made
+        finally:
+            for one in running:
+                one.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures, "RETRY_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(passes_module, "BREATH_SECONDS", 0.01)
+    monkeypatch.setattr(passes_module, "NO_SERVER_SECONDS", 0.05)
+
+
+def test_a_loop_that_waits_for_nothing_is_passed_over_when_it_changes_and_never_else() -> None:
+    async def test() -> None:
+        async with place() as made:
+            for number in range(20):
+                made.apply(f"idle-{number}")
+            names = [f"idle-{number}" for number in range(20)]
+            await made.until(
+                lambda: all(made.condition(one, "Suspended") == ("True", "SuspendedByUser") for one in names)
+            )
+            await made.quiet()
+            before = made.requests()
+            for one in names:
+                # What a patrol does.
+                made.passes.changed(made.loop(one))
+            await asyncio.sleep(0.5)
+            assert made.requests() == before
+            path = kube.objects("team", "researchloops", "idle-3")
+            made.passes.changed(made.server.put(path, made.loop("idle-3")))
+            await made.until(lambda: made.requests() > before)
+
+    asyncio.run(test())
+
+
+def test_a_pass_that_fails_is_told_once_and_is_over_with_the_first_good_one() -> None:
+    async def test() -> None:
+        async with place() as made:
+            made.apply("fine")
+            await made.until(lambda: made.condition("fine", "Ready") == ("True", "Suspended"))
+            await made.quiet()
+            made.server.refuses = lambda request: "researchiterations" in request.path
+            made.apply("broken")
+            await made.until(lambda: made.condition("broken", "Degraded") == ("True", "ReconcileFailed"))
+            assert made.condition("broken", "Ready") == ("False", "ReconcileFailed")
+            message = next(
+                one["message"] for one in made.loop("broken")["status"]["conditions"] if one["type"] == "Ready"
+            )
+            assert message.startswith("the disk of the API server is full. The operator tries again")
+            assert made.loop("broken")["status"]["display"]["phase"] == "Pending:ReconcileFailed"
+            writes, reads = made.server.requests["PATCH status"], made.server.requests["GET researchiterations"]
+            # The telling itself is an event of the loop.
+            made.passes.changed(made.loop("broken"))
+            await made.until(lambda: made.server.requests["GET researchiterations"] > reads + 5)
+            assert made.server.requests["PATCH status"] == writes, "it is told once"
+            assert made.told("ReconcileFailed") == [message]
+            series = 'rloop_loop_failed_passes{loop="broken",namespace="team"}'
+            assert series in generate_latest(metrics.OPERATOR).decode()
+            made.server.refuses = lambda _: False
+            await made.until(lambda: made.condition("broken", "Ready") == ("True", "Suspended"))
+            assert made.condition("broken", "Degraded") == ("False", "None")
+            await made.until(lambda: bool(made.told("Recovered")))
+            assert series not in generate_latest(metrics.OPERATOR).decode()
+            assert made.condition("fine", "Degraded") == ("False", "None")
+
+    asyncio.run(test())
+
+
+def test_a_failure_that_cannot_be_told_stops_nothing() -> None:
+    async def test() -> None:
+        async with place() as made:
+            made.server.refuses = lambda request: request.method == "PATCH" and "broken" in request.path
+            made.apply("broken")
+            await made.until(lambda: made.server.requests["PATCH status"] > 6)
+            made.apply("fine")
+            await made.until(lambda: made.condition("fine", "Ready") == ("True", "Suspended"))
+            made.server.refuses = lambda _: False
+            await made.until(lambda: made.condition("broken", "Ready") == ("True", "Suspended"))
+
+    asyncio.run(test())
+
+
+def test_nothing_is_passed_over_without_the_lease_and_no_loop_is_blamed() -> None:
+    async def test() -> None:
+        async with place(leading=False) as made:
+            made.apply("one")
+            await asyncio.sleep(0.3)
+            assert made.server.requests["GET one"] == 0
+            await made.lease.step()
+            await made.until(lambda: made.condition("one", "Ready") == ("True", "Suspended"))
+            made.lease._renew(float("-inf"))
+            made.apply("two")
+            await asyncio.sleep(0.3)
+            assert "status" not in made.loop("two")
+            await made.lease.step()
+            await made.until(lambda: made.condition("two", "Ready") == ("True", "Suspended"))
+            assert made.told("ReconcileFailed") == []
+
+    asyncio.run(test())
+
+
+def test_a_new_loop_has_its_status_beside_a_storm_of_another_namespace() -> None:
+    async def test() -> None:
+        async with place() as made:
+            made.server.hangs = lambda request: "/noisy/" in request.path and request.method == "GET"
+            for number in range(200):
+                made.apply(f"noisy-{number}", "noisy")
+            for _ in range(passes_module.NAMESPACE_PASSES):
+                await made.server.hung.acquire()
+            made.apply("new")
+            await made.until(lambda: made.condition("new", "Ready") == ("True", "Suspended"), 5)
+
+    asyncio.run(test())

@@ -1,0 +1,40 @@
+"""The Lease and the canary while all requests of the passes wait for an answer: neither queues behind them."""
+
+import asyncio
+
+from tests.operator.cluster.api_server import ApiServer
+
+from rloop_operator.cluster import kube
+from rloop_operator.cluster.canary import Canary
+from rloop_operator.cluster.lease import Lease
+
+BURST = 4 * kube.PARALLEL_REQUESTS
+SOON = 5.0
+
+
+async def _saturated() -> tuple[bool, tuple[int, int], int]:
+    server = ApiServer()
+    server.hangs = lambda request: "researchloops" in request.path
+    async with server.serving() as api:
+        lease, canary = Lease(api, "system", "rloop-operator", "me"), Canary(api, "system")
+        waiting = [asyncio.create_task(api.all(kube.objects("team", "researchloops"))) for _ in range(BURST)]
+        for _ in range(kube.PARALLEL_REQUESTS):
+            await server.hung.acquire()
+        async with asyncio.timeout(SOON):
+            await lease.step()
+            await lease.step()
+            await canary.ask(3)
+            await canary.echo(3)
+            seen = await canary.look()
+        hanging = server.hanging
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return lease.held(), seen, hanging
+
+
+def test_lease_and_canary_are_served_while_every_slot_of_the_passes_is_taken() -> None:
+    held, seen, hanging = asyncio.run(_saturated())
+    assert held
+    assert seen == (3, 3)
+    assert hanging == kube.PARALLEL_REQUESTS, "the burst is still limited"
