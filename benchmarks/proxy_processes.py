@@ -47,7 +47,7 @@ ANSWER = {
 class _OneSession:
     """The token is that of the campaign's only agent."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         return Caller(f"{SESSION}-a1", "agent", "bench", ITERATION, SESSION) if token == TOKEN else None
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from rloop.api.common import GROUP, VERSION, Model
+from rloop.api.common import GROUP, VERSION, Condition, Model
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -51,6 +52,14 @@ class Column:
 
 
 AGE = Column("Age", ".metadata.creationTimestamp", "date")
+UNSEEN = Condition(
+    type="Ready",
+    status="Unknown",
+    reason="Pending",
+    message="no operator has looked at this loop yet; one must serve its namespace (the chart's watchNamespaces)",
+    last_transition_time=datetime.fromtimestamp(0, UTC),
+)
+"""Without it kstatus and GitOps tools take a loop that nobody serves for a healthy one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,8 @@ class Kind:
     model: type[Model]
     short_name: str
     columns: tuple[Column, ...]
+    unseen: Condition | None = None
+    """The condition of an object that no operator has looked at yet."""
 
     @property
     def name(self) -> str:
@@ -88,6 +99,7 @@ KINDS = (
             Column("Reason", '.status.conditions[?(@.type=="Ready")].reason', wide=True),
             Column("Direction", ".status.currentDirection.title", wide=True),
         ),
+        UNSEEN,
     ),
     Kind(
         ResearchIteration,
@@ -99,7 +111,6 @@ KINDS = (
             Column("Outcome", ".status.outcome"),
             Column("Pivot", ".spec.pivotDemanded", "boolean", description="A change of frame was demanded"),
             AGE,
-            Column("Refusals", ".status.reported.refusals", "integer", wide=True),
         ),
     ),
     Kind(
@@ -143,7 +154,7 @@ def definition(kind: Kind) -> Schema:
                     "storage": True,
                     "subresources": {"status": {}},
                     "additionalPrinterColumns": [_column(column) for column in kind.columns],
-                    "schema": {"openAPIV3Schema": _root(kind.model)},
+                    "schema": {"openAPIV3Schema": _root(kind)},
                 }
             ],
         },
@@ -159,15 +170,18 @@ def _column(column: Column) -> Schema:
     return shown
 
 
-def _root(model: type[Model]) -> Schema:
-    source = model.model_json_schema(by_alias=True)
+def _root(kind: Kind) -> Schema:
+    source = kind.model.model_json_schema(by_alias=True)
     schema = structural(source, source["$defs"])
     properties = schema["properties"]
     # The API server answers for these itself, and refuses a schema that says more of metadata.
     properties["apiVersion"] = {"type": "string", "description": f"{GROUP}/{VERSION}"}
-    properties["kind"] = {"type": "string", "description": model.__name__}
+    properties["kind"] = {"type": "string", "description": kind.name}
     properties["metadata"] = {"type": "object"}
     properties["status"] = _without_defaults(properties["status"])
+    if kind.unseen is not None:
+        told = kind.unseen.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        properties["status"]["default"] = {"conditions": [told]}
     schema["required"] = ["spec"]
     return schema
 
@@ -252,7 +266,7 @@ def _key_rules(names: Mapping[str, Any]) -> list[Schema]:
 
 
 def _without_defaults(schema: Mapping[str, Any]) -> Schema:
-    """A status is written whole by its owner; a default there would claim what nobody has observed."""
+    """A status is written whole by its owner; a default inside it would claim what nobody has observed."""
     bare: Schema = {key: value for key, value in schema.items() if key != "default"}
     for key in ("items", "additionalProperties"):
         if key in bare:

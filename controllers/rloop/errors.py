@@ -7,6 +7,7 @@ RloopError                 every message names the remedy
 |- NotFound                no object of that name
 |- Conflict                somebody wrote first: read again and decide again
 |- Blocked                the world refuses what the campaign needs; it waits until the cause goes
+|- Unstartable            what a workload is made from is lost for good; it has failed
 |- InUse                   another process owns the run folder
 `- Corrupt                 stored state that cannot be read
 ```
@@ -73,6 +74,10 @@ class Blocked(RloopError):
         self.message = message
         """What is in the way, and the remedy."""
         super().__init__(f"{reason}: {message}")
+
+
+class Unstartable(RloopError):
+    """What a workload is made from is lost for good: it has failed, and no further attempt can help."""
 
 
 class InUse(RloopError):

@@ -21,11 +21,12 @@ PENDING_DEADLINE = "PendingDeadline"
 """Reason of a workload that was ended because it never began."""
 PREFLIGHT = "PreflightFailed"
 """Reason of an attempt whose files the preflight refused, and would again."""
-CAPACITY = "WaitingForCapacity"
-"""An obstacle that is no trouble: others will leave."""
-QUEUED = "Queued"
-"""Likewise, in a queue that keeps the order: whoever is made anew stands at its end, so no deadline counts there."""
-NO_TROUBLE = frozenset({CAPACITY, QUEUED})
+ARTIFACT_LOST = "ArtifactLost"
+"""Reason of a scoring that found no artifact of a run that has succeeded: its volume was lost."""
+DISRUPTED = "Disrupted"
+"""Reason of a workload that its node, a drain or a preemption ended. One that vanished without a reason is Lost."""
+FILES_LOST = "FilesLost"
+"""Reason of an attempt whose experiment's files were deleted: nothing can make them again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Exit:
     code: int | None
     """The process' exit code; None where it has none of its own (lost, never started, or ended by us)."""
     reason: str
-    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, StartFailed,
-    PreflightFailed"""
+    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, Disrupted,
+    StartFailed, PreflightFailed, FilesLost"""
     finished_at: datetime
     infrastructure: bool = False
     usage: Usage = field(default_factory=Usage)
@@ -53,7 +54,7 @@ class Obstacle:
     """What keeps the campaign from going on, though nothing in it is at fault."""
 
     reason: str
-    """One CamelCase word: ImagePullFailed, QuotaExceeded, …"""
+    """One CamelCase word of `rloop.reasons`."""
     about: str
     """Name of the workload or object that cannot start or be made."""
     message: str

@@ -6,7 +6,7 @@ interval before silence means anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from typing_extensions import override
@@ -22,6 +22,8 @@ class _Seen:
     beat_at: float
     round: int
     round_at: float
+    signs: int = 0
+    """Of the LLM proxy, as they were last seen."""
 
 
 class Beats(Signs):
@@ -33,9 +35,12 @@ class Beats(Signs):
         self._nudges: dict[str, str] = {}
 
     @override
-    async def expect(self, sessions: Iterable[str]) -> None:
+    async def expect(self, sessions: Mapping[str, int]) -> None:
         now = self._monotonic()
-        self._seen = {name: self._seen.get(name) or _Seen(now, 0, now) for name in sessions}
+        self._seen = {name: self._seen.get(name) or _Seen(now, 0, now, signs) for name, signs in sessions.items()}
+        for name, signs in sessions.items():
+            if self._seen[name].signs != signs:
+                self._seen[name].signs, self._seen[name].beat_at = signs, now
         self._nudges = {name: text for name, text in self._nudges.items() if name in self._seen}
 
     @override
@@ -47,6 +52,11 @@ class Beats(Signs):
         if round_ != seen.round:
             seen.round, seen.round_at = round_, now
         return self._nudges.pop(session, None)
+
+    @override
+    async def called(self, caller: Caller) -> None:
+        if (seen := self._seen.get(caller.session)) is not None:
+            seen.beat_at = self._monotonic()
 
     @override
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:

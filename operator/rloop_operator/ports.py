@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 
@@ -62,17 +62,23 @@ class Store(Protocol):
         """Freeze files under a name. Idempotent; raises Conflict if other files stand there."""
 
     async def files(self, name: str) -> Files:
-        """The frozen files. Raises NotFound."""
+        """The frozen files. Raises NotFound; Blocked if sealed ones were deleted and their source has changed."""
 
-    async def append(self, loop: str, entry: Append) -> None:
-        """Append to the hash-chained ledger; an entry whose key stands there is left as it is."""
+    async def append(self, loop: str, entry: Append) -> str:
+        """Append to the hash-chained ledger; an entry whose key stands there is left as it is.
+
+        Returns which earlier entries are missing, in a sentence, once; empty if none are.
+        """
 
 
 class Runtime(Protocol):
     """Workloads: processes, pods, or a simulation of them."""
 
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
-        """Start it. Does not wait. Idempotent: what exists or has existed under this name is never started again."""
+        """Start it. Does not wait. Idempotent: what exists or has existed under this name is never started again.
+
+        Raises Blocked while something is in the way, Unstartable if the experiment's files are lost.
+        """
 
     async def stop(self, name: str, reason: str) -> None:
         """Ask it to end; its exit then carries the reason. Idempotent; unknown names are no error."""
@@ -102,11 +108,16 @@ class Signs(Protocol):
     async def record(self, caller: Caller, round_: int) -> str | None:
         """A session is alive and in this round; the nudge that waits for it, told once."""
 
+    async def called(self, caller: Caller) -> None:
+        """A session has called a verb other than heartbeat: it is alive, and its round is as before."""
+
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """What a run's relay saw of its step and claims."""
 
-    async def expect(self, sessions: Iterable[str]) -> None:
-        """Begin to wait for these sessions, and forget all others."""
+    async def expect(self, sessions: Mapping[str, int]) -> None:
+        """Begin to wait for these sessions, and forget all others. A number that differs from the one of the last time
+        is a sign of life: the LLM proxy counts the session's calls.
+        """
 
     async def read(self) -> Mapping[str, Beat]:
         """Ages in seconds by our own monotonic clock, by session."""
@@ -118,5 +129,8 @@ class Signs(Protocol):
 class Identity(Protocol):
     """Who holds a token."""
 
-    async def caller(self, token: str) -> Caller | None:
-        """The live workload that the token was given to; None for any other token."""
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
+        """The live workload that the token was given to; None for any other token.
+
+        `peer` is the address that shows it. Raises Refused(Busy) if that has shown too many unknown tokens.
+        """

@@ -7,7 +7,7 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import assert_never
@@ -22,8 +22,8 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.chain import decide, hindered
 from rloop.decide.draft import Decision
-from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError
-from rloop.observed import Observed, Obstacle, Watchdog
+from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, RloopError, Unstartable
+from rloop.observed import FILES_LOST, Exit, Observed, Obstacle, Watchdog, WorkloadState
 from rloop_operator.ports import Runtime, Signs, Store
 from rloop_operator.task_files import texts
 
@@ -86,7 +86,11 @@ async def _pass(shell: Shell, observed: Observed) -> Pass:
 
 
 async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
-    done, refused = await _carry_out(shell, observed, decision)
+    done, refused, lost = await _carry_out(shell, observed, decision)
+    if lost:
+        # They have failed without having run. Every action may be carried out twice, so all of it is decided again.
+        observed = replace(observed, workloads={**observed.workloads, **lost})
+        return await _do(shell, observed, decide(observed))
     # What was not started or created is asked for again in each pass, and nothing else depends on it. What was not
     # appended would be lost if the mark that it was were written: then nothing of this decision holds.
     holds = all(isinstance(action, Start | Create) for action, _ in refused)
@@ -104,19 +108,25 @@ async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
 
 async def _carry_out(
     shell: Shell, observed: Observed, decision: Decision
-) -> tuple[list[Action], list[tuple[Action, Blocked]]]:
-    """Act; what was done, and what the world refused."""
+) -> tuple[list[Action], list[tuple[Action, Blocked]], dict[str, WorkloadState]]:
+    """Act; what was done, what the world refused, and the workloads that can never start."""
     done: list[Action] = []
     refused: list[tuple[Action, Blocked]] = []
+    lost: dict[str, WorkloadState] = {}
     for action in decision.actions:
         try:
             await _act(shell, observed, action)
         except Blocked as error:
             log.warning("blocked", about=error.about, reason=error.reason, detail=error.message)
             refused.append((action, error))
+        except Unstartable as error:
+            assert isinstance(action, Start)  # nothing else raises it
+            name, now = action.workload.name, observed.now
+            exit_ = Exit(code=None, reason=FILES_LOST, finished_at=now, log_tail=str(error))
+            lost[name] = WorkloadState(name, started_at=now, exit=exit_)
         else:
             done.append(action)
-    return done, refused
+    return done, refused, lost
 
 
 def _without(decision: Decision, refused: list[tuple[Action, Blocked]]) -> Decision:
@@ -133,8 +143,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
     name = loop.metadata.name
     sealed, problems, obstacles = await _sealed(shell, loop)
     iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
-    running = (s.name for it in iterations.values() for s in it.status.sessions if s.phase == "Running")
-    await shell.beats.expect(running)
+    await shell.beats.expect(_running(iterations.values()))
     # Workloads last: what they show is then never older than the statuses that want them.
     experiments = {one.metadata.name: one for one in await shell.store.list(ResearchExperiment, name)}
     return Observed(
@@ -151,6 +160,15 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
         draining=draining,
         watchdog=shell.watchdog(),
     )
+
+
+def _running(iterations: Iterable[ResearchIteration]) -> dict[str, int]:
+    """The sessions that run, with the signs of life that the LLM proxy counted."""
+    found: dict[str, int] = {}
+    for iteration in iterations:
+        signs = {one.session: one.signs for one in iteration.status.reported.usage}
+        found |= {one.name: signs.get(one.name, 0) for one in iteration.status.sessions if one.phase == "Running"}
+    return found
 
 
 Sealed = tuple[SealedTask | None, tuple[InputProblem, ...], tuple[Obstacle, ...]]
@@ -184,7 +202,9 @@ async def _act(shell: Shell, observed: Observed, action: Action) -> None:
         case Remove(name):
             await shell.runtime.remove(name)
         case Append():
-            await shell.store.append(observed.loop.metadata.name, action)
+            name = observed.loop.metadata.name
+            if missing := await shell.store.append(name, action):
+                await shell.tell(name, Event("Warning", "LedgerIncomplete", missing, name))
         case Nudge(session, message):
             await shell.beats.nudge(session, message)
         case never:

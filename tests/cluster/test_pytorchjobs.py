@@ -21,7 +21,7 @@ from tests.contract.cluster_shell import opened
 from tests.contract.shells import ended, run, running
 
 from rloop.errors import Blocked
-from rloop.observed import CAPACITY
+from rloop.reasons import CAPACITY
 from rloop_operator.cluster import kube
 
 SECONDS = 300

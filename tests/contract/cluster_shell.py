@@ -16,6 +16,7 @@ from tests.cluster.harness.cluster import Cluster
 from tests.contract.tasks import EVALUATION, TASK
 from tests.support.builders import experiment as build_experiment
 from tests.support.builders import loop as build_loop
+from tests.support.builders import run
 
 from rloop import names
 from rloop.actions import Workload
@@ -65,6 +66,14 @@ class Kubernetes:
         metadata = children_metadata(self.loop, experiment)
         await self.store.create(ResearchExperiment(metadata=metadata, spec=built.spec))
         await self.store.put_files("demo", experiment, {"behaviour": File(content)})
+
+    async def record(self, experiment: str) -> None:
+        """The end of its first attempt stands in a status."""
+        stored = await self.store.get(ResearchExperiment, experiment)
+        done = run("screen", "Verifying")
+        await self.store.apply_status(
+            stored.model_copy(update={"status": stored.status.model_copy(update={"runs": [done]})})
+        )
 
     async def pass_time(self) -> None:
         await asyncio.sleep(PAUSE_SECONDS)

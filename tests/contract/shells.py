@@ -66,6 +66,9 @@ class Sim:
         self.clock.seconds += 1
         await self.runtime.end_due()
 
+    async def record(self, experiment: str) -> None:
+        """The end of its first attempt stands in a status; this runtime remembers names by itself."""
+
     def lose(self, name: str) -> None:
         self.runtime.lose(name)
 
@@ -105,6 +108,9 @@ class Local:
     async def pass_time(self) -> None:
         await asyncio.sleep(0.02)
 
+    async def record(self, experiment: str) -> None:
+        """The end of its first attempt stands in a status; this runtime remembers names by itself."""
+
     def lose(self, name: str) -> None:
         shim = self.store.folder.workload(name) / "shim.json"
         os.kill(json.loads(shim.read_text())["pid"], signal.SIGKILL)
@@ -132,7 +138,7 @@ class Local:
 
 
 Shell = Sim | Local | Kubernetes
-"""All have the same members: store, runtime, loop, reopened, behave, pass_time, lose, runs, ledger."""
+"""All have the same members: store, runtime, loop, reopened, behave, pass_time, record, lose, runs, ledger."""
 Live = Local | Kubernetes
 """Those whose agents are processes, and have more: identity, gateway_signs, signs, begin, token, others."""
 

@@ -64,7 +64,7 @@ def test_any_other_token_is_nobodys(check: Check) -> None:
 def test_what_a_session_tells_the_gateway_the_operator_reads(check: Check) -> None:
     async def test(shell: Live) -> None:
         caller = await live(shell)
-        await shell.signs.expect([caller.session])
+        await shell.signs.expect({caller.session: 0})
         assert (await shell.signs.read())[caller.session].round == 0
         assert await shell.gateway_signs.record(caller, 3) is None
         await shell.runtime.observe("demo")
@@ -79,7 +79,35 @@ def test_what_a_session_tells_the_gateway_the_operator_reads(check: Check) -> No
         assert await shell.gateway_signs.record(caller, 3) == "you have been silent"
         assert await shell.gateway_signs.record(caller, 3) is None
 
-        await shell.signs.expect([])
+        await shell.signs.expect({})
         assert await shell.signs.read() == {}
+
+    check(test)
+
+
+@ROWS
+def test_calls_are_signs_of_life_beside_the_heartbeat(check: Check) -> None:
+    """A client that works and does not beat was ended every ninety seconds."""
+
+    async def test(shell: Live) -> None:
+        caller = await live(shell)
+
+        async def age(signs: int) -> float:
+            await shell.runtime.observe("demo")
+            await shell.signs.expect({caller.session: signs})
+            return (await shell.signs.read())[caller.session].age_seconds
+
+        await age(0)
+        await shell.gateway_signs.record(caller, 3)
+        await age(0)
+        await asyncio.sleep(0.3)
+        assert await age(0) >= 0.3
+        await shell.gateway_signs.called(caller)
+        assert await age(0) < 0.3, "a call of a verb"
+        await asyncio.sleep(0.3)
+        assert await age(1) < 0.3, "a call of the model"
+        await asyncio.sleep(0.3)
+        assert await age(1) >= 0.3
+        assert (await shell.signs.read())[caller.session].round == 3, "a call is no round"
 
     check(test)

@@ -42,6 +42,7 @@ def test_a_name_is_started_once_even_after_its_end_and_after_its_removal(check: 
         first = await ended(shell, "demo-e1-r1-a1")
         await shell.runtime.start(shell.loop, run("demo-e1"))
         assert await ended(shell, "demo-e1-r1-a1") == first
+        await shell.record("demo-e1")
         await shell.runtime.remove("demo-e1-r1-a1")
         await shell.runtime.start(shell.loop, run("demo-e1"))
         await shell.reopened().start(shell.loop, run("demo-e1"))

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel
+from tests.support.kstatus import kstatus
 
 from rloop.api.common import Model
 from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop
@@ -95,11 +96,18 @@ def test_everything_a_user_may_write_is_explained(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", BY_NAME)
-def test_a_default_is_never_empty_and_a_status_has_none(kind: Kind) -> None:
+def test_a_default_is_never_empty_and_none_stands_inside_a_status(kind: Kind) -> None:
     schema = schema_of(kind)
     for path, node in nodes(schema):
         assert "default" not in node or node["default"] not in (None, [], {}, ""), path
-    assert [path for path, node in nodes(schema["properties"]["status"]) if "default" in node] == []
+    inside = {key: node for key, node in schema["properties"]["status"].items() if key != "default"}
+    assert [path for path, node in nodes(inside) if "default" in node] == []
+
+
+def test_a_loop_that_no_operator_has_seen_is_not_taken_for_a_healthy_one() -> None:
+    status = schema_of(KINDS[0])["properties"]["status"]["default"]
+    assert kstatus({"metadata": {"generation": 1}, "status": status}) == "InProgress"
+    assert ResearchLoop.model_validate(GOOD | {"status": status}).status.phase == "Pending"
 
 
 @pytest.mark.parametrize("kind", BY_NAME)

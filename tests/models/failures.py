@@ -6,6 +6,7 @@ server at three places: instead of an answer, on the answer, and between two chu
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -17,11 +18,19 @@ if TYPE_CHECKING:
     from tests.models.server import _Handler
 
 DRIP_SECONDS = 30.0
+SMALL_WINDOW_BYTES = 16_000
+"""Of a whole request: system message and tools take about half of them."""
 KINDS = (
     "rate-limit",
     "status-500",
     "unauthorized",
     "too-long",
+    "prompt-too-long",
+    "small-window",
+    "error-event",
+    "late-error",
+    "cut",
+    "content-null",
     "reset",
     "drip",
     "invalid-json",
@@ -52,6 +61,18 @@ class Failure:
         elif kind == "too-long":
             told = {"message": "This model's maximum context length is 100 tokens", "code": "context_length_exceeded"}
             handler.send(400, {"error": told})
+        elif kind == "small-window":
+            if handler.asked <= SMALL_WINDOW_BYTES:
+                return False
+            told = {"message": "the request exceeds the available context size", "type": "exceed_context_size_error"}
+            handler.send(400, {"error": told})
+        elif kind == "prompt-too-long":
+            told = {"type": "invalid_request_error", "message": "prompt is too long: 213462 tokens > 200000 maximum"}
+            handler.send(400, {"type": "error", "error": told})
+        elif kind == "error-event":
+            handler.begin_stream()
+            told = {"message": "The server is overloaded", "type": "server_error", "code": None}
+            handler.wfile.write(f"data: {json.dumps({'error': told})}\n\n".encode())
         elif kind == "invalid-json":
             handler.send(200, '{"id": "scripted", "choices": [{')
         elif kind == "not-a-model":
@@ -66,6 +87,9 @@ class Failure:
         """The answer with something wrong in it."""
         if self.kind == "empty-choices":
             return answer | {"choices": []}
+        if self.kind == "content-null":
+            message = {"role": "assistant", "content": None}
+            return answer | {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
         if self.kind == "no-usage":
             return {name: value for name, value in answer.items() if name != "usage"}
         if self.kind == "wrong-model":
@@ -74,7 +98,15 @@ class Failure:
 
     def at_chunk(self, handler: _Handler, number: int) -> bool:
         """Break the stream before this chunk; False where this failure does not."""
-        if self.kind != "reset" or number != 2:
+        if number != 2:
+            return False
+        if self.kind == "cut":  # the connection ends as if all had been said
+            return True
+        if self.kind == "late-error":
+            error = {"message": "The engine has stopped", "type": "server_error", "code": None}
+            handler.wfile.write(f"data: {json.dumps({'error': error})}\n\n".encode())
+            return True
+        if self.kind != "reset":
             return False
         # With no time to linger, close sends a reset instead of an orderly end.
         handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -61,6 +61,8 @@ class ModelServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: ModelServer
+    asked = 0
+    """Bytes of the request."""
 
     @override
     def log_message(self, *_: Any) -> None:
@@ -75,6 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.asked = len(body)
         if self.path != "/v1/chat/completions":
             self.send(404, _error("there is only /v1/models and /v1/chat/completions", "not_found"))
             return

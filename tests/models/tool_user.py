@@ -30,7 +30,7 @@ def play(told: Conversation) -> Reply:
         return _proposals(context, json.loads(told.results("get_task")[-1])["files"]["recipe.json"])
     admitted = [json.loads(one)["name"] for one in told.results("post_experiments") if '"name"' in one]
     looks = told.results("get_experiments")
-    rows = [one for one in json.loads(looks[-1]) if one["name"] in admitted] if looks else []
+    rows = [one for one in json.loads(looks[-1])["items"] if one["name"] in admitted] if looks else []
     measured = [one for one in rows if one["value"] is not None]
     if len(measured) < len(admitted) and len(looks) < LOOKS:
         time.sleep(THOUGHT_SECONDS)  # a real one takes longer

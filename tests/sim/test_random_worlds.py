@@ -28,6 +28,7 @@ chances = st.builds(
     broken_verifier=share,
     agent_crash=share,
     outage=share,
+    artifact_lost=share,
     lazy=st.sampled_from([0.0, 0.3]),
     gain=st.sampled_from([0.0, 0.3, 0.9]),
     step=st.sampled_from([0.5, 5.0]),

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from rloop import names
-from rloop.api.common import Condition, ConditionStatus, ObjectMeta
+from rloop.api.common import API_VERSION, Condition, ConditionStatus, ObjectMeta, OwnerReference
 from rloop.api.experiment import (
     Attempt,
     ExperimentPhase,
@@ -82,6 +82,12 @@ def manifest(**changes: Any) -> dict[str, Any]:
 def loop(**changes: Any) -> ResearchLoop:
     """The good manifest's model, changed as `manifest` does."""
     return ResearchLoop.model_validate(manifest(**changes))
+
+
+def owned(name: str) -> ObjectMeta:
+    """Metadata of a stored child of the good manifest's loop."""
+    owner = OwnerReference(api_version=API_VERSION, kind="ResearchLoop", name="demo", uid=GOOD["metadata"]["uid"])
+    return ObjectMeta(name=name, labels={names.LABEL_LOOP: "demo"}, resource_version="1", owner_references=[owner])
 
 
 # -- what stands in a running campaign -------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ def experiment(
         **fields,
     }
     return ResearchExperiment(
-        metadata=ObjectMeta(name=name, labels={names.LABEL_LOOP: "demo"}, resource_version="1"),
+        metadata=owned(name),
         spec=ResearchExperimentSpec(**spec),
         status=ResearchExperimentStatus(phase=phase, runs=list(runs), **status),
     )
@@ -217,7 +223,7 @@ def iteration(
         **fields,
     }
     return ResearchIteration(
-        metadata=ObjectMeta(name=name, labels={names.LABEL_LOOP: "demo"}, resource_version="1"),
+        metadata=owned(name),
         spec=ResearchIterationSpec(
             loop_name="demo", number=number, generation=generation, pivots=pivots, sessions=specs
         ),

@@ -14,6 +14,7 @@ from rloop.actions import Workload
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
+from rloop.observed import ARTIFACT_LOST
 from rloop_operator.ports import AnyObject, Files, Object
 from rloop_operator.sim.runtime import SimRuntime
 from rloop_operator.sim.store import MemoryStore
@@ -39,7 +40,7 @@ EXPERIMENT: Edges = {
 RUN: Edges = {
     "Queued": {"Running", "Withdrawn"},
     "Running": {"Verifying", "Failed", "Withdrawn", "Done"},
-    "Verifying": {"Done", "Failed", "Withdrawn"},
+    "Verifying": {"Done", "Failed", "Withdrawn", "Running"},  # Running again: its artifact is lost
     "Done": set(),
     "Failed": set(),
     "Withdrawn": set(),
@@ -101,6 +102,8 @@ class WatchedStore(MemoryStore):
             moved(RUN, was.phase, run.phase, where)
             tried = {one.number: one.phase for one in was.attempts}
             for one in run.attempts:
+                if one.reason == ARTIFACT_LOST:
+                    continue  # it had succeeded
                 moved(WORK, tried.get(one.number, "Pending"), one.phase, f"{where}-a{one.number}")
             live = [one for one in run.attempts if one.phase in ("Pending", "Running")]
             assert len(live) <= 1, f"{where}: two live attempts"

@@ -27,6 +27,7 @@ from rloop.api.wire import (
     FinishRequest,
 )
 from rloop.errors import Blocked, Conflict, Refused
+from rloop.observed import ARTIFACT_LOST
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.campaign import verdict
@@ -120,6 +121,8 @@ class Chances:
     deadline: float = 0.03
     invalid: float = 0.05
     broken_verifier: float = 0.05
+    artifact_lost: float = 0.0
+    """A scoring that finds no artifact: the volume was lost."""
     agent_crash: float = 0.1
     outage: float = 0.0
     """A session whose provider of a language model does not answer."""
@@ -201,6 +204,7 @@ class RandomWorld:
     async def _propose(self, caller: Caller) -> None:
         random, gateway = self._random, self._gateway
         if random.random() < self._chances.lazy:
+            await gateway.finish(caller, FinishRequest(handoff="no idea"))
             return
         context = await gateway.context(caller)
         if context.demand or not context.directions or random.random() < 0.1:
@@ -242,6 +246,8 @@ class RandomWorld:
         if fate < chances.broken_verifier:
             lost = random.random() < 0.3
             return Outcome(1, 1, "Error", message=random.choice(BROKEN_REPORTS), infrastructure=lost)
+        if fate >= 1 - chances.artifact_lost:
+            return Outcome(1, None, ARTIFACT_LOST, infrastructure=True)
         if fate < chances.broken_verifier + chances.invalid and not workload.owner.endswith("-b01"):
             return Outcome(1, message=INVALID_REPORT)
         noise = self._noise.setdefault((workload.owner, workload.run), random.gauss(0, chances.noise))

@@ -12,7 +12,8 @@ from typing import get_args
 
 from rapidfuzz import fuzz
 
-from rloop.api.iteration import Direction, StructuralField
+from rloop.api.common import StructuralField
+from rloop.api.iteration import Direction
 from rloop.api.space import Space
 from rloop.api.wire import DirectionRequest
 from rloop.errors import Refused

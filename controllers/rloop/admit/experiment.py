@@ -5,21 +5,18 @@ Called by the gateway with everything it knows; pure, so that each refusal is a 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
 from rloop import names
-from rloop.admit import files as rules
-from rloop.api import document
+from rloop.admit.content import Content
 from rloop.api.experiment import ChangedFile, ResearchExperiment, ResearchExperimentSpec
-from rloop.api.globs import matches
 from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.space import Frame, Space
-from rloop.api.wire import FILE_BYTES, ExperimentRequest
+from rloop.api.space import Frame
+from rloop.api.wire import ExperimentRequest
 from rloop.errors import Refused
 
 
@@ -35,12 +32,7 @@ class Facts:
     pivot_demanded: bool
     experiments: Mapping[str, ResearchExperiment]
     incumbent: str
-    task: Mapping[str, str]
-    """Text files of the sealed task."""
-    parent: Mapping[str, str]
-    """The parent's changed files."""
     parent_name: str | None
-    space: Space | None
     hidden: int = 0
     """Candidates that the session is not shown; they count all the same."""
 
@@ -55,19 +47,15 @@ class Admitted:
     """All files that differ from the task: self-contained."""
 
 
-def admit(request: ExperimentRequest, facts: Facts) -> Admitted:
-    """The experiment that the request describes.
+def admit(request: ExperimentRequest, facts: Facts, content: Content) -> Admitted:
+    """The experiment that the request describes. `content` is what `content.examine` returned for its files.
 
-    Raises Refused: LimitReached, PivotRequired, DirectionMissing, DirectionUnknown, PathInvalid, Sealed, TooLarge,
-    TooManyFiles, TooManyLines, NothingChanged, OutsideSpace, OutsideFrame, SequenceTaken or Duplicate.
+    Raises Refused: what `check_session` raises, OutsideFrame, SequenceTaken or Duplicate.
     """
-    direction = _direction(request, facts)
-    _check_limits(request, facts)
-    files = _whole_difference(request, facts)
-    point, frame = _check_frame(files, facts, direction)
-    own = rules.digest({path: _meaning(path, text, facts.space) for path, text in files.items()})
+    direction = check_session(request, facts)
+    _check_frame(content.frame, direction)
     name = names.experiment(facts.session.name, request.sequence)
-    _check_new(name, own, _kind(request), facts)
+    _check_new(name, content.digest, _kind(request), facts)
     spec = ResearchExperimentSpec(
         loop_name=facts.loop.metadata.name,
         iteration=facts.iteration.spec.number,
@@ -78,19 +66,29 @@ def admit(request: ExperimentRequest, facts: Facts) -> Admitted:
         direction=direction.name,
         parent=facts.parent_name,
         incumbent=facts.incumbent,
-        frame=frame,
-        point=point,
-        files=[_described(path, text) for path, text in sorted(files.items())],
-        digest=own,
+        frame=content.frame,
+        point=content.point,
+        files=[_described(path, text) for path, text in sorted(content.files.items())],
+        digest=content.digest,
     )
-    return Admitted(name, spec, files)
+    return Admitted(name, spec, content.files)
+
+
+def check_session(request: ExperimentRequest, facts: Facts) -> Direction:
+    """The direction of the experiment, if the session may propose one at all: the cheap checks, before `examine`.
+
+    Raises Refused: LimitReached, PivotRequired, DirectionMissing or DirectionUnknown.
+    """
+    direction = _direction(request, facts)
+    _check_limits(request, facts)
+    return direction
 
 
 def _direction(request: ExperimentRequest, facts: Facts) -> Direction:
     if facts.pivot_demanded:
-        raise Refused("PivotRequired", "a plateau was reached: POST a direction that changes the frame first")
+        raise Refused("PivotRequired", "a plateau was reached: propose a direction that changes the frame first")
     if not facts.directions:
-        raise Refused("DirectionMissing", "POST a direction first")
+        raise Refused("DirectionMissing", "propose a direction first")
     if request.direction is None:
         return facts.directions[-1]
     found = next((one for one in facts.directions if one.name == request.direction), None)
@@ -122,66 +120,13 @@ def _check_limits(request: ExperimentRequest, facts: Facts) -> None:
         raise Refused("LimitReached", f"spec.budget.experiments ({limit}) is used up: POST finish")
 
 
-def _whole_difference(request: ExperimentRequest, facts: Facts) -> dict[str, str]:
-    """All files that differ from the task when the request's lie over the parent's."""
-    boundaries = facts.loop.spec.boundaries
-    for path in request.files:
-        rules.check_path(path)
-    before = {**facts.task, **facts.parent}
-    after = {**before, **request.files}
-    different = rules.changed(facts.task, after)
-    sealed = [path for path in different if not matches(path, boundaries.editable)]
-    if sealed:
-        allowed = ", ".join(boundaries.editable)
-        raise Refused("Sealed", f'"{sealed[0]}" is sealed; spec.boundaries.editable allows {allowed}')
-    against_parent = rules.changed(before, after)
-    if not different or not against_parent:
-        raise Refused("NothingChanged", "the files are the same as the parent's (or the task's): change something")
-    if len(against_parent) > boundaries.max_files:
-        raise Refused(
-            "TooManyFiles",
-            f"{len(against_parent)} files differ from the parent; at most {boundaries.max_files} may",
-        )
-    for path in against_parent:
-        count = rules.changed_lines(before.get(path, ""), after[path])
-        if count > boundaries.max_lines_per_file:
-            told = f'"{path}" changes {count} lines against the parent; at most {boundaries.max_lines_per_file} may'
-            raise Refused("TooManyLines", told)
-    size = sum(len(after[path].encode()) for path in different)
-    if size > FILE_BYTES:
-        raise Refused(
-            "TooLarge",
-            f"the changed files hold {size} bytes; at most {FILE_BYTES} may: generate data at run time",
-        )
-    return {path: after[path] for path in different}
-
-
-def _check_frame(files: Mapping[str, str], facts: Facts, direction: Direction) -> tuple[dict[str, str], Frame]:
-    """The point that the files hold, as text, and its frame; both empty where the task has no space."""
-    space = facts.space
-    if space is None:
-        return {}, {}
-    text = files.get(space.file, facts.task.get(space.file, ""))
-    try:
-        point = space.read(document.read(space.file, text))
-    except ValueError as error:
-        raise Refused("OutsideSpace", f"{space.file}: {error}") from error
-    frame = space.frame_of(point)
-    if frame != direction.frame:
+def _check_frame(frame: Frame, direction: Direction) -> None:
+    if frame and frame != direction.frame:  # empty without a search space
         moved = sorted(name for name in frame if frame[name] != direction.frame.get(name))
         raise Refused(
             "OutsideFrame",
-            f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or POST a new one",
+            f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or propose a new one",
         )
-    return space.as_text(point), frame
-
-
-def _meaning(path: str, text: str, space: Space | None) -> str:
-    """What of a file counts for equality: the point of a space's file, the normalised text of any other."""
-    if space is not None and path == space.file:
-        found = document.read(path, text)
-        return json.dumps([space.as_text(space.read(found)), space.write(found, {})], sort_keys=True)
-    return rules.normalised(text)
 
 
 def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:

@@ -6,13 +6,17 @@ Called by `rloop.admit.experiment`. The rules look at all files that differ, nev
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from hashlib import sha256
+
+from rapidfuzz.distance import Indel
 
 from rloop.errors import Refused
 
 PATH_MAX = 255
+COMPARED = 64_000_000
+"""Lines of one text times lines of the other that `unified` compares: some milliseconds, and 8 MB."""
 
 
 def check_path(path: str) -> None:
@@ -28,11 +32,43 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
 
 
-def changed_lines(before: str, after: str) -> int:
-    """Added plus removed lines."""
-    old, new = before.splitlines(), after.splitlines()
-    blocks = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return sum((i2 - i1) + (j2 - j1) for tag, i1, i2, j1, j2 in blocks if tag != "equal")
+def changed_lines(before: str, after: str, limit: int) -> int:
+    """Added plus removed lines, the fewest that turn one text into the other; `limit + 1` if there are more.
+
+    The work grows with the lines times the limit, and not with their square.
+    """
+    old, new = _numbered(before.splitlines(), after.splitlines())
+    return Indel.distance(old, new, score_cutoff=limit)
+
+
+def unified(path: str, before: str, after: str) -> str:
+    """The unified difference of two texts; a sentence in its place if they have too many lines to be compared."""
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    if len(old) * len(new) > COMPARED:
+        return f"--- a/{path}\n+++ b/{path}\n(too long to be compared: {len(old)} and {len(new)} lines)\n"
+    matcher = SequenceMatcher(autojunk=False)
+    # Only its grouping is used: its own comparison takes minutes for some texts.
+    matcher.opcodes = [tuple(one) for one in Indel.opcodes(*_numbered(old, new))]  # type: ignore[attr-defined]
+    lines = [f"--- a/{path}\n", f"+++ b/{path}\n"]
+    for group in matcher.get_grouped_opcodes():
+        (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]
+        lines.append(f"@@ -{_range(i1, i2)} +{_range(j1, j2)} @@\n")
+        for tag, a1, a2, b1, b2 in group:
+            if tag == "equal":
+                lines += [f" {line}" for line in old[a1:a2]]
+            else:
+                lines += [f"-{line}" for line in old[a1:a2]] + [f"+{line}" for line in new[b1:b2]]
+    return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines) if len(lines) > 2 else ""
+
+
+def _range(start: int, end: int) -> str:
+    return f"{start + 1 if end > start else start},{end - start}"
+
+
+def _numbered(*texts: Sequence[str]) -> list[list[int]]:
+    """Equal lines as equal numbers."""
+    numbers: dict[str, int] = {}
+    return [[numbers.setdefault(line, len(numbers)) for line in text] for text in texts]
 
 
 def normalised(text: str) -> str:

@@ -25,6 +25,11 @@ METRIC_PATTERN = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
 QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 
+FILE_BYTES = 512 * 1024
+"""All changed files of one experiment together."""
+StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
+"""What a direction says, part by part."""
+
 LOOP_NAME_MAX = 40
 """So that no child's name is ever truncated (63 is Kubernetes' limit for labels)."""
 

@@ -16,6 +16,8 @@ from rloop.api.curves import MAX_CURVES, MAX_POINTS
 
 ALREADY_RAN = "AlreadyRan"
 """Begins the termination message of an init container that `UnpackJob.once` refused."""
+ARTIFACT_MISSING = "ArtifactMissing"
+"""Begins its message where the run's folder of artifacts does not exist."""
 VERDICT_BYTES = 4096
 """A verdict is a termination message, which Kubernetes cuts at this size."""
 MAX_CLAIMS = 32
@@ -114,7 +116,9 @@ class Curve(Model):
     """A number that a run reported with its steps; a few points of it, the first and the newest among them."""
 
     metric: MetricName
+    """Name of the number."""
     steps: Annotated[list[Count53], Field(max_length=MAX_POINTS)]
+    """Steps of the points, ascending."""
     values: Annotated[list[float], Field(max_length=MAX_POINTS)]
     """As many as `steps`."""
 
@@ -131,7 +135,9 @@ class ProgressRequest(Model):
     """How far a run has come, relayed by the sidecar of its pod."""
 
     run: Annotated[int, Field(ge=1, le=1000)]
+    """Number of the run."""
     attempt: Annotated[int, Field(ge=1, le=1000)]
+    """Number of the attempt."""
     step: Count53 | None = None
     """The newest step in progress.jsonl."""
     claims: Annotated[dict[MetricName, float], Field(max_length=MAX_CLAIMS)] = {}

@@ -22,13 +22,13 @@ from rloop.api.common import (
     Model,
     ObjectMeta,
     Seconds,
+    StructuralField,
     Text,
     Time,
     Word,
     cel,
 )
 
-StructuralField = Literal["hypothesis", "method", "data", "representation", "objective"]
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
 SESSION_OVER: frozenset[SessionPhase] = frozenset({"Finished", "Failed"})
 Role = Literal["Investigate", "Refute", "Analogy", "Check", "Report"]
@@ -84,6 +84,10 @@ class SessionStatus(Model):
     finished_at: Time | None = None
     reason: Word | None = None
     """Why it ended, in a word."""
+    message: Line = ""
+    """The cause of a failed session, and the remedy."""
+    done_at: Time | None = None
+    """When the operator saw that the session had called finish: its process must then end within 30 seconds."""
     infrastructure: bool = False
     """It ended through no fault of the agent."""
     nudges: Count = 0
@@ -99,7 +103,9 @@ class Direction(Model):
     """A direction that passed the gate."""
 
     name: DnsLabel
+    """Name of the direction."""
     title: Line
+    """The direction in a line."""
     fields: Annotated[dict[StructuralField, Line], Field(max_length=5)]
     """What is believed, done, fed, represented and optimised; absent: as before."""
     frame: FrameValues = {}
@@ -107,22 +113,30 @@ class Direction(Model):
     pivot: Count
     """Pivots demanded when it was admitted: a demand is met by a direction that carries its number."""
     session: DnsLabel
+    """Session that proposed it."""
     at: Time
+    """When it was admitted."""
 
 
 class Finding(Model):
     """A statement with experiments as evidence."""
 
     name: DnsLabel
+    """Name of the finding."""
     statement: Text
+    """What was found."""
     evidence: Annotated[list[DnsLabel], Field(min_length=1, max_length=32)]
+    """Names of the experiments that show it."""
     session: DnsLabel
+    """Session that stated it."""
     at: Time
+    """When it was stated."""
     checked: Literal["Supported", "Refuted"] | None = None
     """By a session that saw only the claim and what was measured. Absent: nobody has, and it counts for nothing."""
     reason: Line = ""
     """Why, in the checker's words."""
     checked_by: DnsLabel | None = None
+    """Session that checked it."""
 
 
 class Handoff(Model):
@@ -139,6 +153,15 @@ class RefusedCall(Model):
 
     tokens: Count
     cost: Amount
+
+
+class CallFailure(Model):
+    """Why a model call had no usable answer. Such a call is not repeated by the LLM proxy."""
+
+    reason: Word
+    """AllowanceSpent, BudgetSpent, ContextTooLong, RequestRefused, StreamBroken or AnswerEmpty."""
+    message: Line = ""
+    """What the provider or the LLM proxy answered."""
 
 
 class SessionUsage(Model):
@@ -160,6 +183,10 @@ class SessionUsage(Model):
     PriceUnknown, HourCap, CapTooSmall. Absent while they do.
     """
     waiting_message: Line = ""
+    failure: CallFailure | None = None
+    """Failure of its newest call; absent after an answered one. Calls after finish do not change it."""
+    signs: Count = 0
+    """Grows while the session's calls arrive or are in progress: a sign of life beside its heartbeat."""
     refused_call: RefusedCall | None = None
     """Its first call, refused for want of the session's tokens or of the campaign's budget. Whether that was too little
     left is for the decision to say; where `calls` is not 0 another call was answered.
@@ -171,8 +198,8 @@ class Reported(Model):
 
     directions: Annotated[list[Direction], Field(max_length=32)] = []
     findings: Annotated[list[Finding], Field(max_length=64)] = []
-    refusals: Count = 0
-    """Requests that the gateway's admission refused."""
+    proposed: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
+    """Sessions that proposed a direction, an experiment or a finding, or judged one; also if it was refused."""
     finished: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
     """Sessions that said they were done."""
     handoffs: Annotated[list[Handoff], Field(max_length=MAX_SESSIONS)] = []

@@ -61,7 +61,9 @@ class Final(Model):
     value: float
     """Mean over the fresh runs."""
     low: float
+    """Lower bound of its 95 % interval."""
     high: float
+    """Upper bound of that interval."""
     n: Count
     """Fresh runs."""
     gap: float

@@ -13,8 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from rloop.api.common import Model, Path, Word
-from rloop.api.iteration import StructuralField
+from rloop.api.common import Model, Path, StructuralField, Word
 from rloop.api.wording import wanted_number
 
 Scalar = str | int | float | bool
@@ -34,16 +33,21 @@ class Dimension(Model):
     """One dimension: a list of `values`, or a range from `low` to `high`."""
 
     name: Word
+    """Name of the dimension; points and frames use it."""
     key: Annotated[str, Field(min_length=1, max_length=256)]
     """Where the value stands in the file; dots go into nested mappings."""
     values: Annotated[list[Scalar], Field(min_length=2, max_length=64)] | None = None
+    """All allowed values; their order means nothing. Null: a range."""
     low: float | None = None
+    """Lower bound of a range, included."""
     high: float | None = None
+    """Upper bound of a range, included."""
     log: bool = False
     """The range is searched on a logarithmic scale."""
     integer: bool = False
     """The range holds whole numbers only."""
     default: Scalar
+    """Value in the untouched task, and where the key is missing."""
     structural: bool = False
     """Part of the frame: changed only when a pivot is demanded."""
     field: StructuralField | None = None
@@ -136,6 +140,7 @@ class Space(Model):
     file: Annotated[Path, Field(pattern=r"\.(yaml|yml|json)$")]
     """The file in the task that holds the values."""
     dimensions: Annotated[list[Dimension], Field(min_length=1, max_length=128)]
+    """The dimensions; the order means nothing."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

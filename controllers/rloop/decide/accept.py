@@ -1,18 +1,40 @@
 """Is the spec usable, and is the task frozen? First step of the chain.
 
-A problem is a condition and is looked at again in every pass: when the cause goes, the campaign goes on by itself.
+A problem is a condition and is looked at again in every pass: when the cause goes, the campaign goes on by itself. A
+loop without a status beside children that it did not make is a restored backup, and is not started from zero.
 """
 
 from __future__ import annotations
 
+from rloop import names
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
 from rloop.decide.draft import Draft
+from rloop.reasons import BEING_DELETED, RESTORED
 
+Child = ResearchExperiment | ResearchIteration
 MESSAGE_MAX = 4096
+RESTORED_TOLD = (
+    "experiments or iterations of this loop exist that it has not made, and it has no status: a restored backup; "
+    "restore the statuses too (docs/cluster.md, Backup and restore), and the campaign goes on; to start from zero "
+    "instead, delete the loop and apply it again"
+)
 
 
 def seal(draft: Draft) -> None:
     """Set Accepted, and remember the hashes of what must not change from now on."""
     observed = draft.observed
+    if _restored(draft):
+        if not _refused_as_restored(draft):
+            draft.tell(RESTORED, RESTORED_TOLD, warning=True)
+        draft.condition("Accepted", "False", RESTORED, RESTORED_TOLD)
+        return
+    if draft.status.sealed is None and _others(draft):
+        told = (
+            "children of an earlier loop of this name are still being deleted; the campaign starts when they are gone"
+        )
+        draft.condition("Accepted", "Unknown", BEING_DELETED, told)
+        return
     if observed.problems:
         told = "; ".join(map(str, observed.problems))[:MESSAGE_MAX]
         if not any(one.type == "Accepted" and one.message == told for one in draft.status.conditions):
@@ -24,3 +46,36 @@ def seal(draft: Draft) -> None:
         draft.tell("Accepted", "the spec is valid and the task is sealed")
     if draft.status.sealed is not None:
         draft.condition("Accepted", "True", "SpecValid", "the spec is valid and the task is sealed")
+
+
+def _restored(draft: Draft) -> bool:
+    """Whether the loop was created again from a backup, without the status that is the campaign's memory.
+
+    Said once, it holds until a status is written: the API server soon deletes children whose owner does not exist. The
+    children of an earlier loop of the same name, which is being deleted, have a status.
+    """
+    if draft.status.baseline is not None or draft.finished:
+        return False
+    if _refused_as_restored(draft):
+        return True
+    others = _others(draft)
+    kept = draft.status.sealed is None and any(not one.metadata.owner_references for one in others)
+    return kept or any(_bare(draft, one) for one in others)
+
+
+def _refused_as_restored(draft: Draft) -> bool:
+    return any(one.type == "Accepted" and one.reason == RESTORED for one in draft.status.conditions)
+
+
+def _others(draft: Draft) -> list[Child]:
+    """Children that this very loop has not made."""
+    uid = draft.loop.metadata.uid or "unknown"
+    children: list[Child] = [*draft.observed.experiments.values(), *draft.observed.iterations.values()]
+    return [one for one in children if all(owner.uid != uid for owner in one.metadata.owner_references)]
+
+
+def _bare(draft: Draft, child: Child) -> bool:
+    """Whether it is one that gets its status at once and has none: the API server drops what a create says of it."""
+    if isinstance(child, ResearchIteration):
+        return not child.status.sessions
+    return child.metadata.name == names.baseline(draft.name) and not child.status.runs

@@ -15,13 +15,17 @@ from rloop.decide import waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
 from rloop.decide.runs import counted_failures, how_it_ended
-from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop.observed import DISRUPTED, FILES_LOST, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
 """Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
+LOST_LIMIT = 5
+"""Of them those in a row that are gone, and nothing says why: a run that ends its own supervisor looks like that."""
 
-NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", PENDING_DEADLINE})
+NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", DISRUPTED, PENDING_DEADLINE})
 """Reasons of ends that we, or the machine, caused."""
+NO_RETRY = frozenset({PREFLIGHT, FILES_LOST})
+"""Reasons of ends that every further attempt would have too."""
 RETRY_SECONDS_MAX = 60
 
 
@@ -74,7 +78,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         if ended.reason == "Hang":
             limit = draft.spec.experiment.progress_deadline_seconds
             draft.evidence(f"{wanted.name}: no step within {limit} s, ended as hung")
-        run = _retried_or_failed(draft, experiment, run, ended)
+        run = retried_or_failed(draft, experiment, run, ended)
     draft.write_run(experiment.metadata.name, run)
 
 
@@ -136,7 +140,8 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
     )
 
 
-def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
+def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
+    """The run with another attempt after this one has failed, or failed itself."""
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
     told = f"{name}: {how_it_ended(failed)}"
     if draft.ended:
@@ -146,8 +151,11 @@ def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, f
     lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
         return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
+    if len(begun) >= LOST_LIMIT and all(one.reason == "Lost" for one in begun[-LOST_LIMIT:]):
+        draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
+        return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
-    if failed.reason == PREFLIGHT or counted_failures(run.attempts) > limit:
+    if failed.reason in NO_RETRY or counted_failures(run.attempts) > limit:
         draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
     again = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})

@@ -1,7 +1,8 @@
 """The story in as few conditions as tell it, the phase for columns, the counts and the last results.
 
 Folds what the other steps left; decides nothing. Polarity and reasons after Kubernetes' conventions: Reconciling and
-Stalled have kstatus' meaning, so GitOps tools show Healthy for a running and a finished loop.
+Stalled have kstatus' meaning, so GitOps tools show Healthy for a running and a finished loop. While a person must act
+(`rloop.reasons`) Ready is False, and Degraded and Stalled are True.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 from hashlib import sha256
 
 from rloop import standing
+from rloop.api.common import Condition
 from rloop.api.experiment import TERMINAL_PHASES
 from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
 from rloop.decide import provider, runs, session
 from rloop.decide.draft import Draft
 from rloop.decide.verification import WAITING
-from rloop.observed import NO_TROUBLE, Obstacle
+from rloop.observed import Obstacle
+from rloop.reasons import needs_person
 
 
 def fold(draft: Draft) -> None:
@@ -47,9 +50,13 @@ def _phase(draft: Draft) -> LoopPhase:
 
 
 def _terminal(draft: Draft) -> None:
+    """Complete, Failed, and Finished: the one condition to wait for, whatever the end is."""
     for type_ in ("Complete", "Failed"):
         if not draft.is_true(type_):
             draft.condition(type_, "False", "InProgress")
+    end = _condition(draft, "Failed" if draft.is_true("Failed") else "Complete")
+    assert end is not None  # both are set above
+    draft.condition("Finished", end.status, end.reason, end.message)
 
 
 def _plateau(draft: Draft) -> None:
@@ -67,29 +74,45 @@ def _plateau(draft: Draft) -> None:
 
 
 def _degraded(draft: Draft) -> None:
-    """What needs a person; told as an event when its reason changes, and when it is over."""
-    before = next((one for one in draft.status.conditions if one.type == "Degraded"), None)
+    """Whether a person must act; told as an event when its reason changes, and when it is over."""
+    before = _condition(draft, "Degraded")
     reason, message = _trouble(draft) or ("None", "")
     draft.condition("Degraded", "False" if reason == "None" else "True", reason, message)
-    if reason != "None" and (before is None or before.reason != reason):
+    refused = (accepted := _condition(draft, "Accepted")) is not None and accepted.reason == reason  # `accept` told it
+    if reason != "None" and (before is None or before.reason != reason) and not refused:
         draft.tell(reason, message, warning=True)
     elif reason == "None" and before is not None and before.status == "True" and not draft.finished:
         draft.tell("Recovered", f"{before.reason} is over; the campaign goes on")
 
 
 def _trouble(draft: Draft) -> tuple[str, str] | None:
-    """Reason and message of the first thing that is in the way."""
+    """Reason and message of the first thing that needs a person."""
     if draft.finished:
         return None
+    accepted = _condition(draft, "Accepted")
+    if accepted is not None and accepted.status == "False":
+        return accepted.reason, accepted.message
     for one in _obstacles(draft):
-        if one.reason not in NO_TROUBLE:
+        if needs_person(one.reason):
             return one.reason, f"{one.about}: {one.message}"
+    return (None if draft.suspended else _of_sessions(draft)) or _of_scorings(draft)
+
+
+def _of_sessions(draft: Draft) -> tuple[str, str] | None:
+    """What keeps sessions from working; a suspended campaign opens none."""
     unanswered = provider.waiting(draft)
-    if unanswered is not None and unanswered.waiting in provider.NEEDS_A_PERSON:
+    if unanswered is not None and unanswered.waiting is not None and needs_person(unanswered.waiting):
         return unanswered.waiting, _of_provider(unanswered)
     if (given_up := session.given_up(draft)) is not None:
-        told = f"{given_up.name} was given up after {given_up.attempt} processes"
-        return "AgentFailing", f"{told}: {given_up.reason}{session.last_words(given_up.log_tail)}"
+        return session.trouble(given_up)
+    attention = _condition(draft, "NeedsAttention")
+    if attention is not None and attention.status == "True" and needs_person(attention.reason):
+        return attention.reason, attention.message
+    return None
+
+
+def _of_scorings(draft: Draft) -> tuple[str, str] | None:
+    """What the verifier waits for."""
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()
@@ -119,8 +142,12 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "Suspended")
     elif (unanswered := provider.waiting(draft)) is not None:
         draft.condition("Progressing", "True", provider.WAITED, _of_provider(unanswered))
-    elif waits := [one for one in _obstacles(draft) if one.reason in NO_TROUBLE]:
+    elif waits := [one for one in _obstacles(draft) if not needs_person(one.reason)]:
         draft.condition("Progressing", "True", waits[0].reason, f"{waits[0].about}: {waits[0].message}")
+    elif draft.is_true("Degraded") and draft.sealed and not _anything_runs(draft):
+        trouble = _condition(draft, "Degraded")
+        assert trouble is not None  # it is true
+        draft.condition("Progressing", "False", trouble.reason, trouble.message)
     elif any(run.phase in runs.LIVE for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:
@@ -129,18 +156,19 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "NotAccepted")
 
 
+def _anything_runs(draft: Draft) -> bool:
+    return any(one.exit is None and one.started for one in draft.observed.workloads.values())
+
+
 def _ready(draft: Draft) -> None:
     """Ready, Reconciling and Stalled: what kstatus and GitOps tools read."""
     draft.condition("Reconciling", "False", "UpToDate")
-    accepted = next((one for one in draft.status.conditions if one.type == "Accepted"), None)
-    failed = next((one for one in draft.status.conditions if one.type == "Failed" and one.status == "True"), None)
-    if failed is not None:
-        draft.condition("Ready", "False", failed.reason, failed.message)
-        draft.condition("Stalled", "True", failed.reason, failed.message)
-        return
-    if accepted is not None and accepted.status == "False":
-        draft.condition("Ready", "False", accepted.reason, accepted.message)
-        draft.condition("Stalled", "True", accepted.reason, accepted.message)
+    stops = next(
+        (one for one in draft.status.conditions if one.type in ("Failed", "Degraded") and one.status == "True"), None
+    )
+    if stops is not None:
+        draft.condition("Ready", "False", stops.reason, stops.message)
+        draft.condition("Stalled", "True", stops.reason, stops.message)
         return
     draft.condition("Stalled", "False", "None")
     if draft.finished:
@@ -150,7 +178,15 @@ def _ready(draft: Draft) -> None:
     elif draft.sealed:
         draft.condition("Ready", "True", "LoopOperating")
     else:
-        draft.condition("Ready", "Unknown", "NotAccepted")
+        accepted, waits = _condition(draft, "Accepted"), next(iter(_obstacles(draft)), None)
+        told = ("NotAccepted", "") if accepted is None else (accepted.reason, accepted.message)
+        draft.condition(
+            "Ready", "Unknown", *(told if waits is None else (waits.reason, f"{waits.about}: {waits.message}"))
+        )
+
+
+def _condition(draft: Draft, type_: str) -> Condition | None:
+    return next((one for one in draft.status.conditions if one.type == type_), None)
 
 
 def _counts(draft: Draft) -> None:
@@ -176,6 +212,11 @@ def _counts(draft: Draft) -> None:
     counts = ExperimentCounts(**counted)
     if counts == draft.status.experiments:  # verdicts are final, so the last results are the same too
         return
+    missing = sum(draft.status.experiments.model_dump().values()) - sum(counted.values())
+    if missing > 0:
+        told = f"{missing} of the campaign's experiments were deleted; their verdicts are not counted any more"
+        draft.tell("ExperimentsMissing", f"{told}, and stand in the ledger only", warning=True)
+        draft.evidence(told)
     finished.sort(key=lambda one: (one.status.verdict.at if one.status.verdict else draft.now, one.metadata.name))
     recent = [
         RecentResult(

@@ -10,7 +10,7 @@ from rloop.api.loop_status import LoopDisplay, Used
 from rloop.api.researchloop import Budget
 from rloop.decide.draft import Draft
 from rloop.decide.provider import WAITED
-from rloop.observed import NO_TROUBLE
+from rloop.reasons import ACTORS
 
 
 def show(draft: Draft) -> None:
@@ -50,7 +50,7 @@ def _phase(draft: Draft) -> str:
         if draft.is_true(type_):
             return f"{phase}:{type_}"
     progressing = by_type.get("Progressing")
-    if progressing is not None and progressing.reason in (*NO_TROUBLE, WAITED):
+    if progressing is not None and (progressing.reason == WAITED or ACTORS.get(progressing.reason) == "Time"):
         return f"{phase}:{progressing.reason}"
     return f"{phase}:PivotRequired" if draft.is_true("PlateauDetected") else phase
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, SessionStatus
 from rloop.decide.draft import Draft
-from rloop.decide.provider import WAITED
 from rloop.standing import NO_EXPLORERS
 
 HELD = "Held"
 """Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
 LOOP_FINISHED = "LoopFinished"
 """Reason of a session that was at work when the campaign ended."""
-CUT_SHORT = frozenset({WAITED, HELD, "PivotDemanded", LOOP_FINISHED})
+CUT_SHORT = frozenset({HELD, "PivotDemanded", LOOP_FINISHED})
 """Reasons of a checker that was not given its time: another one is."""
 
 

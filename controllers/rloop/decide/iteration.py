@@ -75,7 +75,7 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
     if (gained := gain(iteration, own)) is not None:
         return gained
     explorers = findings.explorers(iteration)
-    if any(one.reason == provider.WAITED for one in explorers):
+    if any(provider.waited(one) for one in explorers):
         return "Void"
     given_up = all(one.phase == "Failed" for one in explorers)
     verdicts = [one.status.verdict for one in own]
@@ -97,7 +97,7 @@ def open_next(draft: Draft) -> None:
     # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
     if draft.generation != draft.loop.status.generation or plateau.due(draft):
         return
-    if draft.at_work:
+    if draft.at_work or any(_settles_next(draft, one) for one in draft.iterations.values()):
         return
     queued = sum(not runs.started(one) for one in draft.open_candidates())
     if queued >= draft.spec.parallelism or not _paused_long_enough(draft):
@@ -106,6 +106,14 @@ def open_next(draft: Draft) -> None:
     if findings.to_check(draft):
         roles.append("Check")
     open_with(draft, roles)
+
+
+def _settles_next(draft: Draft, iteration: ResearchIteration) -> bool:
+    """Whether the next pass will settle it, without anything measured: the pause after it counts from there."""
+    status = iteration.status
+    ended = bool(status.sessions) and all(one.phase in SESSION_OVER for one in status.sessions)
+    idle = status.phase == "Open" and not status.reported.findings and not experiments_of(draft, iteration)
+    return ended and idle
 
 
 def open_with(draft: Draft, roles: list[Role]) -> None:

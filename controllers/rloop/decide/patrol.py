@@ -7,15 +7,20 @@ noted once, by `session.record`, when its end is seen.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rloop import names
 from rloop.actions import Nudge, Stop
 from rloop.api.iteration import ResearchIteration, SessionStatus
 from rloop.api.loop_status import LayerState, LayerStatus
 from rloop.decide import provider
 from rloop.decide.draft import Draft
+from rloop.decide.session import INTERRUPTED
 
-FINISH_SECONDS = 30
-"""A session that said it is done has so long to end its process."""
+FINISH_SECONDS = 20
+"""A session that called finish has so long to end its process; with the pause between two passes and the grace period
+after SIGTERM that makes at most 30 seconds.
+"""
 
 
 def patrol(draft: Draft) -> None:
@@ -52,12 +57,14 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     """Act on one session; whether it is silent."""
     watchdog = draft.spec.watchdog
     workload = names.agent(session.name, session.attempt)
-    beat = draft.observed.beats.get(session.name)
-    if beat is None:
+    if draft.observed.draining:
+        draft.act(Stop(workload, INTERRUPTED))
         return False
     if session.name in iteration.status.reported.finished:
-        if draft.older(beat.age_seconds, FINISH_SECONDS):
-            draft.act(Stop(workload, "Stopped"))
+        _hold_to_its_end(draft, iteration, session, workload)
+        return False
+    beat = draft.observed.beats.get(session.name)
+    if beat is None:
         return False
     limit = watchdog.heartbeat_seconds * watchdog.missed_heartbeats
     if draft.older(beat.age_seconds, limit):
@@ -73,6 +80,14 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     if not waits and draft.older(age, watchdog.progress_seconds * (session.nudges + 1)):
         _nudge(draft, iteration, session, workload, age)
     return False
+
+
+def _hold_to_its_end(draft: Draft, iteration: ResearchIteration, session: SessionStatus, workload: str) -> None:
+    """End the process of a session that called finish, even if it beats, calls, or waits for its model."""
+    if session.done_at is None:
+        draft.write_session(iteration.metadata.name, session.model_copy(update={"done_at": draft.now}))
+    elif draft.passed(session.done_at + timedelta(seconds=FINISH_SECONDS)):
+        draft.act(Stop(workload, "Stopped"))
 
 
 def _nudge(draft: Draft, iteration: ResearchIteration, session: SessionStatus, workload: str, age: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rloop import names
 from rloop.actions import Append
-from rloop.decide import provider, runs
+from rloop.decide import provider, runs, session
 from rloop.decide.draft import Draft
 from rloop.decide.ending import end_sessions, withdraw_experiment
 
@@ -38,8 +38,13 @@ def count(draft: Draft) -> None:
     ended = (one for one in draft.iterations.values() if one.status.outcome and not provider.lost(one))
     settled = sorted(ended, key=lambda one: one.spec.number)
     if len(settled) >= VOID_LIMIT and all(one.status.outcome == "Void" for one in settled[-VOID_LIMIT:]):
-        told = f"the last {VOID_LIMIT} iterations were lost to failures of infrastructure or agent: see the logs"
-        draft.condition("NeedsAttention", "True", "InfrastructureFailing", told)
+        reason, message = "InfrastructureFailing", "failures of the infrastructure: see the logs of the sessions"
+        if (failed := session.given_up(draft)) is not None:
+            reason, message = session.trouble(failed)
+        told = f"the last {VOID_LIMIT} iterations came to nothing; the newest: {message}"
+        if not draft.is_true("NeedsAttention"):
+            draft.tell("NeedsAttention", told, warning=True)
+        draft.condition("NeedsAttention", "True", reason, told)
         return
     draft.condition("NeedsAttention", "False", "None")
 

@@ -64,7 +64,7 @@ def _next(draft: Draft) -> Role | None:
     had: set[Role] = set()
     for one in _last(draft):
         for spec, session in zip(one.spec.sessions, one.status.sessions, strict=False):
-            if session.reason == provider.WAITED:
+            if provider.waited(session):
                 return None
             if session.phase in SESSION_OVER and session.reason != findings.HELD:
                 had.add(spec.role)

@@ -1,20 +1,23 @@
 """Sessions: they start, die and are replaced, and how each of them ended.
 
 Step of the chain, before anything that looks at what sessions proposed. A dead process says nothing about its
-direction, so it is replaced, in pauses that grow; one that is given up is told with its last words.
+direction, so it is replaced, in pauses that grow, where a restart can help; what its end means is decided by `played`.
 """
 
 from __future__ import annotations
 
 from rloop import names, standing
 from rloop.actions import Start, Workload
-from rloop.api.iteration import SESSION_OVER, Reported, ResearchIteration, SessionSpec, SessionStatus
-from rloop.decide import findings, provider, waiting
+from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionSpec, SessionStatus
+from rloop.decide import findings, played, provider, waiting
 from rloop.decide.draft import Draft
-from rloop.observed import PENDING_DEADLINE
+from rloop.observed import PENDING_DEADLINE, Exit
 
 GRACE_SECONDS = 30
 """An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
+LOST = frozenset({"Lost", "HeartbeatMissed", PENDING_DEADLINE})
+INTERRUPTED = "Interrupted"
+"""Reason of a process that was ended because the operator itself ends: it says nothing."""
 
 
 def record(draft: Draft) -> None:
@@ -42,7 +45,6 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
         number=session.attempt,
     )
     state = draft.observed.workloads.get(wanted.name)
-    done = session.name in iteration.status.reported.finished
     if state is None and session.phase == "Pending":
         # Unsealed, nobody would watch it.
         if not draft.finished and not draft.holding and draft.sealed and _rested(draft, session):
@@ -56,46 +58,62 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
             begun = {"phase": "Running", "started_at": session.started_at or state.started_at}
             draft.write_session(name, session.model_copy(update=begun))
         return
-    exit_ = state.exit if state is not None else None
+    _record_end(draft, iteration, session, state.exit if state is not None else None)
+
+
+def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStatus, exit_: Exit | None) -> None:
+    """Its process has ended: the session is over, or its process is restarted."""
+    name, reported = iteration.metadata.name, iteration.status.reported
     reason = exit_.reason if exit_ is not None else "Lost"
     tail = exit_.log_tail[-4096:] if exit_ is not None else ""
-    ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False}
-    if provider.unanswered(iteration, session.name) is not None:
-        # A writer or checker that a suspension ends has another turn, whether its provider answered or not.
-        why = findings.HELD if draft.holding and standing.closing(iteration) else provider.WAITED
-        lost_waiting = {**ended, "phase": "Finished", "reason": why, "infrastructure": True}
-        draft.write_session(name, session.model_copy(update=lost_waiting))
+    lost = reason in LOST or (exit_ is not None and exit_.infrastructure)
+    facts = played.Facts(
+        proposed=played.proposed(session.name, reported, draft.experiments.values()),
+        finished=session.name in reported.finished,
+        code=exit_.code if exit_ is not None else None,
+        reason=reason,
+        lost=lost,
+        failure=provider.failure(iteration, session.name),
+        waits=provider.unanswered(iteration, session.name),
+        log_tail=tail,
+    )
+    judged = played.judge(facts)
+    ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False, "message": judged.message}
+    ended |= {"reason": judged.reason, "infrastructure": judged.infrastructure}
+    if facts.waits is None or standing.closing(iteration):
+        # A writer that is done has no second session; why an explorer ended while the loop is held, nobody knows.
+        done = facts.finished and standing.closing(iteration)
+        if (draft.holding and not done) or reason == INTERRUPTED:
+            held = {"phase": "Finished", "reason": findings.HELD, "message": "", "infrastructure": False}
+            draft.write_session(name, session.model_copy(update={**ended, **held}))
+            return
+    if not judged.end and session.attempt <= draft.spec.watchdog.restart_limit:
+        _restart(draft, name, session, judged, tail)
         return
-    in_order = done or (exit_ is not None and exit_.code == 0)
-    if in_order or draft.holding or reason in ("DeadlineExceeded", "NoProgress"):
-        # A writer that is done has no second turn; why an explorer is, nobody knows.
-        held = draft.holding and not (done and standing.closing(iteration))
-        why = findings.HELD if held else "Completed" if done else reason
-        if why == "NoProgress":
-            draft.evidence(f"{wanted.name}: no progress after {session.nudges} nudges, ended")
-        draft.write_session(name, session.model_copy(update={**ended, "phase": "Finished", "reason": why}))
-        return
-    lost = reason in ("Lost", "HeartbeatMissed", PENDING_DEADLINE) or (exit_ is not None and exit_.infrastructure)
-    _replace_or_fail(draft, name, session, reason, {**ended, "infrastructure": lost})
-
-
-def _replace_or_fail(draft: Draft, name: str, session: SessionStatus, reason: str, ended: dict[str, object]) -> None:
-    words = last_words(str(ended["log_tail"]))
-    if session.attempt > draft.spec.watchdog.restart_limit:
-        told = f"{session.name}: {reason}, and no restart is left{words}"
+    if reason == "NoProgress":
+        agent = names.agent(session.name, session.attempt)
+        draft.evidence(f"{agent}: no progress after {session.nudges} nudges, ended")
+    if judged.failed and facts.waits is None:
+        left = "" if judged.end else ", and no restart is left"
+        told = f"{session.name} failed{left}: {judged.reason}: {judged.message}"
         draft.tell("AgentFailed", told, about=name, warning=True)
         draft.evidence(told)
-        draft.write_session(name, session.model_copy(update={**ended, "phase": "Failed", "reason": reason}))
-        return
+    phase = "Failed" if judged.failed else "Finished"
+    draft.write_session(name, session.model_copy(update={**ended, "phase": phase}))
+
+
+def _restart(draft: Draft, name: str, session: SessionStatus, judged: played.Judgement, tail: str) -> None:
     again = {
         "phase": "Pending",
         "attempt": session.attempt + 1,
         "died_at": draft.now,
-        "reason": reason,
-        "log_tail": ended["log_tail"],
+        "reason": judged.reason,
+        "message": judged.message,
+        "log_tail": tail,
     }
     draft.write_session(name, session.model_copy(update=again))
-    told = f"{session.name}: {reason}; replaced by {names.agent(session.name, session.attempt + 1)}{words}"
+    told = f"{session.name}: {judged.reason}; replaced by {names.agent(session.name, session.attempt + 1)}"
+    told += f": {judged.message}" if judged.message else ""
     draft.tell("AgentRestarted", told, about=name, warning=True)
     draft.evidence(told)
 
@@ -105,10 +123,11 @@ def _rested(draft: Draft, session: SessionStatus) -> bool:
     return session.died_at is None or waiting.paused(draft, session.died_at, session.attempt - 1)
 
 
-def last_words(log_tail: str) -> str:
-    """The last line that a process printed, as the end of a sentence."""
-    words = log_tail.strip().rpartition("\n")[2]
-    return f"; its last words: {words[-300:]}" if words else ""
+def trouble(failed: SessionStatus) -> tuple[str, str]:
+    """Reason and message of the condition that tells a person of a session that was given up."""
+    reason = failed.reason if failed.reason in played.REMEDIES else "AgentFailing"
+    after = f" after {failed.attempt} processes" if failed.attempt > 1 else ""
+    return reason or "AgentFailing", f"{failed.name} failed{after}: {failed.reason}: {failed.message}"
 
 
 def given_up(draft: Draft) -> SessionStatus | None:
@@ -118,6 +137,7 @@ def given_up(draft: Draft) -> SessionStatus | None:
         if explorers and all(each.phase == "Failed" and not each.infrastructure for each in explorers):
             return explorers[0]
         ended = any(each.phase in SESSION_OVER and each.reason != findings.HELD for each in explorers)
-        if ended or one.status.reported != Reported():
+        reported = one.status.reported
+        if ended or reported.proposed or reported.directions or reported.findings or reported.finished:
             return None
     return None

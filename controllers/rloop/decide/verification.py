@@ -13,9 +13,9 @@ from rloop import names
 from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
 from rloop.api.helpers import VerifierReport
-from rloop.decide import waiting
+from rloop.decide import attempt, waiting
 from rloop.decide.draft import Draft
-from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
+from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, Exit, WorkloadState
 
 VERIFIER_RETRIES = 2
 """Failed scorings of one repeat that are tried again; lost ones do not count."""
@@ -54,11 +54,52 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         if one.phase in ("Pending", "Running"):
             verification = _observe(draft, experiment, run, one)
         updated.append(verification)
-    run = run.model_copy(update={"verifications": _pruned(updated)})
+    lost = any(new.reason == ARTIFACT_LOST != old.reason for new, old in zip(updated, run.verifications, strict=True))
+    if lost and not draft.ended:
+        draft.write_run(experiment.metadata.name, _made_again(draft, experiment, run, updated))
+        return
+    run = _sealed(draft, experiment, run.model_copy(update={"verifications": updated}))
+    run = run.model_copy(update={"verifications": _pruned(run.verifications)})
     run = _complete(draft, run) if not draft.ended else run.model_copy(update={"phase": "Withdrawn"})
     if run.phase == "Verifying":
         run = run.model_copy(update={"verifications": [*run.verifications, *_missing(draft, experiment, run)]})
     draft.write_run(experiment.metadata.name, run)
+
+
+def _sealed(draft: Draft, experiment: ResearchExperiment, run: Run) -> Run:
+    """All scorings of a run judge the same bytes: in a cluster those that its first scoring copied."""
+    judged = []
+    for one in run.verifications:
+        name = names.verification(experiment.metadata.name, run.number, one.number)
+        state = draft.observed.workloads.get(name)
+        found = state.exit.artifact_sha256 if state is not None and state.exit is not None else None
+        if found is not None and run.artifact_sha256 is None:
+            run = run.model_copy(update={"artifact_sha256": found})
+        changed = found is not None and found != run.artifact_sha256 and one.phase == "Succeeded"
+        told = f"the artifact has the digest {found}; {run.artifact_sha256} was sealed"
+        bad = _failed("ArtifactChanged", told, infrastructure=False) | {"metrics": {}, "checks": []}
+        judged.append(one.model_copy(update=bad) if changed else one)
+    return run.model_copy(update={"verifications": judged})
+
+
+def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings: list[Verification]) -> Run:
+    """The run with a new attempt, because the artifact of the last one is lost. Its scorings judge another artifact."""
+    void = {"phase": "Failed", "reason": ARTIFACT_LOST, "infrastructure": True, "metrics": {}, "checks": []}
+    kept = [one.model_copy(update={**void, "finished_at": one.finished_at or draft.now}) for one in scorings]
+    told = "the workspace has no artifact of it any more"
+    lost = run.attempts[-1].model_copy(
+        update={"phase": "Failed", "reason": ARTIFACT_LOST, "infrastructure": True, "log_tail": told}
+    )
+    run = run.model_copy(
+        update={
+            "phase": "Running",
+            "attempts": [*run.attempts[:-1], lost],
+            "verifications": _pruned(kept),
+            "artifact_sha256": None,
+            "claimed": None,
+        }
+    )
+    return attempt.retried_or_failed(draft, experiment, run, lost)
 
 
 def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verification: Verification) -> Verification:

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 from rloop.actions import Stop, Workload
 from rloop.decide.draft import Draft
-from rloop.observed import PENDING_DEADLINE, QUEUED, WorkloadState
+from rloop.observed import PENDING_DEADLINE, WorkloadState
+from rloop.reasons import QUEUED
 
 SLACK_SECONDS = 15
 """A runtime that can ends a workload at its deadline itself; this is for one that cannot."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from rloop.api.iteration import StructuralField
+from rloop.api.common import StructuralField
 from rloop.api.space import Frame, Space
 from rloop.api.wire import DirectionRequest
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rloop.api.helpers import ALREADY_RAN, VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
+from rloop.api.helpers import ALREADY_RAN, ARTIFACT_MISSING, VERDICT_BYTES, UnpackCopy, UnpackJob, UnpackReport
 from rloop_sidecar.archive import unpack
 from rloop_sidecar.copying import copy_tree, remove_content
 from rloop_sidecar.environment import BadEnvironment, text
@@ -78,7 +78,9 @@ def _copied(copy: UnpackCopy | None) -> str | None:
         return None
     source = Path(copy.from_)
     if not source.is_dir():
-        raise Refused("ArtifactMissing", f"there is no folder {copy.from_}, so the run has left nothing")
+        raise Refused(
+            ARTIFACT_MISSING, f"there is no folder {copy.from_}: the run has left nothing, or its volume is lost"
+        )
     found = copy_tree(source, Path(copy.to), copy.max_bytes)
     _check(found, copy.sha256, f"the files in {copy.from_}")
     return found

@@ -102,7 +102,8 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
             label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
             style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
             told = words.line(words.inside(one.message or one.reason, snapshot.name))
-            found.append(Row(label.get(one.type, one.type.lower()), told, style))
+            if all(told != row.text for row in found):
+                found.append(Row(label.get(one.type, one.type.lower()), told, style))
     return found + _of_the_controller(snapshot, [row.text for row in found])
 
 

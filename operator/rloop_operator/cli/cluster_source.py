@@ -94,7 +94,7 @@ class ClusterSource(Source):
     def __init__(self, cluster: Cluster, loop: str) -> None:
         self._cluster = cluster
         self._loop = loop
-        self._store = KubeStore(cluster.api, cluster.namespace)
+        self._store = KubeStore(cluster.api, cluster.namespace, read_only=True)
 
     @override
     def look(self) -> Snapshot:

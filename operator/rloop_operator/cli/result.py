@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -21,10 +21,13 @@ from rloop_operator.cli.reading import Found
 from rloop_operator.cli.snapshot import Snapshot
 
 
-def show(found: Found, output: Console, manifest: Path) -> None:
-    """Print it: how it ended, the numbers, and what to type next."""
+def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()) -> None:
+    """Print it: how it ended, the numbers, what is left running, and what to type next."""
     snapshot, where = found.snapshot, shown(found.folder.root)
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
+    if left:
+        told = ", ".join(snapshot.short(one) for one in left)
+        rows.append(board.Row("still runs", f"{told}; rloop run goes on with it, and ends it by two Ctrl-C", "yellow"))
     _, style = board.state(snapshot)
     rich = is_rich(output)
     if rich:

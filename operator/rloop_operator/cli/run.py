@@ -41,11 +41,12 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
         found += [] if standing.finished(stored) else advice(loop, "local")
     for one in found:
         complain(f"note: {one}")
+    left: list[str] = []
     if stored is None or not standing.finished(stored) or stored.spec.budget != loop.spec.budget:
         crash_reports_in(layout.logs)
         command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
-        _campaign(loop, layout, base, seed, plain=plain, command=command)
-    return _tell_result(layout, file)
+        left = _campaign(loop, layout, base, seed, plain=plain, command=command)
+    return _tell_result(layout, file, left)
 
 
 def _check_new(loop: ResearchLoop, base: Path) -> None:
@@ -83,23 +84,30 @@ def _ignored(stored: ResearchLoop, base: Path, seed: int | None) -> list[InputPr
 
 def _campaign(
     loop: ResearchLoop, layout: RunFolder, base: Path, seed: int | None, *, plain: bool, command: str
-) -> None:
+) -> list[str]:
+    """Run it; the workloads that go on in the background."""
     # Here and not above: a finished campaign is told without loading what runs one.
     from rloop_operator.cli.orchestrator_log import LoggedView, logging_to
     from rloop_operator.cli.views import LiveView, PlainView, is_plain
     from rloop_operator.local import campaign
+    from rloop_operator.local.interrupt import Interrupt
 
     output = console()
     view = PlainView(layout) if is_plain(output, asked=plain) else LiveView(layout, output, command)
-    with logging_to(layout.logs / "orchestrator.jsonl"), view:
-        asyncio.run(campaign.run(loop, layout.root, base, LoggedView(view), seed=seed))
+    interrupt = Interrupt()
+    try:
+        with logging_to(layout.logs / "orchestrator.jsonl"), view:
+            asyncio.run(campaign.run(loop, layout.root, base, LoggedView(view), interrupt, seed=seed))
+    finally:
+        interrupt.disarm()
+    return interrupt.left
 
 
-def _tell_result(layout: RunFolder, file: Path) -> int:
+def _tell_result(layout: RunFolder, file: Path, left: list[str]) -> int:
     found = look(layout.root)
     code = facts.exit_code(found.snapshot.loop)
     print()
-    result.show(found, console(), file)
+    result.show(found, console(), file, left)
     for text in result.failure(found):
         complain(text)
     return code

@@ -77,7 +77,10 @@ STYLES = {
 }
 OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
 FAILURE_MAX = 160
-STOPPING = "finishing what runs; press Ctrl-C again to stop now; the same command goes on"
+STOPPING = (
+    "ending; what still runs in a moment goes on in the background, and the same command takes it in; "
+    "press Ctrl-C again to stop it now"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,9 @@ class Story:
             found.append(("goes on", "resumed"))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
+        # What an event and a condition tell in the same words is told once.
+        told = {text: label for label, text in reversed(found)}
+        found = [(label, text) for label, text in found if told[text] == label]
         return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]
 
 

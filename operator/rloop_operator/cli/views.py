@@ -145,7 +145,7 @@ class LiveView(PlainView):
         if snapshot is None:
             return Text("starting …", style="dim")
         draining = self._observed is not None and self._observed.draining
-        told = "Ctrl-C ends in order" if not draining else "finishing what runs, Ctrl-C stops now"
+        told = "Ctrl-C ends in order" if not draining else "ending; Ctrl-C again stops what runs"
         told = f"{told}; to go on: {self._command}"
         return board.panel(snapshot, subtitle=told)
 

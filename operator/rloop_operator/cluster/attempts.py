@@ -196,14 +196,14 @@ def _relay(attempt: Attempt, artifacts: Manifest) -> Manifest:
 
 
 def _resources(template: ExperimentTemplate) -> Manifest:
-    return parts.or_small(template.resources.model_dump(exclude_defaults=True))
+    return parts.of_run(template.resources.model_dump(exclude_defaults=True), gpus=template.resources.gpus)
 
 
 def _resources_without_gpus(template: ExperimentTemplate) -> Manifest:
     """A preflight looks at files. It runs before the main container, in the room that the pod has anyway."""
     asked = template.resources.model_dump(exclude_defaults=True)
     kept = {kind: {key: value for key, value in one.items() if "/" not in key} for kind, one in asked.items()}
-    return parts.or_small({kind: one for kind, one in kept.items() if one})
+    return parts.of_run({kind: one for kind, one in kept.items() if one}, gpus=template.resources.gpus)
 
 
 def _hidden_gpus(template: ExperimentTemplate) -> list[Manifest]:

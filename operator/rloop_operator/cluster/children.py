@@ -7,6 +7,7 @@ goes are obstacles of the campaign, not errors.
 from __future__ import annotations
 
 from rloop.errors import Blocked, Conflict
+from rloop.reasons import BEING_DELETED
 from rloop_operator.cluster import obstacles
 from rloop_operator.cluster.kube import Kube, KubeError, Object
 
@@ -38,8 +39,8 @@ def taken(kind: str, stored: Object) -> Blocked:
     name = stored["metadata"]["name"]
     if stored["metadata"].get("deletionTimestamp"):
         told = f"an older {kind} of this name is still being deleted; the campaign goes on when it is gone"
-    else:
-        told = f"a {kind} of this name exists and is not this campaign's; delete it, or rename one of the two"
+        return Blocked(BEING_DELETED, name, told)
+    told = f"a {kind} of this name exists and is not this campaign's; delete it, or rename one of the two"
     return Blocked("NameTaken", name, told)
 
 

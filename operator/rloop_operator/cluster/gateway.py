@@ -7,8 +7,11 @@ restarted at any time, and agents try again.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -16,13 +19,15 @@ from starlette.applications import Starlette
 from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
+from rloop_operator import http_server
 from rloop_operator.cluster import health, kube, logs, metrics
 from rloop_operator.cluster.health import Part
 from rloop_operator.cluster.identity import KubeIdentity
 from rloop_operator.cluster.reach import Reach
 from rloop_operator.cluster.signs import GatewaySigns
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.gateway.app import app
+from rloop_operator.gateway.app import app, load_tools
+from rloop_operator.gateway.hosts import LOOPBACK
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller
 
@@ -32,6 +37,14 @@ PORT = 8080
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def own_hosts(environment: Mapping[str, str]) -> frozenset[str]:
+    """The names under which agents and relays reach the gateway: its URL's, the Service's, and a port-forward's."""
+    namespace = environment.get("RLOOP_NAMESPACE", "")
+    service = [f"rloop-gateway{suffix}" for suffix in ("", f".{namespace}", f".{namespace}.svc")]
+    url = urlsplit(environment.get("RLOOP_GATEWAY_URL", "")).hostname or ""
+    return LOOPBACK | {url, *service, f"{service[-1]}.cluster.local", environment.get("RLOOP_GATEWAY_SERVICE_HOST", "")}
 
 
 class Counted:
@@ -77,11 +90,9 @@ async def run() -> None:
                 gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
             return gateways[caller.namespace]
 
-        application = Counted(app(gateway_of, KubeIdentity(api)))
-        config = uvicorn.Config(
-            application, host=health.EVERYWHERE, port=PORT, log_config=None, access_log=False, lifespan="off"
-        )
-        server = uvicorn.Server(config)
+        load_tools()
+        application = Counted(app(gateway_of, KubeIdentity(api), own_hosts(os.environ)))
+        server = uvicorn.Server(http_server.config(application, host=health.EVERYWHERE, port=PORT))
         reach = Reach(api)
         log.info("started", port=PORT)
         serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")

@@ -6,14 +6,18 @@ loop.
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
+from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 from typing_extensions import override
 
 from rloop import names
 from rloop.actions import Role
-from rloop.errors import NotFound
+from rloop.errors import NotFound, Refused
 from rloop_operator.cluster import kube
 from rloop_operator.cluster.parts import AUDIENCE
 from rloop_operator.ports import Caller, Identity
@@ -22,28 +26,91 @@ POD_NAME = "authentication.kubernetes.io/pod-name"
 POD_UID = "authentication.kubernetes.io/pod-uid"
 CACHE_SECONDS = 10.0
 """A token is looked up again after this, so that a deleted pod loses its rights soon."""
+KEPT_MAX = 4096
+PARALLEL_UNKNOWN = 4
+"""Lookups of tokens that were not valid before, at a time: the API server has other work."""
+UNKNOWN_BURST, UNKNOWN_PER_SECOND = 60.0, 10.0
+"""Unknown tokens from one address. Many pods may share one, and all come at once when the gateway was restarted."""
+TOKEN = re.compile(r"[\w-]+(\.[\w-]+){2}", re.ASCII)
+"""The API server issues JSON Web Tokens."""
+
+
+class Rates:
+    """How many unknown tokens each address may still show (token buckets)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left: dict[str, tuple[float, float]] = {}
+        """Address -> what was left, and when; longest unused first."""
+
+    def spend(self, peer: str) -> bool:
+        """Whether the address may show one more now."""
+        now = self._clock()
+        left, at = self._left.pop(peer, (UNKNOWN_BURST, now))
+        left = min(UNKNOWN_BURST, left + (now - at) * UNKNOWN_PER_SECOND)
+        while len(self._left) >= KEPT_MAX:
+            self._left.pop(next(iter(self._left)))
+        self._left[peer] = (max(left - 1, 0.0) if left >= 1 else left, now)
+        return left >= 1
 
 
 class KubeIdentity(Identity):
     """Callers by TokenReview."""
 
-    def __init__(self, api: kube.Kube, roles: tuple[Role, ...] = ("agent", "run")) -> None:
+    def __init__(
+        self,
+        api: kube.Kube,
+        roles: tuple[Role, ...] = ("agent", "run"),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._roles = roles
         """Whoever has another is nobody here."""
-        self._cache: dict[str, tuple[float, Caller | None]] = {}
+        self._clock = clock
+        self._cache: dict[bytes, tuple[float, Caller | None]] = {}
+        """By the token's hash, oldest first."""
+        self._looking: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._valid: dict[bytes, None] = {}
+        """Tokens that were valid at their last lookup, newest last. They pass the limit of unknown ones."""
+        self._reviews = Rates(clock)
+        self._unknown = asyncio.Semaphore(PARALLEL_UNKNOWN)
 
     @override
-    async def caller(self, token: str) -> Caller | None:
-        now = time.monotonic()
-        self._cache = {key: kept for key, kept in self._cache.items() if now - kept[0] < CACHE_SECONDS}
-        if token not in self._cache:
-            self._cache[token] = (now, await self._look(token))
-        return self._cache[token][1]
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
+        if not TOKEN.fullmatch(token):
+            return None
+        key, now = sha256(token.encode()).digest(), self._clock()
+        while self._cache and now - next(iter(self._cache.values()))[0] >= CACHE_SECONDS:
+            self._cache.pop(next(iter(self._cache)))
+        if key in self._cache:
+            return self._cache[key][1]
+        if key not in self._looking:
+            known = key in self._valid
+            if not known and not self._reviews.spend(peer):
+                raise Refused("Busy", "too many unknown tokens come from your address: try again in some seconds")
+            self._looking[key] = asyncio.create_task(self._look_up(key, token, known=known))
+        return await asyncio.shield(self._looking[key])
+
+    async def _look_up(self, key: bytes, token: str, *, known: bool) -> Caller | None:
+        """Look the token up and keep the result. Everybody who shows the same token meanwhile waits for it."""
+        try:
+            if known:
+                caller = await self._look(token)
+            else:
+                async with self._unknown:
+                    caller = await self._look(token)
+        finally:
+            del self._looking[key]
+        self._valid.pop(key, None)
+        if caller is not None:
+            self._valid[key] = None
+        for kept in (self._cache, self._valid):
+            while len(kept) >= KEPT_MAX:
+                kept.pop(next(iter(kept)))
+        self._cache[key] = (self._clock(), caller)
+        return caller
 
     async def _look(self, token: str) -> Caller | None:
-        if not token:
-            return None  # the API server calls it a bad request
         status = await review(self._api, token)
         if not status.get("authenticated"):
             return None

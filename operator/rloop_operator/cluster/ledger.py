@@ -16,30 +16,57 @@ from rloop_operator.cluster import children, kube
 CHUNK_BYTES = 512 * 1024
 
 
-async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> None:
-    """Append once. Raises Conflict if somebody else appended meanwhile: decide again."""
+async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> str:
+    """Append once; returns what is missing, told once. Raises Conflict if somebody else appended meanwhile."""
     chunks = await _chunks(api, namespace, loop)
     key = entry.key.replace("/", ".")
     if any(key in chunk.get("data", {}) for chunk in chunks):
-        return
+        return ""
     newest = chunks[-1] if chunks else None
+    gap = _gap(loop, chunks, entry)
+    told = newest["metadata"]["annotations"].get(names.ANNOTATION_GAP, "") if newest else ""
     document = {"kind": entry.kind, "key": entry.key, "body": entry.body, "previous": _head(chunks)}
     text = json.dumps(document, sort_keys=True)
-    if newest is not None and _size(newest) + len(text) <= CHUNK_BYTES:
-        metadata = {
-            "resourceVersion": newest["metadata"]["resourceVersion"],
-            "annotations": {names.ANNOTATION_HEAD: sha256(text.encode()).hexdigest()},
-        }
+    annotations = {
+        names.ANNOTATION_HEAD: sha256(text.encode()).hexdigest(),
+        **({names.ANNOTATION_GAP: gap} if gap else {}),
+    }
+    if newest is not None and not newest.get("immutable") and _size(newest) + len(text) <= CHUNK_BYTES:
+        metadata = {"resourceVersion": newest["metadata"]["resourceVersion"], "annotations": annotations}
         path = kube.core(namespace, "configmaps", newest["metadata"]["name"])
         await api.patch(path, {"metadata": metadata, "data": {key: text}})
-        return
-    if newest is not None:
-        path = kube.core(namespace, "configmaps", newest["metadata"]["name"])
-        await api.patch(
-            path, {"metadata": {"resourceVersion": newest["metadata"]["resourceVersion"]}, "immutable": True}
-        )
-    owner = await api.get(kube.objects(namespace, "researchloops", loop))
-    await children.create(api, kube.core(namespace, "configmaps"), _chunk(loop, len(chunks), owner, key, text))
+    else:
+        if newest is not None and not newest.get("immutable"):
+            path = kube.core(namespace, "configmaps", newest["metadata"]["name"])
+            version = newest["metadata"]["resourceVersion"]
+            await api.patch(path, {"metadata": {"resourceVersion": version}, "immutable": True})
+        owner = await api.get(kube.objects(namespace, "researchloops", loop))
+        number = _number(newest) + 1 if newest is not None else 0
+        made = _chunk(loop, number, owner, annotations, {key: text})
+        await children.create(api, kube.core(namespace, "configmaps"), made)
+    if gap in ("", told):
+        return ""
+    return (
+        f"parts of the ledger were deleted ({gap}); the campaign goes on, and what they held stands in its experiments"
+    )
+
+
+def _gap(loop: str, chunks: list[dict[str, Any]], entry: Append) -> str:
+    """The chunks that are missing: gaps in their numbers, or all of them where others must have been written before.
+
+    The first entry of every ledger is the baseline's, unless the director demanded a pivot in that very moment.
+    """
+    if not chunks:
+        first = entry.kind == "pivot" or entry.key == f"experiment/{names.baseline(loop)}"
+        return "" if first else f"all before {entry.key}"
+    there = {_number(one) for one in chunks}
+    missing = [f"{loop}-ledger-{number:04d}" for number in range(max(there)) if number not in there]
+    lost = [*missing, chunks[0]["metadata"]["annotations"].get(names.ANNOTATION_GAP, "")]
+    return ", ".join(dict.fromkeys(one for one in lost if one))
+
+
+def _number(chunk: dict[str, Any]) -> int:
+    return int(chunk["metadata"]["name"].rpartition("-")[2])
 
 
 async def _chunks(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:
@@ -56,15 +83,17 @@ def _size(chunk: dict[str, Any]) -> int:
     return sum(len(key) + len(text) for key, text in chunk.get("data", {}).items())
 
 
-def _chunk(loop: str, number: int, owner: dict[str, Any], key: str, text: str) -> dict[str, Any]:
+def _chunk(
+    loop: str, number: int, owner: dict[str, Any], annotations: dict[str, str], data: dict[str, str]
+) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
             "name": f"{loop}-ledger-{number:04d}",
             "labels": names.labels(loop, "ledger"),
-            "annotations": {names.ANNOTATION_HEAD: sha256(text.encode()).hexdigest()},
+            "annotations": annotations,
             "ownerReferences": [kube.owner_reference(owner)],
         },
-        "data": {key: text},
+        "data": data,
     }

@@ -18,6 +18,7 @@ import structlog
 import uvicorn
 
 from rloop.errors import BadInput
+from rloop_operator import http_server
 from rloop_operator.cluster import health, kube, logs, metrics
 from rloop_operator.cluster.health import Part
 from rloop_operator.cluster.identity import KubeIdentity
@@ -54,14 +55,8 @@ async def run(providers: Providers) -> None:
 
         identity = KubeIdentity(api, roles=("agent",))
         proxy = Proxy(providers, identity, store_of, now=lambda: datetime.now(UTC), tell=metrics.llm_call)
-        config = uvicorn.Config(
-            proxy.application(),
-            host=health.EVERYWHERE,
-            port=PORT,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
+        config = http_server.config(
+            proxy.application(), host=health.EVERYWHERE, port=PORT, timeout_graceful_shutdown=STOP_SECONDS
         )
         server = uvicorn.Server(config)
         reach = Reach(api)

@@ -12,7 +12,8 @@ from typing import Any
 
 from rloop import names
 from rloop.errors import Blocked
-from rloop.observed import CAPACITY, QUEUED, Obstacle
+from rloop.observed import Obstacle
+from rloop.reasons import CAPACITY, QUEUED
 from rloop_operator.cluster.kube import KubeError
 
 Manifest = dict[str, Any]

@@ -33,7 +33,6 @@ from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings, read
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.cluster.sweep import sweep
 from rloop_operator.cluster.warden import Warden
 from rloop_operator.cluster.watchdog import LOOK_SECONDS
 from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
@@ -78,11 +77,9 @@ class Operator:
         for loop in loops:
             self.passes.changed(loop)
         self._tell_watchdog()
-        refused = self.watches.refused()
-        self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in refused])
+        unwatched = self.watches.refused()
+        self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in unwatched])
         metrics.look(loops)
-        for namespace in list(self._shells):
-            await self._sweep(namespace)
         asked, echoed = await self._canary.look()
         problems = {part.name: part.problem() for part in self.progress.parts()}
         if any(problems.values()) or not self._lease.held():
@@ -91,15 +88,6 @@ class Operator:
         if echoed < asked:
             await self._canary.echo(asked)
         self.progress.echoed()
-
-    async def _sweep(self, namespace: str) -> None:
-        """Sweep one namespace; a failure is that namespace's alone."""
-        if not self.namespaces.serves(namespace):
-            return
-        try:
-            await sweep(self._api, namespace)
-        except RloopError as error:
-            log.warning("sweep_failed", namespace=namespace, detail=str(error))
 
     def _tell_watchdog(self) -> None:
         """A restart by the watchdog, or another state of the guard, goes into the status of each loop at work."""
@@ -206,7 +194,7 @@ async def watch(operator: Operator, settings: Settings) -> None:
 async def run() -> None:
     """Serve until the process is ended."""
     settings = read()
-    async with kube.connected(manager="rloop-operator") as api:
+    async with kube.connected("rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
@@ -216,8 +204,8 @@ async def run() -> None:
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
         metrics.CANARY_AGE.set_function(operator.progress.echo_age)
-        watching = watch(operator, settings)
         serving = health.serve(parts(operator, lease), metrics.OPERATOR)
+        watching = watch(operator, settings)
         await health.until_first_ends(
             holding, operator.patrol(), operator.passes.run(), operator.warden.watch(), watching, serving
         )

@@ -5,15 +5,19 @@ Called by the cluster's runtime. The words are the same as the other shells': on
 
 from __future__ import annotations
 
+import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.helpers import ALREADY_RAN, ProgressRequest
-from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop.api.helpers import ALREADY_RAN, ARTIFACT_MISSING, ProgressRequest, UnpackReport
+from rloop.observed import ARTIFACT_LOST, DISRUPTED, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 
 Manifest = dict[str, Any]
 TAIL = 3072
@@ -21,6 +25,8 @@ INFRASTRUCTURE = frozenset(
     {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
 )
 """Pod reasons that are nobody's fault in this loop."""
+OWN_LIMIT = re.compile(r"exceed(s|ed) (the|its)\b.*\blimit\b")
+"""In the kubelet's message about a pod that it evicted for the pod's own use of disk, not for want of the node's."""
 JOB_FAILED = "PyTorchJobFailed"
 """The training operator's one reason for all failures of a job."""
 NOT_BEGUN = frozenset({"StartError", "ContainerCannotRun"})
@@ -122,7 +128,12 @@ def decisive(own_pods: list[Manifest]) -> Manifest | None:
     failed = [one for one in own_pods if _failed(one)]
     if not failed:
         return own_pods[0] if own_pods else None
-    return min(failed, key=lambda one: (_terminated(one).get("reason") != "OOMKilled", _failed(one)["finishedAt"]))
+    return min(failed, key=_told_first)
+
+
+def _told_first(pod: Manifest) -> tuple[bool, str]:
+    # A kubelet that has lost sight of a container (ContainerStatusUnknown) knows no time.
+    return _terminated(pod).get("reason") != "OOMKilled", _failed(pod).get("finishedAt") or ""
 
 
 def container_to_read(pod: Manifest) -> str:
@@ -142,14 +153,25 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
     finished_at = datetime.fromisoformat(finished) if finished else now
     log_tail = workload["metadata"].get("annotations", {}).get(names.ANNOTATION_LAST_WORDS) or log_tail
     return Exit(
-        code=None if ended_by_us or reason in ("Lost", "DeadlineExceeded") else code,
+        code=None if ended_by_us or reason in ("Lost", DISRUPTED, "DeadlineExceeded") else code,
         reason=reason,
         finished_at=finished_at,
         infrastructure=infrastructure,
         usage=Usage(wall_seconds=_wall_seconds(workload, pod, finished_at)),
         log_tail=log_tail[-TAIL:] or _why(pod),
         message="" if terminated.get("reason") in NOT_BEGUN else terminated.get("message", ""),
+        artifact_sha256=_copied(pod),
     )
+
+
+def _copied(pod: Manifest | None) -> str | None:
+    """The digest of the artifact that our init container copied for a scoring."""
+    for one in (pod or {}).get("status", {}).get("initContainerStatuses", []):
+        terminated = one.get("state", {}).get("terminated", {})
+        if one["name"] == "unpack" and terminated.get("exitCode") == 0 and terminated.get("message"):
+            with suppress(ValidationError):  # another version's
+                return UnpackReport.model_validate_json(terminated["message"]).copied
+    return None
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
@@ -189,13 +211,27 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
     word = status.get("reason") or (failed or {}).get("reason") or ""
     if word == "DeadlineExceeded" or (word == JOB_FAILED and "deadline" in (failed or {}).get("message", "")):
         return "DeadlineExceeded", False
+    if word == "Evicted" and OWN_LIMIT.search(status.get("message", "")):
+        return "DiskLimitExceeded", False
     if _init_failure(pod, "preflight"):
         return PREFLIGHT, False
     if code == 0 and failed is None:
         return "Completed", False
-    disturbed = any(_condition(one, "DisruptionTarget") or _replaced(one) for one in own_pods)
-    if disturbed or word in INFRASTRUCTURE or _nobody_failed(workload, own_pods):
+    return _from_outside(workload, own_pods, word) or _of_itself(pod, code)
+
+
+def _from_outside(workload: Manifest, own_pods: list[Manifest], word: str) -> tuple[str, bool] | None:
+    """Whether its node, a person or its volume ended it."""
+    if word in INFRASTRUCTURE or any(_condition(one, "DisruptionTarget") for one in own_pods):
+        return DISRUPTED, True
+    if any(map(_replaced, own_pods)) or _nobody_failed(workload, own_pods):
         return "Lost", True
+    if any(str(_init_failure(one).get("message", "")).startswith(ARTIFACT_MISSING) for one in own_pods):
+        return ARTIFACT_LOST, True  # every run's pod makes the folder
+    return None
+
+
+def _of_itself(pod: Manifest | None, code: int | None) -> tuple[str, bool]:
     if _terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
     if code is None:

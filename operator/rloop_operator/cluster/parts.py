@@ -16,11 +16,22 @@ from rloop_operator.cluster.settings import Settings
 Manifest = dict[str, Any]
 AUDIENCE = "rloop-gateway"
 TOKEN_SECONDS = 3600
-SMALL = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+DISK = "ephemeral-storage"
+SMALL: Manifest = {
+    "requests": {"cpu": "20m", "memory": "64Mi", DISK: "0"},
+    "limits": {"memory": "512Mi", DISK: "1Gi"},
+}
+"""Of our own containers. A request of 0 stands there because without one Kubernetes takes the limit for it."""
+RUN_MEMORY = "4Gi"
+RUN_MEMORY_PER_GPU_GIB = 64
+RUN_DISK_GIB = 10
+"""Limits of a run or a scoring whose spec has none: whoever fills a node is the one that ends."""
 
 
 def pod_spec(account: str, settings: Settings, containers: list[Manifest], volumes: list[Manifest]) -> Manifest:
     """A pod's spec that passes Pod Security restricted, runs once, and has no token of the API server."""
+    volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": {"medium": "Memory"}}, *volumes]
+    resources = containers[0]["resources"]
     return {
         "restartPolicy": "Never",
         "serviceAccountName": account,
@@ -36,12 +47,17 @@ def pod_spec(account: str, settings: Settings, containers: list[Manifest], volum
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": containers,
-        "volumes": [
-            {"name": "tmp", "emptyDir": {}},
-            {"name": "shm", "emptyDir": {"medium": "Memory"}},
-            *volumes,
-        ],
+        "volumes": [_bounded(one, resources) for one in volumes],
     }
+
+
+def _bounded(volume: Manifest, resources: Manifest) -> Manifest:
+    """A volume of the pod's own may hold what the pod's main container may use."""
+    if "emptyDir" not in volume:
+        return volume
+    key = "memory" if volume["emptyDir"].get("medium") == "Memory" else DISK
+    size = resources.get("limits", {}).get(key) or resources.get("requests", {})[key]
+    return volume | {"emptyDir": volume["emptyDir"] | {"sizeLimit": size}}
 
 
 def container(name: str, image: str, settings: Settings, *, env: dict[str, str], mounts: list[Manifest]) -> Manifest:
@@ -136,17 +152,27 @@ def on_workspace(loop: ResearchLoop, workload: Workload) -> bool:
     return workload.role != "agent" or loop.spec.agent.policy is None
 
 
-def workspace(loop: ResearchLoop, *, read_only: bool = False) -> Manifest:
+def workspace(loop: ResearchLoop) -> Manifest:
     """The volume of the loop's workspace."""
-    claim: Manifest = {"claimName": claim_name(loop.metadata.name)}
-    if read_only:
-        claim["readOnly"] = True
-    return {"name": "workspace", "persistentVolumeClaim": claim}
+    return {"name": "workspace", "persistentVolumeClaim": {"claimName": claim_name(loop.metadata.name)}}
 
 
-def or_small(resources: Manifest) -> Manifest:
-    """Resources as asked for, else those of a small program."""
-    return resources or {"requests": {"cpu": "50m", "memory": "64Mi"}}
+def with_defaults(asked: Manifest, *, memory: str, disk: str) -> Manifest:
+    """Resources as asked for, and a bound for memory and disk where nothing is said of them."""
+    requests, limits = dict(asked.get("requests", {})), dict(asked.get("limits", {}))
+    if "cpu" not in {**requests, **limits}:
+        requests["cpu"] = "50m"
+    for key, request, limit in (("memory", "64Mi", memory), (DISK, "0", disk)):
+        if key not in {**requests, **limits}:
+            requests[key], limits[key] = request, limit
+    return {"requests": requests, "limits": limits} if limits else {"requests": requests}
+
+
+def of_run(asked: Manifest, *, gpus: int = 0, disk_bytes: int = 0) -> Manifest:
+    """Resources of a run or a scoring; `disk_bytes` is what it is given to begin with."""
+    memory = f"{RUN_MEMORY_PER_GPU_GIB * gpus}Gi" if gpus else RUN_MEMORY
+    disk = RUN_DISK_GIB + -(-disk_bytes // 2**30)
+    return with_defaults(asked, memory=memory, disk=f"{disk}Gi")
 
 
 def placing(template: ExperimentTemplate) -> Manifest:

@@ -42,9 +42,9 @@ class Passes:
         shell: Callable[[str], Shell],
         serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._serves = serves
-        """Whether a namespace answers: a pass that fails where it does not is no failure of the loop."""
         self._lease = lease
+        self._serves = serves
+        """Whether a namespace answers; the patrol wakes its loops when it does so again."""
         self._progress = progress
         self._shell = shell
         self._failures = Failures(api)
@@ -93,7 +93,7 @@ class Passes:
             self._forget(key)
             self._queue.done(key)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is told, and stops no other loop
-            if not self._serves(key[0]):  # the patrol names its loops again when the namespace answers
+            if not self._serves(key[0]):
                 self._forget(key)
                 self._queue.done(key)
                 return

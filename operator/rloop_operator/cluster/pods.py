@@ -43,7 +43,8 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
         volumes.append(parts.workspace(loop))
     container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=mounts)
     if asked := loop.spec.agent.resources.model_dump(exclude_defaults=True):
-        container["resources"] = asked
+        small = parts.SMALL["limits"]
+        container["resources"] = parts.with_defaults(asked, memory=small["memory"], disk=small[parts.DISK])
     if loop.spec.agent.command is not None:
         container["command"] = [parts.literal(word) for word in loop.spec.agent.command]
     spec = parts.pod_spec("rloop-agent", settings, [container], volumes)
@@ -77,7 +78,7 @@ def verifier(
         {"name": "code", "emptyDir": {}},
         {"name": "artifacts", "emptyDir": {}},
         {"name": "archive", "configMap": {"name": code}},
-        parts.workspace(loop, read_only=True),
+        parts.workspace(loop),
     ]
     if held_out is not None:
         mounts.append(parts.mount("held-out", "/rloop/held-out", read_only=True))
@@ -85,14 +86,23 @@ def verifier(
     main = parts.container("verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts)
     main |= {
         "terminationMessagePath": TERMINATION,
-        "resources": parts.or_small(evaluation.resources.model_dump(exclude_defaults=True)),
+        "resources": parts.of_run(
+            evaluation.resources.model_dump(exclude_defaults=True),
+            gpus=evaluation.resources.gpus,
+            disk_bytes=loop.spec.experiment.max_artifact_bytes,
+        ),
     }
     unpack = {
         "archives": [{"path": "/rloop/archive/files.tar.gz", "sha256": code_sha256}],
         "target": "/rloop/code",
-        "copy": {"from": "/rloop/run", "to": "/rloop/artifacts", "maxBytes": loop.spec.experiment.max_artifact_bytes},
+        "copy": {
+            "from": "/rloop/run/artifacts",
+            "to": "/rloop/artifacts",
+            "maxBytes": loop.spec.experiment.max_artifact_bytes,
+        },
     }
-    place = f"{parts.place(loop, workload)}/artifacts"
+    # The run's whole folder: on a new volume it is empty, and the container says that the artifact is missing.
+    place = parts.place(loop, workload)
     init_mounts = [
         parts.mount("code", "/rloop/code"),
         parts.mount("artifacts", "/rloop/artifacts"),

@@ -1,12 +1,14 @@
 """The cluster's runtime: workloads as Pods, Jobs and PyTorchJobs, POSTed once and never applied again.
 
 Called by reconcile through `rloop_operator.ports.Runtime`. It remembers nothing: what runs, and how it ended, is read
-from the API server. A finished workload whose result is stored is marked first, and deleted an hour later.
+from the API server. A finished workload is deleted as soon as its result is stored: it counts against quotas, and its
+pod keeps a deleted claim from going.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,16 +17,17 @@ from typing_extensions import override
 
 from rloop import names
 from rloop.actions import Workload
-from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import ResearchIteration
+from rloop.api.experiment import Attempt, ResearchExperiment, Verification
+from rloop.api.iteration import SESSION_OVER, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
-from rloop.errors import Blocked, Conflict, NotFound
-from rloop.observed import CAPACITY, WorkloadState
+from rloop.errors import Blocked, Conflict, NotFound, Unstartable
+from rloop.observed import Obstacle, WorkloadState
+from rloop.reasons import CAPACITY
 from rloop_operator.cluster import attempts, children, kube, obstacles, outcome, parts, peers, pods
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.states import ClaimMissing, States
-from rloop_operator.cluster.store import PLURALS, KubeStore
+from rloop_operator.cluster.store import KubeStore
 from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
@@ -49,8 +52,15 @@ class KubeRuntime(Runtime):
 
     @override
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
-        plural = PLURALS[ResearchIteration if workload.role == "agent" else ResearchExperiment]
-        holder = await self._api.get(kube.objects(self._namespace, plural, workload.owner))
+        if workload.role == "agent":
+            holder = await self._store.get(ResearchIteration, workload.owner)
+            over = _session_over(holder, workload)
+        else:
+            holder = await self._store.get(ResearchExperiment, workload.owner)
+            over = _run_over(holder, workload)
+        if over:
+            log.info("over", name=workload.name)  # its pod may be gone, and its name is not used again
+            return
         if workload.role == "agent" and loop.spec.agent.llm is not None and not self._settings.llm_proxy_url:
             raise Blocked("ProviderUnknown", workload.name, NO_PROVIDER)
         if parts.on_workspace(loop, workload):
@@ -88,18 +98,23 @@ class KubeRuntime(Runtime):
             raise children.taken("PersistentVolumeClaim", stored)
 
     async def _manifest(
-        self, loop: ResearchLoop, workload: Workload, holder: dict[str, Any]
+        self, loop: ResearchLoop, workload: Workload, holder: ResearchIteration | ResearchExperiment
     ) -> tuple[str, dict[str, Any]]:
-        owner = kube.owner_reference(holder)
+        owner = kube.owner_reference(holder.model_dump(by_alias=True))
         if workload.role == "agent":
             return self._states.pods, pods.agent(loop, workload, owner, self._settings)
         if workload.role == "verification":
             name = f"{loop.metadata.name}-evaluation"
             digest = files_digest(await self._store.files(name))
             return self._states.pods, pods.verifier(loop, workload, owner, self._settings, name, digest)
-        wanted = [f"{loop.metadata.name}-task"]
-        wanted += [workload.owner] if holder["spec"].get("files") else []
-        digests = {name: files_digest(await self._store.files(name)) for name in wanted}
+        wanted = f"{loop.metadata.name}-task"
+        digests = {wanted: files_digest(await self._store.files(wanted))}
+        if isinstance(holder, ResearchExperiment) and holder.spec.files:
+            try:
+                digests[workload.owner] = files_digest(await self._store.files(workload.owner))
+            except NotFound as error:
+                told = f'the ConfigMap "{workload.owner}" with the files of the experiment was deleted'
+                raise Unstartable(f"{told}; nothing can make them again") from error
         attempt = attempts.Attempt(loop, workload, self._settings, digests)
         replicas = loop.spec.experiment.py_torch_job
         if replicas is None:
@@ -149,9 +164,7 @@ class KubeRuntime(Runtime):
 
     @override
     async def remove(self, name: str) -> None:
-        """Mark it; `sweep` deletes it in an hour. A PyTorchJob that has failed goes at once: its controller may have
-        left workers, and they hold GPUs.
-        """
+        """Delete it, unless it still runs. A bare pod that has ended gets no grace period: nothing in it lives."""
         for path in self._paths():
             try:
                 found = await self._api.get(f"{path}/{name}")
@@ -162,10 +175,8 @@ class KubeRuntime(Runtime):
             if not well and not outcome.ended(found) and not outcome.disrupted(found, own_pods):
                 log.warning("not_removed", workload=name, why="it has not ended")
                 return
-            if path == self._states.pytorch_jobs and not well:
-                await self._api.delete(f"{path}/{name}", found["metadata"]["uid"])
-            else:
-                await self._api.patch(f"{path}/{name}", {"metadata": {"labels": {names.LABEL_REMOVED: _seconds()}}})
+            grace = 0 if path == self._states.pods else None
+            await self._api.delete(f"{path}/{name}", found["metadata"]["uid"], grace_seconds=grace)
         self._steps.pop(name, None)
 
     @override
@@ -175,10 +186,16 @@ class KubeRuntime(Runtime):
             name = workload["metadata"]["name"]
             try:
                 state = await self._states.state(loop, workload, own_pods)
-            except ClaimMissing:
+            except ClaimMissing as missing:
+                if missing.going:
+                    # No kubelet starts a pod on it, and a pod that has a place keeps it from going.
+                    await self._unmake(workload)
+                    continue
                 # Somebody deleted it while pods wait for it, as the remedy for a wrong StorageClass says.
                 await self._ensure_workspace(await self._store.get(ResearchLoop, loop))
                 state = WorkloadState(name, started_at=outcome.waits_since(workload, datetime.now(UTC)), started=False)
+            if state.obstacle is not None and state.obstacle.reason == "InputsMissing":
+                state = replace(state, obstacle=await self._inputs(loop, state.obstacle))
             if workload["kind"] == "Pod":
                 await self._signs.look(loop, own_pods[0])
             else:
@@ -186,11 +203,44 @@ class KubeRuntime(Runtime):
             states[name] = state
         return states
 
+    async def _unmake(self, workload: dict[str, Any]) -> None:
+        """Delete one that has not begun: its intent stands in a status, so it is made anew under its name."""
+        metadata = workload["metadata"]
+        path = {"Pod": self._states.pods, "Job": self._states.jobs, "PyTorchJob": self._states.pytorch_jobs}
+        log.warning("made_anew", workload=metadata["name"], why="the workspace claim is being deleted")
+        await self._api.delete(f"{path[workload['kind']]}/{metadata['name']}", metadata["uid"])
+
+    async def _inputs(self, loop: str, missing: Obstacle) -> Obstacle:
+        """What a pod lacks; sealed files among it are made again, and the kubelet finds them."""
+        for name in (f"{loop}-task", f"{loop}-evaluation"):
+            if f'"{name}"' in missing.message:
+                try:
+                    await self._store.files(name)
+                except Blocked as error:
+                    return Obstacle(error.reason, error.about, error.message)
+        return missing
+
     def _paths(self) -> tuple[str, ...]:
         known = (self._states.pytorch_jobs,) if self._states.may_know_pytorch_jobs() else ()
         return self._states.pods, self._states.jobs, *known
 
 
-def _seconds() -> str:
-    """Now, as a label can hold it."""
-    return str(int(datetime.now(UTC).timestamp()))
+def _session_over(iteration: ResearchIteration, workload: Workload) -> bool:
+    """Whether the stored status says that this process of a session has ended."""
+    return any(
+        one.phase in SESSION_OVER or one.attempt > workload.number
+        for one in iteration.status.sessions
+        if one.name == workload.session
+    )
+
+
+def _run_over(experiment: ResearchExperiment, workload: Workload) -> bool:
+    """Whether the stored status says that this attempt or scoring has ended, or has later ones in its place."""
+    run = next((one for one in experiment.status.runs if one.number == workload.run), None)
+    if run is None:
+        return False
+    tries: Sequence[Attempt | Verification] = run.attempts if workload.role == "run" else run.verifications
+    own = [one for one in tries if one.number == workload.number]
+    if own:
+        return own[0].phase in ("Succeeded", "Failed")
+    return any(one.number > workload.number for one in tries)

@@ -7,7 +7,8 @@ to reach the other, and either may restart. An idle loop has no sessions and cau
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from typing_extensions import override
@@ -19,6 +20,9 @@ from rloop_operator.beats import Beats
 from rloop_operator.cluster import kube
 from rloop_operator.ports import Caller, Signs
 
+CALLED_SECONDS = 10.0
+"""Between two writes for the calls of one session: a client may call many times a second."""
+
 
 class GatewaySigns(Signs):
     """The gateway's side: it records, and reads nothing."""
@@ -26,6 +30,8 @@ class GatewaySigns(Signs):
     def __init__(self, api: kube.Kube) -> None:
         self._api = api
         self._counter = itertools.count(1)
+        self._called: dict[tuple[str, str], float] = {}
+        """When a call of a pod was last written."""
 
     @override
     async def record(self, caller: Caller, round_: int) -> str | None:
@@ -38,12 +44,22 @@ class GatewaySigns(Signs):
         return nudge
 
     @override
+    async def called(self, caller: Caller) -> None:
+        now, key = time.monotonic(), (caller.namespace, caller.workload)
+        self._called = {one: at for one, at in self._called.items() if now - at < CALLED_SECONDS}
+        if key in self._called:
+            return
+        self._called[key] = now
+        path = kube.core(caller.namespace, "pods", caller.workload)
+        await self._api.patch(path, _annotated({names.ANNOTATION_BEAT: f"{next(self._counter)}/"}))
+
+    @override
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         path = kube.core(caller.namespace, "pods", caller.workload)
         await self._api.patch(path, _annotated({names.ANNOTATION_PROGRESS: request.model_dump_json(by_alias=True)}))
 
     @override
-    async def expect(self, sessions: Iterable[str]) -> None:
+    async def expect(self, sessions: Mapping[str, int]) -> None:
         return
 
     @override
@@ -73,7 +89,10 @@ class OperatorSigns(Beats):
             return
         self._values[session] = beat
         caller = Caller(metadata["name"], "agent", loop, metadata["labels"].get(names.LABEL_OWNER, ""), session)
-        await self.record(caller, int(beat.partition("/")[2]))
+        if round_ := beat.partition("/")[2]:
+            await self.record(caller, int(round_))
+        else:
+            await self.called(caller)
 
     @override
     async def nudge(self, session: str, message: str) -> None:

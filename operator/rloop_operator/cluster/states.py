@@ -25,7 +25,11 @@ UNKNOWN_SECONDS = 60.0
 
 
 class ClaimMissing(Exception):
-    """Pods wait for the workspace, and its claim is not there (any more)."""
+    """Pods wait for the workspace, and its claim does not exist, or is being deleted (`going`)."""
+
+    def __init__(self, *, going: bool) -> None:
+        super().__init__()
+        self.going = going
 
 
 class States:
@@ -42,8 +46,8 @@ class States:
         """When to ask again whether the kind PyTorchJob is installed, by the monotonic clock."""
 
     async def all(self, loop: str) -> list[tuple[Manifest, list[Manifest]]]:
-        """Each workload of a loop that is not marked as removed, with its pods in their order."""
-        selector = f"{names.LABEL_LOOP}={loop},!{names.LABEL_REMOVED}"
+        """Each workload of a loop, with its pods in their order."""
+        selector = f"{names.LABEL_LOOP}={loop}"
         bare, jobs, pytorch_jobs = await asyncio.gather(
             self._api.all(self.pods, f"{selector},!{names.LABEL_WORKLOAD}"),
             self._api.all(self.jobs, selector),
@@ -135,7 +139,9 @@ class States:
             try:
                 claim = await self._api.get(kube.core(self._namespace, "persistentvolumeclaims", workspace))
             except NotFound as error:
-                raise ClaimMissing from error
+                raise ClaimMissing(going=False) from error
+            if "deletionTimestamp" in claim["metadata"]:
+                raise ClaimMissing(going=True)
             claim_told = await self._warnings(claim)
         return obstacles.of_pod(pod, await self._warnings(pod), claim, claim_told)
 

@@ -23,6 +23,7 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ConfigMapFiles
 from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound
+from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.cluster import children, kube, ledger
 from rloop_operator.cluster.merge import merge_patch
 from rloop_operator.ports import File, Files, Object, Store
@@ -42,9 +43,11 @@ ARCHIVE_BYTES = 900 * 1024
 class KubeStore(Store):
     """The store of one namespace."""
 
-    def __init__(self, api: kube.Kube, namespace: str) -> None:
+    def __init__(self, api: kube.Kube, namespace: str, *, read_only: bool = False) -> None:
         self.api = api
         self.namespace = namespace
+        self._read_only = read_only
+        """A user looks: sealed files that somebody deleted are not made again."""
         self._files: dict[str, tuple[str, Files]] = {}
         """Frozen files do not change, so they are fetched once; with the uid, for a later campaign of the same name."""
 
@@ -139,7 +142,13 @@ class KubeStore(Store):
     @override
     async def files(self, name: str) -> Files:
         path = kube.core(self.namespace, "configmaps", name)
-        if name not in self._files or self._files[name][0] != await self.api.uid(path):
+        try:
+            uid = await self.api.uid(path)
+        except NotFound:
+            if self._read_only:
+                raise
+            return await self._sealed_again(name)
+        if name not in self._files or self._files[name][0] != uid:
             found = await self.api.get(path)
             if ARCHIVE not in found.get("binaryData", {}):
                 told = "a ConfigMap of this name exists that is not ours; rename it: frozen files are kept there"
@@ -147,9 +156,45 @@ class KubeStore(Store):
             self._files[name] = found["metadata"]["uid"], unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
         return self._files[name][1]
 
+    async def _sealed_again(self, name: str) -> Files:
+        """Sealed files that somebody deleted, made again from an unchanged source.
+
+        Raises NotFound if nothing was sealed under the name, Blocked if the source has changed.
+        """
+        loop = await self.get(ResearchLoop, name.rpartition("-")[0])
+        field, source, digest = _sources(loop).get(name, ("", None, None))
+        if source is None or digest is None:
+            raise NotFound(f"no files are frozen under {name}")
+        try:
+            found = await self.api.get(kube.core(self.namespace, "configmaps", source.name))
+            files = _from_config_map(found, source, field)
+        except (NotFound, BadInput):
+            files = {}
+        if files_digest(files) != digest:
+            told = (
+                f'the sealed files were deleted, and ConfigMap "{source.name}" ({field}) does not hold them any more; '
+                f"apply it as it was when the campaign was accepted (files-sha256 {digest}), and the campaign goes on"
+            )
+            raise Blocked(SEALED_FILES_LOST, name, told)
+        await self.put_files(loop.metadata.name, name, files)
+        log.warning("sealed_again", name=name, source=source.name)
+        return files
+
     @override
-    async def append(self, loop: str, entry: Append) -> None:
-        await ledger.append(self.api, self.namespace, loop, entry)
+    async def append(self, loop: str, entry: Append) -> str:
+        return await ledger.append(self.api, self.namespace, loop, entry)
+
+
+def _sources(loop: ResearchLoop) -> dict[str, tuple[str, ConfigMapFiles | None, str | None]]:
+    """What a loop has sealed: name -> field, ConfigMap and digest."""
+    name, spec, sealed, papers = loop.metadata.name, loop.spec, loop.status.sealed, loop.spec.agent.references
+    if sealed is None:
+        return {}
+    return {
+        f"{name}-task": ("spec.task", spec.task.config_map, sealed.task),
+        f"{name}-evaluation": ("spec.evaluation.code", spec.evaluation.code.config_map, sealed.evaluation),
+        names.references(name): ("spec.agent.references", papers.config_map if papers else None, sealed.references),
+    }
 
 
 def pack(files: Files) -> bytes:

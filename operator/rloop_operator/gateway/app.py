@@ -6,34 +6,44 @@ The same verbs are tools of an MCP server at `/mcp`, which is `gateway.tools`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
+import structlog
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rloop.api.wire import Problem
-from rloop.errors import Conflict, NotFound, Refused
-from rloop_operator.gateway import openapi
+from rloop.errors import Conflict, NotFound, Refused, RloopError
+from rloop_operator.gateway import lenient, openapi
+from rloop_operator.gateway.hosts import LOOPBACK, OwnHosts
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.gateway.verbs import VERBS, Verb
 from rloop_operator.ports import Caller, Identity
 
+log = structlog.get_logger("rloop.gateway")
 BODY_BYTES = 2 * 1024 * 1024
-CODES = {"Malformed": 422, "NotFound": 404}
+CODES = {"Malformed": 422, "NotFound": 404, "Busy": 429, "Unavailable": 503}
 """Of a refusal by its reason; every other is 409."""
+RETRY_SECONDS = 2
 
 
-def app(gateway_of: Callable[[Caller], Gateway], identity: Identity) -> Starlette:
-    """The ASGI application. `gateway_of` gives the gateway of a caller's namespace."""
+def app(gateway_of: Callable[[Caller], Gateway], identity: Identity, hosts: Collection[str] = LOOPBACK) -> Starlette:
+    """The ASGI application. `gateway_of` gives the gateway of a caller's namespace, `hosts` are its own host names."""
     routes = [Route(_route(verb), _endpoint(verb, gateway_of, identity), methods=[verb.method]) for verb in VERBS]
     routes.append(Route("/openapi.json", lambda _request: JSONResponse(openapi.document())))
     routes.append(Route("/mcp", _Tools(gateway_of, identity), methods=["POST"]))
-    return Starlette(routes=routes)
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(OwnHosts, hosts=hosts)],
+        exception_handlers={HTTPException: _no_route, Exception: _defect},
+    )
 
 
 def _route(verb: Verb) -> str:
@@ -44,7 +54,7 @@ def _route(verb: Verb) -> str:
 async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, name: str) -> bytes:
     """Do it; the reply's body as JSON, empty if it has none. Raises Refused, whatever the reason is."""
     try:
-        body = verb.request.model_validate_json(content or b"{}") if verb.request is not None else None
+        body = lenient.read(verb.request, content) if verb.request is not None else None
         reply = await verb.handler(gateway, caller, body, name)
     except ValidationError as error:
         first = error.errors()[0]
@@ -54,6 +64,12 @@ async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, n
         raise Refused("NotFound", str(error)) from error
     except Conflict as error:
         raise Refused("Busy", f"{error}; try again") from error
+    except Refused:
+        raise
+    except RloopError as error:
+        # The message may quote what the API server said of other objects.
+        log.warning("verb_failed", verb=verb.path, loop=caller.loop, detail=str(error))
+        raise Refused("Unavailable", "the campaign's objects cannot be read or written now: try again") from error
     return b"" if verb.reply is None else TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
 
 
@@ -62,18 +78,26 @@ def problem_of(refused: Refused) -> Problem:
     return Problem(reason=refused.reason, message=refused.message[:1024])
 
 
+def load_tools() -> None:
+    """Load the MCP server's SDK, which takes a second: a client's first request waits no longer than any other."""
+    from rloop_operator.gateway import tools
+
+    assert tools
+
+
 def _endpoint(
     verb: Verb, gateway_of: Callable[[Caller], Gateway], identity: Identity
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        caller = await _caller(request, identity)
-        if caller is None:
-            return _unauthorized()
         try:
+            caller = await _caller(request, identity)
+            if caller is None:
+                return _unauthorized()
+            await gateway_of(caller).called(caller)
             content = await _content_of(request) if verb.request is not None else b""
             reply = await answer(verb, gateway_of(caller), caller, content, request.path_params.get("name", ""))
         except Refused as refused:
-            return _problem(CODES.get(refused.reason, 409), problem_of(refused))
+            return _refusal(refused)
         return Response(reply, media_type="application/json") if reply else Response(status_code=204)
 
     return endpoint
@@ -88,11 +112,16 @@ class _Tools:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        caller = await _caller(Request(scope), self._identity)
+        try:
+            caller = await _caller(Request(scope), self._identity)
+        except Refused as refused:
+            await _refusal(refused)(scope, receive, send)
+            return
         if caller is None:
             await _unauthorized()(scope, receive, send)
             return
-        # The SDK takes a second to load, which no campaign is to wait for whose agents do not speak MCP.
+        await self._gateway_of(caller).called(caller)
+        # Not at the top: the SDK takes a second to load, and a campaign without MCP clients does without it.
         from rloop_operator.gateway import tools
 
         await tools.serve(self._gateway_of(caller), caller, scope, receive, send)
@@ -100,22 +129,51 @@ class _Tools:
 
 async def _caller(request: Request, identity: Identity) -> Caller | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return await identity.caller(token) if scheme.lower() == "bearer" else None
+    peer = request.client.host if request.client else ""
+    try:
+        return await identity.caller(token, peer) if scheme.lower() == "bearer" else None
+    except Refused:
+        raise
+    except RloopError as error:
+        log.warning("caller_unknown", detail=str(error))
+        raise Refused("Unavailable", "the token cannot be looked up now: try again") from error
 
 
 async def _content_of(request: Request) -> bytes:
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > BODY_BYTES:
-            raise Refused("Malformed", f"the body is larger than {BODY_BYTES} bytes")
-    return content
+    content = bytearray()
+    try:
+        async for chunk in request.stream():
+            content += chunk
+            if len(content) > BODY_BYTES:
+                raise Refused("Malformed", f"the body is larger than {BODY_BYTES} bytes")
+    except ClientDisconnect as error:
+        raise Refused("Malformed", "the body was not sent to its end") from error
+    return bytes(content)
 
 
 def _unauthorized() -> Response:
     told = "the token is not that of a live session of this loop"
-    return _problem(401, Problem(reason="Unauthorized", message=told))
+    return _problem(401, Problem(reason="Unauthorized", message=told), {"WWW-Authenticate": 'Bearer realm="rloop"'})
 
 
-def _problem(code: int, problem: Problem) -> Response:
-    return Response(problem.model_dump_json(), code, media_type="application/json")
+def _refusal(refused: Refused) -> Response:
+    code = CODES.get(refused.reason, 409)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if code in (429, 503) else {}
+    return _problem(code, problem_of(refused), headers)
+
+
+async def _no_route(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    reason = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, f"Http{error.status_code}")
+    problem = Problem(reason=reason, message=f"{error.detail}: the verbs stand in /openapi.json")
+    return _problem(error.status_code, problem, dict(error.headers or {}))
+
+
+async def _defect(request: Request, error: Exception) -> Response:
+    """The last resort. Starlette raises the error again, so the server logs it."""
+    log.error("defect", path=request.url.path, error=type(error).__name__)
+    return _problem(500, Problem(reason="Defect", message="the gateway failed; its log says where"), {})
+
+
+def _problem(code: int, problem: Problem, headers: dict[str, str]) -> Response:
+    return Response(problem.model_dump_json(), code, headers, media_type="application/json")

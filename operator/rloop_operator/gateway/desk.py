@@ -10,7 +10,7 @@ from datetime import datetime
 
 from rloop import sight
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import Reported, ResearchIteration
+from rloop.api.iteration import Reported, ResearchIteration, Role
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.errors import Conflict, Refused
@@ -48,6 +48,13 @@ class Desk:
         )
         return sight.of_session(whole)
 
+    async def role(self, caller: Caller) -> Role | None:
+        """The role of the caller's session; None if it has none."""
+        if caller.role != "agent":
+            return None
+        iteration = await self.store.get(ResearchIteration, caller.owner)
+        return next((one.role for one in iteration.spec.sessions if one.name == caller.session), None)
+
     async def open(self, caller: Caller) -> Situation:
         """The situation, if the session is not over. Raises Refused(Closed)."""
         situation = await self.situation(caller)
@@ -61,7 +68,7 @@ class Desk:
         """Whether the session is to end, without a look at the rest of the campaign: every beat asks."""
         loop = await self.store.get(ResearchLoop, caller.loop)
         iteration = await self.store.get(ResearchIteration, caller.owner)
-        return self._ends(loop, iteration, caller)
+        return caller.session in iteration.status.reported.finished or self._ends(loop, iteration, caller)
 
     def _ends(self, loop: ResearchLoop, iteration: ResearchIteration, caller: Caller) -> bool:
         return self.closing or session_over(loop, iteration, caller.session)
@@ -79,6 +86,19 @@ class Desk:
         if situation.session.role == "Check":
             raise Refused("Forbidden", "a checker proposes nothing: POST findings/NAME/verdict, then finish")
         return situation
+
+    async def proposing(self, caller: Caller, situation: Situation) -> Situation:
+        """The situation, with the note that this session proposes something: it is written before the proposal is
+        judged, because a session has played also if its proposal is refused (docs/adr/0013).
+        """
+        for _ in range(WRITE_TRIES):
+            reported = situation.iteration.status.reported
+            if caller.session in reported.proposed:
+                return situation
+            noted = reported.model_copy(update={"proposed": [*reported.proposed, caller.session]})
+            await self.report(situation.iteration, noted)
+            situation = await self.situation(caller)
+        raise Refused("Busy", "too many writers at once: try again")
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
         """Write `status.reported`; False if somebody wrote first."""

@@ -23,7 +23,7 @@ FINDINGS_MAX = 64
 async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Finding:
     """Record it. Raises Refused unless the evidence is measured."""
     for _ in range(WRITE_TRIES):
-        situation = await desk.stating(caller)
+        situation = await desk.proposing(caller, await desk.stating(caller))
         finding_gate.admit(request, situation.experiments)
         reported = situation.iteration.status.reported
         if len(reported.findings) >= FINDINGS_MAX:
@@ -46,6 +46,8 @@ async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) 
     """Write a checker's verdict to the finding, once: the first stands. Raises Refused."""
     for _ in range(WRITE_TRIES):
         situation = await desk.open(caller)
+        if situation.session.role == "Check":
+            situation = await desk.proposing(caller, situation)
         told = [one for it in situation.iterations.values() for one in it.status.reported.findings]
         before = next((one for one in told if one.name == name and one.checked_by == caller.session), None)
         if before is not None:

@@ -25,9 +25,15 @@ def document() -> dict[str, Any]:
             "security": [{"token": []}],
             "responses": {
                 "401": {"description": "the token is not that of a live session", "content": problem},
+                "403": {"description": "the Host or Origin is not the gateway's", "content": problem},
                 "404": {"description": "there is no such object", "content": problem},
                 "409": {"description": "refused, with reason and remedy", "content": problem},
                 "422": {"description": "the body is malformed", "content": problem},
+                "429": {"description": "too many at once: again, after Retry-After", "content": problem},
+                "503": {
+                    "description": "no store at present: again, after Retry-After",
+                    "content": problem,
+                },
             },
         }
         if verb.reply is None:

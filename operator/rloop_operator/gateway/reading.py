@@ -5,10 +5,9 @@ Called by `gateway.service`. What a session sees is decided by the pure `rloop.c
 
 from __future__ import annotations
 
-import difflib
-
 from rloop import context as contexts
 from rloop import names
+from rloop.admit.files import unified
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.globs import matches
 from rloop.api.wire import (
@@ -101,10 +100,4 @@ async def _references(desk: Desk, situation: Situation) -> Files:
 
 async def _difference(desk: Desk, loop: str, found: ResearchExperiment, files: dict[str, str]) -> str:
     before = texts(await desk.store.files(f"{loop}-task")) if found.spec.files else {}
-    return "".join(
-        line
-        for path, text in files.items()
-        for line in difflib.unified_diff(
-            before.get(path, "").splitlines(keepends=True), text.splitlines(keepends=True), f"a/{path}", f"b/{path}"
-        )
-    )
+    return "".join(unified(path, before.get(path, ""), text) for path, text in files.items())

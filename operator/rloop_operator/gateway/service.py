@@ -6,18 +6,14 @@ iterations, and nothing else; what it lets in is decided by the pure `rloop.admi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
 import structlog
 
-from rloop import context as contexts
 from rloop import names
 from rloop.admit import direction as direction_gate
-from rloop.admit import experiment as experiment_gate
 from rloop.admit import handoff as handoff_gate
-from rloop.api.experiment import ResearchExperiment
 from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding, Handoff
 from rloop.api.wire import (
@@ -28,21 +24,21 @@ from rloop.api.wire import (
     ExperimentView,
     FindingRequest,
     FindingVerdict,
+    FinishReply,
     FinishRequest,
     HeartbeatReply,
     Reference,
     ReferenceText,
     TaskFiles,
 )
-from rloop.decide.baseline import children_metadata
-from rloop.errors import Conflict, Refused
-from rloop.standing import Situation
+from rloop.errors import Conflict, Refused, RloopError
 from rloop_operator.gateway import findings, reading
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
+from rloop_operator.gateway.experiments import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
-from rloop_operator.task_files import texts
 
 log = structlog.get_logger("rloop.gateway")
+IGNORED = "this session had finished already: its first handoff stands, and this one was ignored"
 DIRECTIONS_MAX = 32
 """Of one iteration, as many as `Reported` holds."""
 
@@ -53,7 +49,7 @@ class Gateway(Desk):
     def __init__(self, store: Store, beats: Signs, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
         super().__init__(store, now=now, changed=changed)
         self._beats = beats
-        self._admitting = asyncio.Lock()
+        self._proposals = Proposals(self)
 
     async def context(self, caller: Caller) -> Context:
         """GET context: all that a fresh session needs."""
@@ -83,7 +79,7 @@ class Gateway(Desk):
         """POST directions: the recorded direction. Raises Refused."""
         space = await self.space(caller.loop)
         for _ in range(WRITE_TRIES):
-            situation = await self.exploring(caller)
+            situation = await self.proposing(caller, await self.exploring(caller))
             tried = situation.directions
             admitted = direction_gate.admit(request, space=space, tried=tried, pivot_demanded=situation.pivot_demanded)
             if admitted is not None:
@@ -115,41 +111,7 @@ class Gateway(Desk):
 
     async def propose_experiment(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
         """POST experiments; the same sequence with the same files is the same experiment. Raises Refused."""
-        async with self._admitting:  # or two sessions at once pass a limit that has room for one
-            return await self._admit(caller, request)
-
-    async def _admit(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        situation = await self.exploring(caller)
-        parent = self._parent(situation, request.parent)
-        facts = experiment_gate.Facts(
-            loop=situation.loop,
-            iteration=situation.iteration,
-            session=situation.session,
-            directions=situation.directions,
-            pivot_demanded=situation.pivot_demanded,
-            experiments=situation.experiments,
-            incumbent=situation.incumbent.metadata.name if situation.incumbent else names.baseline(caller.loop),
-            task=texts(await self.store.files(f"{caller.loop}-task")),
-            parent=await self.changed_files(parent) if parent else {},
-            parent_name=parent.metadata.name if parent else None,
-            space=await self.space(caller.loop),
-            hidden=situation.hidden,
-        )
-        admitted = experiment_gate.admit(request, facts)
-        unit = contexts.noise_unit(situation.incumbent)
-        if admitted.name in situation.experiments:
-            return contexts.view(situation.experiments[admitted.name], unit)
-        files = {path: File(text.encode()) for path, text in admitted.files.items()}
-        try:
-            await self.store.put_files(caller.loop, admitted.name, files)
-        except Conflict as conflict:  # we died between the files and the experiment of an earlier request
-            told = f"other files stand under {admitted.name}: use the next sequence number"
-            raise Refused("SequenceTaken", told) from conflict
-        metadata = children_metadata(situation.loop, admitted.name)
-        created = await self.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
-        log.info("experiment_admitted", loop=caller.loop, experiment=admitted.name, frame=admitted.spec.frame)
-        self.changed()
-        return contexts.view(created, unit)
+        return await self._proposals.propose(caller, request)
 
     async def propose_finding(self, caller: Caller, request: FindingRequest) -> Finding:
         """POST findings. Raises Refused unless the evidence is measured."""
@@ -158,6 +120,15 @@ class Gateway(Desk):
     async def judge_finding(self, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
         """POST findings/{name}/verdict, by a checker. Raises Refused."""
         return await findings.judge(self, caller, name, verdict)
+
+    async def called(self, caller: Caller) -> None:
+        """A verb was called: its session is alive, with or without a heartbeat."""
+        if caller.role != "agent":
+            return
+        try:
+            await self._beats.called(caller)
+        except RloopError as error:  # the verb itself may still succeed
+            log.info("sign_of_life_not_written", session=caller.session, detail=str(error))
 
     async def heartbeat(self, caller: Caller, round_: int) -> HeartbeatReply:
         """POST heartbeat: alive, and in which round."""
@@ -170,16 +141,17 @@ class Gateway(Desk):
             raise Refused("Forbidden", "only a run's relay reports progress")
         await self._beats.progress(caller, request)
 
-    async def finish(self, caller: Caller, request: FinishRequest) -> None:
-        """POST finish: the session is done. Idempotent."""
+    async def finish(self, caller: Caller, request: FinishRequest) -> FinishReply:
+        """POST finish: the session is done. Idempotent: the first handoff counts, and the reply to another says so."""
         for _ in range(WRITE_TRIES):
             situation = await self.situation(caller)
             reported = situation.iteration.status.reported
-            if caller.session in reported.finished:
-                return
-            await self._keep_drafts(caller, request)
             left = Handoff(session=caller.session, text=request.handoff, drafts=len(request.drafts))
             handoff = [left] if request.handoff or request.drafts else []
+            if caller.session in reported.finished:
+                same = not handoff or left in reported.handoffs
+                return FinishReply(note="" if same else IGNORED)
+            await self._keep_drafts(caller, request)
             changed = reported.model_copy(
                 update={
                     "finished": [*reported.finished, caller.session],
@@ -187,7 +159,7 @@ class Gateway(Desk):
                 }
             )
             if await self.report(situation.iteration, changed):
-                return
+                return FinishReply()
         raise Refused("Busy", "too many writers at once: try again")
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -201,12 +173,3 @@ class Gateway(Desk):
             await self.store.put_files(caller.loop, names.drafts(caller.session), files)
         except Conflict:  # we died between the files and the status; the session goes on, and has others now
             log.info("drafts_stand", loop=caller.loop, session=caller.session)
-
-    def _parent(self, situation: Situation, wanted: str) -> ResearchExperiment | None:
-        if wanted == "task":
-            return None
-        if wanted == "incumbent":
-            return situation.incumbent
-        if wanted not in situation.experiments:
-            raise Refused("ParentUnknown", f'parent "{wanted}": give incumbent, task or the name of an experiment')
-        return situation.experiments[wanted]

@@ -1,9 +1,8 @@
 """The gateway's verbs as tools of an MCP server: for an agent that knows nothing of us but an address and a token.
 
-Called by `gateway.app` at `/mcp`, and loaded at the first request there. Made of the table of verbs, so that a tool can
-neither be forgotten nor differ from its verb. Nothing outlives a request: no session, no stream. So a restart of the
-gateway is no event for a client, and the SDK's manager, which wants to be run as long as its server, lives as long as
-the one request that it serves.
+Called by `gateway.app` at `/mcp`. Made of the table of verbs, so that a tool can neither be forgotten nor differ from
+its verb. Nothing outlives a request: no session, no stream. So a restart of the gateway is no event for a client, and
+the SDK's manager, which wants to be run as long as its server, lives as long as the one request that it serves.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from mcp.server.context import ServerRequestContext
@@ -25,21 +25,29 @@ from mcp_types import (
     Tool,
     ToolAnnotations,
 )
+from mcp_types.jsonrpc import UNSUPPORTED_PROTOCOL_VERSION
+from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from rloop.errors import Refused
+from rloop_operator.gateway import schemas
 from rloop_operator.gateway.app import BODY_BYTES, answer, problem_of
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.gateway.verbs import VERBS, Verb, operation_id
 from rloop_operator.ports import Caller
 
+VERSION_HEADER = "mcp-protocol-version"
+HTTP_VERB = re.compile(r"\b(GET|POST) ([a-z]+)(?:/([\w.-]+))?(/verdict)?")
+"""How refusals name a verb: `POST finish`, `GET experiments/NAME`."""
 INSTRUCTIONS = """\
 You are a fresh session of a research campaign, and these tools are all of it that you can reach. Begin with
 get_context: what is to be found, what you may change, what was tried, and how much you may do. get_task gives the
 files. Propose a direction, then experiments in it (sequence counts up from session.nextSequence; to send one again is
 harmless). They are run and measured by others: get_experiments shows what was verified, and only that counts. A refusal
 says why, and what to do instead. Nobody answers questions. When you are done, or told Closed, call post_finish with
-what the next session should know.
+what the next session should know. Which tools you have depends on your role (session.role).
 """
 
 
@@ -50,26 +58,61 @@ def tools() -> dict[str, Verb]:
 
 async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer one request of a caller who is known."""
+    asked = Headers(scope=scope).get(VERSION_HEADER)
+    if asked is not None and asked not in KNOWN_PROTOCOL_VERSIONS:
+        await _unsupported(asked)(scope, receive, send)
+        return
 
     async def listed(_: ServerRequestContext[Any], __: PaginatedRequestParams | None) -> ListToolsResult:
-        return ListToolsResult(tools=[_tool(name) for name in tools()])
+        role = await gateway.role(caller)
+        return ListToolsResult(tools=[_tool(name) for name, verb in tools().items() if role in verb.roles])
 
     async def called(_: ServerRequestContext[Any], params: CallToolRequestParams) -> CallToolResult:
         try:
             reply = await _call(gateway, caller, params.name, params.arguments or {})
         except Refused as refused:
             # An error of the tool, not of the protocol: a model is to read it and do better.
-            return CallToolResult(content=[_text(problem_of(refused).model_dump_json())], is_error=True)
-        return CallToolResult(content=[_text(reply.decode() or "done")])
+            problem = problem_of(Refused(refused.reason, in_tool_names(refused.message)))
+            return CallToolResult(content=[_text(problem.model_dump_json())], is_error=True)
+        return CallToolResult(content=[_text(json.dumps(reply, ensure_ascii=False))], structured_content=reply)
 
-    server = Server("rloop", instructions=INSTRUCTIONS, on_list_tools=listed, on_call_tool=called)
-    # Without its check of Host and Origin: whoever holds no token was turned away already.
+    server = Server(
+        "rloop",
+        version=version("rloop"),
+        title="ResearchLoop",
+        instructions=INSTRUCTIONS,
+        on_list_tools=listed,
+        on_call_tool=called,
+        get_tool_input_schema=lambda name: _tool(name).input_schema if name in tools() else None,
+    )
+    # Without its check of Host and Origin: `gateway.hosts` does that for every route.
     manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True, max_request_body_size=BODY_BYTES)
     async with manager.run():
         await manager.handle_request(scope, receive, send)
 
 
-async def _call(gateway: Gateway, caller: Caller, name: str, arguments: dict[str, Any]) -> bytes:
+def in_tool_names(message: str) -> str:
+    """A refusal's message with the names of tools in place of HTTP verbs."""
+
+    def named(found: re.Match[str]) -> str:
+        method, noun, one, verdict = found.groups()
+        tool = f"{method.lower()}_{noun}{'_name' if one else ''}{'_verdict' if verdict else ''}"
+        if tool not in tools():
+            return found[0]
+        return f"{tool} of {one}" if one and one != "NAME" else tool
+
+    return HTTP_VERB.sub(named, message)
+
+
+def _unsupported(asked: str) -> JSONResponse:
+    """As the protocol has it since 2025-06-18: 400, and since 2026 with what is supported."""
+    data = {"supported": list(KNOWN_PROTOCOL_VERSIONS), "requested": asked}
+    error = {"code": UNSUPPORTED_PROTOCOL_VERSION, "message": "Unsupported protocol version", "data": data}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
+
+
+async def _call(gateway: Gateway, caller: Caller, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The result as an object: a list is its member `items`."""
     verb = tools().get(name)
     if verb is None:
         raise Refused("NotFound", f'there is no tool "{name}": use {", ".join(tools())}')
@@ -81,21 +124,29 @@ async def _call(gateway: Gateway, caller: Caller, name: str, arguments: dict[str
             raise Refused("Malformed", f"{parameter}: is missing, or no text")
     if verb.request is None and body:
         raise Refused("Malformed", f"{next(iter(body))}: {name} has no such argument; leave it out")
-    return await answer(verb, gateway, caller, json.dumps(body).encode(), place)
+    reply = json.loads(await answer(verb, gateway, caller, json.dumps(body).encode(), place))
+    if isinstance(reply, list):
+        return {"items": reply}
+    if "leftOut" in reply and isinstance(reply["leftOut"], list):
+        reply["leftOut"] = [in_tool_names(line) for line in reply["leftOut"]]
+    return dict(reply)
 
 
 @cache
 def _tool(name: str) -> Tool:
     verb = tools()[name]
-    schema: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
-    if verb.request is not None:
-        schema = verb.request.model_json_schema(by_alias=True)
-    for parameter in _parameters(verb):
-        schema["properties"][parameter] = {"type": "string"}
-        schema["required"] = [*schema.get("required", []), parameter]
     reads = verb.method == "GET"
-    annotations = ToolAnnotations(read_only_hint=reads, destructive_hint=False, open_world_hint=False)
-    return Tool(name=name, description=verb.summary, input_schema=schema, annotations=annotations)
+    annotations = ToolAnnotations(
+        title=verb.title, read_only_hint=reads, destructive_hint=False, idempotent_hint=reads, open_world_hint=False
+    )
+    return Tool(
+        name=name,
+        title=verb.title,
+        description=verb.summary,
+        input_schema=schemas.of_arguments(verb.request, _parameters(verb)),
+        output_schema=schemas.of_result(verb.reply),
+        annotations=annotations,
+    )
 
 
 def _parameters(verb: Verb) -> list[str]:

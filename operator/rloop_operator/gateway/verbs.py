@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rloop.api.helpers import ProgressRequest
-from rloop.api.iteration import Direction, Finding
+from rloop.api.iteration import Direction, Finding, Role
 from rloop.api.wire import (
     Context,
     DirectionRequest,
@@ -22,6 +22,7 @@ from rloop.api.wire import (
     ExperimentView,
     FindingRequest,
     FindingVerdict,
+    FinishReply,
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
@@ -32,6 +33,11 @@ from rloop.api.wire import (
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller
 
+EXPLORERS: frozenset[Role] = frozenset({"Investigate", "Refute", "Analogy"})
+CHECKER: frozenset[Role] = frozenset({"Check"})
+WRITER: frozenset[Role] = frozenset({"Report"})
+EVERY_ROLE = EXPLORERS | CHECKER | WRITER
+NOBODY: frozenset[Role] = frozenset()
 Handler = Callable[[Gateway, Caller, Any, str], Awaitable[object]]
 
 
@@ -41,11 +47,15 @@ class Verb:
 
     method: str
     path: str
+    title: str
+    """Of its tool, in two or three words."""
     summary: str
     request: type[BaseModel] | None
     reply: Any
     """Type of the reply's body; None: 204."""
     handler: Handler
+    roles: frozenset[Role] = EVERY_ROLE
+    """Roles of the sessions that are offered it as a tool."""
     of_a_relay: bool = False
     """A run's relay calls it, and no agent: it is no tool."""
 
@@ -54,32 +64,47 @@ VERBS = (
     Verb(
         "GET",
         "/v1/context",
-        "All that a fresh session needs",
+        "Campaign context",
+        "All that a fresh session needs: the direction, the limits, the incumbent, what was tried and what it gave",
         None,
         Context,
         lambda g, c, _b, _n: g.context(c),
     ),
-    Verb("GET", "/v1/task", "The sealed task's files", None, TaskFiles, lambda g, c, _b, _n: g.task(c)),
+    Verb(
+        "GET",
+        "/v1/task",
+        "Task files",
+        "The sealed task's files, and which of them may be changed",
+        None,
+        TaskFiles,
+        lambda g, c, _b, _n: g.task(c),
+        EXPLORERS,
+    ),
     Verb(
         "POST",
         "/v1/directions",
         "Propose a direction",
+        "Propose a direction for the experiments that follow; after a demand to pivot, one that is new",
         DirectionRequest,
         Direction,
         lambda g, c, b, _n: g.propose_direction(c, b),
+        EXPLORERS,
     ),
     Verb(
         "POST",
         "/v1/experiments",
-        "Propose an experiment; idempotent by sequence",
+        "Propose an experiment",
+        "Propose an experiment: whole files, laid over the parent's; idempotent by sequence",
         ExperimentRequest,
         ExperimentView,
         lambda g, c, b, _n: g.propose_experiment(c, b),
+        EXPLORERS,
     ),
     Verb(
         "GET",
         "/v1/experiments",
         "All experiments",
+        "All experiments that this session may see, oldest first, with verified values",
         None,
         list[ExperimentView],
         lambda g, c, _b, _n: g.experiments(c),
@@ -87,6 +112,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/experiments/{name}",
+        "One experiment",
         "One experiment with its difference, curves and log; discards too",
         None,
         ExperimentDetail,
@@ -95,53 +121,73 @@ VERBS = (
     Verb(
         "GET",
         "/v1/references",
+        "List references",
         "Papers and documents to read",
         None,
         list[Reference],
         lambda g, c, _b, _n: g.references(c),
+        EXPLORERS | WRITER,
     ),
     Verb(
         "GET",
         "/v1/references/{name}",
-        "What one of them says, by its path",
+        "Read a reference",
+        "The text of one paper or document, by its path",
         None,
         ReferenceText,
         lambda g, c, _b, n: g.reference(c, n),
+        EXPLORERS | WRITER,
     ),
     Verb(
         "POST",
         "/v1/findings",
-        "Record a finding with its evidence",
+        "Record a finding",
+        "Record a finding: a statement, and the measured experiments that show it",
         FindingRequest,
         Finding,
         lambda g, c, b, _n: g.propose_finding(c, b),
+        EXPLORERS | WRITER,
     ),
     Verb(
         "POST",
         "/v1/findings/{name}/verdict",
+        "Judge a finding",
         "Say whether its evidence supports a finding (a checker's)",
         FindingVerdict,
         Finding,
         lambda g, c, b, n: g.judge_finding(c, n, b),
+        CHECKER,
     ),
     Verb(
         "POST",
         "/v1/heartbeat",
+        "Heartbeat",
         "Alive, and in which round",
         HeartbeatRequest,
         HeartbeatReply,
         lambda g, c, b, _n: g.heartbeat(c, b.round),
+        NOBODY,  # the process beats, not the model
     ),
     Verb(
         "POST",
         "/v1/progress",
+        "Progress of a run",
         "A run's step and claims, from its relay",
         ProgressRequest,
         None,
         lambda g, c, b, _n: g.progress(c, b),
+        NOBODY,
         of_a_relay=True,
     ),
-    Verb("POST", "/v1/finish", "The session is done", FinishRequest, None, lambda g, c, b, _n: g.finish(c, b)),
+    Verb(
+        "POST",
+        "/v1/finish",
+        "Finish the session",
+        "The session is done. The first call counts; a later one with another handoff is answered with a note",
+        FinishRequest,
+        FinishReply,
+        lambda g, c, b, _n: g.finish(c, b),
+    ),
 )
 
 

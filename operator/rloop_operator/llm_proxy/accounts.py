@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from rloop.api.iteration import RefusedCall, SessionUsage
+from rloop.api.iteration import CallFailure, RefusedCall, SessionUsage
 from rloop_operator.llm_proxy.usage import NO_TOKENS, NOTHING, Amount, Tokens, decimal_text
 
 HOUR = 3600.0
@@ -58,6 +58,14 @@ class Account:
     """What the store holds spent or set aside: spent + reserved never passes it."""
     waiting: str | None = None
     waiting_message: str = ""
+    failure: CallFailure | None = None
+    """Of the newest call that was not a farewell."""
+    signs: int = 0
+    """Signs of life: grows with each call, and while one is in progress."""
+    finished_at: float | None = None
+    """When the proxy first saw that the session had called finish."""
+    farewells: int = 0
+    """Calls since then."""
     refused_call: RefusedCall | None = None
     changed: bool = False
     """Since it was written."""
@@ -86,8 +94,15 @@ class Account:
             held_cost=decimal_text(held.cost),
             waiting=self.waiting,
             waiting_message=self.waiting_message,
+            failure=self.failure,
+            signs=self.signs,
             refused_call=self.refused_call,
         )
+
+    def lives(self) -> None:
+        """Its client has called, or waits for an answer."""
+        self.signs += 1
+        self.changed = True
 
 
 def restored(usage: SessionUsage, iteration: str) -> Account:
@@ -101,6 +116,8 @@ def restored(usage: SessionUsage, iteration: str) -> Account:
         lost=Amount(usage.held_tokens, Decimal(usage.held_cost)),
         waiting=usage.waiting,
         waiting_message=usage.waiting_message,
+        failure=usage.failure,
+        signs=usage.signs,
         refused_call=usage.refused_call,
     )
     account.bound = account.spent

@@ -12,8 +12,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
+from rloop.api.iteration import CallFailure
 from rloop.errors import RloopError
 from rloop_operator.llm_proxy.dialects import CHAT, MESSAGES, Dialect, answered_by, together, tokens_of
+from rloop_operator.llm_proxy.odd_answers import CUT, EMPTY, Said, error_of, says_something
 from rloop_operator.llm_proxy.usage import Tokens
 
 BODY_BYTES = 16 * 1024 * 1024
@@ -84,6 +86,7 @@ def is_content(event: bytes) -> bool:
 
 
 LAST = (b"data: [DONE]", b"event: message_stop", b"event: response.completed")
+END = re.compile(rb'"(?:finish|stop)_reason":\s*"|response\.(?:completed|incomplete|failed)|\[DONE\]|message_stop')
 
 
 class Counted:
@@ -98,21 +101,45 @@ class Counted:
         """Which model says that it answers."""
         self.whole = False
         """The event that ends a stream has come."""
+        self.ended = False
+        """Some event has said that the answer ends: unlike `whole`, the count of its tokens may still come."""
+        self.content = False
+        """Some piece of an answer has come."""
+        self.error: Said | None = None
+        """The provider's, inside the stream."""
 
     @property
     def tokens(self) -> Tokens | None:
         """None if it never said: what messages counts at its start is only half of it."""
         return self._tokens if self._final else None
 
+    @property
+    def failure(self) -> CallFailure | None:
+        """Why the stream was no usable answer; None if it was one."""
+        if self.error is not None:
+            return self.error.failure("in its stream")
+        if not self.ended:
+            return CUT
+        return None if self.content else EMPTY
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing of an answer came: before an error, or at all. No provider bills that uncounted."""
+        return not self.content and (self.ended or self.error is not None)
+
     def passes(self, event: bytes) -> bool:
         """Take the event in; False for one that only counts tokens, if the client did not ask for that."""
         self.whole = self.whole or any(mark in event for mark in LAST)
         usage = b'"usage"' in event and b'"usage":null' not in event and b'"usage": null' not in event
-        if not usage and self.model is not None:
+        seen = self.model is not None and self.content and b'"error"' not in event
+        self.ended = self.ended or END.search(event) is not None
+        if not usage and seen:
             return True
-        data = _data(event)
+        data = data_of(event)
         if data is None:
             return True
+        self.content = self.content or says_something(self._dialect, data)
+        self.error = self.error or error_of(data)
         self.model = self.model or answered_by(data)
         found = tokens_of(data)
         if found is None:
@@ -122,7 +149,8 @@ class Counted:
         return not (self._drops_usage and self._dialect is CHAT and data.get("choices") == [])
 
 
-def _data(event: bytes) -> dict[str, Any] | None:
+def data_of(event: bytes) -> dict[str, Any] | None:
+    """The JSON object that an event carries."""
     lines = [line.partition(b":")[2].strip() for line in event.splitlines() if line.startswith(b"data:")]
     try:
         found = json.loads(b"\n".join(lines))

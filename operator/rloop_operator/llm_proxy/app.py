@@ -23,6 +23,7 @@ from starlette.types import Receive
 
 from rloop.errors import RloopError
 from rloop_operator.llm_proxy import dialects
+from rloop_operator.llm_proxy.answers import Counted
 from rloop_operator.llm_proxy.attempt import Answer
 from rloop_operator.llm_proxy.books import Books
 from rloop_operator.llm_proxy.call import Call, Session
@@ -30,6 +31,7 @@ from rloop_operator.llm_proxy.calls import Calls
 from rloop_operator.llm_proxy.denied import Denied
 from rloop_operator.llm_proxy.dialects import Dialect
 from rloop_operator.llm_proxy.keys import Redactor
+from rloop_operator.llm_proxy.odd_answers import CUT
 from rloop_operator.llm_proxy.passing import Passing, disconnected
 from rloop_operator.llm_proxy.providers import ModelSettings, Providers
 from rloop_operator.llm_proxy.upstream import Upstream
@@ -55,7 +57,7 @@ class Record:
     provider: str
     model: str
     code: str
-    """answered, broken, gone, request_refused, or that of the refusal."""
+    """answered, error (inside a stream), broken, gone, request_refused, or that of the refusal."""
     seconds: float
     tokens: Tokens
     charged: Amount
@@ -135,7 +137,8 @@ class Proxy:
     async def _session(self, request: Request) -> Session:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token if scheme.lower() == "bearer" else request.headers.get("x-api-key", "")
-        caller: Caller | None = await self._identity.caller(token) if token else None
+        peer = request.client.host if request.client else ""
+        caller: Caller | None = await self._identity.caller(token, peer) if token else None
         if caller is None:
             raise Denied("unauthorized", "the token is not that of a live session of this loop")
         return await self._calls.session(caller)
@@ -165,19 +168,38 @@ class Proxy:
     async def _passed_on(self, call: Call, answer: Answer) -> Response:
         headers = {**answer.headers, "x-rloop-model": answer.model.name}
         if answer.rest is not None:
-            return Passing(call, answer, headers, self._redactor, self._ended)
+            return Passing(call, answer, headers, self._redactor, self._streamed)
         if answer.good:
             await self._ended(call, answer, "answered", answer.tokens, answer.answered_by)
         else:
             self._over(call, "request_refused", None, None)
+        if answer.failure is not None:
+            await self._calls.failed(call.session, answer.failure)
         return Response(self._redactor.answer(answer.content), answer.status, headers)
 
+    async def _streamed(self, call: Call, answer: Answer, code: str, counted: Counted) -> None:
+        """A stream, or as much of it as came, is with the client: what it took, and whether it was an answer."""
+        tokens = counted.tokens if code in ("answered", "error") else None
+        await self._ended(call, answer, code, tokens, counted.model, free=counted.free)
+        failure = None if code == "gone" else CUT if code == "broken" else counted.failure
+        if failure is not None:
+            failure = failure.model_copy(update={"message": self._redactor.text(failure.message)})
+            await self._calls.failed(call.session, failure)
+
     async def _ended(
-        self, call: Call, answer: Answer, code: str, tokens: Tokens | None, answered_by: str | None
+        self,
+        call: Call,
+        answer: Answer,
+        code: str,
+        tokens: Tokens | None,
+        answered_by: str | None,
+        *,
+        free: bool = False,
     ) -> None:
-        """An answer, or as much of it as came, is with the client."""
+        """An answer, or as much of it as came, is with the client. An empty one whose tokens nobody counted is free."""
         model = answer.model
-        self._over(call, code, model, tokens)
+        free = tokens is None and code in ("answered", "error") and (free or answer.failure is not None)
+        self._over(call, code, None if free else model, tokens)
         if code == "broken":
             self.upstream.broke(call, model, "its stream broke off")
         if code == "answered":

@@ -17,7 +17,8 @@ from typing import Any
 
 import httpx
 
-from rloop_operator.llm_proxy import answers
+from rloop.api.iteration import CallFailure
+from rloop_operator.llm_proxy import answers, odd_answers
 from rloop_operator.llm_proxy.answers import Malformed
 from rloop_operator.llm_proxy.call import Call
 from rloop_operator.llm_proxy.denied import Code, Denied
@@ -76,6 +77,8 @@ class Answer:
     """Of a body, if it says."""
     answered_by: str | None = None
     """Of a body: the model that it names."""
+    failure: CallFailure | None = None
+    """Why it is no usable answer."""
 
     @property
     def good(self) -> bool:
@@ -145,12 +148,15 @@ async def _read(
         async for event in rest:
             answer.head.append(event)
             if answers.is_content(event):
+                _judge_first(event)
                 answer.rest = rest
                 return answer
         raise Failed("its stream ended before it began", lost=True)
     answer.content = await answers.body(response.aiter_bytes(), idle)
     if not answer.good:
         _judge(answer, redactor, call)
+        said = odd_answers.error_of(answers.parsed(answer.content)) or odd_answers.Said("", "", _said(answer.content))
+        answer.failure = said.failure(f"HTTP {answer.status}")
         answer.content = redactor.text(answer.content.decode(errors="replace")).encode()
         return answer
     document = answers.parsed(answer.content)
@@ -159,7 +165,16 @@ async def _read(
             f"its answer is not one of this API; is {response.url} where it is? Most providers' urls end with /v1"
         )
     answer.tokens, answer.answered_by = tokens_of(document), answered_by(document)
+    if not call.dialect.free and not odd_answers.says_something(call.dialect, document):
+        answer.failure = odd_answers.EMPTY
     return answer
+
+
+def _judge_first(event: bytes) -> None:
+    """A stream that begins with an error is no answer, and costs nothing: as an error of HTTP it is tried again."""
+    said = odd_answers.error_of(answers.data_of(event))
+    if said is not None and not said.permanent:
+        raise Failed(f"its stream begins with an error: {said.message[:SHOWN]}", busy=said.busy)
 
 
 def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 
 import structlog
 
-from rloop.api.iteration import RefusedCall, ResearchIteration, SessionStatus
+from rloop.api.iteration import CallFailure, RefusedCall, ResearchIteration, SessionStatus
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound, RloopError
 from rloop_operator.llm_proxy.accounts import HOUR, Account, Campaign, Window, restored
@@ -58,9 +58,18 @@ class Books:
 
     async def wait(self, campaign: Campaign, account: Account, reason: str | None, message: str = "") -> None:
         """Say why the session's calls get no answer; None: they do."""
-        if account.waiting == reason:
+        if account.waiting == reason and account.failure is None:
             return  # another message about the same is no news
         account.waiting, account.waiting_message = reason, message[:WAITING_CHARACTERS]
+        account.failure = None
+        account.changed = True
+        await self._tried(campaign, account, account.bound - account.used)
+
+    async def failed(self, campaign: Campaign, account: Account, failure: CallFailure) -> None:
+        """Say why the session's newest call had no usable answer, before its client can know it and end."""
+        if account.failure is not None and account.failure.reason == failure.reason:
+            return
+        account.failure, account.waiting, account.waiting_message = failure, None, ""
         account.changed = True
         await self._tried(campaign, account, account.bound - account.used)
 
@@ -77,6 +86,8 @@ class Books:
         now = time.monotonic()
         for uid, campaign in list(self._campaigns.items()):
             for account in list(campaign.sessions.values()):
+                if account.reserved != NOTHING:
+                    account.lives()  # its client waits for an answer
                 idle = closing or (account.reserved == NOTHING and now - account.last_call >= IDLE_SECONDS)
                 ahead = account.bound - account.used
                 if account.changed or (idle and ahead.exceeds(NOTHING)):

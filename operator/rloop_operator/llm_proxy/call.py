@@ -29,6 +29,8 @@ class Session:
     spec: SessionSpec
     campaign: Campaign
     account: Account
+    farewell: bool = False
+    """It has called finish; this call is let through so that its client can end in order."""
 
 
 @dataclass(slots=True)

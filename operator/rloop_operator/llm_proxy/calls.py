@@ -12,15 +12,17 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
-from rloop.api.iteration import ResearchIteration
+from rloop.api.iteration import CallFailure, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound, RloopError
 from rloop.standing import session_over
 from rloop_operator.llm_proxy import caps, dialects
+from rloop_operator.llm_proxy.accounts import Account
 from rloop_operator.llm_proxy.books import Books
 from rloop_operator.llm_proxy.call import Call, Session
 from rloop_operator.llm_proxy.denied import Denied
 from rloop_operator.llm_proxy.dialects import Dialect
+from rloop_operator.llm_proxy.odd_answers import MESSAGE_MAX
 from rloop_operator.llm_proxy.providers import ModelSettings, Provider, Providers
 from rloop_operator.llm_proxy.usage import (
     NO_TOKENS,
@@ -36,6 +38,15 @@ BLOCK_TOKENS = 16_384
 """Written ahead of what a call needs, so that not every call waits for a write. Lost if the proxy dies."""
 LOOK_SECONDS = 5.0
 """How long a loop and an iteration that were read are believed."""
+FAREWELL_SECONDS = 15.0
+"""For so long after finish calls are let through: a client asks its model once more to sum up, and a refusal would make
+it retry and end with an error. The operator ends the process some seconds later.
+"""
+FAREWELL_CALLS = 4
+FAILURES = {"session_spent": "AllowanceSpent", "budget_spent": "BudgetSpent"} | dict.fromkeys(
+    ("malformed", "too_large", "model_unknown"), "RequestRefused"
+)
+"""Refusals of the proxy that no retry mends: reason of the session's failure by code."""
 
 
 class Calls:
@@ -56,11 +67,14 @@ class Calls:
             raise Denied("unauthorized", "only an agent's session may call a model")
         loop, iteration = await self._look(caller)
         spec = next((one for one in iteration.spec.sessions if one.name == caller.session), None)
-        over = session_over(loop, iteration, caller.session) or caller.session in iteration.status.reported.finished
-        if spec is None or over or self._closing():
+        if spec is None or session_over(loop, iteration, caller.session) or self._closing():
             raise Denied("closed", "this session is over: POST finish to the gateway and end")
         campaign, account = await self._books.open(caller, loop)
-        return Session(caller, loop, spec, campaign, account)
+        account.lives()
+        farewell = caller.session in iteration.status.reported.finished
+        if farewell:
+            _count_farewell(account)
+        return Session(caller, loop, spec, campaign, account, farewell=farewell)
 
     def model(self, session: Session) -> tuple[Provider, ModelSettings]:
         """What the session may use. Raises Denied."""
@@ -124,9 +138,16 @@ class Calls:
     async def answered(self, call: Call) -> None:
         """After a call that was settled: the store must know if it took more than was set aside, or ended a waiting."""
         session = call.session
+        if session.farewell:
+            return
         with suppress(RloopError):  # written with the next flush then
             await self._books.wait(session.campaign, session.account, None)
             await self._books.cover(session.campaign, session.account, NOTHING)
+
+    async def failed(self, session: Session, failure: CallFailure) -> None:
+        """The session's newest call had no usable answer, and nobody will repeat it."""
+        if not session.farewell:
+            await self._books.failed(session.campaign, session.account, failure)
 
     async def reserve(self, call: Call) -> None:
         """Bound the answer by what the caps leave, and set aside what the call may take. Raises Denied, RloopError."""
@@ -140,7 +161,11 @@ class Calls:
         """Note why the session's calls get no answer: a provider is waited for, or too little is left for the first."""
         if denied.least is not None and session.account.calls == 0:
             await self._books.refused(session.campaign, session.account, denied.least)
-        if denied.waiting is not None:
+        # A client may ask a second model for small tasks; that it is refused says nothing once one has answered.
+        helper = denied.code == "model_unknown" and session.account.calls > 0
+        if denied.waiting is None and not helper and (reason := FAILURES.get(denied.code)) is not None:
+            await self.failed(session, CallFailure(reason=reason, message=denied.message[:MESSAGE_MAX]))
+        if denied.waiting is not None and not session.farewell:
             await self._books.wait(session.campaign, session.account, denied.waiting, denied.message)
 
     async def _set_aside(self, call: Call) -> None:
@@ -171,6 +196,16 @@ class Calls:
                 raise Denied("closed", "this campaign is gone") from error
             self._looks[key] = (now, loop, iteration)
         return self._looks[key][1:]
+
+
+def _count_farewell(account: Account) -> None:
+    """Let the call of a session that called finish through, within its grace. Raises Denied(closed)."""
+    now = time.monotonic()
+    if account.finished_at is None:
+        account.finished_at = now
+    account.farewells += 1
+    if now - account.finished_at > FAREWELL_SECONDS or account.farewells > FAREWELL_CALLS:
+        raise Denied("closed", "this session has called finish and is over: end")
 
 
 def _request(content: bytes) -> dict[str, Any]:

@@ -27,6 +27,9 @@ from rloop_operator.llm_proxy.usage import (
     output_wanted,
 )
 
+FAREWELL_OUTPUT = 2048
+"""Tokens of an answer after finish: a client sums up what it did, and ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cap:
@@ -88,6 +91,8 @@ def bound(call: Call) -> bool:
     """Bound the answer by what every cap leaves; False: the call has to wait for others. Raises Denied."""
     model, number, question = call.models[0], answers(call.request), call.estimate.input
     wanted = output_wanted(call.asked, question, model)
+    if call.session.farewell:
+        wanted = min(wanted or FAREWELL_OUTPUT, FAREWELL_OUTPUT)
     output, longest = (UNKNOWN_OUTPUT, LONGEST_OUTPUT) if wanted is None else (wanted, wanted)
     # No token is shorter than a byte.
     worst = amount(call, Tokens(input=len(call.content), output=longest * number))

@@ -54,7 +54,7 @@ MEANINGS: dict[Code, Meaning] = {
     "provider_malformed": Meaning(502, "ProviderDown"),
     "malformed": Meaning(400),
     "too_large": Meaning(413),
-    "closed": Meaning(409),
+    "closed": Meaning(403),  # a client of OpenAI or Anthropic would retry a 409 for minutes
 }
 
 

@@ -18,9 +18,8 @@ from rloop_operator.llm_proxy.attempt import Answer
 from rloop_operator.llm_proxy.call import Call
 from rloop_operator.llm_proxy.dialects import error_event
 from rloop_operator.llm_proxy.keys import Redactor
-from rloop_operator.llm_proxy.usage import Tokens
 
-Ended = Callable[[Call, Answer, str, Tokens | None, str | None], Awaitable[None]]
+Ended = Callable[[Call, Answer, str, Counted], Awaitable[None]]
 
 
 class Passing(Response):
@@ -74,9 +73,10 @@ class Passing(Response):
         self._over = True
         if code == "gone" and self._counted.whole:
             code = "answered"  # the client has all of it, and did not wait for the provider to hang up
+        if code == "answered" and self._counted.error is not None:
+            code = "error"
         await self._answer.close()
-        tokens = self._counted.tokens if code == "answered" else None
-        await self._ended(self._call, self._answer, code, tokens, self._counted.model)
+        await self._ended(self._call, self._answer, code, self._counted)
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         for event in self._answer.head:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import signal
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -19,15 +17,17 @@ from typing import Protocol
 from rloop.actions import Event
 from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
+from rloop.decide.session import INTERRUPTED
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.observed import Observed
 from rloop.standing import edited_since_its_budget_ended, finished
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.app import app
+from rloop_operator.gateway.app import app, load_tools
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.local import llm, requests
 from rloop_operator.local.folder import RunLock
 from rloop_operator.local.identity import LocalIdentity
+from rloop_operator.local.interrupt import KILL_SECONDS, Interrupt
 from rloop_operator.local.protocol_files import ProtocolFiles
 from rloop_operator.local.runtime import LocalRuntime
 from rloop_operator.local.server import kept_listener, serving
@@ -37,8 +37,9 @@ from rloop_operator.reconcile import Shell, reconcile
 
 TICK_SECONDS = 1.0
 """Between two looks at what announces nothing: requests of other processes, steps of runs, the screen."""
+DRAINING_SECONDS = 0.2
+"""Between two passes while it ends."""
 ALIVE_SECONDS = 5.0
-KILL_SECONDS = 15.0
 
 
 class View(Protocol):
@@ -51,22 +52,13 @@ class View(Protocol):
         """A pass is over; called often."""
 
 
-@dataclass(slots=True)
-class _Signals:
-    """First Ctrl-C: end in order. Second: end now."""
-
-    drain: asyncio.Event
-    kill: asyncio.Event
-
-    def received(self) -> None:
-        (self.kill if self.drain.is_set() else self.drain).set()
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed: int | None = None) -> ResearchLoop:
+async def run(
+    loop: ResearchLoop, folder: Path, base: Path, view: View, interrupt: Interrupt, *, seed: int | None = None
+) -> ResearchLoop:
     """Run the campaign to its end, or until it is interrupted; the loop as it then stands.
 
     `base` is the manifest's folder. Raises BadInput, InUse, Corrupt.
@@ -78,7 +70,8 @@ async def run(loop: ResearchLoop, folder: Path, base: Path, view: View, *, seed:
             stored = await _apply(store, loop, base)
             if finished(stored) and not edited_since_its_budget_ended(stored):
                 return stored
-            await _run(store, stored.metadata.name, view)
+            with interrupt.handling():
+                await _run(store, stored.metadata.name, view, interrupt)
             return await store.get(ResearchLoop, stored.metadata.name)
 
 
@@ -107,8 +100,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     )
 
 
-async def _run(store: LocalStore, name: str, view: View) -> None:
-    signals = _Signals(asyncio.Event(), asyncio.Event())
+async def _run(store: LocalStore, name: str, view: View, signals: Interrupt) -> None:
     identity = LocalIdentity(store)
     beats = Beats(time.monotonic)
     gateway = Gateway(store, beats, now=_now, changed=lambda: None)
@@ -120,7 +112,10 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
         if loop.spec.agent.llm is not None:
             serving_llm = llm.serving_llm(store, identity, signals.drain.is_set)
             llm_url, withheld = await proxy.enter_async_context(serving_llm)
-        await stack.enter_async_context(_handling(signals))
+        if loop.spec.agent.command is not None:
+            # In the background, long before the first session: its client would wait a second for its first answer.
+            loading = asyncio.create_task(asyncio.to_thread(load_tools))
+            stack.push_async_callback(asyncio.wait, [loading])
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
 
         async def tell(_loop: str, event: Event) -> None:
@@ -138,9 +133,11 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             down_since = down_since if done.conflict else None
             view.update(done.observed)
             files.render(done.observed)
-            if signals.kill.is_set() or (not done.changed and _over(done.observed, draining=signals.drain.is_set())):
+            over = not done.changed and _over(done.observed, draining=signals.drain.is_set())
+            if over or signals.kill.is_set() or signals.overdue:
                 break
-            due = time.monotonic() + (math.inf if done.look_again is None else done.look_again)
+            wait = DRAINING_SECONDS if signals.drain.is_set() else done.look_again
+            due = time.monotonic() + (math.inf if wait is None else wait)
             while not done.changed and not await _something_happened(store, revision, runtime, signals, due):
                 alive_at = await _housekeep(store, alive_at)
                 view.update(replace(done.observed, now=_now(), workloads=await runtime.observe(name)))
@@ -151,6 +148,7 @@ async def _run(store: LocalStore, name: str, view: View) -> None:
             # With what the proxy gave back at its end.
             done = await reconcile(shell, name, draining=signals.drain.is_set())
         files.render(done.observed, final=True)
+        signals.left = runtime.live() if signals.drain.is_set() else []
         runtime.close()
         store.beat(_now())
 
@@ -171,7 +169,7 @@ async def _housekeep(store: LocalStore, alive_at: float) -> float:
 
 
 async def _something_happened(
-    store: LocalStore, revision: int, runtime: LocalRuntime, signals: _Signals, due: float
+    store: LocalStore, revision: int, runtime: LocalRuntime, signals: Interrupt, due: float
 ) -> bool:
     """Wait a tick at most; whether something was written, a workload ended, a signal came, or a pass is due."""
     waits = [
@@ -197,17 +195,6 @@ async def _kill(runtime: LocalRuntime, name: str) -> None:
         if not live:
             return
         for one in live:
-            await runtime.stop(one.name, "Interrupted")
+            await runtime.stop(one.name, INTERRUPTED)
         await asyncio.sleep(0.1)
-
-
-@contextlib.asynccontextmanager
-async def _handling(signals: _Signals) -> AsyncIterator[None]:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, signals.received)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.remove_signal_handler(number)
+    runtime.kill()

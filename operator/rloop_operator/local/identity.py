@@ -46,7 +46,7 @@ class LocalIdentity(Identity):
         return secrets.token_urlsafe(32)
 
     @override
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         record = records.find_by_token(self._store.database, token_hash(token))
         if record is None or record.removed or not self._is_live(record.name):
             return None

@@ -247,6 +247,12 @@ class LocalRuntime(Runtime):
         """Names of all workloads that run or are about to, of every loop."""
         return [name for name, watched in self._watched.items() if watched.live and not watched.exit_written]
 
+    def kill(self) -> None:
+        """Kill whatever still runs, with its shim: the next runtime sees that it was lost, by no fault of its own."""
+        for watched in self._watched.values():
+            if watched.live:
+                watched.kill()
+
     def close(self) -> None:
         """Leave the workloads to themselves: their shims live on, and the next runtime adopts them."""
         for watched in self._watched.values():

@@ -14,10 +14,12 @@ import uvicorn
 from starlette.applications import Starlette
 from typing_extensions import override
 
+from rloop_operator import http_server
 from rloop_operator.local.database import Database
 
 HOST = "127.0.0.1"
-STOP_SECONDS = 2
+STOP_SECONDS = 1
+"""For answers in progress when it ends: an agent asks again."""
 
 
 class _Server(uvicorn.Server):
@@ -57,10 +59,7 @@ def kept_listener(database: Database, name: str) -> socket.socket:
 @contextlib.asynccontextmanager
 async def serving(application: Starlette, listener: socket.socket) -> AsyncIterator[str]:
     """Serve while the context lasts; gives the base URL."""
-    config = uvicorn.Config(
-        application, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=STOP_SECONDS
-    )
-    server = _Server(config)
+    server = _Server(http_server.config(application, timeout_graceful_shutdown=STOP_SECONDS))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield f"http://{HOST}:{listener.getsockname()[1]}"

@@ -250,9 +250,10 @@ class LocalStore(Store):
     # Ledger.
 
     @override
-    async def append(self, loop: str, entry: Append) -> None:
+    async def append(self, loop: str, entry: Append) -> str:
         if ledger.append(self.database, loop, entry):
             self._announce()
+        return ""  # a database loses no rows one by one
 
     def ledger(self, loop: str) -> Sequence[LedgerEntry]:
         """The ledger of a loop, oldest first."""

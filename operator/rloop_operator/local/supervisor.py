@@ -22,10 +22,10 @@ from rloop_operator.local.meter import Meter
 from rloop_operator.local.output import Output
 from rloop_operator.tree import TreeProblem, copy_tree
 
-SAMPLE_SECONDS = 0.05
-"""Between two looks at the tree while it is young or close to a limit."""
-SLOW_SAMPLE_SECONDS = 0.25
+SAMPLE_SECONDS, SLOW_SAMPLE_SECONDS = 0.05, 0.25
+"""Between two looks at the tree while it is young or close to a limit, and later."""
 YOUNG_SECONDS = 1.0
+LONGEST_GRACE = {"Interrupted": 1.5}  # by the reason of a stop: the user waits at the terminal for this one
 KILL_SECONDS = 30
 """How long SIGKILL is repeated; only a process that hangs in the kernel survives it."""
 OOM_SCORE = 500
@@ -226,7 +226,8 @@ class Supervisor:
     def _ask(self, reason: str | None) -> None:
         """SIGTERM now, SIGKILL after the grace period."""
         self.reason = reason
-        self.kill_at = time.monotonic() + self.spec["grace_seconds"]
+        grace = self.spec["grace_seconds"]
+        self.kill_at = time.monotonic() + min(grace, LONGEST_GRACE.get(reason or "", grace))
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> int:
@@ -238,12 +239,12 @@ class Supervisor:
                 found += 1
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
+                    os.kill(pid, signal.SIGCONT)  # suspended, it would not see the other
         return found
 
     def _tree(self) -> set[int]:
         tree = set(processes.descendants(os.getpid()))
-        if not processes.LINUX:
-            # No subreaper there: orphans are found by their cookie.
+        if not processes.LINUX:  # no subreaper there: orphans are found by their cookie
             tree |= processes.carriers(self.spec["env"][processes.COOKIE]).keys()
         return tree
 

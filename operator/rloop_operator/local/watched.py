@@ -81,9 +81,18 @@ class Watched:
         return bool(self.ran and self._shim and processes.is_alive(self._shim["pid"], self._shim["start"]))
 
     def signal_shim(self) -> None:
-        """Wake the shim, so that it looks for a stop request."""
+        """Wake the shim, so that it looks for a stop request; one that somebody has suspended as well."""
         if self.ran and self._shim:
-            processes.send(self._shim["pid"], self._shim["start"], signal.SIGTERM)
+            for number in (signal.SIGTERM, signal.SIGCONT):
+                processes.send(self._shim["pid"], self._shim["start"], number)
+
+    def kill(self) -> None:
+        """Kill the shim and all processes of the workload."""
+        if self.ran and self._shim:
+            processes.send(self._shim["pid"], self._shim["start"], signal.SIGKILL)
+        spec = read_json(str(self.folder), "spec.json") or {}
+        if cookie := spec.get("env", {}).get(processes.COOKIE):
+            _all_gone(cookie)
 
     def let_go(self) -> None:
         """Be its parent no longer; a shim that has ended is reaped."""

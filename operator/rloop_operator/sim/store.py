@@ -84,17 +84,18 @@ class MemoryStore:
             raise NotFound(message)
         return self._files[name]
 
-    async def append(self, loop: str, entry: Append) -> None:
+    async def append(self, loop: str, entry: Append) -> str:
         """See ports.Store."""
         key = f"{loop}/{entry.key}"
         if key in self.ledger:
-            return
+            return ""
         before = json.dumps(self.ledger[next(reversed(self.ledger))], sort_keys=True) if self.ledger else ""
         self.ledger[key] = {
             "kind": entry.kind,
             "body": entry.body,
             "previous": sha256(before.encode()).hexdigest(),
         }
+        return ""
 
     def _put(self, obj: Object, uid: str) -> Object:
         self._version += 1

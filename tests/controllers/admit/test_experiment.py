@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.support.builders import direction, experiment, iteration, running, session
 
-from rloop.admit.experiment import Facts, admit
+from rloop.admit.content import Texts, examine
+from rloop.admit.experiment import Admitted, Facts, check_session
+from rloop.admit.experiment import admit as gate
 from rloop.api.space import Space
 from rloop.api.wire import ExperimentRequest
 from rloop.errors import Refused
@@ -39,11 +41,22 @@ FACTS = Facts(
     pivot_demanded=False,
     experiments={},
     incumbent="demo-b01",
+    parent_name=None,
+)
+TEXTS = Texts(
     task={"recipe.json": '{"net": "mlp"}\n', "train.py": "print(1)\n", "README": "hello\n"},
     parent={},
-    parent_name=None,
+    editable=["*.json", "*.py"],
+    max_files=2,
+    max_lines_per_file=300,
     space=None,
 )
+
+
+def admit(request: ExperimentRequest, facts: Facts = FACTS, texts: Texts = TEXTS) -> Admitted:
+    """As the gateway does it."""
+    check_session(request, facts)
+    return gate(request, facts, examine(request.files, texts))
 
 
 def asked(sequence: int = 1, direction_: str | None = None, **files: str) -> ExperimentRequest:
@@ -52,8 +65,8 @@ def asked(sequence: int = 1, direction_: str | None = None, **files: str) -> Exp
 
 
 def test_what_passes_is_self_contained() -> None:
-    facts = replace(FACTS, parent={"train.py": "print(3)\n"}, parent_name="demo-i0001-e1")
-    admitted = admit(asked(recipe_json='{"net": "rnn"}\n'), facts)
+    facts, texts = replace(FACTS, parent_name="demo-i0001-e1"), replace(TEXTS, parent={"train.py": "print(3)\n"})
+    admitted = admit(asked(recipe_json='{"net": "rnn"}\n'), facts, texts)
     assert admitted.name == "demo-i0001-e1"
     assert sorted(admitted.files) == ["recipe.json", "train.py"]
     assert admitted.spec.parent == "demo-i0001-e1"
@@ -121,8 +134,13 @@ def known(name: str, request_: ExperimentRequest, **facts: Any) -> dict[str, Any
 )
 def test_refusal(request_: ExperimentRequest, facts: dict[str, Any], refusal: str) -> None:
     with pytest.raises(Refused) as caught:
-        admit(request_, replace(FACTS, **facts))
+        admit(request_, *_split(facts))
     assert caught.value.reason == refusal
+
+
+def _split(changes: dict[str, Any]) -> tuple[Facts, Texts]:
+    of_texts = {key: value for key, value in changes.items() if key in ("parent", "space")}
+    return replace(FACTS, **{k: v for k, v in changes.items() if k not in of_texts}), replace(TEXTS, **of_texts)
 
 
 def test_a_retried_request_is_the_same_experiment_even_when_all_limits_are_reached() -> None:
@@ -168,7 +186,7 @@ def test_a_demanded_pivot_refuses_smoke_tests_too(smoke: bool) -> None:
 
 
 def test_equal_points_are_duplicates_however_the_file_is_written() -> None:
-    facts = replace(FACTS, space=SPACE)
-    one = admit(asked(recipe_json='{"net": "mlp", "rate": 0.25}'), facts).spec.digest
-    other = admit(asked(recipe_json='{"rate":0.25,\n"net":"mlp"}'), facts).spec.digest
+    texts = replace(TEXTS, space=SPACE)
+    one = admit(asked(recipe_json='{"net": "mlp", "rate": 0.25}'), texts=texts).spec.digest
+    other = admit(asked(recipe_json='{"rate":0.25,\n"net":"mlp"}'), texts=texts).spec.digest
     assert one == other

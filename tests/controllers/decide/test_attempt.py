@@ -18,6 +18,32 @@ LOST = exited("Lost", None, infrastructure=True)
 CRASH = exited("Error", 1, log_tail="no such file")
 
 
+@pytest.mark.parametrize(
+    ("reason", "before", "phase"),
+    [
+        pytest.param("Lost", 3, "Running", id="lost four times in a row: perhaps it is the machine"),
+        pytest.param("Lost", 4, "Failed", id="five times in a row: it is the run"),
+        pytest.param("Disrupted", 18, "Running", id="preempted nineteen times, which happens on a spot node"),
+        pytest.param("Disrupted", 20, "Failed", id="that has a limit too"),
+    ],
+)
+def test_how_often_a_lost_attempt_is_tried_again_depends_on_the_cause(reason: str, before: int, phase: str) -> None:
+    past = [a("Failed", n, reason=reason, infrastructure=True) for n in range(1, before + 1)]
+    own = run(phase="Running", attempts=[*past, a("Running", before + 1)])
+    gone = workload(f"demo-i0001-e1-r1-a{before + 1}", exited(reason, None, infrastructure=True))
+    seen = observed(running(), experiment("demo-i0001-e1", own), gone)
+    assert experiment_after(attempt.record, seen).status.runs[0].phase == phase
+
+
+def test_what_every_further_attempt_would_meet_is_not_tried_again() -> None:
+    for reason in attempt.NO_RETRY:
+        seen = observed(
+            running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, exited(reason, None))
+        )
+        found = experiment_after(attempt.record, seen).status.runs[0]
+        assert (found.phase, found.reason, len(found.attempts)) == ("Failed", reason, 1)
+
+
 def pending() -> Run:
     return run(phase="Running", attempts=[a("Pending")])
 

@@ -30,19 +30,19 @@ ACCEPTED = condition("Accepted")
         pytest.param(
             running(status={"conditions": [ACCEPTED, condition("Complete", reason="BudgetExhausted")]}),
             "Complete",
-            {"Ready": "True", "Complete": "True", "Failed": "False", "Progressing": "False"},
+            {"Ready": "True", "Complete": "True", "Failed": "False", "Finished": "True", "Progressing": "False"},
             id="a campaign that ends without its target has completed",
         ),
         pytest.param(
             running(status={"conditions": [ACCEPTED, condition("Failed", reason="BaselineFailed")]}),
             "Failed",
-            {"Ready": "False", "Stalled": "True"},
+            {"Ready": "False", "Stalled": "True", "Finished": "True"},
             id="a failed one needs a person",
         ),
         pytest.param(
             running(status={"conditions": [condition("Accepted", "False", "InvalidSpec")], "sealed": None}),
             "Pending",
-            {"Ready": "False", "Stalled": "True"},
+            {"Ready": "False", "Stalled": "True", "Degraded": "True", "Finished": "False"},
             id="so does a wrong spec",
         ),
         pytest.param(running(status={"pivots": 1}), "Iterating", {"PlateauDetected": "True"}, id="a pivot is demanded"),
@@ -53,6 +53,13 @@ def test_story(of: Any, phase: str, expected: dict[str, str]) -> None:
     assert status.phase == phase
     found = {one.type: one.status for one in status.conditions}
     assert {key: found.get(key) for key in expected} == expected
+
+
+@pytest.mark.parametrize(("end", "reason"), [("Complete", "BudgetExhausted"), ("Failed", "BaselineFailed")])
+def test_one_condition_says_that_the_campaign_is_over_whatever_its_end(end: str, reason: str) -> None:
+    of = running(status={"conditions": [ACCEPTED, condition(end, reason=reason)]})
+    found = {one.type: (one.status, one.reason) for one in status_after(conditions.fold, observed(of)).conditions}
+    assert found["Finished"] == ("True", reason)
 
 
 def test_while_final_runs_are_made_it_concludes() -> None:
@@ -109,3 +116,14 @@ def test_directional_inputs(seen: str | None, inputs: int) -> None:
 )
 def test_what_the_director_did_is_told(of: Any, reasons: list[str]) -> None:
     assert [one.reason for one in after(conditions.fold, observed(of)).events] == reasons
+
+
+def test_experiments_that_somebody_deleted_are_told_once() -> None:
+    many = [experiment(f"demo-i0001-e{n}", phase="Rejected", verdict=verdict(), folded=True) for n in (1, 2, 3)]
+    first = running().model_copy(update={"status": status_after(conditions.fold, observed(running(), *many))})
+    decision = after(conditions.fold, observed(first, many[0]))
+    assert [one.reason for one in decision.events] == ["ExperimentsMissing"]
+    assert decision.status is not None
+    assert "2 of the campaign's experiments" in decision.status.watchdog.evidence[-1]
+    later = first.model_copy(update={"status": decision.status})
+    assert after(conditions.fold, observed(later, many[0])).events == ()

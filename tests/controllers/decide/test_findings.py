@@ -72,7 +72,10 @@ CHECKER = ("Check", 0)
         pytest.param(OF_LLM, [claimed("Refuted")], [EXPLORER], id="once"),
         pytest.param(OF_LLM, [claimed(), checking({})], [EXPLORER], id="a checker that said nothing had its time"),
         pytest.param(
-            OF_LLM, [claimed(), checking({"reason": "WaitingForLLM"})], [EXPLORER, CHECKER], id="its provider was down"
+            OF_LLM,
+            [claimed(), checking({"reason": "ProviderDown", "infrastructure": True})],
+            [EXPLORER, CHECKER],
+            id="its provider was down",
         ),
         pytest.param(
             OF_LLM,
@@ -143,7 +146,7 @@ def test_a_gain_is_more_than_a_finding() -> None:
 
 @pytest.mark.parametrize(
     ("checker", "outcome"),
-    [({"reason": "WaitingForLLM", "infrastructure": True}, "Stale"), ({"phase": "Failed"}, "Stale")],
+    [({"reason": "ProviderDown", "infrastructure": True}, "Stale"), ({"phase": "Failed"}, "Stale")],
 )
 def test_a_checkers_fate_is_not_the_iterations(checker: dict[str, Any], outcome: str) -> None:
     proposed = experiment("demo-i0002-e1", phase="Rejected", verdict=verdict())

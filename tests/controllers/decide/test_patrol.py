@@ -27,7 +27,9 @@ WATCH: dict[str, Any] = {"watchdog__heartbeatSeconds": 10, "watchdog__progressSe
         pytest.param(session(nudges=1), Beat(1, 3, 150), False, {}, 0, id="after a nudge it has as much time again"),
         pytest.param(session(nudges=2), Beat(1, 3, 301), False, {AGENT: "NoProgress"}, 0, id="nudges are used up"),
         pytest.param(session(), Beat(29, 3, 500), True, {}, 0, id="one that is done may end in peace"),
-        pytest.param(session(), Beat(31, 3, 31), True, {AGENT: "Stopped"}, 0, id="but not take for ever"),
+        pytest.param(session(done_at=moment(41)), Beat(1, 3, 1), True, {}, 0, id="for so many seconds"),
+        pytest.param(session(done_at=moment(40)), Beat(99, 3, 99), True, {AGENT: "Stopped"}, 0, id="but no longer"),
+        pytest.param(session(done_at=moment(40)), Beat(1, 3, 1), True, {AGENT: "Stopped"}, 0, id="though it beats"),
         pytest.param(session("Pending"), Beat(999, 0, 999), False, {}, 0, id="one that has not started is not judged"),
     ],
 )
@@ -66,6 +68,22 @@ def test_silence_is_death_also_while_a_session_waits_for_its_provider() -> None:
     told = Reported(usage=[usage(waiting="HourCap")])
     seen = observed(running(**WATCH), iteration(1, session(), reported=told), beats={"demo-i0001-s1": Beat(31, 3, 31)})
     assert stops(after(patrol.patrol, seen)) == {AGENT: "HeartbeatMissed"}
+
+
+def test_a_session_that_finished_is_ended_within_thirty_seconds_also_without_any_beat() -> None:
+    """One that beat was never ended: it cost a campaign eight minutes."""
+    assert patrol.FINISH_SECONDS + 10 <= 30  # a cluster looks every five seconds; five more are the grace period
+    reported = Reported(finished=["demo-i0001-s1"])
+    seen = observed(running(), iteration(1, session(), reported=reported))
+    (found,) = iteration_after(patrol.patrol, seen).status.sessions
+    assert found.done_at == moment(60)
+    later = observed(running(), iteration(1, found, reported=reported), now=moment(60 + patrol.FINISH_SECONDS))
+    assert stops(after(patrol.patrol, later)) == {AGENT: "Stopped"}
+
+
+def test_an_operator_that_ends_ends_its_sessions() -> None:
+    seen = observed(running(), iteration(1, session()), beats={"demo-i0001-s1": Beat(1, 3, 1)}, draining=True)
+    assert stops(after(patrol.patrol, seen)) == {AGENT: "Interrupted"}
 
 
 def test_a_process_that_takes_its_time_to_end_fills_no_evidence() -> None:

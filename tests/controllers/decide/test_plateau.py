@@ -100,7 +100,10 @@ def test_what_opened_after_the_pivot_goes_on() -> None:
             [iteration(n, outcome="Void") for n in (1, 2, 3)], "InfrastructureFailing", id="so do three lost ones"
         ),
         pytest.param(
-            [iteration(n, session("Finished", n, reason="WaitingForLLM"), outcome="Void") for n in (1, 2, 3)],
+            [
+                iteration(n, session("Failed", n, reason="ProviderDown", infrastructure=True), outcome="Void")
+                for n in (1, 2, 3)
+            ],
             "None",
             id="a provider that is down is another story",
         ),

@@ -79,7 +79,12 @@ POLICY = {"policy": {"name": "random-search"}}
             id="it needs tokens for one session, not for all explorers",
         ),
         pytest.param({}, [claimed(), written(phase="Failed", reason="Error")], [("Check", 0)], id="a writer that died"),
-        pytest.param({}, [claimed(), written(reason="WaitingForLLM")], COMPLETE, id="no result waits for a provider"),
+        pytest.param(
+            {},
+            [claimed(), written(reason="ProviderDown", infrastructure=True)],
+            COMPLETE,
+            id="no result waits for a provider",
+        ),
         pytest.param({"agent": POLICY}, [], COMPLETE, id="a policy writes none"),
         pytest.param({"agent": {**LLM, "image": "mine"}}, [], COMPLETE, id="nor somebody else's agent"),
         pytest.param({"budget__tokens": 1}, [], COMPLETE, id="without tokens there is none"),
@@ -171,7 +176,7 @@ def test_the_time_without_an_operator_is_none_of_the_reports() -> None:
     assert status.ending.active_seconds == 60
 
 
-@pytest.mark.parametrize(("draining", "reason"), [(True, "Held"), (False, "WaitingForLLM")])
+@pytest.mark.parametrize(("draining", "reason"), [(True, "Held"), (False, "ProviderDown")])
 def test_a_writer_that_the_operators_end_took_has_another_turn_though_its_provider_was_down(
     draining: bool, reason: str
 ) -> None:

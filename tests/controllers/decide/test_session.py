@@ -38,11 +38,13 @@ def test_a_stored_session_is_started() -> None:
 @pytest.mark.parametrize(
     ("ended", "finished", "attempt", "phase", "number"),
     [
-        pytest.param(exited(), False, 1, "Finished", 1, id="its process ended in order"),
+        pytest.param(exited(), True, 1, "Finished", 1, id="its process ended in order"),
+        pytest.param(exited(), False, 1, "Failed", 1, id="it did nothing, which a restart would not mend"),
         pytest.param(exited("Error", 1), False, 1, "Pending", 2, id="a crashed one is replaced"),
         pytest.param(exited("Error", 1), True, 1, "Finished", 1, id="not if it had said that it was done"),
-        pytest.param(exited("DeadlineExceeded", None), False, 1, "Finished", 1, id="its time was over"),
-        pytest.param(exited("NoProgress", None), False, 1, "Finished", 1, id="it got nowhere"),
+        pytest.param(exited("DeadlineExceeded", None), True, 1, "Finished", 1, id="its time was over"),
+        pytest.param(exited("DeadlineExceeded", None), False, 1, "Failed", 1, id="its time was over, for nothing"),
+        pytest.param(exited("NoProgress", None), False, 1, "Failed", 1, id="it got nowhere"),
         pytest.param(exited("HeartbeatMissed", None), False, 1, "Pending", 2, id="a silent one is replaced"),
         pytest.param(None, False, 1, "Pending", 2, id="a vanished one is replaced"),
         pytest.param(exited("Error", 1), False, 6, "Failed", 6, id="until restartLimit"),
@@ -73,6 +75,8 @@ def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
     decision = after(sessions.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
     (event,) = decision.events
     assert event.message.endswith("; its last words: RuntimeError: oops")
+    told = iteration_after(sessions.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
+    assert told.status.sessions[0].message.endswith("; its last words: RuntimeError: oops")
 
 
 @pytest.mark.parametrize(("attempt", "pause"), [(2, 1), (3, 2), (6, 16), (60, 300)])
@@ -82,7 +86,7 @@ def test_between_the_processes_of_a_session_lie_pauses_that_grow(attempt: int, p
         assert starts(after(sessions.record, observed(running(), own, now=moment(60 + seconds)))) == expected
 
 
-CRASHED = session("Failed", 2, attempt=6, reason="Error", log_tail="Traceback\nKeyError: 'model'\n")
+CRASHED = session("Failed", 2, attempt=6, reason="Error", message="its last words: KeyError: 'model'")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +95,7 @@ CRASHED = session("Failed", 2, attempt=6, reason="Error", log_tail="Traceback\nK
         pytest.param([iteration(2, CRASHED)], True, id="the program fails"),
         pytest.param([iteration(2, CRASHED), iteration(3, session("Pending", 3))], True, id="the next has yet to show"),
         pytest.param(
-            [iteration(2, CRASHED), iteration(3, session(number=3), reported=Reported(refusals=1))],
+            [iteration(2, CRASHED), iteration(3, session(number=3), reported=Reported(proposed=["demo-i0003-s1"]))],
             False,
             id="the next one says something",
         ),
@@ -113,7 +117,7 @@ def test_an_agent_whose_program_fails_is_told_until_one_works(objects: list[Any]
     found = the(after(conditions.fold, observed(running(), iteration(1, session("Finished")), *objects)), "Degraded")
     assert (found.reason == "AgentFailing") is expected
     if expected:
-        told = "demo-i0002-s1 was given up after 6 processes: Error; its last words: KeyError: 'model'"
+        told = "demo-i0002-s1 failed after 6 processes: Error: its last words: KeyError: 'model'"
         assert found.message == told
 
 
@@ -133,7 +137,7 @@ def test_a_session_that_ends_while_it_waits_for_its_provider_says_nothing(ended:
     workloads = [workload(AGENT, ended)] if ended else []
     recorded = iteration_after(sessions.record, observed(running(agent=LLM), own, *workloads))
     (found,) = recorded.status.sessions
-    assert (found.phase, found.reason, found.attempt) == ("Finished", "WaitingForLLM", 1)
+    assert (found.phase, found.reason, found.attempt) == ("Failed", "ProviderDown", 1)
     assert (found.infrastructure, found.waiting) == (True, False)
     proposed = experiment(phase="Rejected", verdict=verdict())
     settled = iteration_after(iterations.settle, observed(running(agent=LLM), baseline(), proposed, recorded))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import exited, experiment, moment, report, run, running, scoring, workload
+from tests.support.builders import attempt, exited, experiment, moment, report, run, running, scoring, workload
 from tests.support.deciding import after, experiment_after, observed, starts
 
 from rloop.api.experiment import Run, Verification
@@ -117,3 +117,48 @@ def test_a_scoring_that_vanished_is_no_failure_of_the_candidate() -> None:
 
 def test_a_claim_is_never_a_value() -> None:
     assert recorded(running(), run(phase="Verifying", claimed=0.0)).value is None
+
+
+def test_a_run_whose_artifact_is_lost_is_made_again() -> None:
+    own = run(phase="Verifying", verifications=[scoring(0.5, 1), scoring(None, 2), scoring(None, 3)])
+    gone = exited("ArtifactLost", None, infrastructure=True, log_tail="there is no folder")
+    of = running(evaluation__repeats=3)
+    decision = after(
+        verification.record, observed(of, experiment("demo-i0001-e1", own), workload("demo-i0001-e1-r1-v2", gone))
+    )
+    (changed,) = decision.experiments
+    again = changed.status.runs[0]
+    assert (again.phase, [one.phase for one in again.attempts]) == ("Running", ["Failed", "Pending"])
+    assert (again.attempts[0].reason, again.attempts[0].infrastructure) == ("ArtifactLost", True)
+    assert [one.reason for one in decision.events] == ["AttemptFailed"]
+    # Their names are never used again, and no value of the lost artifact is left.
+    assert [(one.number, one.phase, one.metrics) for one in again.verifications] == [
+        (number, "Failed", {}) for number in (1, 2, 3)
+    ]
+    made = again.model_copy(update={"phase": "Verifying", "attempts": [*again.attempts[:-1], attempt("Succeeded", 2)]})
+    later = recorded(of, made, now=moment(600))
+    assert [(one.number, one.repeat) for one in later.verifications if one.phase == "Pending"] == [
+        (4, 1),
+        (5, 2),
+        (6, 3),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sealed", "found", "expected"),
+    [
+        pytest.param(None, "a" * 64, ("Succeeded", "a" * 64), id="the first scoring seals what it judged"),
+        pytest.param("a" * 64, "a" * 64, ("Succeeded", "a" * 64), id="the same bytes"),
+        pytest.param("a" * 64, "b" * 64, ("Failed", "a" * 64), id="somebody has changed them"),
+        pytest.param("a" * 64, None, ("Succeeded", "a" * 64), id="a shell that checks it before"),
+    ],
+)
+def test_all_scorings_of_a_run_judge_the_same_artifact(
+    sealed: str | None, found: str | None, expected: tuple[str, str]
+) -> None:
+    own = run(phase="Verifying", artifact_sha256=sealed, verifications=[scoring()])
+    ended = exited(message=report(), artifact_sha256=found)
+    scored = recorded(running(), own, workload(NAME, ended))
+    first = scored.verifications[0]
+    assert (first.phase, scored.artifact_sha256) == expected
+    assert first.phase == "Succeeded" or (first.reason, first.metrics) == ("ArtifactChanged", {})

@@ -9,7 +9,8 @@ from tests.support.deciding import after, experiment_after, iteration_after, obs
 from rloop.decide import attempt as attempts
 from rloop.decide import conditions, verification
 from rloop.decide import session as sessions
-from rloop.observed import CAPACITY, PENDING_DEADLINE, QUEUED, Exit, Obstacle, WorkloadState
+from rloop.observed import PENDING_DEADLINE, Exit, Obstacle, WorkloadState
+from rloop.reasons import CAPACITY, QUEUED
 
 PENDING_SECONDS = loop().spec.experiment.pending_deadline_seconds
 NAME = "demo-i0001-e1"

@@ -96,7 +96,7 @@ class ApiServer:
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         try:
             async with client.ApiClient(client.Configuration(host=url)) as api:
-                yield Kube(api, url, "default")
+                yield Kube(api, url, "default", "rloop-operator")
         finally:
             self._closing.set()
             await runner.cleanup()

@@ -43,7 +43,8 @@ def test_an_agent_of_the_users_own_differs_from_ours_in_image_and_command_only()
 @pytest.mark.parametrize("agent", [POLICY, LLM, OWN])
 def test_an_agent_has_what_the_loop_says_or_little(agent: dict[str, Any]) -> None:
     asked = {"limits": {"memory": "4Gi", "cpu": "2"}}
-    assert rendered(agent | {"resources": asked})["spec"]["containers"][0]["resources"] == asked
+    disk = {"requests": {"ephemeral-storage": "0"}, "limits": {**asked["limits"], "ephemeral-storage": "1Gi"}}
+    assert rendered(agent | {"resources": asked})["spec"]["containers"][0]["resources"] == disk
     assert rendered(agent)["spec"]["containers"][0]["resources"] == parts.SMALL
 
 

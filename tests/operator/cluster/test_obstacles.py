@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rloop import names
-from rloop.observed import CAPACITY
+from rloop.reasons import CAPACITY
 from rloop_operator.cluster import obstacles
 from rloop_operator.cluster.kube import KubeError
 

@@ -137,6 +137,45 @@ def test_how_a_pytorchjob_ended(
     assert found.usage.wall_seconds > 0 or "AlreadyRan" in str(workers)
 
 
+def test_a_scoring_that_finds_no_artifact_of_a_run_lost_it_with_the_volume() -> None:
+    scoring = pod(WAITING, ended(3, message="ArtifactMissing: there is no folder /rloop/run/artifacts"))
+    scoring["status"]["phase"] = "Failed"
+    found = outcome.exit_of(scoring, [scoring], "", NOW)
+    assert (found.code, found.reason, found.infrastructure) == (None, "ArtifactLost", True)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "infrastructure"),
+    [
+        ('Usage of EmptyDir volume "tmp" exceeds the limit "10Gi". ', "DiskLimitExceeded", False),
+        ("Pod ephemeral local storage usage exceeds the total limit of containers 11Gi. ", "DiskLimitExceeded", False),
+        (
+            'Container experiment exceeded its local ephemeral storage limit "10Gi". ',
+            "DiskLimitExceeded",
+            False,
+        ),
+        (
+            "The node was low on resource: ephemeral-storage. Threshold quantity: 10, available: 5. ",
+            "Disrupted",
+            True,
+        ),
+    ],
+)
+def test_an_eviction_for_its_own_use_is_the_runs_own_failure(message: str, reason: str, infrastructure: bool) -> None:
+    evicted = worker(0, {"terminated": {"exitCode": 137, "finishedAt": None}})
+    evicted["status"] |= {"phase": "Failed", "reason": "Evicted", "message": message}
+    found = outcome.exit_of(evicted | {"kind": "Job"}, [evicted], "", NOW)
+    assert (found.reason, found.infrastructure) == (reason, infrastructure)
+
+
+def test_the_digest_of_a_scorings_copy_is_told() -> None:
+    copied = ended(0, message='{"copied": "' + "a" * 64 + '"}')
+    scoring = pod(ended(0), copied)
+    scoring["status"]["initContainerStatuses"][0]["name"] = "unpack"
+    assert outcome.exit_of(scoring, [scoring], "", NOW).artifact_sha256 == "a" * 64
+    assert outcome.exit_of(pod(ended(0), ended(0)), [pod(ended(0), ended(0))], "", NOW).artifact_sha256 is None
+
+
 def test_the_preflight_that_refuses_is_told_and_read() -> None:
     refused = pod(WAITING, DONE, ended(2))
     refused["status"]["initContainerStatuses"][1]["name"] = "preflight"
@@ -163,7 +202,7 @@ def test_a_worker_whose_node_goes_ends_the_training_of_all() -> None:
     drained = worker(0, RUNNING)
     drained["status"]["conditions"] = [{"type": "DisruptionTarget", "status": "True"}]
     assert outcome.disrupted(job("Running"), [drained, worker(1, RUNNING)])
-    assert outcome.exit_of(job("Running"), [drained, worker(1, RUNNING)], "", NOW).reason == "Lost"
+    assert outcome.exit_of(job("Running"), [drained, worker(1, RUNNING)], "", NOW).reason == "Disrupted"
     assert not outcome.disrupted({"kind": "Job"}, [drained])
 
 

@@ -40,7 +40,7 @@ class Place:
     def _shell(self, namespace: str) -> Shell:
         store = KubeStore(self.api, namespace)
 
-        async def tell(loop: str, event: Any) -> None:
+        async def tell(_loop: str, event: Any) -> None:
             await events.tell(self.api, namespace, event.object, event)
 
         return Shell(store, self._runtime, Beats(self._clock.monotonic), self._clock.now, tell)

@@ -8,7 +8,8 @@ from unittest import mock
 import pytest
 from tests.operator.cluster.api_server import ApiServer
 
-from rloop.observed import QUEUED, WorkloadState
+from rloop.observed import WorkloadState
+from rloop.reasons import QUEUED
 from rloop_operator.cluster.kube import Kube
 from rloop_operator.cluster.states import States
 

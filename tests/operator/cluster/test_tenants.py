@@ -79,13 +79,12 @@ class Running:
 async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: Any) -> AsyncIterator[Running]:
     """The operator's tasks, with kopf, on the fake."""
     told = settings(*watched, **changes)
-    async with fake.serving() as url, kube.connected(kubeconfig(folder, url), manager="rloop-operator") as api:
+    async with fake.serving() as url, kube.connected("rloop-operator", kubeconfig(folder, url)) as api:
         lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
         await lease.step()
         made = operator.Operator(api, told, lease)
         tasks = [asyncio.create_task(made.patrol()), asyncio.create_task(lease.hold())]
-        tasks.append(asyncio.create_task(made.passes.run()))
-        tasks.append(asyncio.create_task(operator.watch(made, told)))
+        tasks += [asyncio.create_task(made.passes.run()), asyncio.create_task(operator.watch(made, told))]
         try:
             yield Running(fake, made, lease, tasks)
         finally:
@@ -280,7 +279,7 @@ def test_the_guard_sees_the_other_namespaces(home: Path, fault: int) -> None:
         fake = FakeKubernetes(faults={SICK: fault})
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
+        async with fake.serving() as url, kube.connected("rloop-guard", kubeconfig(home, url)) as api:
             watching_ = guard.Guard(api, place)
             await watching_.look()
             report, code = health.report(watching_.parts(), curable_only=False)
@@ -296,7 +295,7 @@ def test_the_guard_does_not_blame_the_operator_for_what_it_cannot_reach(home: Pa
         put_loop(fake, SICK)
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
+        async with fake.serving() as url, kube.connected("rloop-guard", kubeconfig(home, url)) as api:
             lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
             await lease.step()
             said = served.Served((WELL,), {SICK: "forbidden"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,7 +52,7 @@ SESSION = f"{ITERATION}-s1"
 class OneSession:
     """An identity that knows one agent and one run."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         return {
             "good": Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION),
             "run": Caller("demo-b01-r1-a1", "run", "demo", "demo-b01", ""),
@@ -68,19 +69,19 @@ PAPERS = {
 class World:
     """A loop with one open iteration behind the gateway."""
 
-    def __init__(self) -> None:
-        self.store = MemoryStore(TASK, references=PAPERS)
+    def __init__(self, task: Mapping[str, File] = TASK, **spec: Any) -> None:
+        self.store = MemoryStore(task, references=PAPERS)
         self.beats = Beats(lambda: 0.0)
         self.woken = 0
         self.gateway = Gateway(self.store, self.beats, now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=self._wake)
-        asyncio.run(self._fill())
+        asyncio.run(self._fill(spec))
         self.app = app(lambda _: self.gateway, OneSession())
 
     def _wake(self) -> None:
         self.woken += 1
 
-    async def _fill(self) -> None:
-        loop = await self.store.create(build_loop())
+    async def _fill(self, changes: dict[str, Any]) -> None:
+        loop = await self.store.create(build_loop(**changes))
         sealed = await self.store.seal(loop)
         await self.store.apply_status(
             loop.model_copy(update={"status": loop.status.model_copy(update={"sealed": sealed})})
@@ -96,7 +97,7 @@ class World:
     ) -> httpx.Response:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 return await client.request(method, f"/v1/{path}", content=content, headers={"authorization": token})
 
         return asyncio.run(send())
@@ -159,7 +160,60 @@ def test_an_experiment_needs_a_direction_first(world: World) -> None:
     assert world.direction()[0] == 200
     code, reply = world.experiment(1, 0.1)
     assert (code, reply["name"], reply["phase"]) == (200, "demo-i0001-e1", "Queued")
-    assert world.woken == 2
+    assert world.woken == 3, "once more than there are objects, for the note that the session proposes something"
+
+
+def proposed(world: World) -> list[str]:
+    return asyncio.run(world.store.get(ResearchIteration, ITERATION)).status.reported.proposed
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "counts"),
+    [
+        pytest.param("GET", "context", None, False, id="to read is not to play"),
+        pytest.param("GET", "task", None, False, id="nor is the task"),
+        pytest.param("GET", "experiments", None, False, id="nor what others did"),
+        pytest.param("POST", "heartbeat", {"round": 1}, False, id="nor a beat"),
+        pytest.param("POST", "finish", {"handoff": "bye"}, False, id="finish stands for itself"),
+        pytest.param("POST", "experiments", {"sequence": "x"}, False, id="nor a body that is none"),
+        pytest.param("POST", "directions", {"title": "b", "frame": {"mode": "b"}}, True, id="a direction"),
+        pytest.param("POST", "directions", {"title": "c", "frame": {"mode": "c"}}, True, id="a refused one"),
+        pytest.param(
+            "POST", "experiments", {"sequence": 1, "title": "t", "files": {"a": "b"}}, True, id="an experiment"
+        ),
+        pytest.param("POST", "findings", {"statement": "s", "evidence": ["demo-b01"]}, True, id="a finding"),
+        pytest.param(
+            "POST",
+            "findings/demo-i0001-s1-f1/verdict",
+            {"supported": True, "reason": "r"},
+            False,
+            id="a verdict of an explorer",
+        ),
+    ],
+)
+def test_which_calls_say_that_a_session_plays(world: World, method: str, path: str, body: object, counts: bool) -> None:
+    content = None if body is None else json.dumps(body).encode()
+    for _ in range(2):
+        world.request(method, path, content)
+    assert proposed(world) == ([SESSION] if counts else [])
+
+
+def test_a_call_of_a_session_is_a_sign_of_life(world: World) -> None:
+    now = [0.0]
+    world.beats = Beats(lambda: now[0])
+    world.gateway._beats = world.beats
+    asyncio.run(world.beats.expect({SESSION: 0}))
+    for method, path in (("GET", "context"), ("POST", "directions"), ("GET", "nowhere-at-all")):
+        now[0] += 100
+        world.request(method, path, b"{}" if method == "POST" else None)
+        (beat,) = asyncio.run(world.beats.read()).values()
+        assert (beat.age_seconds == 0) is (path != "nowhere-at-all")
+
+
+def test_a_session_that_has_finished_is_told_so_by_its_beat(world: World) -> None:
+    assert world.post("heartbeat", {"round": 1})[1]["closing"] is False
+    world.post("finish", {"handoff": "bye"})
+    assert world.post("heartbeat", {"round": 1})[1]["closing"] is True
 
 
 def test_a_retried_request_is_the_same_experiment(world: World) -> None:
@@ -235,15 +289,17 @@ def test_a_beat_is_told_that_its_session_is_over(world: World) -> None:
 
 
 def test_a_finished_session_is_closed(world: World) -> None:
-    assert world.post("finish", {"handoff": "all done"}) == (204, None)
-    assert world.post("finish", {"handoff": "again"}) == (204, None)
+    assert world.post("finish", {"handoff": "all done"}) == (200, {"note": ""})
+    assert world.post("finish", {"handoff": "all done"}) == (200, {"note": ""})
+    assert "ignored" in world.post("finish", {"handoff": "again"})[1]["note"]
+    assert world.post("finish", {}) == (200, {"note": ""})
     assert world.direction()[1]["reason"] == "Closed"
     assert world.get("context")["handoff"]["text"] == "all done"
 
 
 def test_drafts_go_to_the_next_session(world: World) -> None:
     drafts = {"idea/train.py": "print(1)\n", "notes.md": "half a thought"}
-    assert world.post("finish", {"handoff": "go on", "drafts": drafts}) == (204, None)
+    assert world.post("finish", {"handoff": "go on", "drafts": drafts})[0] == 200
     assert world.get("context")["handoff"] == {"session": SESSION, "text": "go on", "drafts": drafts}
     (iteration,) = asyncio.run(world.store.list(ResearchIteration, "demo"))
     assert "half a thought" not in iteration.model_dump_json(), "the status stays small"
@@ -254,7 +310,7 @@ def test_drafts_that_an_earlier_process_left_stand(world: World) -> None:
         await world.store.put_files("demo", names.drafts(SESSION), {"a": File(b"first")})
 
     asyncio.run(earlier())
-    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 204
+    assert world.post("finish", {"handoff": "go on", "drafts": {"a": "second"}})[0] == 200
     assert world.get("context")["handoff"]["drafts"] == {"a": "first"}
 
 
@@ -266,7 +322,7 @@ def test_drafts_that_cannot_be_kept_are_refused_and_the_session_may_finish_witho
     world: World, drafts: dict[str, str], reason: str
 ) -> None:
     assert world.post("finish", {"handoff": "go on", "drafts": drafts})[1]["reason"] == reason
-    assert world.post("finish", {"handoff": "go on"})[0] == 204
+    assert world.post("finish", {"handoff": "go on"})[0] == 200
 
 
 def test_references_are_listed_and_read(world: World) -> None:

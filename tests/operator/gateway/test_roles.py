@@ -38,7 +38,7 @@ TASK = {"train.py": File(b"print(0)\n")}
 class Everybody:
     """An identity for which a token is a session's name."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         return Caller(f"{token}-a1", "agent", "demo", token.rsplit("-", 1)[0], token)
 
 
@@ -87,7 +87,7 @@ class World:
     def call(self, session: str, method: str, path: str, body: object | None = None) -> tuple[int, Any]:
         async def send() -> httpx.Response:
             transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 content = None if body is None else json.dumps(body).encode()
                 headers = {"authorization": f"Bearer demo-{session}"}
                 return await client.request(method, f"/v1/{path}", content=content, headers=headers)
@@ -109,7 +109,7 @@ def world() -> World:
 
 def test_explorers_see_nothing_of_each_other_while_they_work(world: World) -> None:
     assert world.propose("i0001-s1", "print(1)\n")[0] == 200
-    assert world.call("i0001-s1", "POST", "finish", {"handoff": "look at my idea"})[0] == 204
+    assert world.call("i0001-s1", "POST", "finish", {"handoff": "look at my idea"})[0] == 200
     _, context = world.call("i0001-s2", "GET", "context")
     assert context["session"]["role"] == "Refute"
     assert "i0001-s1" not in json.dumps(context)

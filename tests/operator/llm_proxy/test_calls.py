@@ -142,19 +142,15 @@ def test_who_may_not_call() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("ended", ["session", "finished", "suspended", "complete"])
+@pytest.mark.parametrize("ended", ["session", "suspended", "complete"])
 def test_a_session_that_is_over_calls_no_more(ended: str) -> None:
     async def story(world: World) -> None:
         if ended == "session":
             over = [SessionStatus(name=f"{ITERATION}-s1", phase="Finished")]
             await world.edit(ResearchIteration, ITERATION, sessions=over)
-        elif ended == "finished":
-            iteration = await world.store.get(ResearchIteration, ITERATION)
-            reported = iteration.status.reported.model_copy(update={"finished": [f"{ITERATION}-s1"]})
-            await world.edit(ResearchIteration, ITERATION, reported=reported)
         elif ended == "complete":
             await world.edit(ResearchLoop, "demo", conditions=[condition("Complete")])
-        assert code(await world.chat()) == (409, "closed")
+        assert code(await world.chat()) == (403, "closed"), "clients of OpenAI and Anthropic would retry a 409"
         assert world.upstream.seen == []
 
     play(story, spec={"suspend": ended == "suspended"})
@@ -173,8 +169,14 @@ def test_a_session_uses_the_model_of_its_campaign_and_sees_no_other() -> None:
         response = await world.chat(model="large-9")
         assert code(response) == (404, "model_unknown")
         assert "small-1" in response.json()["error"]["message"]
-        iteration = await world.store.get(ResearchIteration, ITERATION)
-        assert iteration.status.reported.usage == []  # the agent's own mistake makes nobody wait
+        usage = await world.settled()
+        assert (usage.waiting, usage.calls) == (None, 0), "the agent's own mistake makes nobody wait"
+        assert usage.failure is not None
+        assert usage.failure.reason == "RequestRefused"
+        await world.chat()
+        assert (await world.settled()).failure is None
+        await world.chat(model="large-9")
+        assert (await world.settled()).failure is None, "a client may try a second model for small tasks"
 
     play(story)
 

@@ -416,6 +416,6 @@ def test_a_call_that_cannot_be_accounted_for_is_not_made() -> None:
 def test_a_campaign_that_is_gone_ends_its_sessions() -> None:
     async def story() -> None:
         async with provided() as upstream, served(upstream, MemoryStore({})) as world:
-            assert code(await world.chat()) == (409, "closed")
+            assert code(await world.chat()) == (403, "closed")
 
     asyncio.run(story())

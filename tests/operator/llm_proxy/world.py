@@ -195,7 +195,7 @@ def hang(*first: bytes) -> Reply:
 class TwoSessions:
     """Tokens s1 and s2 are those of two agents of the campaign, run is a relay's."""
 
-    async def caller(self, token: str) -> Caller | None:
+    async def caller(self, token: str, peer: str = "") -> Caller | None:
         if token == "run":
             return Caller("demo-b01-r1-a1", "run", "demo", "demo-b01", "")
         if token not in ("s1", "s2"):

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx2
 import openai
 
+from rloop.api.model_errors import context_too_long
 from rloop_agent.gateway import Closed
 
 T = TypeVar("T")
@@ -239,7 +240,9 @@ async def _translated(call: Awaitable[T]) -> T:
         cause = f": {error.__cause__}" if error.__cause__ else ""
         raise Wait(f"the LLM proxy cannot be reached: {error}{cause}", 2.0, known=False) from error
     except openai.APIError as error:  # in the middle of a stream
-        raise _coded(error.code or "", error.message, None) or Broken(error.message) from error
+        if context_too_long(str(error.code or ""), error.message):
+            raise TooLong(error.message) from error
+        raise _coded(str(error.code or ""), error.message, None) or Broken(error.message) from error
     except (openai.OpenAIError, httpx2.HTTPError) as error:
         raise Broken(f"{type(error).__name__}: {error}") from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:
@@ -253,7 +256,7 @@ def _status(error: openai.APIStatusError) -> Exception:
     known = _coded(code, told, after)
     if known is not None:
         return known
-    if status == 413 or code == "context_length_exceeded" or "maximum context" in told.lower():
+    if status == 413 or context_too_long(code, told):
         return TooLong(told)
     if status in (408, 429) or status >= 500:
         return Wait(f"HTTP {status}: {told}", after or 2.0, known=status == 429)

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 from typing_extensions import override
 
-from rloop.api.iteration import StructuralField
+from rloop.api.common import StructuralField
 from rloop.api.wire import (
     DRAFT_BYTES,
     DirectionRequest,

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from rloop.api.common import FILE_BYTES
 from rloop.api.globs import matches
-from rloop.api.wire import FILE_BYTES, TaskFiles
+from rloop.api.wire import TaskFiles
 
 LIST_MAX = 500
 DRAFTS = "handoff-drafts"

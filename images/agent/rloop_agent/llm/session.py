@@ -31,6 +31,8 @@ FULL_AT, COMPACTED_TO = 0.75, 0.45
 """Shares of the window: beyond the first it is compacted, to the second."""
 BRIEF_SHARE, RESULT_SHARE = 0.35, 0.08
 CHARACTERS_PER_TOKEN = 3
+BRIEF = 1
+"""Index of the brief in the history: after the system message."""
 CALL_SECONDS = 300.0
 """One call of the model at most, all its pieces together."""
 WORKING = frozenset({"write_file", "edit_file", "reset_files", "propose_direction", "submit_experiment"})
@@ -82,6 +84,7 @@ class _Session:
         self._circles = Circles()
         self._tools = tools.descriptions(context.session.role)
         self._window = WINDOW
+        self._brief_room = 0
         self._nudged = False
         self.used = Used(context.session, around.clock, around.clock())
         # Who checks or reports has no task to change.
@@ -108,8 +111,11 @@ class _Session:
         self.desk.result_max = min(RESULT_MAX, int(RESULT_SHARE * characters))
         self._history.carry(self._tools)
         self._add({"role": "system", "content": roles.system(self._context.session.role)})
-        told = brief(self._context, self.desk.scratch.files(), int(BRIEF_SHARE * characters))
-        self._add({"role": "user", "content": told})
+        self._brief_room = int(BRIEF_SHARE * characters)
+        self._add({"role": "user", "content": self._brief()})
+
+    def _brief(self) -> str:
+        return brief(self._context, self.desk.scratch.files(), self._brief_room)
 
     def _known_window(self) -> int | None:
         try:
@@ -170,9 +176,19 @@ class _Session:
         return self._circles.saw(call.name, call.arguments, result)
 
     def _shrink(self) -> bool:
-        """The provider says that it is too long: its window is smaller than was thought."""
+        """The provider says that it is too long: its window is smaller than was thought. False if no text can go."""
         self._window = min(self._window, self._history.tokens())
-        return self._compact(COMPACTED_TO)
+        return self._compact(COMPACTED_TO) or self._shorter_brief()
+
+    def _shorter_brief(self) -> bool:
+        """Write the brief anew with half the room: what it leaves out can be asked for with the tools."""
+        self._brief_room //= 2
+        before, shorter = self._history.messages[BRIEF]["content"], self._brief()
+        if len(shorter) >= len(before):
+            return False
+        self._history.messages[BRIEF]["content"] = shorter
+        self._note("shorter brief", characters=len(shorter), before=len(before))
+        return True
 
     def _compact(self, share: float) -> bool:
         taken = self._history.compact(int(share * self._window))

@@ -49,6 +49,8 @@ def test_retry_after_is_kept(live: Live) -> None:
         ("not-a-model", "compatible with OpenAI's chat.completions?"),
         ("empty-choices", "5 answers in a row were unusable"),
         ("too-long", "does not fit into the model's window"),
+        ("prompt-too-long", "does not fit into the model's window"),
+        ("error-event", "5 answers in a row were unusable"),
     ],
 )
 def test_what_does_not_pass_ends_in_order(live: Live, failure: str, words: str) -> None:
@@ -97,6 +99,22 @@ def test_too_long_in_mid_session_is_compacted_and_asked_again(live: Live) -> Non
     assert rounds == 15
     assert lived.events("too long")
     assert lived.events("compacted")[0]["results"] > 0
+
+
+def test_a_brief_that_does_not_fit_is_written_anew_with_less_room(live: Live) -> None:
+    """An endpoint whose window nobody knows: the first request was refused, and the session over."""
+    told = a_context()
+    results = [
+        told.incumbent.model_copy(update={"name": f"demo-i0001-e{n}", "title": "long " * 40}) for n in range(200)
+    ]
+    world = FakeGateway(told.model_copy(update={"results": results}), dict(FILES))
+    clock = Clock()
+    lived = live("early+small-window", world, clock=clock, wait=clock.wait)
+    assert lived.events("too long")
+    shorter = lived.events("shorter brief")
+    assert shorter
+    assert shorter[-1]["characters"] < shorter[0]["before"]
+    assert world.handoff == "Nothing to do.", "it goes on"
 
 
 def test_the_end_of_the_process_ends_a_call_that_hangs(live: Live) -> None:

@@ -1,0 +1,112 @@
+"""What the files of a proposed experiment are: what differs, whether it may, and where in the search space it lies.
+
+Called by the gateway before `rloop.admit.experiment`, with a deadline, because an agent chooses these texts. It imports
+little: for large texts it runs in a process of its own, whose start is what the agent waits for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rloop.admit import files as rules
+from rloop.api import document
+from rloop.api.common import FILE_BYTES
+from rloop.api.globs import matches
+from rloop.api.space import Frame, Space
+from rloop.errors import Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What the files of a request are compared with, and how much of it they may change."""
+
+    task: Mapping[str, str]
+    """Text files of the sealed task."""
+    parent: Mapping[str, str]
+    """The parent's changed files."""
+    editable: Sequence[str]
+    max_files: int
+    max_lines_per_file: int
+    space: Space | None
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the files of a request are."""
+
+    files: Mapping[str, str]
+    """All files that differ from the task: self-contained."""
+    point: dict[str, str]
+    frame: Frame
+    digest: str
+
+
+def examine(files: Mapping[str, str], texts: Texts) -> Content:
+    """Everything that depends on the files alone. May be slow: the gateway runs it with a deadline.
+
+    Raises Refused: PathInvalid, Sealed, TooLarge, TooManyFiles, TooManyLines, NothingChanged or OutsideSpace.
+    """
+    different = _whole_difference(files, texts)
+    point, frame = _point(different, texts)
+    own = rules.digest({path: _meaning(path, text, texts.space) for path, text in different.items()})
+    return Content(different, point, frame, own)
+
+
+def _whole_difference(files: Mapping[str, str], texts: Texts) -> dict[str, str]:
+    """All files that differ from the task when the request's lie over the parent's."""
+    for path in files:
+        rules.check_path(path)
+    _check_size(files)
+    before = {**texts.task, **texts.parent}
+    after = {**before, **files}
+    different = rules.changed(texts.task, after)
+    sealed = [path for path in different if not matches(path, texts.editable)]
+    if sealed:
+        allowed = ", ".join(texts.editable)
+        raise Refused("Sealed", f'"{sealed[0]}" is sealed; spec.boundaries.editable allows {allowed}')
+    against_parent = rules.changed(before, after)
+    if not different or not against_parent:
+        raise Refused("NothingChanged", "the files are the same as the parent's (or the task's): change something")
+    if len(against_parent) > texts.max_files:
+        raise Refused(
+            "TooManyFiles",
+            f"{len(against_parent)} files differ from the parent; at most {texts.max_files} may",
+        )
+    _check_size({path: after[path] for path in different})
+    limit = texts.max_lines_per_file
+    for path in against_parent:
+        if rules.changed_lines(before.get(path, ""), after[path], limit) > limit:
+            raise Refused("TooManyLines", f'"{path}" changes more than {limit} lines against the parent')
+    return {path: after[path] for path in different}
+
+
+def _check_size(files: Mapping[str, str]) -> None:
+    size = sum(len(text.encode()) for text in files.values())
+    if size > FILE_BYTES:
+        raise Refused(
+            "TooLarge",
+            f"the changed files hold {size} bytes; at most {FILE_BYTES} may: generate data at run time",
+        )
+
+
+def _point(files: Mapping[str, str], texts: Texts) -> tuple[dict[str, str], Frame]:
+    """The point that the files hold, as text, and its frame; both empty where the task has no space."""
+    space = texts.space
+    if space is None:
+        return {}, {}
+    text = files.get(space.file, texts.task.get(space.file, ""))
+    try:
+        point = space.read(document.read(space.file, text))
+    except ValueError as error:
+        raise Refused("OutsideSpace", f"{space.file}: {error}") from error
+    return space.as_text(point), space.frame_of(point)
+
+
+def _meaning(path: str, text: str, space: Space | None) -> str:
+    """What of a file counts for equality: the point of a space's file, the normalised text of any other."""
+    if space is not None and path == space.file:
+        found = document.read(path, text)
+        return json.dumps([space.as_text(space.read(found)), space.write(found, {})], sort_keys=True)
+    return rules.normalised(text)

@@ -1,0 +1,135 @@
+"""How an agent session ended: it played, it failed, or its process is to be restarted.
+
+Called by `session` when a session's process has ended. A session has played if it proposed something (a direction, an
+experiment, a finding or a verdict on one; also if the gateway refused it), or if it called finish while its model
+answered. Reading is not playing: every client reads. Only a session that played says anything about its direction, so
+only that one can make an iteration stale (docs/adr/0013). Pure: the same facts give the same judgement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import CallFailure, Reported, SessionUsage
+
+NOTHING_DONE = "NothingDone"
+"""Reason of a session whose process ended with exit code 0, without a proposal and without finish."""
+PERMANENT = frozenset({"AllowanceSpent", "BudgetSpent", "ContextTooLong", "RequestRefused"})
+"""Failures of model calls that a new process of the same session would meet again."""
+OVERTIME = frozenset({"DeadlineExceeded", "NoProgress"})
+"""Reasons of a process that was ended because it took too long."""
+MESSAGE_MAX = 1024
+QUOTED_MAX = 300
+REMEDIES = {
+    NOTHING_DONE: "check that the agent finds the gateway's tools and may call them without a permission prompt, and "
+    "that it calls finish (docs/bring-your-own-agent.md)",
+    "AllowanceSpent": "raise spec.agent.llm.maxTokensPerSession",
+    "BudgetSpent": "raise spec.budget.tokens or spec.budget.cost",
+    "ContextTooLong": "use a model with a larger context, or an agent that shortens its history",
+    "RequestRefused": "correct the agent's request, or spec.agent.llm",
+    "StreamBroken": "check the provider",
+    "AnswerEmpty": "check the provider and spec.agent.llm.model",
+    "DeadlineExceeded": "raise spec.agent.sessionSeconds, or check what the agent waits for",
+    "NoProgress": "check what the agent waits for",
+}
+_TEXTS = re.compile(r'"(?:result|message|error|text)"\s*:\s*"((?:[^"\\]|\\.)+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a session whose process has ended."""
+
+    proposed: bool
+    finished: bool
+    """It called finish."""
+    code: int | None
+    """Exit code of its process; None if it was ended from outside or vanished."""
+    reason: str
+    """Of the end of its process, in a word."""
+    lost: bool = False
+    """The process vanished, was silent, or never began."""
+    failure: CallFailure | None = None
+    """Of its newest model call."""
+    waits: SessionUsage | None = None
+    """The provider did not answer it."""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What follows. Neither played nor failed: its process is restarted, if a restart is left."""
+
+    end: bool
+    """The session is over."""
+    failed: bool
+    reason: str
+    message: str = ""
+    infrastructure: bool = False
+
+
+def judge(facts: Facts) -> Judgement:
+    """Whether the session is over, and whether it failed."""
+    if facts.waits is not None:
+        why = facts.waits.waiting or "ProviderDown"
+        return Judgement(True, True, why, facts.waits.waiting_message, infrastructure=True)
+    failure = facts.failure
+    if facts.finished and (facts.proposed or failure is None):
+        return Judgement(True, False, "Completed")
+    if failure is not None and failure.reason in PERMANENT:
+        return _ended(facts, failure.reason)
+    if facts.finished:
+        return _ended(facts, facts.reason)
+    if facts.lost or (facts.code != 0 and facts.reason not in OVERTIME):
+        why = facts.reason if failure is None or facts.lost else failure.reason
+        return Judgement(False, True, why, _message(facts, why), infrastructure=facts.lost)
+    return _ended(facts, facts.reason)
+
+
+def _ended(facts: Facts, reason: str) -> Judgement:
+    """It will not be restarted: a session that proposed something is judged by that, any other has failed."""
+    if facts.proposed:
+        return Judgement(True, False, reason)
+    if facts.failure is not None:
+        reason = facts.failure.reason
+    elif facts.code == 0 and reason not in OVERTIME:
+        reason = NOTHING_DONE
+    return Judgement(True, True, reason, _message(facts, reason))
+
+
+def _message(facts: Facts, reason: str) -> str:
+    """The cause, as whoever saw it tells it, and the remedy. The log's end is the last resort."""
+    if facts.failure is not None and not facts.lost:
+        cause = facts.failure.message or reason
+    elif reason == NOTHING_DONE:
+        cause = "its process ended with exit code 0, proposed nothing and did not call finish"
+        cause += quoted(facts.log_tail)
+    else:
+        how = "" if facts.code is None else f" with exit code {facts.code}"
+        cause = f"its process ended{how} ({facts.reason}){quoted(facts.log_tail)}"
+    remedy = REMEDIES.get(reason)
+    if remedy is None:
+        return cause[:MESSAGE_MAX]
+    end = f". Remedy: {remedy}"
+    return cause[: MESSAGE_MAX - len(end)].rstrip(". ") + end
+
+
+def quoted(log_tail: str) -> str:
+    """The last words of a process as the end of a sentence: of a line of JSON the text in it, not its last bytes."""
+    words = log_tail.strip().rpartition("\n")[2].strip()
+    if words.endswith(("}", "]", ",")) and (texts := _TEXTS.findall(words)):
+        words = " ".join(texts[-1].replace('\\"', '"').replace("\\n", " ").split())
+        return f"; its last words: {words[:QUOTED_MAX]}"
+    return f"; its last words: {words[-QUOTED_MAX:]}" if words else ""
+
+
+def proposed(session: str, reported: Reported, experiments: Iterable[ResearchExperiment]) -> bool:
+    """Whether the session proposed anything."""
+    return (
+        session in reported.proposed
+        or any(one.session == session for one in reported.directions)
+        or any(session in (one.session, one.checked_by) for one in reported.findings)
+        or any(one.spec.session == session for one in experiments)
+    )

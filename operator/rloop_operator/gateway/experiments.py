@@ -1,0 +1,106 @@
+"""The verb that proposes an experiment.
+
+Called by `gateway.service`. The files are examined before the lock is taken, because that may take seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from rloop import context as contexts
+from rloop import names
+from rloop.admit import experiment as gate
+from rloop.admit.content import Texts
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.wire import ExperimentRequest, ExperimentView
+from rloop.decide.baseline import children_metadata
+from rloop.errors import Conflict, Refused
+from rloop.standing import Situation
+from rloop_operator.gateway.desk import WRITE_TRIES, Desk
+from rloop_operator.gateway.examiner import Examiner
+from rloop_operator.ports import Caller, File
+from rloop_operator.task_files import texts
+
+log = structlog.get_logger("rloop.gateway")
+
+
+class Proposals:
+    """Admits experiments, one at a time."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._examiner = Examiner()
+        self._admitting = asyncio.Lock()
+
+    async def propose(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
+        """Record it. Raises Refused."""
+        for _ in range(WRITE_TRIES):
+            situation = await self._desk.proposing(caller, await self._desk.exploring(caller))
+            parent = _parent(situation, request.parent)
+            gate.check_session(request, _facts(situation, parent))
+            before = await self._texts(caller.loop, situation, parent)
+            content = await self._examiner.examine(caller.session, request.files, before)
+            async with self._admitting:  # or two sessions at once pass a limit that has room for one
+                situation = await self._desk.exploring(caller)
+                if _name(_parent(situation, request.parent)) == _name(parent):
+                    admitted = gate.admit(request, _facts(situation, parent), content)
+                    return await self._record(situation, admitted)
+        raise Refused("Busy", "the incumbent changes all the time: try again")
+
+    async def _texts(self, loop: str, situation: Situation, parent: ResearchExperiment | None) -> Texts:
+        bounds = situation.loop.spec.boundaries
+        return Texts(
+            task=texts(await self._desk.store.files(f"{loop}-task")),
+            parent=await self._desk.changed_files(parent) if parent else {},
+            editable=bounds.editable,
+            max_files=bounds.max_files,
+            max_lines_per_file=bounds.max_lines_per_file,
+            space=await self._desk.space(loop),
+        )
+
+    async def _record(self, situation: Situation, admitted: gate.Admitted) -> ExperimentView:
+        loop, unit = situation.loop.metadata.name, contexts.noise_unit(situation.incumbent)
+        if admitted.name in situation.experiments:
+            return contexts.view(situation.experiments[admitted.name], unit)
+        files = {path: File(text.encode()) for path, text in admitted.files.items()}
+        try:
+            await self._desk.store.put_files(loop, admitted.name, files)
+        except Conflict as conflict:  # we died between the files and the experiment of an earlier request
+            told = f"other files stand under {admitted.name}: use the next sequence number"
+            raise Refused("SequenceTaken", told) from conflict
+        metadata = children_metadata(situation.loop, admitted.name)
+        created = await self._desk.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
+        log.info("experiment_admitted", loop=loop, experiment=admitted.name, frame=admitted.spec.frame)
+        self._desk.changed()
+        return contexts.view(created, unit)
+
+
+def _facts(situation: Situation, parent: ResearchExperiment | None) -> gate.Facts:
+    incumbent = situation.incumbent
+    return gate.Facts(
+        loop=situation.loop,
+        iteration=situation.iteration,
+        session=situation.session,
+        directions=situation.directions,
+        pivot_demanded=situation.pivot_demanded,
+        experiments=situation.experiments,
+        incumbent=incumbent.metadata.name if incumbent else names.baseline(situation.loop.metadata.name),
+        parent_name=_name(parent),
+        hidden=situation.hidden,
+    )
+
+
+def _name(experiment: ResearchExperiment | None) -> str | None:
+    return experiment.metadata.name if experiment is not None else None
+
+
+def _parent(situation: Situation, wanted: str) -> ResearchExperiment | None:
+    if wanted == "task":
+        return None
+    if wanted == "incumbent":
+        return situation.incumbent
+    if wanted not in situation.experiments:
+        raise Refused("ParentUnknown", f'parent "{wanted}": give incumbent, task or the name of an experiment')
+    return situation.experiments[wanted]

@@ -1,0 +1,133 @@
+"""Workloads of a namespace: gone when their result is stored, and never in the way of a claim that is being deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.operator.cluster.memory_kube import MemoryKube
+from tests.support.builders import GOOD, attempt, experiment, manifest, run
+
+from rloop import names
+from rloop.actions import Workload
+from rloop.api.researchloop import ResearchLoop
+from rloop.errors import Blocked, Unstartable
+from rloop_operator.cluster import kube
+from rloop_operator.cluster.runtime import KubeRuntime
+from rloop_operator.cluster.settings import Settings
+from rloop_operator.cluster.signs import OperatorSigns
+from rloop_operator.cluster.store import KubeStore
+from rloop_operator.ports import File
+
+SETTINGS = Settings(
+    "rloop", "rloop-0", ("mine",), 60, "http://gateway", "", "agent", "verifier", "sidecar", "Never", 1, True
+)
+WORKLOAD = Workload("demo-i0001-e1-r1-a1", "run", "demo-i0001-e1", 60, run=1, seed=7, kind="screen")
+JOB = kube.group("batch/v1", "mine", "jobs", WORKLOAD.name)
+CLAIM = kube.core("mine", "persistentvolumeclaims", "demo-workspace")
+OWNED = {"labels": names.labels("demo", "run")}
+
+
+class Place:
+    """A namespace with one sealed loop and one experiment."""
+
+    def __init__(self, *runs: Any, **fields: Any) -> None:
+        self.api = MemoryKube()
+        self.store = KubeStore(self.api, "mine")
+        self.runtime = KubeRuntime(self.store, SETTINGS, OperatorSigns(self.api, "mine", lambda: 0.0))
+        made = manifest(experiment__image="python")
+        made["metadata"] = GOOD["metadata"] | {"namespace": "mine"}
+        self.loop = ResearchLoop.model_validate(self.api.put(kube.objects("mine", "researchloops", "demo"), made))
+        own = experiment("demo-i0001-e1", *runs, **fields).model_dump(mode="json", by_alias=True, exclude_none=True)
+        self.api.put(kube.objects("mine", "researchexperiments", "demo-i0001-e1"), own)
+        asyncio.run(self.store.put_files("demo", "demo-task", {"train": File(b"x")}))
+
+    def start(self) -> None:
+        asyncio.run(self.runtime.start(self.loop, WORKLOAD))
+
+    def stand(self, path: str, kind: str, status: dict[str, Any], **metadata: Any) -> None:
+        name = path.rpartition("/")[2]
+        spec = {
+            "volumes": [{"persistentVolumeClaim": {"claimName": "demo-workspace"}}],
+            "containers": [{"name": "main"}],
+        }
+        self.api.put(path, {"kind": kind, "metadata": {"name": name, **metadata}, "spec": spec, "status": status})
+
+
+def test_a_finished_workload_goes_when_its_result_is_stored() -> None:
+    place = Place()
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    place.stand(JOB, "Job", done, **OWNED)
+    asyncio.run(place.runtime.remove(WORKLOAD.name))
+    assert place.api.deleted == [WORKLOAD.name]
+    assert asyncio.run(place.runtime.observe("demo")) == {}
+
+
+def test_one_that_still_runs_stays() -> None:
+    place = Place()
+    place.stand(JOB, "Job", {"active": 1}, **OWNED)
+    asyncio.run(place.runtime.remove(WORKLOAD.name))
+    assert place.api.deleted == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "starts"),
+    [
+        pytest.param([run(phase="Running", attempts=[attempt("Pending")])], True, id="its intent is stored"),
+        pytest.param([run(phase="Verifying", attempts=[attempt("Succeeded")])], False, id="it has succeeded"),
+        pytest.param([run(phase="Running", attempts=[attempt("Pending", 2)])], False, id="it was lost and forgotten"),
+    ],
+)
+def test_what_has_ended_is_not_started_again_though_its_pod_is_gone(runs: list[Any], starts: bool) -> None:
+    place = Place(*runs)
+    place.start()
+    assert (JOB in place.api.objects) == starts
+
+
+def test_an_experiment_without_its_files_cannot_start() -> None:
+    place = Place(files=[{"path": "recipe.json", "sha256": "0" * 64, "size": 1}])
+    with pytest.raises(Unstartable, match="demo-i0001-e1"):
+        place.start()
+
+
+def test_a_new_claim_is_made_when_the_deleted_one_is_gone() -> None:
+    place = Place()
+    place.api.put(CLAIM, {"metadata": {"name": "demo-workspace", "deletionTimestamp": "x", "labels": OWNED["labels"]}})
+    with pytest.raises(Blocked) as blocked:
+        place.start()
+    assert blocked.value.reason == "BeingDeleted"
+    del place.api.objects[CLAIM]
+    place.start()
+    assert CLAIM in place.api.objects
+    assert JOB in place.api.objects
+
+
+@pytest.mark.parametrize(("going", "kept"), [(True, False), (False, True)])
+def test_a_pod_that_has_not_begun_does_not_keep_a_deleted_claim(going: bool, kept: bool) -> None:
+    place = Place()
+    metadata = {"name": "demo-workspace", "labels": OWNED["labels"], **({"deletionTimestamp": "x"} if going else {})}
+    place.api.put(CLAIM, {"metadata": metadata})
+    path = kube.core("mine", "pods", "demo-i0001-e1-r1-v1")
+    place.stand(path, "Pod", {"phase": "Pending"}, labels=names.labels("demo", "verification"))
+    states = asyncio.run(place.runtime.observe("demo"))
+    assert (path in place.api.objects, "demo-i0001-e1-r1-v1" in states) == (kept, kept)
+
+
+def test_sealed_files_that_a_pod_waits_for_are_made_again() -> None:
+    place = Place()
+    warned = {"involvedObject": {}, "message": 'MountVolume.SetUp failed: configmap "demo-task" not found'}
+    place.api.warnings = [warned]
+    place.api.put(CLAIM, {"metadata": {"name": "demo-workspace", "labels": OWNED["labels"]}})
+    path = kube.core("mine", "pods", "demo-i0001-e1-r1-v1")
+    place.stand(path, "Pod", {"phase": "Pending"}, labels=names.labels("demo", "verification"))
+    state = asyncio.run(place.runtime.observe("demo"))["demo-i0001-e1-r1-v1"]
+    assert state.obstacle is not None
+    assert state.obstacle.reason == "InputsMissing"  # it is there: the kubelet will find it
+    del place.api.objects[kube.core("mine", "configmaps", "demo-task")]
+    sealed = {"task": "0" * 64, "evaluation": "0" * 64}
+    place.api.objects[kube.objects("mine", "researchloops", "demo")]["spec"]["task"] = {"configMap": {"name": "gone"}}
+    place.api.objects[kube.objects("mine", "researchloops", "demo")]["status"] = {"sealed": sealed}
+    state = asyncio.run(place.runtime.observe("demo"))["demo-i0001-e1-r1-v1"]
+    assert state.obstacle is not None
+    assert state.obstacle.reason == "SealedFilesLost"
