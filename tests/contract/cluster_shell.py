@@ -205,7 +205,7 @@ async def opened(cluster: Cluster, namespace: str, *, gateway: bool, workers: in
         cluster.apply(_config_map(namespace, name, files))
     try:
         url = _gateway(cluster, own) if gateway else NOWHERE
-        async with kube.connected("rloop-tests", cluster.kubeconfig) as api:
+        async with kube.connected(cluster.kubeconfig) as api:
             shell = Kubernetes(cluster, api, namespace, _loop(cluster, namespace, workers), url)
             shell.loop = await shell.store.create(shell.loop)
             await shell.store.seal(shell.loop)

@@ -163,7 +163,7 @@ class ClusterSource(Source):
 def in_cluster(namespace: str, kubeconfig: str, context: str) -> Iterator[Cluster]:
     """The namespace that is meant. What the API server refuses is told with its remedy."""
     with asyncio.Runner() as runner:
-        connection = kube.connected("rloop", kubeconfig, context)
+        connection = kube.connected(kubeconfig, context)
         api = runner.run(connection.__aenter__())
         try:
             yield Cluster(runner, api, namespace or api.namespace)

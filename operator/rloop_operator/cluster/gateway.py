@@ -78,7 +78,7 @@ class Counted:
 
 async def run() -> None:
     """Serve until the process is ended."""
-    async with kube.connected("rloop-gateway") as api:
+    async with kube.connected(manager="rloop-gateway") as api:
         signs = GatewaySigns(api)
         gateways: dict[str, Gateway] = {}
 

@@ -135,7 +135,7 @@ def _is_behind(loop: dict[str, Any]) -> bool:
 async def run() -> None:
     """Guard until the process is ended."""
     told = place()
-    async with kube.connected("rloop-guard") as api:
+    async with kube.connected(manager="rloop-guard") as api:
         guard = Guard(api, told)
         log.info("started", operator=f"{told.namespace}/{OPERATOR}-0", watched=told.watched or "all namespaces")
         await health.until_first_ends(guard.watch(), health.serve(guard.parts(), metrics.GUARD))

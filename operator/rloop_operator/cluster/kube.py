@@ -54,7 +54,7 @@ class KubeError(RloopError):
 class Kube:
     """A client for one API server."""
 
-    def __init__(self, api: client.ApiClient, server: str, namespace: str, manager: str) -> None:
+    def __init__(self, api: client.ApiClient, server: str, namespace: str, manager: str = "rloop") -> None:
         self._api = api
         self._api.user_agent = manager
         self._manager = manager
@@ -182,10 +182,10 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
 
 
 @asynccontextmanager
-async def connected(manager: str, kubeconfig: str = "", context: str = "") -> AsyncIterator[Kube]:
+async def connected(kubeconfig: str = "", context: str = "", *, manager: str = "rloop") -> AsyncIterator[Kube]:
     """A client by the pod's own ServiceAccount, or by a kubeconfig: the given one, KUBECONFIG or ~/.kube/config.
 
-    `manager` names who writes, in the fields that it writes.
+    `manager` names who writes in the fields that it writes: a process, or a person's command.
 
     Raises RloopError where neither is there, or the kubeconfig cannot be used.
     """

@@ -45,7 +45,7 @@ async def show_breakers(proxy: Proxy) -> None:
 
 async def run(providers: Providers) -> None:
     """Serve until the process is ended."""
-    async with kube.connected("rloop-proxy") as api:
+    async with kube.connected(manager="rloop-proxy") as api:
         stores: dict[str, KubeStore] = {}
 
         def store_of(namespace: str) -> KubeStore:

@@ -198,7 +198,7 @@ async def watch(operator: Operator, settings: Settings) -> None:
 async def run() -> None:
     """Serve until the process is ended."""
     settings, keys = read(), seed_keys()
-    async with kube.connected("rloop-operator") as api:
+    async with kube.connected(manager="rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()

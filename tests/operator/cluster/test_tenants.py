@@ -80,7 +80,7 @@ class Running:
 async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: Any) -> AsyncIterator[Running]:
     """The operator's tasks, with kopf, on the fake."""
     told = settings(*watched, **changes)
-    async with fake.serving() as url, kube.connected("rloop-operator", kubeconfig(folder, url)) as api:
+    async with fake.serving() as url, kube.connected(kubeconfig(folder, url), manager="rloop-operator") as api:
         lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
         await lease.step()
         made = operator.Operator(api, told, lease, SEED_KEYS)
@@ -280,7 +280,7 @@ def test_the_guard_sees_the_other_namespaces(home: Path, fault: int) -> None:
         fake = FakeKubernetes(faults={SICK: fault})
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected("rloop-guard", kubeconfig(home, url)) as api:
+        async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
             watching_ = guard.Guard(api, place)
             await watching_.look()
             report, code = health.report(watching_.parts(), curable_only=False)
@@ -296,7 +296,7 @@ def test_the_guard_does_not_blame_the_operator_for_what_it_cannot_reach(home: Pa
         put_loop(fake, SICK)
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected("rloop-guard", kubeconfig(home, url)) as api:
+        async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
             lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
             await lease.step()
             said = served.Served((WELL,), {SICK: "forbidden"})
