@@ -56,7 +56,7 @@ def _restored(draft: Draft) -> bool:
     """
     if draft.status.baseline is not None or draft.finished:
         return False
-    if _refused_as_restored(draft):
+    if _refused_as_restored(draft) or any(one.reason == RESTORED for one in draft.observed.obstacles):
         return True
     others = _others(draft)
     kept = draft.status.sealed is None and any(not one.metadata.owner_references for one in others)

@@ -89,7 +89,7 @@ def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings
     kept = [one.model_copy(update={**void, "finished_at": one.finished_at or draft.now}) for one in scorings]
     told = "the workspace has no artifact of it any more"
     lost = run.attempts[-1].model_copy(
-        update={"phase": "Failed", "reason": ARTIFACT_LOST, "infrastructure": True, "log_tail": told}
+        update={"phase": "Failed", "reason": ARTIFACT_LOST, "exit_code": None, "infrastructure": True, "log_tail": told}
     )
     run = run.model_copy(
         update={

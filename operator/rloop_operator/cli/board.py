@@ -95,7 +95,7 @@ def plain(snapshot: Snapshot) -> list[str]:
 
 def _trouble(snapshot: Snapshot) -> list[Row]:
     """Conditions that a person should read."""
-    found = []
+    found: list[Row] = []
     for one in snapshot.loop.status.conditions:
         bad = "False" if one.type == "Accepted" else "True"
         if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:

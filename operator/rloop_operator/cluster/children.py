@@ -7,7 +7,7 @@ goes are obstacles of the campaign, not errors.
 from __future__ import annotations
 
 from rloop.errors import Blocked, Conflict
-from rloop.reasons import BEING_DELETED
+from rloop.reasons import BEING_DELETED, RESTORED
 from rloop_operator.cluster import obstacles
 from rloop_operator.cluster.kube import Kube, KubeError, Object
 
@@ -40,6 +40,8 @@ def taken(kind: str, stored: Object) -> Blocked:
     if stored["metadata"].get("deletionTimestamp"):
         told = f"an older {kind} of this name is still being deleted; the campaign goes on when it is gone"
         return Blocked(BEING_DELETED, name, told)
+    if kind.startswith("Research") and not stored.get("status"):
+        return Blocked(RESTORED, name, f"a {kind} of this name was created again from a backup")
     told = f"a {kind} of this name exists and is not this campaign's; delete it, or rename one of the two"
     return Blocked("NameTaken", name, told)
 

@@ -52,13 +52,8 @@ class KubeRuntime(Runtime):
 
     @override
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
-        if workload.role == "agent":
-            holder = await self._store.get(ResearchIteration, workload.owner)
-            over = _session_over(holder, workload)
-        else:
-            holder = await self._store.get(ResearchExperiment, workload.owner)
-            over = _run_over(holder, workload)
-        if over:
+        holder = await self._holder(workload)
+        if _over(holder, workload):
             log.info("over", name=workload.name)  # its pod may be gone, and its name is not used again
             return
         if workload.role == "agent" and loop.spec.agent.llm is not None and not self._settings.llm_proxy_url:
@@ -83,6 +78,11 @@ class KubeRuntime(Runtime):
             raise Blocked("TrainingOperatorMissing", workload.name, obstacles.TRAINING_OPERATOR_MISSING) from error
         if path == self._states.pytorch_jobs:
             self._states.made_pytorch_job()
+
+    async def _holder(self, workload: Workload) -> ResearchIteration | ResearchExperiment:
+        if workload.role == "agent":
+            return await self._store.get(ResearchIteration, workload.owner)
+        return await self._store.get(ResearchExperiment, workload.owner)
 
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
         path = kube.core(self._namespace, "persistentvolumeclaims")
@@ -225,18 +225,12 @@ class KubeRuntime(Runtime):
         return self._states.pods, self._states.jobs, *known
 
 
-def _session_over(iteration: ResearchIteration, workload: Workload) -> bool:
-    """Whether the stored status says that this process of a session has ended."""
-    return any(
-        one.phase in SESSION_OVER or one.attempt > workload.number
-        for one in iteration.status.sessions
-        if one.name == workload.session
-    )
-
-
-def _run_over(experiment: ResearchExperiment, workload: Workload) -> bool:
-    """Whether the stored status says that this attempt or scoring has ended, or has later ones in its place."""
-    run = next((one for one in experiment.status.runs if one.number == workload.run), None)
+def _over(holder: ResearchIteration | ResearchExperiment, workload: Workload) -> bool:
+    """Whether the stored status says that the workload has ended, or has a later one in its place."""
+    if isinstance(holder, ResearchIteration):
+        sessions = [one for one in holder.status.sessions if one.name == workload.session]
+        return any(one.phase in SESSION_OVER or one.attempt > workload.number for one in sessions)
+    run = next((one for one in holder.status.runs if one.number == workload.run), None)
     if run is None:
         return False
     tries: Sequence[Attempt | Verification] = run.attempts if workload.role == "run" else run.verifications

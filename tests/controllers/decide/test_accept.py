@@ -13,6 +13,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide import accept
 from rloop.decide.chain import decide
 from rloop.errors import InputProblem
+from rloop.observed import Obstacle
 
 PROBLEM = InputProblem("spec.task.path", "there is no folder")
 
@@ -109,3 +110,10 @@ def test_it_waits_for_the_status_when_the_children_are_gone() -> None:
     assert second.status is None or the(second, "Accepted").reason == "RestoredWithoutStatus"
     assert not second.actions
     assert told(second) == []
+
+
+def test_a_child_of_a_backup_in_the_place_of_the_first_one_is_a_sign_too() -> None:
+    found = Obstacle("RestoredWithoutStatus", "demo-b01", "created again from a backup")
+    decision = decide(observed(loop(), obstacles=(found,)))
+    assert the(decision, "Accepted").reason == "RestoredWithoutStatus"
+    assert not any(isinstance(one, Create | Start) for one in decision.actions)

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from typing_extensions import override
+
 from rloop.errors import Conflict, NotFound
 from rloop_operator.cluster.kube import Kube
 
@@ -34,14 +36,17 @@ class MemoryKube(Kube):
         self.objects[path] = body | {"metadata": made | body["metadata"]}
         return self.objects[path]
 
+    @override
     async def get(self, path: str) -> Object:
         if path not in self.objects:
             raise NotFound(f"{path} is not there")
         return self.objects[path]
 
+    @override
     async def uid(self, path: str) -> str:
         return str((await self.get(path))["metadata"]["uid"])
 
+    @override
     async def all(self, path: str, selector: str = "", *, fields: str = "") -> list[Object]:
         wanted = [one for one in selector.split(",") if one]
         found = [one for key, one in self.objects.items() if key.rpartition("/")[0] == path]
@@ -49,22 +54,26 @@ class MemoryKube(Kube):
             return self.warnings
         return [one for one in found if all(_matches(one["metadata"]["labels"], each) for each in wanted)]
 
+    @override
     async def text(self, path: str, **query: str) -> str:
         del path, query
         return ""
 
+    @override
     async def create(self, path: str, body: Object) -> Object:
         key = f"{path}/{body['metadata']['name']}"
         if key in self.objects:
             raise Conflict(f"{key} exists")
         return self.put(key, body)
 
+    @override
     async def patch(self, path: str, body: Object) -> Object:
         stored = await self.get(path.removesuffix("/status"))
         stored.update(_merged(stored, body))
         stored["metadata"]["resourceVersion"] = str(next(self._counter))
         return stored
 
+    @override
     async def delete(self, path: str, uid: str, *, grace_seconds: int | None = None) -> None:
         del grace_seconds
         if path in self.objects and self.objects[path]["metadata"]["uid"] == uid:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.operator.cluster.memory_kube import MemoryKube
-from tests.support.builders import GOOD, manifest
+from tests.support.builders import GOOD, experiment, manifest
 
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, NotFound
@@ -98,3 +98,17 @@ def test_the_files_of_an_experiment_cannot_be_made_again() -> None:
     del api.objects[kube.core("mine", "configmaps", "demo-i0001-e1")]
     with pytest.raises(NotFound):
         asyncio.run(store.files("demo-i0001-e1"))
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [({}, "RestoredWithoutStatus"), ({"phase": "Running"}, "NameTaken")], ids=["bare", "older"]
+)
+def test_a_foreign_experiment_in_the_place_of_ours_is_told_by_its_status(status: dict[str, Any], reason: str) -> None:
+    api, store = sealed()
+    ours = experiment("demo-b01")
+    theirs = ours.model_dump(mode="json", by_alias=True, exclude_none=True)
+    theirs["metadata"]["ownerReferences"][0]["uid"] = "f" * 32
+    api.put(kube.objects("mine", "researchexperiments", "demo-b01"), theirs | {"status": status})
+    with pytest.raises(Blocked) as blocked:
+        asyncio.run(store.create(ours))
+    assert blocked.value.reason == reason
