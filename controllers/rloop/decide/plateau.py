@@ -81,10 +81,10 @@ def withdraw(draft: Draft) -> None:
     for name, iteration in list(draft.iterations.items()):
         if iteration.status.phase == "Settled" or iteration.spec.pivots >= draft.status.pivots:
             continue
-        for one in iteration.status.sessions:
-            if one.phase in ("Pending", "Running"):
+        for open_session in iteration.status.sessions:
+            if open_session.phase in ("Pending", "Running"):
                 ended = {"phase": "Finished", "reason": "PivotDemanded", "finished_at": draft.now}
-                draft.write_session(name, one.model_copy(update=ended))
+                draft.write_session(name, open_session.model_copy(update=ended))
     for one in draft.open_candidates():
         opened = _pivots_at_opening(draft, one.spec.iteration)
         if opened < draft.status.pivots and not runs.started(one):
