@@ -1,4 +1,4 @@
-"""Agents that never play: a campaign of many minutes in which nothing is spent, nothing is stale, and a person is told."""
+"""Agents that never play: for many minutes nothing is spent, nothing is stale, and a person is told."""
 
 from __future__ import annotations
 

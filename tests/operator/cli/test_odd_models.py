@@ -1,4 +1,4 @@
-"""Providers that answer oddly, through the processes of a real campaign: the session fails with the provider's words."""
+"""Providers that answer oddly, through the processes of a real campaign: the session fails with their words."""
 
 from __future__ import annotations
 
