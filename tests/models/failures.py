@@ -95,7 +95,7 @@ class Failure:
             handler.send(status, body, headers)
         elif kind == "error-event":
             handler.begin_stream()
-            told = {"message": "The server is overloaded", "type": "server_error", "code": None}
+            told = {"message": "The server is overloaded", "type": "server_error", "code": "overloaded"}
             handler.wfile.write(f"data: {json.dumps({'error': told})}\n\n".encode())
         elif kind == "invalid-json":
             handler.send(200, '{"id": "scripted", "choices": [{')

@@ -62,6 +62,7 @@ def test_every_end_of_a_session(
     reason: str, code: int | None, proposed: bool, finished: bool, failure: str | None
 ) -> None:
     found = played.judge(facts(reason, code, proposed=proposed, finished=finished, failure=failure))
+    expected: tuple[bool, bool, str | None]
     if finished and (proposed or failure is None):
         expected = (True, False, "Completed")
     elif failure in played.PERMANENT:  # a restart would meet it again

@@ -65,6 +65,7 @@ class Running:
 
     def interrupt(self, times: int = 1) -> str:
         """Ctrl-C; what it has printed when it has ended."""
+        began = time.monotonic()
         for again in range(times):
             time.sleep(0.3 * bool(again))
             began = time.monotonic()
