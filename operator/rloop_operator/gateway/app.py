@@ -162,11 +162,15 @@ def _refusal(refused: Refused) -> Response:
     return _problem(code, problem_of(refused), headers)
 
 
-async def _no_route(_request: Request, error: Exception) -> Response:
+async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # Starlette names the methods of the first route of this path only
+        routes = (one for one in request.app.routes if one.path_regex.match(request.url.path))
+        headers["Allow"] = ", ".join(sorted({method for one in routes for method in one.methods}))
     reason = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, f"Http{error.status_code}")
     problem = Problem(reason=reason, message=f"{error.detail}: the verbs stand in /openapi.json")
-    return _problem(error.status_code, problem, dict(error.headers or {}))
+    return _problem(error.status_code, problem, headers)
 
 
 async def _defect(request: Request, error: Exception) -> Response:

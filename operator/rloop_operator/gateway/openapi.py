@@ -41,7 +41,9 @@ def document() -> dict[str, Any]:
         else:
             operation["responses"]["200"] = {"description": "done", "content": _content(verb.reply, schemas)}
         if verb.request is not None:
-            operation["requestBody"] = {"required": True, "content": _content(verb.request, schemas)}
+            # A body whose fields all have defaults may be left out.
+            required = any(field.is_required() for field in verb.request.model_fields.values())
+            operation["requestBody"] = {"required": required, "content": _content(verb.request, schemas)}
         if "{name}" in verb.path:
             operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]
         paths.setdefault(verb.path, {})[verb.method.lower()] = operation
@@ -62,8 +64,18 @@ def document() -> dict[str, Any]:
 
 def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     schema = TypeAdapter(type_).json_schema(ref_template="#/components/schemas/{model}", by_alias=True)
+    _close(schema)
     schemas.update(schema.pop("$defs", {}))
     if isinstance(type_, type) and issubclass(type_, BaseModel):
         schemas[type_.__name__] = schema
         schema = {"$ref": f"#/components/schemas/{type_.__name__}"}
     return {"application/json": {"schema": schema}}
+
+
+def _close(schema: Any) -> None:
+    """A map whose keys have a pattern takes no other keys; pydantic's schema does not say so."""
+    for part in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(part, (dict, list)):
+            _close(part)
+    if isinstance(schema, dict) and "patternProperties" in schema:
+        schema.setdefault("additionalProperties", False)

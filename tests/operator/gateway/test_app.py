@@ -367,6 +367,23 @@ def test_a_malformed_body_is_named(world: World, body: bytes, words: str) -> Non
     assert words in reply.json()["message"]
 
 
+def test_the_document_says_what_the_gateway_does(world: World) -> None:
+    """What a schema-driven tester found: each of these was documented in another way."""
+    document = openapi()
+    assert world.post("heartbeat", {"round": 326.0})[0] == 200
+    assert world.request("POST", "heartbeat").status_code == 200
+    assert document["paths"]["/v1/heartbeat"]["post"]["requestBody"]["required"] is False
+    assert document["paths"]["/v1/directions"]["post"]["requestBody"]["required"] is True
+    claims = document["components"]["schemas"]["ProgressRequest"]["properties"]["claims"]
+    assert claims["additionalProperties"] is False
+    reply = world.request("OPTIONS", "experiments")
+    assert (reply.status_code, reply.headers["allow"]) == (405, "GET, HEAD, POST")
+    for path in ("nobody", "experiments/nobody"):
+        reply = world.request("GET", path)
+        assert (reply.status_code, reply.headers["content-type"]) == (404, "application/json")
+        assert reply.json()["reason"] == "NotFound"
+
+
 def test_the_document_covers_every_verb() -> None:
     document = openapi()
     assert {(path, method.upper()) for path, verbs in document["paths"].items() for method in verbs} == {
