@@ -167,10 +167,8 @@ def _check_frame(files: Mapping[str, str], facts: Facts, direction: Direction) -
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
     if frame != direction.frame:
         moved = sorted(name for name in frame if frame[name] != direction.frame.get(name))
-        raise Refused(
-            "OutsideFrame",
-            f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or POST a new one",
-        )
+        told = ", ".join(f'{name} is "{frame[name]}" and not "{direction.frame.get(name)}"' for name in moved)
+        raise Refused("OutsideFrame", f"direction {direction.name}: {told}; stay in its frame, or POST a new one")
     return frame
 
 
