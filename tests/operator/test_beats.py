@@ -27,8 +27,8 @@ def test_silence_is_noticed_although_another_loop_is_passed_over_in_between() ->
             await beats.record(caller("busy"), 1)
             await beats.expect("silent", {"silent-i0001-s1": 0})
         found = await beats.read()
-        assert found{"silent-i0001-s1": 0}.age_seconds == 100
-        assert found{"busy-i0001-s1": 0}.age_seconds == 0
+        assert found["silent-i0001-s1"].age_seconds == 100
+        assert found["busy-i0001-s1"].age_seconds == 0
         await beats.expect("silent", {})
         assert set(await beats.read()) == {"busy-i0001-s1"}
 

@@ -123,10 +123,8 @@ def _check_limits(request: ExperimentRequest, facts: Facts) -> None:
 def _check_frame(frame: Frame, direction: Direction) -> None:
     if frame and frame != direction.frame:  # empty without a search space
         moved = sorted(name for name in frame if frame[name] != direction.frame.get(name))
-        raise Refused(
-            "OutsideFrame",
-            f"{', '.join(moved)} differ from direction {direction.name}: stay in its frame, or propose a new one",
-        )
+        told = ", ".join(f'{name} is "{frame[name]}" and not "{direction.frame.get(name)}"' for name in moved)
+        raise Refused("OutsideFrame", f"direction {direction.name}: {told}; stay in its frame, or propose a new one")
 
 
 def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:

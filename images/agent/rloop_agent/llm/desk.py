@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rloop.api.wire import Context, ExperimentView
+from rloop_agent import recipe
 from rloop_agent.gateway import Gateway, Refused
 from rloop_agent.llm.command import Limits
 from rloop_agent.llm.scratch import Scratch, ScratchError
@@ -54,6 +55,8 @@ class Desk:
     """What it leaves unfinished, by path."""
     revision: int = 0
     """Counts what has changed (files, directions, experiments): an old call may give a new result then."""
+    frame: dict[str, str] = field(default_factory=dict)
+    """The present direction's, where the task has a space."""
     submitted: dict[str, str] = field(default_factory=dict)
     """The changed files of the last experiment that was admitted."""
     pushed_back: bool = False
@@ -72,26 +75,47 @@ class Desk:
         """A tool has changed something."""
         self.revision += 1
 
-    def flaw(self) -> str:
-        """What keeps the changed files from being an experiment; empty where nothing does."""
+    def obstacle(self) -> str:
+        """What would make the gateway refuse the copy as an experiment; empty where nothing is known."""
         try:
-            return next(filter(None, map(self.scratch.flaw, self.scratch.changes().files)), "")
+            changes = self.scratch.changes()
+            if changes.sealed:
+                named = ", ".join(changes.sealed[:3])
+                return f"{named} is sealed and was changed or removed: call reset_files."
+            flaw = next(filter(None, map(self.scratch.flaw, changes.files)), "")
+            return f"{flaw}. Write it again." if flaw else self._outside_frame()
         except ScratchError:
             return ""
+
+    def _outside_frame(self) -> str:
+        space = self.context.space
+        if space is None or not self.frame:
+            return ""
+        try:
+            document = recipe.parse(space, {space.file: self.scratch.read(space.file)})
+            own = space.frame_of(recipe.point(space, document))
+        except recipe.BadRecipe as error:
+            return f"{error}."
+        for one in space.structural:
+            wanted = self.frame.get(one.name, "")
+            if own.get(one.name) != wanted:
+                is_now = f'{space.file}: {one.key} is "{own.get(one.name)}", and the direction has "{wanted}"'
+                return f"{is_now}. Change the file, or propose a direction with the file's value."
+        return ""
 
     def missing(self) -> str:
         """What is missing until the changed files are an experiment; empty where nothing is."""
         if not self.experiments_left:
             return ""
+        obstacle = self.obstacle()
+        if obstacle:
+            return obstacle
         try:
             files = self.scratch.changes().files
         except ScratchError:
             return ""
         if not files or files == self.submitted:
             return ""
-        flaw = self.flaw()
-        if flaw:
-            return f"{flaw}. Write it again."
         calls = "submit_experiment" if self.has_direction else "propose_direction, then submit_experiment"
         names = ", ".join(sorted(files)[:5])
         verb = "differs" if len(files) == 1 else "differ"

@@ -141,7 +141,9 @@ class ProposeDirection(Arguments):
         admitted = desk.gateway.post_direction(request)
         desk.directions.append(admitted.name)
         desk.changed()
-        return fenced("admitted", as_json(direction=admitted.name, title=admitted.title, frame=admitted.frame))
+        desk.frame = dict(admitted.frame)
+        told = fenced("admitted", as_json(direction=admitted.name, title=admitted.title, frame=admitted.frame))
+        return told + desk.next_step()
 
 
 class SubmitExperiment(Arguments):

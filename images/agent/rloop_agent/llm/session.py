@@ -298,4 +298,5 @@ def _desk(gateway: Gateway, context: Context, task: TaskFiles, around: Surroundi
         stop=around.stop,
         seconds_left=used.seconds_left,
         sequence=context.session.next_sequence,
+        frame=dict(context.directions[-1].frame) if context.directions and not context.demand else {},
     )

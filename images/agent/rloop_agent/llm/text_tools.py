@@ -24,7 +24,7 @@ PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reas
 """Characters of an argument that is prose: small models write on until they are stopped."""
 NEXT = "Reply with the next call."
 NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
-CHANGING = frozenset({"write_file", "edit_file", "reset_files", "run_command", "try", "propose_direction"})
+CHANGING = frozenset({"write_file", "edit_file", "reset_files", "try", "propose_direction"})
 """Tools that serve another experiment."""
 
 
@@ -49,6 +49,8 @@ def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each tool of the session with the parameters that it needs: what may be left out is one decision less."""
     for one in tools.descriptions(context):
         tool, parameters = one["function"], one["function"]["parameters"]
+        if tool["name"] == "run_command":
+            continue  # `try` does what it is needed for
         if tool["name"] == "propose_direction":
             yield tool, _direction(parameters, context.space)
             continue
@@ -89,7 +91,7 @@ def _possible(name: str, desk: Desk) -> bool:
         return False
     match name:
         case "submit_experiment":
-            return changed and desk.has_direction and not desk.flaw()
+            return changed and desk.has_direction and not desk.obstacle()
         case "reset_files" | "try":
             return changed
         case "read_results" | "read_experiment" | "record_finding":
