@@ -12,6 +12,7 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Observed
+from rloop_operator.sim.campaign import SEED_KEYS
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 OF_AN_ITERATION = 5
@@ -41,6 +42,7 @@ def history(experiments: int) -> Observed:
         iterations={one.metadata.name: one for one in iterations},
         experiments={one.metadata.name: one for one in made},
         workloads={},
+        seed_keys=SEED_KEYS,
     )
 
 

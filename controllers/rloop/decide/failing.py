@@ -13,7 +13,7 @@ from rloop.api.common import Condition, ConditionStatus
 
 REASON = "ReconcileFailed"
 MESSAGE_MAX = 1024
-TOLD: tuple[tuple[str, ConditionStatus], ...] = (("Degraded", "True"), ("Ready", "False"))
+TOLD: tuple[tuple[str, ConditionStatus], ...] = (("Degraded", "True"), ("Ready", "False"), ("Stalled", "True"))
 
 
 def conditions(before: Sequence[Condition], message: str, generation: int, now: datetime) -> list[Condition]:

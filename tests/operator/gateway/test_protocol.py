@@ -51,7 +51,7 @@ def test_every_result_is_an_object_that_its_schema_describes(world: World, mode:
                 result = await client.call_tool(name, arguments)
                 assert not result.is_error, result
                 assert told(result) == result.structured_content
-                jsonschema.validate(result.structured_content, _tool(name).output_schema)
+                jsonschema.validate(result.structured_content, schema_of(name))
 
     played(story, world)
 
@@ -62,12 +62,18 @@ def test_the_results_about_findings_are_as_their_schema_says() -> None:
     asyncio.run(world.measure("demo-i0001-e1"))
     code, finding = world.call("i0001-s1", "POST", "findings", {"statement": "s", "evidence": ["demo-i0001-e1"]})
     assert code == 200
-    jsonschema.validate(finding, _tool("post_findings").output_schema)
+    jsonschema.validate(finding, schema_of("post_findings"))
     asyncio.run(world.open(2, "Investigate", "Check"))
     path = f"findings/{finding['name']}/verdict"
     code, verdict = world.call("i0002-s2", "POST", path, {"supported": True, "reason": "it is"})
     assert code == 200
-    jsonschema.validate(verdict, _tool("post_findings_name_verdict").output_schema)
+    jsonschema.validate(verdict, schema_of("post_findings_name_verdict"))
+
+
+def schema_of(tool: str) -> dict[str, Any]:
+    found = _tool(tool).output_schema
+    assert found is not None
+    return found
 
 
 def parts(schema: Any) -> Iterator[dict[str, Any]]:
@@ -129,6 +135,7 @@ def test_a_session_is_offered_the_tools_of_its_role(role: Any, has: set[str], ha
             offered = {one.name for one in (await client.list_tools()).tools}
             assert has <= offered
             assert not has_not & offered
+            assert client.server_info is not None
             assert client.server_info.version
 
     played(story, world)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from tests.support.builders import baseline
 from tests.support.builders import loop as build_loop
 
 from rloop import names
+from rloop.api.common import StructuralField
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import (
     Direction,
@@ -23,7 +24,6 @@ from rloop.api.iteration import (
     ResearchIterationStatus,
     SessionSpec,
     SessionStatus,
-    StructuralField,
 )
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
