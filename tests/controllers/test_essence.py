@@ -12,7 +12,7 @@ from rloop.api.iteration import Direction, Finding
 from rloop.api.researchloop import Objective
 from rloop.api.wire import Context, ExperimentDetail, ExperimentView, HandoffView, Incumbent, SessionAllowance
 
-ALLOWANCE = {"max_rounds": 1, "session_seconds": 1, "max_experiments": 1, "heartbeat_seconds": 1}
+ALLOWANCE: dict[str, Any] = {"max_rounds": 1, "session_seconds": 1, "max_experiments": 1, "heartbeat_seconds": 1}
 
 
 def result(number: int, gain: float | None = -1.0, title: str = "t") -> ExperimentView:
