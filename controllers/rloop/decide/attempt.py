@@ -11,11 +11,11 @@ from datetime import timedelta
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
-from rloop.decide import waiting
+from rloop.decide import again, waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
-from rloop.decide.runs import counted_failures, how_it_ended
-from rloop.observed import PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop.decide.runs import counted_failures, how_it_ended, last_words
+from rloop.observed import PENDING_DEADLINE, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
 """Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
@@ -138,7 +138,7 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
 
 def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
-    told = f"{name}: {how_it_ended(failed)}"
+    told, words = f"{name}: {how_it_ended(failed)}", last_words(failed)
     if draft.ended:
         return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
     # One that never began says nothing, and waiting may take days: a status may not grow by it.
@@ -147,12 +147,14 @@ def _retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, f
     if lost > INFRASTRUCTURE_LIMIT:
         return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
-    if failed.reason == PREFLIGHT or counted_failures(run.attempts) > limit:
-        draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
+    certain = again.certainly(failed.reason, failed.exit_code, failed.log_tail)
+    if certain is not None or counted_failures(run.attempts) > limit:
+        why = f"; not tried again: {certain}" if certain is not None else ""
+        draft.tell("RunFailed", f"{told}{why}{words}", about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
-    again = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
-    draft.write_run(experiment.metadata.name, again)
+    next_try = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
+    draft.write_run(experiment.metadata.name, next_try)
     if overdrawn(draft):
         return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})
     draft.tell("AttemptFailed", f"{told}; it is tried again", about=experiment.metadata.name, warning=True)
-    return again
+    return next_try

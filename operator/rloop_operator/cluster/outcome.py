@@ -5,6 +5,7 @@ Called by the cluster's runtime. The words are the same as the other shells': on
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +22,9 @@ INFRASTRUCTURE = frozenset(
     {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
 )
 """Pod reasons that are nobody's fault in this loop."""
+REFUSED = 3
+"""Exit code of our init container where the files are at fault, and not the machine."""
+NOT_THERE = re.compile(r"not found|no such file", re.IGNORECASE)
 JOB_FAILED = "PyTorchJobFailed"
 """The training operator's one reason for all failures of a job."""
 NOT_BEGUN = frozenset({"StartError", "ContainerCannotRun"})
@@ -135,7 +139,7 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
     """The exit of an ended workload. `log_tail` is that of the decisive pod; what was noted at a stop comes first."""
     pod = decisive(own_pods)
     terminated = _terminated(pod) or _init_failure(pod, "preflight")
-    code = terminated.get("exitCode")
+    code = _code(terminated)
     reason, infrastructure = _reason(workload, own_pods, code)
     ended_by_us = names.ANNOTATION_STOP in workload["metadata"].get("annotations", {})
     finished = terminated.get("finishedAt")
@@ -150,6 +154,15 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
         log_tail=log_tail[-TAIL:] or _why(pod),
         message="" if terminated.get("reason") in NOT_BEGUN else terminated.get("message", ""),
     )
+
+
+def _code(terminated: Manifest) -> int | None:
+    """Its exit code; of a program that could not be executed what a shell would end with, whatever the runtime says."""
+    code: int | None = terminated.get("exitCode")
+    if terminated.get("reason") not in NOT_BEGUN:
+        return code
+    why = str(terminated.get("message", ""))
+    return 127 if NOT_THERE.search(why) else 126 if "permission denied" in why.lower() else code
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
@@ -199,6 +212,8 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
     if _terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
     if code is None:
+        return _refusal(pod), False
+    if _terminated(pod).get("reason") in NOT_BEGUN:
         return "StartFailed", False
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM
 
@@ -224,6 +239,13 @@ def _init_failure(pod: Manifest | None, name: str = "") -> Manifest:
         if found.get("exitCode") and name in ("", one["name"]) and one["name"] != "relay":
             return found
     return {}
+
+
+def _refusal(pod: Manifest | None) -> str:
+    """The reason that our init container gives first in its sentence, as a run on a laptop has it."""
+    found = _init_failure(pod)
+    word = re.match(r"[A-Z][A-Za-z]{2,62}(?=: )", str(found.get("message", "")))
+    return word[0] if word and found.get("exitCode") == REFUSED else "StartFailed"
 
 
 def _replaced(pod: Manifest) -> bool:

@@ -141,10 +141,10 @@ def test_a_flood_of_output_is_bounded_and_its_end_is_kept(campaign: Campaign) ->
     assert 16 << 20 <= campaign.output().stat().st_size < 17 << 20
 
 
-@pytest.mark.parametrize("command", [["no-such-program"], ["./train.py"], ["/"]])
-def test_a_program_that_cannot_be_started_is_named(campaign: Campaign, command: list[str]) -> None:
+@pytest.mark.parametrize(("command", "code"), [(["no-such-program"], 127), (["./train.py"], 126), (["/"], 126)])
+def test_a_program_that_cannot_be_started_is_named(campaign: Campaign, command: list[str], code: int) -> None:
     end = asyncio.run(campaign.run(campaign.loop(command)))
-    assert (end.code, end.reason, end.infrastructure) == (None, "StartFailed", False)
+    assert (end.code, end.reason, end.infrastructure) == (code, "StartFailed", False)
     assert f'"{command[0]}" could not be started' in end.log_tail
 
 
