@@ -37,9 +37,7 @@ TORCHRUN = """Root Cause (first observed failure):
             id="with a line of ours behind it",
         ),
         pytest.param("Error", 1, TRACEBACK + "ImportError: cannot import name 'f' from 'm' (/m.py)", id="no such name"),
-        pytest.param(
-            "Error", 1, "  File \"a.py\", line 1\n    x = (\n        ^\nSyntaxError: '(' was never closed", id="("
-        ),
+        pytest.param("Error", 1, '  File "a.py", line 1\n    x = (\n        ^\nSyntaxError: never closed', id="("),
         pytest.param("Error", 1, "IndentationError: unexpected indent", id="indent"),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_stored_intent_is_started() -> None:
                     1,
                     phase="Failed",
                     reason="EvaluationFailed",
-                    message="the command ended with exit code 1; its last lines:\nModuleNotFoundError: No module named 'x'",
+                    message="exit code 1; its last lines:\nModuleNotFoundError: No module named 'x'",
                 )
             ],
             "Failed",
