@@ -11,6 +11,7 @@ from datetime import timedelta
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
+from rloop.api.helpers import joined
 from rloop.decide import again, waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
@@ -62,7 +63,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         _still_running(draft, experiment, run, attempt, wanted, state)
         return
     ended = _ended(draft, attempt, state, state.exit)
-    curves = list(state.exit.curves) or run.curves
+    curves = joined(run.curves, state.exit.curves)
     run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended], "curves": curves})
     if ended.phase == "Succeeded":
         succeeded = "Done" if run.kind == "smoke" else "Verifying"

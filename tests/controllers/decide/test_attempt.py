@@ -10,6 +10,7 @@ from tests.support.builders import condition, exited, experiment, moment, run, r
 from tests.support.deciding import after, experiment_after, observed, starts, stops, told
 
 from rloop.api.experiment import Attempt, Reservation, Run, Usage
+from rloop.api.helpers import curves_of
 from rloop.decide import attempt
 from rloop.observed import Exit
 
@@ -105,6 +106,15 @@ def test_a_run_that_is_not_tried_again_says_why_and_what_it_said_last() -> None:
         f"{NAME}: Error, exit code 3; not tried again: exit code 3 says that it would come again; "
         "its last words: stopped: step 1: loss is nan"
     )
+
+
+def test_the_curve_of_an_attempt_that_died_is_kept() -> None:
+    before = curves_of({"reward": [(1, 0.1), (30, 0.3), (31, 0.9)]})
+    own = run(phase="Running", attempts=[a("Failed"), a("Running", 2)], curves=before)
+    ended = exited(curves=curves_of({"reward": [(31, 0.4), (60, 0.6)]}))
+    seen = observed(running(), experiment("demo-i0001-e1", own), workload("demo-i0001-e1-r1-a2", ended))
+    (curve,) = experiment_after(attempt.record, seen).status.runs[0].curves
+    assert (curve.steps, curve.values) == ([1, 30, 31, 60], [0.1, 0.3, 0.4, 0.6])
 
 
 def test_a_run_that_vanished_is_lost_and_tried_again() -> None:
