@@ -163,6 +163,11 @@ def test_every_end_has_its_reason(campaign: Campaign, code: str, reason: str, ex
     assert told in end.log_tail
 
 
+def test_the_python_that_lacks_a_module_is_named(campaign: Campaign) -> None:
+    end = asyncio.run(campaign.run(campaign.python("import nothing_of_that_name")))
+    assert 'which has no module "nothing_of_that_name"; install it there' in end.log_tail.splitlines()[-1]
+
+
 def test_a_run_that_leaves_too_much_has_failed(campaign: Campaign) -> None:
     code = "import os; open(os.environ['RLOOP_ARTIFACTS'] + '/model', 'wb').write(bytes(1000))"
     end = asyncio.run(campaign.run(campaign.python(code, maxArtifactBytes=999)))
