@@ -35,7 +35,9 @@ class Exit:
     """How a workload ended."""
 
     code: int | None
-    """The process' exit code; None where it has none of its own (lost, never started, or ended by us)."""
+    """The process' exit code; None where it has none of its own (lost, or ended by us). A program that could not be
+    executed has a shell's: 127 where it is not there, 126 else.
+    """
     reason: str
     """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, Disrupted,
     StartFailed, PreflightFailed, FilesLost"""

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from rloop.errors import InputProblem
+from rloop_operator import interpreter
 from rloop_operator.ports import Files
 
 SCRIPTS = frozenset({".awk", ".bash", ".jl", ".js", ".lua", ".mjs", ".php", ".pl", ".py", ".r", ".rb", ".sh", ".ts"})
@@ -85,9 +84,7 @@ def _program(program: str, files: Files, field: str, search: str | None) -> list
         if not files[name].executable:
             return [InputProblem(field, f'"{name}" is not executable: chmod +x, or start it with its interpreter')]
         return []
-    # The folder of our own Python comes last, as it does for the runs themselves.
-    place = os.environ.get("PATH", os.defpath) if search is None else search
-    if shutil.which(program, path=os.pathsep.join([place, str(Path(sys.executable).parent)])):
+    if interpreter.found(program, search):
         return []
     if program in files:
         return [InputProblem(field, f'"{program}" is no program in PATH; for the file beside it write "./{program}"')]

@@ -12,7 +12,7 @@ from rloop.api.globs import matches
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
-from rloop_operator import commands
+from rloop_operator import commands, interpreter
 from rloop_operator.ports import Files
 from rloop_operator.task_files import files_digest, read_folder
 
@@ -25,8 +25,13 @@ def folder_notes(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
     if task is not None:
         found += _without_a_match(spec.boundaries.editable, task)
         found += commands.notes(spec.experiment.command, task, "spec.experiment.command")
+        variables = {one.name: one.value for one in spec.experiment.env}
+        if "PYTHONPATH" not in variables:
+            search = variables.get("PATH")
+            found += interpreter.notes(spec.experiment.command, task, "spec.experiment.command", search)
     if code is not None:
         found += commands.notes(spec.evaluation.command, code, "spec.evaluation.command")
+        found += interpreter.notes(spec.evaluation.command, code, "spec.evaluation.command")
     return found
 
 

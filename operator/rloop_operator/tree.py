@@ -17,7 +17,7 @@ import stat
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 
-from rloop.api.digest import manifest_digest
+from rloop.api.digest import manifest_digest, too_large
 
 MAX_FILES = 100_000
 """A tree with more files is refused: its listing alone would cost more than any artifact is worth."""
@@ -41,7 +41,7 @@ def digest_tree(folder: str, max_bytes: int) -> str:
     hashes: dict[bytes, str] = {}
     budget = max_bytes
     for path, descriptor in _regular_files(folder):
-        hashes[path], size = _consume(descriptor, budget, max_bytes)
+        hashes[path], size = _consume(descriptor, budget, folder, max_bytes)
         budget -= size
     return manifest_digest(hashes)
 
@@ -60,24 +60,21 @@ def copy_tree(source: str, target: str, max_bytes: int) -> str:
         os.makedirs(os.path.dirname(place), exist_ok=True)
         executable = bool(os.fstat(descriptor).st_mode & stat.S_IXUSR)
         with open(place, "xb") as copy:
-            hashes[path], size = _consume(descriptor, budget, max_bytes, copy.write)
+            hashes[path], size = _consume(descriptor, budget, source, max_bytes, copy.write)
             os.fchmod(copy.fileno(), 0o555 if executable else 0o444)
         budget -= size
     return manifest_digest(hashes)
 
 
-def _consume(descriptor: int, budget: int, max_bytes: int, write: Write | None = None) -> tuple[str, int]:
+def _consume(descriptor: int, budget: int, root: str, max_bytes: int, write: Write | None = None) -> tuple[str, int]:
     """Hash (and write) one file; its sha256 and size. Never reads more than `budget` bytes of it."""
     digest = sha256()
     size = 0
     while chunk := os.read(descriptor, CHUNK):
         size += len(chunk)
         if size > budget:
-            raise TreeProblem(
-                "ArtifactTooLarge",
-                f"the artifacts are larger than {max_bytes} bytes; leave less in $RLOOP_ARTIFACTS,"
-                " or raise spec.experiment.maxArtifactBytes",
-            )
+            total = sum(os.fstat(one).st_size for _, one in _regular_files(root))
+            raise TreeProblem("ArtifactTooLarge", too_large(total, max_bytes))
         digest.update(chunk)
         if write is not None:
             write(chunk)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop.api.curves import MAX_CURVES, MAX_POINTS, Curves
-from rloop.api.helpers import curves_of
+from rloop.api.helpers import curves_of, joined
 
 
 def fed(*chunks: bytes) -> dict[str, list[tuple[int, float]]]:
@@ -58,6 +58,62 @@ def test_pieces_say_the_same_as_the_whole(count: int, cuts: list[int]) -> None:
 def test_what_is_not_understood_is_passed_over(content: bytes, expected: dict[str, list[tuple[int, float]]]) -> None:
     assert fed(content) == expected
     assert fed(*(content[n : n + 1000] for n in range(0, len(content), 1000))) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        pytest.param(
+            "loss reward reward_std frac_reward_zero_std kl entropy grad_norm learning_rate",
+            "reward loss kl entropy reward_std frac_reward_zero_std",
+            id="those of our own trainer",
+        ),
+        pytest.param(
+            "loss grad_norm learning_rate num_tokens completions mean_length reward kl entropy",
+            "reward loss kl entropy completions mean_length",
+            id="those that a library orders in its own way",
+        ),
+        pytest.param("b a c", "b a c", id="unknown ones in the order of the file"),
+        pytest.param("lr epoch a eval_accuracy val.loss Loss", "eval_accuracy Loss val.loss a lr epoch", id="words"),
+    ],
+)
+def test_what_tells_most_is_shown(names: str, expected: str) -> None:
+    assert list(fed(json.dumps({"step": 1} | dict.fromkeys(names.split(), 1.0)).encode() + b"\n")) == expected.split()
+
+
+def test_a_number_that_comes_late_is_shown_all_the_same() -> None:
+    early = json.dumps({"step": 1} | {f"m{n}": 1.0 for n in range(10)}).encode()
+    assert fed(early + b'\n{"step": 2, "reward": 0.5}\n')["reward"] == [(2, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "steps"),
+    [
+        pytest.param([1, 2, 3], [3, 4], [1, 2, 3, 4], id="a step that comes twice is the later attempt's"),
+        pytest.param([1, 2, 3, 4], [3], [1, 2, 3], id="so is what it has not come to again"),
+        pytest.param([1, 2], [1, 2, 3], [1, 2, 3], id="one that began anew stands alone"),
+        pytest.param([1, 2], [], [1, 2], id="one that said nothing takes nothing away"),
+        pytest.param([], [1], [1], id="the first"),
+    ],
+)
+def test_attempts_make_one_curve(earlier: list[int], later: list[int], steps: list[int]) -> None:
+    before, after = (
+        curves_of({"loss": [(n, v) for n in of]} if of else {}) for of, v in ((earlier, 1.0), (later, 2.0))
+    )
+    (found,) = joined(before, after)
+    assert found.steps == steps
+    assert found.values == [2.0 if later and n >= later[0] else 1.0 for n in steps]
+
+
+@given(st.lists(st.integers(0, 200), unique=True), st.lists(st.integers(0, 200), unique=True))
+def test_a_joined_curve_is_a_curve(earlier: list[int], later: list[int]) -> None:
+    before, after = (
+        curves_of({"a": [(n, 0.5) for n in sorted(of)[:MAX_POINTS]]} if of else {}) for of in (earlier, later)
+    )
+    for curve in joined(before, after):
+        assert len(curve.steps) == len(curve.values) <= MAX_POINTS
+        assert curve.steps == sorted(set(curve.steps))
+        assert set(curve.steps) <= {*earlier, *later}
 
 
 def test_there_are_not_too_many_and_each_can_be_told() -> None:

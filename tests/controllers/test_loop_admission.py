@@ -32,6 +32,11 @@ def test_what_is_built_is_let_in() -> None:
             assert unsupported(chosen, "local") == []
 
 
+def test_a_kind_of_job_that_is_not_built_is_told_with_the_nearest() -> None:
+    (problem,) = unsupported(loop(experiment={"job": None, "trainJob": {"runtimeRef": "t"}}), "cluster")
+    assert "use pyTorchJob" in problem.message
+
+
 VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
 CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
 

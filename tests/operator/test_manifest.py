@@ -141,6 +141,34 @@ def test_what_is_probably_not_meant_is_a_note(tmp_path: Path) -> None:
     ]
 
 
+TORCH = "import os, helper\nfrom torch import nn\ntry:\n    import flash\nexcept ImportError:\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "lacks", "words"),
+    [
+        pytest.param(TORCH, "torch", 'has no module "torch" that train.py imports; install it there', id="missing"),
+        pytest.param(TORCH, "", "", id="it has all"),
+        pytest.param("import pydantic", "pydantic", "the Python of rloop has it: PATH=", id="only here"),
+        pytest.param("import os, helper", "helper", "", id="beside it, or Python's own"),
+        pytest.param("import (", "x", "", id="no Python"),
+    ],
+)
+def test_a_python_without_the_modules_of_its_script_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, lacks: str, words: str
+) -> None:
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho {lacks}\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{python.parent}:/usr/bin:/bin")
+    loop, base = campaign(tmp_path)
+    (base / "task/train.py").write_text(script)
+    (base / "task/helper.py").touch()
+    found = [one for one in folder_notes(loop, base) if one.field == "spec.experiment.command[0]"]
+    assert [f'"python3" is {python}, which ' in str(one) and words in str(one) for one in found] == [True] * bool(words)
+
+
 def test_names_with_spaces_and_unicode_are_fine(tmp_path: Path) -> None:
     loop, base = campaign(tmp_path)
     (base / "task/notes – größer.txt").write_text("x")

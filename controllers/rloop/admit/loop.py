@@ -110,7 +110,7 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
             "not yet: let evaluation.command score the artifact itself",
         ),
         (evaluation.volumes, "evaluation.volumes", "not yet: use heldOut"),
-        (experiment.train_job is not None, "experiment.trainJob", "not yet: use job: {}"),
+        (experiment.train_job is not None, "experiment.trainJob", "not yet: use pyTorchJob, or job: {} for one pod"),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
         (
             agent.explorers != ["Investigate"] and agent.policy is not None,

@@ -8,16 +8,35 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 LARGEST = 1e150
 """Largest magnitude of a number that is taken over from a run or a verdict: the square of a larger one overflows."""
-MAX_CURVES = 4
+MAX_CURVES = 6
+MAX_NAMES = 64
+"""Numbers that are followed; which of them are shown is known when all have been seen."""
 MAX_POINTS = 32
 MAX_STEP = 2**53 - 1
 LINE_BYTES = 8192
 """A longer line is passed over."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
+FIRST = (
+    "reward",
+    "return",
+    "accuracy",
+    "score",
+    "loss",
+    "kl",
+    "entropy",
+    "reward_std",
+    "frac_reward_zero_std",
+    "perplexity",
+    "error",
+)
+"""What tells most about a training, in this order, before all other numbers."""
+LAST = ("grad_norm", "learning_rate", "lr", "epoch", "num_tokens")
+"""What tells least: it is the same in every run, or counts."""
 Point = tuple[int, float]
 
 
@@ -48,14 +67,12 @@ class Curves:
         for name, value in document.items():
             if name == "step" or not NAME.fullmatch(name) or not is_usable(value):
                 continue
-            if name in self._series or len(self._series) < MAX_CURVES:
+            if name in self._series or len(self._series) < MAX_NAMES:
                 self._series.setdefault(name, _Series()).add((step, float(value)))
 
     def points(self) -> dict[str, list[Point]]:
-        """At most MAX_POINTS (step, value) of each of the first MAX_CURVES numbers, the first and the newest among
-        them.
-        """
-        return {name: series.points() for name, series in self._series.items()}
+        """At most MAX_POINTS (step, value) of each of MAX_CURVES numbers, the first and the newest among them."""
+        return {name: self._series[name].points() for name in chosen(self._series)}
 
 
 class _Series:
@@ -78,9 +95,43 @@ class _Series:
 
     def points(self) -> list[Point]:
         found = self._kept if self._kept[-1] == self._newest else [*self._kept, self._newest]
-        count = min(len(found), MAX_POINTS)
-        chosen = [found[round(index * (len(found) - 1) / max(1, count - 1))] for index in range(count)]
-        return [(step, float(f"{value:.5g}")) for step, value in chosen]
+        return [(step, float(f"{value:.5g}")) for step, value in thinned(found)]
+
+
+def chosen(names: Iterable[str]) -> list[str]:
+    """The MAX_CURVES that tell most; what is equal stays in the order of the file."""
+    return sorted(names, key=_place)[:MAX_CURVES]
+
+
+def _place(name: str) -> int:
+    """By the whole name, or by its last word: `eval_accuracy` stands behind `accuracy`, before what comes next."""
+    low = name.lower()
+    if low in LAST:
+        return 2 * len(FIRST) + 2 + LAST.index(low)
+    word = re.split(r"[._-]", low)[-1]
+    for more, one in enumerate((low, word)):
+        if one in FIRST:
+            return 2 * FIRST.index(one) + more
+    return 2 * len(FIRST) + 1
+
+
+def joined(earlier: Mapping[str, Sequence[Point]], later: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:
+    """The curves of a run whose later attempt went on: its own points from its first step on, before them the earlier.
+
+    One that began anew has a first step of its own, and nothing of the earlier is left.
+    """
+    begun = min((point[0] for points in later.values() for point in points), default=MAX_STEP + 1)
+    found = {
+        name: [*(one for one in earlier.get(name, ()) if one[0] < begun), *later.get(name, ())]
+        for name in dict.fromkeys([*later, *earlier])
+    }
+    return {name: thinned(found[name]) for name in chosen(name for name, points in found.items() if points)}
+
+
+def thinned(points: Sequence[Point]) -> list[Point]:
+    """At most MAX_POINTS of them, evenly: the first and the newest stay."""
+    count = min(len(points), MAX_POINTS)
+    return [points[round(index * (len(points) - 1) / max(1, count - 1))] for index in range(count)]
 
 
 def is_step(value: object) -> TypeGuard[int]:

@@ -19,6 +19,14 @@ def manifest_digest(hashes: Mapping[bytes, str]) -> str:
     return sha256(b"".join(_line(path, hashes[path]) for path in sorted(hashes))).hexdigest()
 
 
+def too_large(total: int, limit: int) -> str:
+    """Why a run's artifacts are refused, on either side."""
+    return (
+        f"the artifacts have {total} bytes, and spec.experiment.maxArtifactBytes is {limit}: raise it in a new loop, "
+        "or leave less in $RLOOP_ARTIFACTS"
+    )
+
+
 def _line(path: bytes, content: str) -> bytes:
     """One line. A line break in a name is escaped, or two different folders could read the same."""
     return content.encode() + b"  " + path.replace(b"\\", b"\\\\").replace(b"\n", b"\\n") + b"\n"

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from rloop.api import curves
 from rloop.api.common import Count, Line, MetricName, Model, Path, Seed, Sha256, Word
 from rloop.api.curves import LARGEST, MAX_CURVES, MAX_POINTS
 
@@ -131,6 +132,15 @@ def curves_of(points: Mapping[str, Sequence[tuple[int, float]]]) -> list[Curve]:
         Curve(metric=name, steps=[step for step, _ in found], values=[value for _, value in found])
         for name, found in points.items()
     ]
+
+
+def joined(earlier: Sequence[Curve], later: Sequence[Curve]) -> list[Curve]:
+    """The curves of a run that went on in a later attempt."""
+    return curves_of(curves.joined(_points(earlier), _points(later)))
+
+
+def _points(found: Sequence[Curve]) -> dict[str, list[tuple[int, float]]]:
+    return {one.metric: list(zip(one.steps, one.values, strict=False)) for one in found}
 
 
 class ProgressRequest(Model):

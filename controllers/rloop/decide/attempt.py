@@ -12,11 +12,12 @@ from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.curves import is_usable
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
-from rloop.decide import waiting
+from rloop.api.helpers import joined
+from rloop.decide import again, waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
 from rloop.decide.draft import Draft
-from rloop.decide.runs import counted_failures, how_it_ended
-from rloop.observed import DISRUPTED, FILES_LOST, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop.decide.runs import counted_failures, how_it_ended, last_words
+from rloop.observed import DISRUPTED, PENDING_DEADLINE, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
 """Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
@@ -25,8 +26,6 @@ LOST_LIMIT = 5
 
 NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", DISRUPTED, PENDING_DEADLINE})
 """Reasons of ends that we, or the machine, caused."""
-NO_RETRY = frozenset({PREFLIGHT, FILES_LOST})
-"""Reasons of ends that every further attempt would have too."""
 RETRY_SECONDS_MAX = 60
 
 
@@ -68,7 +67,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         _still_running(draft, experiment, run, attempt, wanted, state)
         return
     ended = _ended(draft, attempt, state, state.exit)
-    curves = list(state.exit.curves) or run.curves
+    curves = joined(run.curves, state.exit.curves)
     run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended], "curves": curves})
     if ended.phase == "Succeeded":
         succeeded = "Done" if run.kind == "smoke" else "Verifying"
@@ -149,7 +148,7 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
 def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
     """The run with another attempt after this one has failed, or failed itself."""
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
-    told = f"{name}: {how_it_ended(failed)}"
+    told, words = f"{name}: {how_it_ended(failed)}", last_words(failed)
     if draft.ended:
         return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
     # One that never began says nothing, and waiting may take days: a status may not grow by it.
@@ -161,12 +160,14 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
         draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
-    if failed.reason in NO_RETRY or counted_failures(run.attempts) > limit:
-        draft.tell("RunFailed", told, about=experiment.metadata.name, warning=True)
+    certain = again.certainly(failed.reason, failed.exit_code, failed.log_tail)
+    if certain is not None or counted_failures(run.attempts) > limit:
+        why = f"; not tried again: {certain}" if certain is not None else ""
+        draft.tell("RunFailed", f"{told}{why}{words}", about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
-    again = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
-    draft.write_run(experiment.metadata.name, again)
+    next_try = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
+    draft.write_run(experiment.metadata.name, next_try)
     if overdrawn(draft):
         return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})
     draft.tell("AttemptFailed", f"{told}; it is tried again", about=experiment.metadata.name, warning=True)
-    return again
+    return next_try

@@ -83,7 +83,9 @@ def _why(experiment: ResearchExperiment) -> str:
         return f"run {run.number}: {run.reason}. {runs.failed_checks(scoring) or scoring.message}"
     if run.attempts:
         last = run.attempts[-1]
-        return f"run {run.number}: {runs.how_it_ended(last)}. Its last words: {last.log_tail[-600:].strip()}"
+        words = last.log_tail[-600:].strip()
+        told = f"Its last words: {words}" if words else "It printed nothing"
+        return f"run {run.number}: {runs.how_it_ended(last)}. {told}"
     return f"run {run.number}: {run.reason}"
 
 

@@ -235,13 +235,16 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
     if broken.verifications:
         last = broken.verifications[-1]
         message = f"{message}: {runs.failed_checks(last) or last.message}"
-    ended = [
+    elif broken.attempts and broken.attempts[-1].phase == "Failed":
+        ended = broken.attempts[-1]
+        message = f"{message}: {runs.how_it_ended(ended)}{runs.last_words(ended)}"
+    withdrawn = [
         run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
         for run in experiment.status.runs
     ]
     phase = PHASE_OF_REASON.get(reason, "Failed")
     draft.write_experiment(
-        name, runs=ended, phase=phase, verdict=Verdict(reason=reason, message=message[:1024], at=draft.now)
+        name, runs=withdrawn, phase=phase, verdict=Verdict(reason=reason, message=message[:1024], at=draft.now)
     )
     draft.tell(phase, f"{name}: {reason}, {message}", about=name, warning=True)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind, Verification
+from rloop.decide import again
 
 LIVE = frozenset({"Running", "Verifying"})
 OPEN = frozenset({"Queued", "Running", "Verifying"})
@@ -72,6 +73,12 @@ def counted_failures(attempts: Iterable[Attempt]) -> int:
 def how_it_ended(attempt: Attempt) -> str:
     """Its reason, and its exit code if it has one."""
     return f"{attempt.reason}" + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
+
+
+def last_words(attempt: Attempt) -> str:
+    """The last line of its log, as the end of a sentence; empty where it said nothing."""
+    line = again.last_line(attempt.log_tail)
+    return f"; its last words: {line.strip()[-300:]}" if line else ""
 
 
 def started(experiment: ResearchExperiment) -> bool:

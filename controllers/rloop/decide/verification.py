@@ -13,7 +13,7 @@ from rloop import names
 from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
 from rloop.api.helpers import VerifierReport
-from rloop.decide import attempt, waiting
+from rloop.decide import again, attempt, waiting
 from rloop.decide.draft import Draft
 from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, Exit, WorkloadState
 
@@ -190,13 +190,19 @@ def _given_up(failures: list[Verification]) -> bool:
     return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and not waits
 
 
+def _certain(failed: Verification) -> bool:
+    """Whether the next scoring would fail in the same way: the scorer's own code is broken, or the artifacts' size."""
+    would = again.broken_code(failed.message) if failed.reason == "EvaluationFailed" else None
+    return not failed.infrastructure and (failed.reason == again.TOO_LARGE or would is not None)
+
+
 def _complete(draft: Draft, run: Run) -> Run:
     """The run with its value once every repeat has one; Failed when a repeat is out of tries."""
     repeats = draft.spec.evaluation.repeats
     done = [one for one in run.verifications if one.phase == "Succeeded"]
     for repeat in range(1, repeats + 1):
         failures = [one for one in run.verifications if one.repeat == repeat and one.phase == "Failed"]
-        if sum(not one.infrastructure for one in failures) > VERIFIER_RETRIES:
+        if sum(not one.infrastructure for one in failures) > VERIFIER_RETRIES or any(map(_certain, failures)):
             return run.model_copy(update={"phase": "Failed", "reason": failures[-1].reason})
         if _given_up(failures):
             return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from rloop.api.digest import manifest_digest
+from rloop.api.digest import manifest_digest, too_large
 from rloop_sidecar.problems import Refused
 
 MAX_FILES = 100_000
@@ -37,11 +37,8 @@ def copy_tree(source: Path, target: Path, max_bytes: int) -> str:
             while chunk := os.read(descriptor, CHUNK):
                 left -= len(chunk)
                 if left < 0:
-                    raise Refused(
-                        "ArtifactTooLarge",
-                        f"the artifacts are larger than {max_bytes} bytes; leave less in $RLOOP_ARTIFACTS,"
-                        " or raise spec.experiment.maxArtifactBytes",
-                    )
+                    total = sum(os.fstat(one).st_size for _, one in _regular_files(source))
+                    raise Refused("ArtifactTooLarge", too_large(total, max_bytes))
                 digest.update(chunk)
                 copy.write(chunk)
         place.chmod(0o555 if executable else 0o444)

@@ -6,6 +6,7 @@ the verdict that the user's own, sealed code wrote.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -82,7 +83,8 @@ def _run(job: VerifierJob, scratch: Path) -> VerifierReport:
     if ended.exit_code is None:
         return without_verdict("EvaluationTimeout", f"no end within {job.timeout_seconds} s; {_last(ended)}")
     if ended.exit_code != 0:
-        return without_verdict("EvaluationFailed", f"{_how(ended.exit_code)}; {_last(ended)}")
+        how = f"{_how(ended.exit_code)}{_which(job.command[0], ended)}"
+        return without_verdict("EvaluationFailed", f"{how}; {_last(ended)}")
     try:
         return with_verdict(read_verdict(verdict))
     except NoVerdict as problem:
@@ -97,6 +99,12 @@ def _how(exit_code: int) -> str:
     except ValueError:
         name = str(-exit_code)
     return f"the command was killed by signal {name}"
+
+
+def _which(program: str, ended: scorer.Ended) -> str:
+    """The file that was started, where a module is missing: "python3" may be another one than people think."""
+    place = shutil.which(program)
+    return f' ("{program}" is {place})' if place and "ModuleNotFoundError" in ended.tail else ""
 
 
 def _last(ended: scorer.Ended) -> str:

@@ -79,15 +79,27 @@ def exit_code(loop: ResearchLoop) -> int:
 
 
 def measured(experiment: ResearchExperiment, snapshot: Snapshot) -> Measured | None:
-    """Verified value, interval and runs: of the incumbent the freshest ones, of others the verdict's or their mean."""
-    best = snapshot.loop.status.best
+    """Verified value, interval and runs: of the incumbent the freshest ones, of others the verdict's or their mean.
+
+    The baseline's are its first runs, which gains are told over; the run that selected a candidate counts only where it
+    has no other.
+    """
+    best, own = snapshot.loop.status.best, experiment.status.verdict
+    if experiment.spec.kind == "Baseline" and own is not None and own.value is not None:
+        return Measured(own.value, own.low, own.high, own.n)
     if best is not None and best.experiment == experiment.metadata.name:
         return Measured(best.value, best.low, best.high, best.n)
-    verdict = experiment.status.verdict
-    if verdict is not None and verdict.value is not None:
-        return Measured(verdict.value, verdict.low, verdict.high, verdict.n)
-    found = [one.value for one in experiment.status.runs if one.value is not None and one.kind != "final"]
+    if own is not None and own.value is not None:
+        return Measured(own.value, own.low, own.high, own.n)
+    made = [one for one in experiment.status.runs if one.value is not None and one.kind != "final"]
+    after = [one for one in made if one.kind != "screen"]
+    found = [one.value for one in after or made if one.value is not None]
     return Measured(fmean(found), None, None, len(found)) if found else None
+
+
+def seconds(experiment: ResearchExperiment) -> float:
+    """Wall time of all its runs together, failed attempts too."""
+    return sum(one.usage.wall_seconds for run in experiment.status.runs for one in run.attempts)
 
 
 def done_runs(experiment: ResearchExperiment) -> list[int]:

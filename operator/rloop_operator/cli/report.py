@@ -23,8 +23,10 @@ LEGEND = (
     "  experiment is left out where it has others; a candidate that was withdrawn may have had one lucky run.",
     "- A gain is what the verdict found over the incumbent of its time, with the runs that both had then; better is",
     "  positive, whether the metric is minimized or maximized. The gain above is over the baseline's first runs.",
-    "- *claimed* is what the run itself reported; *final* are fresh runs for the conclusion, scored on data of their",
-    "  own if there is any; the *dev-final gap* is their difference from the value before.",
+    "  The baseline's value is that of these first runs everywhere; later runs of it count where it says so.",
+    "- *claimed* is what the runs themselves reported; *seconds* is the wall time of all their attempts together.",
+    "- *final* are fresh runs for the conclusion, scored on data of their own if there is any; the *dev-final gap* is",
+    "  their difference from the value before.",
     "- BelowScreen: the first run showed too little gain. BelowConfirm, NotBetter: more runs showed none that is sure.",
     "- Agents see values rounded to half a unit of noise. A checker is a fresh session of the same agent, which sees",
     "  nothing but the claims and what was measured.",
@@ -174,8 +176,13 @@ def _experiments(snapshot: Snapshot) -> Iterator[str]:
         name, verdict = snapshot.short(one.metadata.name), one.status.verdict
         why = "" if verdict is None or verdict.keep else verdict.reason
         phase = f"{one.status.phase}, {why}" if why and why != one.status.phase else one.status.phase
-        rows.append((f'<a id="{name}"></a>{name}', cell(facts.what(one, snapshot)), *_measured(one, snapshot), phase))
-    yield from _table(("name", "what", "value", "gain", "came to"), rows)
+        value, gain = _measured(one, snapshot)
+        claimed, took = facts.claimed(one), facts.seconds(one)
+        told = words.DASH if claimed is None else words.number(claimed, snapshot.noise)
+        seconds = f"{took:.1f}" if took else words.DASH
+        what = cell(facts.what(one, snapshot))
+        rows.append((f'<a id="{name}"></a>{name}', what, value, told, gain, seconds, phase))
+    yield from _table(("name", "what", "verified", "claimed", "gain", "seconds", "came to"), rows)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -115,7 +115,11 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
     yield board.Row("goal", words.goal(objective))
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        yield board.Row("baseline", f"{words.number(baseline.value, snapshot.noise)}, {words.noise(baseline)}")
+        told = f"{words.number(baseline.value, snapshot.noise)}, {words.noise(baseline)}"
+        if best is not None and best.experiment == baseline.experiment and best.n > baseline.n:
+            later = words.number(best.value, snapshot.noise)
+            told = f"{told}; challengers met {later}, with the {words.counted(best.n - baseline.n, 'run')} made later"
+        yield board.Row("baseline", told)
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         unit = (best.high - best.low) / 2
         experiment = snapshot.experiments.get(best.experiment)

@@ -27,6 +27,9 @@ INFRASTRUCTURE = frozenset(
 """Pod reasons that are nobody's fault in this loop."""
 OWN_LIMIT = re.compile(r"exceed(s|ed) (the|its)\b.*\blimit\b")
 """In the kubelet's message about a pod that it evicted for the pod's own use of disk, not for want of the node's."""
+REFUSED = 3
+"""Exit code of our init container where the files are at fault, and not the machine."""
+NOT_THERE = re.compile(r"not found|no such file", re.IGNORECASE)
 JOB_FAILED = "PyTorchJobFailed"
 """The training operator's one reason for all failures of a job."""
 NOT_BEGUN = frozenset({"StartError", "ContainerCannotRun"})
@@ -146,7 +149,7 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
     """The exit of an ended workload. `log_tail` is that of the decisive pod; what was noted at a stop comes first."""
     pod = decisive(own_pods)
     terminated = _terminated(pod) or _init_failure(pod, "preflight")
-    code = terminated.get("exitCode")
+    code = _code(terminated)
     reason, infrastructure = _reason(workload, own_pods, code)
     ended_by_us = names.ANNOTATION_STOP in workload["metadata"].get("annotations", {})
     finished = terminated.get("finishedAt")
@@ -172,6 +175,15 @@ def _copied(pod: Manifest | None) -> str | None:
             with suppress(ValidationError):  # another version's
                 return UnpackReport.model_validate_json(terminated["message"]).copied
     return None
+
+
+def _code(terminated: Manifest) -> int | None:
+    """Its exit code; of a program that could not be executed what a shell would end with, whatever the runtime says."""
+    code: int | None = terminated.get("exitCode")
+    if terminated.get("reason") not in NOT_BEGUN:
+        return code
+    why = str(terminated.get("message", ""))
+    return 127 if NOT_THERE.search(why) else 126 if "permission denied" in why.lower() else code
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
@@ -235,6 +247,8 @@ def _of_itself(pod: Manifest | None, code: int | None) -> tuple[str, bool]:
     if _terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
     if code is None:
+        return _refusal(pod), False
+    if _terminated(pod).get("reason") in NOT_BEGUN:
         return "StartFailed", False
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM
 
@@ -260,6 +274,13 @@ def _init_failure(pod: Manifest | None, name: str = "") -> Manifest:
         if found.get("exitCode") and name in ("", one["name"]) and one["name"] != "relay":
             return found
     return {}
+
+
+def _refusal(pod: Manifest | None) -> str:
+    """The reason that our init container gives first in its sentence, as a run on a laptop has it."""
+    found = _init_failure(pod)
+    word = re.match(r"[A-Z][A-Za-z]{2,62}(?=: )", str(found.get("message", "")))
+    return word[0] if word and found.get("exitCode") == REFUSED else "StartFailed"
 
 
 def _replaced(pod: Manifest) -> bool:

@@ -44,6 +44,7 @@ def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leaving
     claims = _claims(os.path.join(artifacts, "claims.json"), output)
     curves = _curves(os.path.join(artifacts, "progress.jsonl"))
     if not succeeded:
+        _name_the_python(spec, output)
         # Nobody scores what a failed run left.
         return Leavings(text, claims, curves, None, None)
     try:
@@ -54,6 +55,20 @@ def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leaving
     except OSError as error:
         output.note(f"the artifacts could not be read: {error}")
         return Leavings(text, claims, curves, None, "ArtifactUnreadable")
+
+
+def _name_the_python(spec: dict[str, Any], output: Output) -> None:
+    """Say which Python it was that lacks a module: "python3" may be another one than people think."""
+    tail = output.tail()
+    if "ModuleNotFoundError" not in tail:
+        return
+    from rloop.decide.again import missing_module  # at such an end only
+    from rloop_operator import interpreter
+
+    program, module = spec["command"][0], missing_module(tail)
+    python = interpreter.found(program, spec["env"]["PATH"])
+    if module is not None and python is not None and interpreter.is_python(program):
+        output.note(f'"{program}" is {python}, which has no module "{module}"; {interpreter.remedy(module)}')
 
 
 def read_bounded(path: str, limit: int) -> bytes | None:

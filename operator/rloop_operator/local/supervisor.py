@@ -135,6 +135,8 @@ class Supervisor:
             why = getattr(error, "strerror", None) or str(error)
             told = f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'
             self.output.note(told)
+            if getattr(error, "filename", None) == program:  # as a shell would end
+                self.codes = [127 if isinstance(error, FileNotFoundError) else 126]
             return "StartFailed"
         finally:
             os.close(write_end)
@@ -209,9 +211,7 @@ class Supervisor:
         return None
 
     def _pause(self, now: float) -> float:
-        """Look often while it is young (its peak memory) and near a limit, else seldom: a look costs CPU
-        time.
-        """
+        """Look often while it is young (its peak memory) and near a limit, else seldom: a look costs CPU time."""
         age = now - self.started
         pause = SAMPLE_SECONDS if age < YOUNG_SECONDS else SLOW_SAMPLE_SECONDS
         until = [self.spec["deadline_seconds"] - age]

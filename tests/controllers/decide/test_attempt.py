@@ -10,6 +10,7 @@ from tests.support.builders import condition, exited, experiment, moment, run, r
 from tests.support.deciding import after, experiment_after, observed, starts, stops, told
 
 from rloop.api.experiment import Attempt, Reservation, Run, Usage
+from rloop.api.helpers import curves_of
 from rloop.decide import attempt
 from rloop.observed import Exit
 
@@ -36,7 +37,7 @@ def test_how_often_a_lost_attempt_is_tried_again_depends_on_the_cause(reason: st
 
 
 def test_what_every_further_attempt_would_meet_is_not_tried_again() -> None:
-    for reason in attempt.NO_RETRY:
+    for reason in ("PreflightFailed", "FilesLost"):
         seen = observed(
             running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, exited(reason, None))
         )
@@ -105,6 +106,9 @@ def test_gpus_are_spent_while_they_are_held(job: dict[str, Any], gpu_seconds: fl
         ),
         pytest.param([a("Failed", infrastructure=True)] * 20, LOST, "Failed", 21, id="but they are not tried for ever"),
         pytest.param([], exited("PreflightFailed", 2), "Failed", 1, id="what the preflight refuses, it would again"),
+        pytest.param([], exited("Error", 3), "Failed", 1, id="exit code 3 says that it would come again"),
+        pytest.param([], exited("ArtifactTooLarge", 0), "Failed", 1, id="what was too large would be so again"),
+        pytest.param([], exited("StartFailed", 127), "Failed", 1, id="a program that is not there"),
         pytest.param([], exited("Suspended", None), "Running", 2, id="a suspended attempt does not count"),
         pytest.param([], exited("Completed", 3), "Running", 2, id="an exit code is a failure, whatever the reason"),
     ],
@@ -118,6 +122,25 @@ def test_failure(before: list[Attempt], ended: Exit, phase: str, attempts: int) 
     assert (found.phase, len(found.attempts)) == (phase, attempts)
     assert found.attempts[last - 1].phase == "Failed"
     assert [one.number for one in found.attempts] == list(range(1, attempts + 1))
+
+
+def test_a_run_that_is_not_tried_again_says_why_and_what_it_said_last() -> None:
+    ended = exited("Error", 3, log_tail="step 1\nstopped: step 1: loss is nan\n")
+    seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
+    (event,) = after(attempt.record, seen).events
+    assert event.message == (
+        f"{NAME}: Error, exit code 3; not tried again: exit code 3 says that it would come again; "
+        "its last words: stopped: step 1: loss is nan"
+    )
+
+
+def test_the_curve_of_an_attempt_that_died_is_kept() -> None:
+    before = curves_of({"reward": [(1, 0.1), (30, 0.3), (31, 0.9)]})
+    own = run(phase="Running", attempts=[a("Failed"), a("Running", 2)], curves=before)
+    ended = exited(curves=curves_of({"reward": [(31, 0.4), (60, 0.6)]}))
+    seen = observed(running(), experiment("demo-i0001-e1", own), workload("demo-i0001-e1-r1-a2", ended))
+    (curve,) = experiment_after(attempt.record, seen).status.runs[0].curves
+    assert (curve.steps, curve.values) == ([1, 30, 31, 60], [0.1, 0.3, 0.4, 0.6])
 
 
 def test_a_run_that_vanished_is_lost_and_tried_again() -> None:

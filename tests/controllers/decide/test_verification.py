@@ -56,6 +56,26 @@ def test_a_stored_intent_is_started() -> None:
         ),
         pytest.param(
             [
+                scoring(
+                    None,
+                    1,
+                    phase="Failed",
+                    reason="EvaluationFailed",
+                    message="exit code 1; its last lines:\nModuleNotFoundError: No module named 'x'",
+                )
+            ],
+            "Failed",
+            None,
+            id="a scorer without its module is not tried again",
+        ),
+        pytest.param(
+            [scoring(None, 1, phase="Failed", reason="ArtifactTooLarge")],
+            "Failed",
+            None,
+            id="nor a copy that is too large",
+        ),
+        pytest.param(
+            [
                 scoring(0.2, 1),
                 scoring(None, 2, number=30, phase="Failed", infrastructure=True, retry=20, reason="Lost"),
             ],

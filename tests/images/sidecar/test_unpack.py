@@ -180,7 +180,8 @@ def test_a_copy_beyond_its_limit_is_the_runs_own_fault(pod: Pod) -> None:
     (pod.root / "left").mkdir()
     (pod.root / "left/model").write_bytes(b"123")
     assert pod.run(copy={"from": str(pod.root / "left"), "to": str(pod.root / "copy"), "maxBytes": 2}) == 3
-    assert pod.message.startswith("ArtifactTooLarge: ")
+    told = "ArtifactTooLarge: the artifacts have 3 bytes, and spec.experiment.maxArtifactBytes is 2: "
+    assert pod.message.startswith(told)
     assert pod.run(copy={"from": str(pod.root / "none"), "to": str(pod.root / "copy"), "maxBytes": 2}) == 3
     assert pod.message.startswith("ArtifactMissing: ")
 

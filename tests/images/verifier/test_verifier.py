@@ -130,6 +130,7 @@ FAILED = "EvaluationFailed"
             MALFORMED,
             "the verdict cannot be read",
         ),
+        ("import nothing_of_that_name", FAILED, f'exit code 1 ("{sys.executable}" is {sys.executable}); its last'),
         (f"{GOOD}; sys.exit(3)", FAILED, "the command ended with exit code 3; it printed nothing"),
         ("raise ValueError('policy.json has 11 rows')", FAILED, "policy.json has 11 rows"),
         ("print('a' * 99 + '\\n' * 9 + 'b' * 5000); sys.exit(1)", FAILED, "b" * 700),

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from tests.operator.cli.conftest import STATUS, Rloop, at, condition, write
+from tests.operator.cli.conftest import STATUS, Rloop, at, condition, experiment, run, write
 from tests.support.restating import restate
 
 from rloop.api.experiment import ResearchExperiment
@@ -54,7 +54,7 @@ Reported = Callable[..., str]
 
 @pytest.fixture
 def reported(rloop: Rloop, tmp_path: Path) -> Reported:
-    def text(*iterations: ResearchIteration) -> str:
+    def text(*iterations: ResearchIteration | ResearchExperiment) -> str:
         ended = {"conditions": [condition("Complete", "TargetMet", "it is")], "phase": "Complete"}
         folder = write(tmp_path / "runs/demo", STATUS | ended)
         with closing(LocalStore(folder.root)) as store:
@@ -65,6 +65,35 @@ def reported(rloop: Rloop, tmp_path: Path) -> Reported:
         return done.stdout
 
     return text
+
+
+def row(text: str, name: str) -> list[str]:
+    """The cells of an experiment behind its name and what it is."""
+    (found,) = re.findall(rf'^\| <a id="{name}"></a>{name} \| (.*) \|$', text, re.MULTILINE)
+    return str(found).split(" | ")[1:]
+
+
+@pytest.mark.parametrize(
+    ("runs", "shown"),
+    [
+        pytest.param([run(1, "screen", 0.3962), run(2, "confirm", 0.3711)], "0.3711", id="without the selecting run"),
+        pytest.param([run(1, "screen", 0.3962)], "0.3962", id="which stands where there is no other"),
+        pytest.param([run(1, "screen", 0.3), run(2, "confirm", 0.5), run(3, "final", 0.9)], "0.5000", id="no final"),
+    ],
+)
+def test_a_value_is_what_the_note_below_says(reported: Reported, runs: list[dict[str, Any]], shown: str) -> None:
+    used = runs[0]["attempts"][0] | {"usage": {"wallSeconds": 20.94}}
+    runs = [runs[0] | {"attempts": [used]}, *runs[1:]]
+    lost = experiment("demo-i0001-e3", 1, {"phase": "Rejected", "runs": runs}, title="y")
+    text = reported(lost)
+    assert "The run that selected an" in text
+    assert row(text, "i0001-e3") == [shown, "0.2000", "-", "20.9", "Rejected"]
+
+
+def test_the_baseline_has_one_value(reported: Reported) -> None:
+    text = reported()
+    assert row(text, "b01")[0] == "0.5000 [0.4800, 0.5200]"
+    assert "| baseline | `0.5000, " in text
 
 
 def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -> None:

@@ -220,3 +220,31 @@ def test_a_step_ages_only_while_the_program_runs(monkeypatch: pytest.MonkeyPatch
     assert [age(7200, []), age(30, []), age(5, reported), age(20, reported)] == [0, 30, 0, 20]
     # A queue took its place away and gave it back; the next try reports the same step.
     assert [age(7200, [], started=False), age(7200, reported), age(10, reported)] == [0, 0, 10]
+
+
+@pytest.mark.parametrize(
+    ("why", "code"),
+    [
+        ('exec: "tarin": executable file not found in $PATH: unknown', 127),
+        ("exec: ./train.py: no such file or directory", 127),
+        ("exec: ./train.py: permission denied", 126),
+        ("cgroups: cannot be set up", 128),
+    ],
+)
+def test_a_program_that_cannot_be_executed_ends_as_in_a_shell(why: str, code: int) -> None:
+    pods = [worker(0, ended(128, reason="StartError", message=why))]
+    found = outcome.exit_of(job("Failed"), pods, "", NOW)
+    assert (found.code, found.reason, found.log_tail) == (code, "StartFailed", why)
+
+
+@pytest.mark.parametrize(
+    ("code", "why", "reason"),
+    [
+        (3, "ArtifactTooLarge: the artifacts are larger than 5 bytes", "ArtifactTooLarge"),
+        (1, "InputsUnavailable: no disk", "StartFailed"),
+        (3, "no word", "StartFailed"),
+    ],
+)
+def test_files_that_are_at_fault_are_named_as_on_a_laptop(code: int, why: str, reason: str) -> None:
+    pods = [worker(0, WAITING, ended(code, message=why))]
+    assert outcome.exit_of(job("Failed"), pods, "", NOW).reason == reason

@@ -141,10 +141,10 @@ def test_a_flood_of_output_is_bounded_and_its_end_is_kept(campaign: Campaign) ->
     assert 16 << 20 <= campaign.output().stat().st_size < 17 << 20
 
 
-@pytest.mark.parametrize("command", [["no-such-program"], ["./train.py"], ["/"]])
-def test_a_program_that_cannot_be_started_is_named(campaign: Campaign, command: list[str]) -> None:
+@pytest.mark.parametrize(("command", "code"), [(["no-such-program"], 127), (["./train.py"], 126), (["/"], 126)])
+def test_a_program_that_cannot_be_started_is_named(campaign: Campaign, command: list[str], code: int) -> None:
     end = asyncio.run(campaign.run(campaign.loop(command)))
-    assert (end.code, end.reason, end.infrastructure) == (None, "StartFailed", False)
+    assert (end.code, end.reason, end.infrastructure) == (code, "StartFailed", False)
     assert f'"{command[0]}" could not be started' in end.log_tail
 
 
@@ -161,6 +161,11 @@ def test_every_end_has_its_reason(campaign: Campaign, code: str, reason: str, ex
     end = asyncio.run(campaign.run(campaign.python(code)))
     assert (end.reason, end.code, end.infrastructure) == (reason, exit_code, False)
     assert told in end.log_tail
+
+
+def test_the_python_that_lacks_a_module_is_named(campaign: Campaign) -> None:
+    end = asyncio.run(campaign.run(campaign.python("import nothing_of_that_name")))
+    assert 'which has no module "nothing_of_that_name"; install it there' in end.log_tail.splitlines()[-1]
 
 
 def test_a_run_that_leaves_too_much_has_failed(campaign: Campaign) -> None:

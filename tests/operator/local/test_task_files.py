@@ -67,7 +67,8 @@ def test_a_copy_holds_regular_files_only_and_follows_no_link(tmp_path: Path) -> 
 
 def test_a_tree_beyond_its_limit_or_gone_is_told(tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(bytes(11))
-    with pytest.raises(TreeProblem, match="maxArtifactBytes") as caught:
+    (tmp_path / "more").write_bytes(bytes(5))
+    with pytest.raises(TreeProblem, match=r"have 16 bytes, and spec\.experiment\.maxArtifactBytes is 10:") as caught:
         digest_tree(str(tmp_path), 10)
     assert caught.value.reason == "ArtifactTooLarge"
     with pytest.raises(TreeProblem) as caught:

@@ -1,0 +1,72 @@
+"""Whether a failure would come again: then another attempt costs the same and shows the same.
+
+Asked by `attempt` and `verification` before they try again. Only what is certain counts: a wrong "certain" ends a run
+that a second attempt would have saved, a wrong "uncertain" costs a retry.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rloop.observed import FILES_LOST, PREFLIGHT
+
+TOO_LARGE = "ArtifactTooLarge"
+WOULD_COME_AGAIN = 3
+"""With this exit code a program says itself that another attempt would end in the same way (docs/task-contract.md)."""
+NOT_EXECUTABLE, NOT_FOUND = 126, 127
+"""What a shell, and so everybody, ends with where a program cannot be executed or is not there."""
+NOTE = "[rloop] "
+"""How a line of ours begins in the log of a program."""
+MADE_WHILE_IT_RUNS = ("transformers_modules",)
+"""Packages that a library downloads at run time: one that is missing may be there the next time."""
+
+_MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)")
+_NAME_MISSING = re.compile(r"ImportError: cannot import name '([\w.]+)")
+_SYNTAX = re.compile(r"(SyntaxError|IndentationError|TabError): ")
+_TORCHRUN = re.compile(r"Root Cause \(first observed failure\):.*?exitcode\s*: (\d+)", re.DOTALL)
+
+
+def certainly(reason: str | None, code: int | None, log_tail: str) -> str | None:
+    """Why it would come again, as a clause; None if another attempt may end otherwise."""
+    if reason == PREFLIGHT:
+        return "the preflight refuses the files"
+    if reason == FILES_LOST:
+        return "its files are lost"
+    if reason == TOO_LARGE:
+        return "the artifacts would be as large again"
+    if reason not in ("Error", "StartFailed"):
+        return None
+    code = _own_code(code, log_tail)
+    if code == WOULD_COME_AGAIN:
+        return f"exit code {code} says that it would come again"
+    if code in (NOT_EXECUTABLE, NOT_FOUND):
+        return "a program that it needs cannot be executed" if code == NOT_EXECUTABLE else "a program is not there"
+    return broken_code(log_tail) if code else None
+
+
+def broken_code(log_tail: str) -> str | None:
+    """What Python's last line says of the code itself; None where it says nothing that is certain."""
+    last = last_line(log_tail, ours=False)
+    if missing := missing_module(log_tail):
+        return None if missing.startswith(MADE_WHILE_IT_RUNS) else f'Python finds no module "{missing}"'
+    if named := _NAME_MISSING.match(last):
+        return f'the import of "{named[1]}" fails'
+    return "the code cannot be parsed" if _SYNTAX.match(last) else None
+
+
+def missing_module(log_tail: str) -> str | None:
+    """The module that an uncaught ModuleNotFoundError names."""
+    found = _MISSING.match(last_line(log_tail, ours=False))
+    return found[1] if found else None
+
+
+def last_line(log_tail: str, *, ours: bool = True) -> str:
+    """The last line that says something; `ours`: also one that we wrote."""
+    lines = (line.rstrip() for line in reversed(log_tail.splitlines()))
+    return next((line for line in lines if line.strip() and (ours or not line.startswith(NOTE))), "")
+
+
+def _own_code(code: int | None, log_tail: str) -> int | None:
+    """The rank's own exit code: torchrun itself ends with 1, whatever it was."""
+    found = _TORCHRUN.findall(log_tail) if code == 1 else []
+    return int(found[-1]) if found else code

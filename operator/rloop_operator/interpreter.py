@@ -1,0 +1,101 @@
+"""Which Python a command means, and whether it has the modules that its script imports.
+
+Called by `rloop_operator.notes` before a campaign, and by the local shim when a run has ended for want of a module. The
+Python of a run is found in PATH; it need not be the one that runs rloop, where people have installed their libraries.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from rloop.errors import InputProblem
+from rloop_operator.ports import Files
+
+PYTHON = re.compile(r"python[0-9.]*")
+ASK = "import importlib.util, sys; print(*(one for one in sys.argv[1:] if importlib.util.find_spec(one) is None))"
+ASK_SECONDS = 20
+
+
+def found(program: str, search: str | None = None) -> str | None:
+    """The file that a run would start. The folder of our own Python comes last, as it does for the runs themselves."""
+    place = os.environ.get("PATH", os.defpath) if search is None else search
+    return shutil.which(program, path=os.pathsep.join([place, str(Path(sys.executable).parent)]))
+
+
+def is_python(program: str) -> bool:
+    """Whether the program of a command is a Python."""
+    return PYTHON.fullmatch(Path(program).name) is not None
+
+
+def notes(command: Sequence[str], files: Files, field: str, search: str | None = None) -> Iterator[InputProblem]:
+    """Modules that the command's script imports and its Python has not."""
+    if len(command) < 2 or not is_python(command[0]):
+        return
+    script, python = files.get(os.path.normpath(command[1])), found(command[0], search)
+    wanted = _imports(script.content, files, PurePosixPath(command[1]).parent) if script is not None else []
+    missing = _missing(python, wanted) if wanted and python is not None else []
+    if not missing:
+        return
+    told = f'"{command[0]}" is {python}, which has no module "{missing[0]}" that {command[1]} imports'
+    yield InputProblem(f"{field}[0]", f"{told}; {remedy(missing[0])}")
+
+
+def remedy(module: str) -> str:
+    """What to do where a module is missing."""
+    python = Path(sys.executable).with_name("python3")
+    if _is_here(module):
+        return f"the Python of rloop has it: PATH={python.parent}:$PATH rloop run …, or write {python} as the program"
+    return "install it there, or write the path of a Python that has it as the program"
+
+
+def _imports(content: bytes, files: Files, folder: PurePosixPath) -> list[str]:
+    """Packages that the script surely imports and that are neither Python's own nor beside it."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    beside = (PurePosixPath(path) for path in files)
+    own = {one.relative_to(folder).parts[0].removesuffix(".py") for one in beside if one.is_relative_to(folder)}
+    names = (name.split(".")[0] for statement in tree.body for name in _named(statement))
+    return [one for one in dict.fromkeys(names) if one not in own and one not in sys.stdlib_module_names]
+
+
+def _named(statement: ast.stmt) -> list[str]:
+    """Of statements that no `try` or `if` holds."""
+    if isinstance(statement, ast.Import):
+        return [one.name for one in statement.names]
+    if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+        return [statement.module]
+    return []
+
+
+def _missing(python: str, modules: Sequence[str]) -> list[str]:
+    """Those that this Python has not; none where it cannot be asked."""
+    try:
+        # As a run has it: without PYTHONPATH, and with a home of its own.
+        asked = subprocess.run(
+            [python, "-E", "-s", "-c", ASK, *modules],
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=ASK_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return asked.stdout.split()
+
+
+def _is_here(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module.split(".", maxsplit=1)[0]) is not None
+    except (ImportError, ValueError):
+        return False
