@@ -24,8 +24,8 @@ from typing_extensions import override
 from rloop.actions import Workload
 from rloop.api.iteration import Direction, Finding
 from rloop.api.researchloop import ResearchLoop
+from rloop.api.session_context import Context
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentDetail,
     ExperimentRequest,

@@ -15,18 +15,14 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Handoff
 from rloop.api.loop_status import Final
 from rloop.api.researchloop import ResearchLoop
+from rloop.api.session_context import Context, HandoffView, Incumbent, RunView, SessionAllowance
 from rloop.api.space import Space
 from rloop.api.wire import (
     Claim,
-    Context,
     Evidence,
     ExperimentDetail,
     ExperimentView,
-    HandoffView,
-    Incumbent,
     RunCurves,
-    RunView,
-    SessionAllowance,
 )
 from rloop.decide import runs
 from rloop.decide.estimates import noise, rounded, without_outliers

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from rloop.api.wire import Context, ExperimentView
+from rloop.api.session_context import Context
+from rloop.api.wire import ExperimentView
 
 CONTEXT_BYTES = 256 * 1024
 RESULTS_MAX = 60

@@ -10,7 +10,8 @@ from tests.support.builders import moment
 from rloop import essence
 from rloop.api.iteration import Direction, Finding
 from rloop.api.researchloop import Objective
-from rloop.api.wire import Context, ExperimentDetail, ExperimentView, HandoffView, Incumbent, SessionAllowance
+from rloop.api.session_context import Context, HandoffView, Incumbent, SessionAllowance
+from rloop.api.wire import ExperimentDetail, ExperimentView
 
 ALLOWANCE: dict[str, Any] = {"max_rounds": 1, "session_seconds": 1, "max_experiments": 1, "heartbeat_seconds": 1}
 

@@ -33,8 +33,9 @@ def test_what_is_built_is_let_in() -> None:
 
 
 def test_a_kind_of_job_that_is_not_built_is_told_with_the_nearest() -> None:
-    (problem,) = unsupported(loop(experiment={"job": None, "trainJob": {"runtimeRef": "t"}}), "cluster")
-    assert "use pyTorchJob" in problem.message
+    problems = unsupported(loop(experiment={"job": None, "trainJob": {"runtimeRef": "t"}}), "cluster")
+    (told,) = [one.message for one in problems if one.field == "spec.experiment.trainJob"]
+    assert "use pyTorchJob" in told
 
 
 VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}

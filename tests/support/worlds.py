@@ -18,8 +18,8 @@ from tests.support.spending import spend
 from rloop.actions import Workload
 from rloop.api.experiment import Usage
 from rloop.api.researchloop import ResearchLoop
+from rloop.api.session_context import Context
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentRequest,
     FindingRequest,
@@ -66,6 +66,7 @@ class Deaths:
     chance: float = 0.0
     refusal: float = 0.0
     """How often the world refuses to make something: a quota, a name that is taken."""
+    refused: int = 0
     meanwhile: Callable[[], Awaitable[None]] | None = None
     """What the world does between two calls of the operator."""
     count: int = 0
@@ -105,6 +106,7 @@ class _Mortal:
 
         async def call(*args: Any) -> Any:
             if name in MADE and self._deaths.random.random() < self._deaths.refusal:
+                self._deaths.refused += 1
                 raise Blocked("QuotaExceeded", name, "raise the quota")
             return await self._deaths.call(found, *args)
 

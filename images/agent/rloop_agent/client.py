@@ -22,8 +22,8 @@ from typing_extensions import override
 
 from rloop.api.common import Model
 from rloop.api.iteration import Direction, Finding
+from rloop.api.session_context import Context
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentDetail,
     ExperimentRequest,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from rloop.api.iteration import Direction, Finding
+from rloop.api.session_context import Context
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentDetail,
     ExperimentRequest,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rloop.api.session_context import Context
 from rloop.api.space import Frame
-from rloop.api.wire import Context, ExperimentView
+from rloop.api.wire import ExperimentView
 from rloop_agent.frames import as_text
 
 BYTES = 2048

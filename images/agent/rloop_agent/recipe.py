@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rloop.api import document as documents
 from rloop.api.space import Point, Space
 
 
@@ -26,7 +25,7 @@ def parse(space: Space, files: Mapping[str, str]) -> dict[str, Any]:
         raise BadRecipe(f"{space.file}: there is no such text file")
     text = files[space.file]
     try:
-        document = documents.read(space.file, text)
+        document = _read(space, text)
     except ValueError as error:
         raise BadRecipe(f"{space.file}: {error}") from error
     if document is None:
@@ -50,11 +49,18 @@ def render(space: Space, original: str, document: Mapping[str, Any], values: Poi
         if space.file.endswith(".json"):
             return _json_dump(original, space.write(document, values))
         text = _yaml_edit(space, original, values)
-        if space.read(documents.read(space.file, text)) == values:
+        if space.read(_read(space, text)) == values:
             return text
     except ValueError as error:
         raise BadRecipe(f"{space.file}: the keys of space.yaml do not fit the file: {error}") from error
     raise BadRecipe(f"{space.file}: its values cannot be changed in place; write it as plain YAML, or as JSON")
+
+
+def _read(space: Space, text: str) -> Any:
+    # Imported where used: a session should start fast, and reads one file.
+    from rloop.api import document
+
+    return document.read(space.file, text)
 
 
 def _json_dump(original: str, changed: Mapping[str, Any]) -> str:
@@ -63,14 +69,14 @@ def _json_dump(original: str, changed: Mapping[str, Any]) -> str:
 
 
 def _yaml_edit(space: Space, original: str, values: Point) -> str:
-    # Imported where used: most recipes are JSON, and a session should start fast.
+    # Imported where used: most recipes are JSON.
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.error import YAMLError
 
     editor = YAML()
     editor.preserve_quotes = True
-    editor.width = documents.MAX_CHARACTERS
+    editor.width = 2**18  # no line is folded
     nested = re.search(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#.*)?\n\1( +)[^\s#-]", original, re.MULTILINE)
     listed = re.search(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#.*)?\n\1( *)- ", original, re.MULTILINE)
     offset = len(listed[2]) if listed else 0

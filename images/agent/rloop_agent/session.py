@@ -14,8 +14,9 @@ from itertools import chain
 from random import Random
 
 from rloop.api.iteration import Direction
+from rloop.api.session_context import Context
 from rloop.api.space import Frame, Point, Space
-from rloop.api.wire import Context, ExperimentRequest, FinishRequest
+from rloop.api.wire import ExperimentRequest, FinishRequest
 from rloop_agent import handoff, random_search
 from rloop_agent.frames import as_direction, as_text, untried
 from rloop_agent.gateway import Closed, Gateway, Refused

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from rloop.api.iteration import Direction
+from rloop.api.session_context import Context
 from rloop.api.space import Frame, Point, Space
-from rloop.api.wire import Context, ExperimentView, TaskFiles
+from rloop.api.wire import ExperimentView, TaskFiles
 from rloop_agent import recipe
 from rloop_agent.ground import Ground, centre, structural_values
 

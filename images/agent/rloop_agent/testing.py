@@ -15,9 +15,9 @@ from typing_extensions import override
 
 from rloop.api.iteration import Direction, Finding
 from rloop.api.researchloop import Objective
+from rloop.api.session_context import Context, Incumbent, SessionAllowance
 from rloop.api.space import Space
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentDetail,
     ExperimentRequest,
@@ -27,10 +27,8 @@ from rloop.api.wire import (
     FinishRequest,
     HeartbeatReply,
     HeartbeatRequest,
-    Incumbent,
     Reference,
     ReferenceText,
-    SessionAllowance,
     TaskFiles,
 )
 from rloop_agent.gateway import AgentError, Gateway, Refused

@@ -7,33 +7,25 @@ from __future__ import annotations
 
 import re
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.helpers import ALREADY_RAN, ARTIFACT_MISSING, ProgressRequest, UnpackReport
+from rloop.api.helpers import ARTIFACT_MISSING, ProgressRequest
 from rloop.observed import ARTIFACT_LOST, DISRUPTED, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
+from rloop_operator.cluster import containers
 
 Manifest = dict[str, Any]
-TAIL = 3072
 INFRASTRUCTURE = frozenset(
     {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
 )
 """Pod reasons that are nobody's fault in this loop."""
 OWN_LIMIT = re.compile(r"exceed(s|ed) (the|its)\b.*\blimit\b")
 """In the kubelet's message about a pod that it evicted for the pod's own use of disk, not for want of the node's."""
-REFUSED = 3
-"""Exit code of our init container where the files are at fault, and not the machine."""
-NOT_THERE = re.compile(r"not found|no such file", re.IGNORECASE)
 JOB_FAILED = "PyTorchJobFailed"
 """The training operator's one reason for all failures of a job."""
-NOT_BEGUN = frozenset({"StartError", "ContainerCannotRun"})
-"""Reasons of a container whose program could not be executed; its message is then the runtime's, not its own."""
 
 
 @dataclass(slots=True)
@@ -67,12 +59,14 @@ def _pod_succeeded(pod: Manifest) -> bool:
     statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     if not statuses or "deletionTimestamp" in pod["metadata"]:
         return False
-    return _terminated(pod).get("exitCode") == 0 and all("terminated" in one.get("state", {}) for one in statuses)
+    return containers.terminated(pod).get("exitCode") == 0 and all(
+        "terminated" in one.get("state", {}) for one in statuses
+    )
 
 
 def ending(own_pods: list[Manifest]) -> bool:
     """Whether every main program has ended: the phase of the pod or the condition of the job follows soon."""
-    return all(_terminated(one) for one in own_pods)
+    return all(containers.terminated(one) for one in own_pods)
 
 
 def wanted_pods(workload: Manifest) -> int:
@@ -136,20 +130,20 @@ def decisive(own_pods: list[Manifest]) -> Manifest | None:
 
 def _told_first(pod: Manifest) -> tuple[bool, str]:
     # A kubelet that has lost sight of a container (ContainerStatusUnknown) knows no time.
-    return _terminated(pod).get("reason") != "OOMKilled", _failed(pod).get("finishedAt") or ""
+    return containers.terminated(pod).get("reason") != "OOMKilled", _failed(pod).get("finishedAt") or ""
 
 
 def container_to_read(pod: Manifest) -> str:
     """The container whose log tells how a pod ended: the main one, or the preflight that refused it."""
-    name: str = "preflight" if _init_failure(pod, "preflight") else pod["spec"]["containers"][0]["name"]
+    name: str = "preflight" if containers.init_failure(pod, "preflight") else pod["spec"]["containers"][0]["name"]
     return name
 
 
 def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: datetime) -> Exit:
     """The exit of an ended workload. `log_tail` is that of the decisive pod; what was noted at a stop comes first."""
     pod = decisive(own_pods)
-    terminated = _terminated(pod) or _init_failure(pod, "preflight")
-    code = _code(terminated)
+    terminated = containers.terminated(pod) or containers.init_failure(pod, "preflight")
+    code = containers.code(terminated)
     reason, infrastructure = _reason(workload, own_pods, code)
     ended_by_us = names.ANNOTATION_STOP in workload["metadata"].get("annotations", {})
     finished = terminated.get("finishedAt")
@@ -161,34 +155,17 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
         finished_at=finished_at,
         infrastructure=infrastructure,
         usage=Usage(wall_seconds=_wall_seconds(workload, pod, finished_at)),
-        log_tail=log_tail[-TAIL:] or _why(pod),
-        message="" if terminated.get("reason") in NOT_BEGUN else terminated.get("message", ""),
-        artifact_sha256=_copied(pod),
+        log_tail=log_tail[-containers.TAIL :] or containers.why(pod),
+        message="" if terminated.get("reason") in containers.NOT_BEGUN else terminated.get("message", ""),
+        artifact_sha256=containers.copied(pod),
     )
-
-
-def _copied(pod: Manifest | None) -> str | None:
-    """The digest of the artifact that our init container copied for a scoring."""
-    for one in (pod or {}).get("status", {}).get("initContainerStatuses", []):
-        terminated = one.get("state", {}).get("terminated", {})
-        if one["name"] == "unpack" and terminated.get("exitCode") == 0 and terminated.get("message"):
-            with suppress(ValidationError):  # another version's
-                return UnpackReport.model_validate_json(terminated["message"]).copied
-    return None
-
-
-def _code(terminated: Manifest) -> int | None:
-    """Its exit code; of a program that could not be executed what a shell would end with, whatever the runtime says."""
-    code: int | None = terminated.get("exitCode")
-    if terminated.get("reason") not in NOT_BEGUN:
-        return code
-    why = str(terminated.get("message", ""))
-    return 127 if NOT_THERE.search(why) else 126 if "permission denied" in why.lower() else code
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
     """Of the main program; where its pod is gone, of the Job, which counts the waiting too."""
-    begun = _terminated(pod).get("startedAt") if pod is not None else workload.get("status", {}).get("startTime")
+    begun = (
+        containers.terminated(pod).get("startedAt") if pod is not None else workload.get("status", {}).get("startTime")
+    )
     return max(0.0, (finished_at - datetime.fromisoformat(begun)).total_seconds()) if begun else 0.0
 
 
@@ -225,7 +202,7 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
         return "DeadlineExceeded", False
     if word == "Evicted" and OWN_LIMIT.search(status.get("message", "")):
         return "DiskLimitExceeded", False
-    if _init_failure(pod, "preflight"):
+    if containers.init_failure(pod, "preflight"):
         return PREFLIGHT, False
     if code == 0 and failed is None:
         return "Completed", False
@@ -236,19 +213,19 @@ def _from_outside(workload: Manifest, own_pods: list[Manifest], word: str) -> tu
     """Whether its node, a person or its volume ended it."""
     if word in INFRASTRUCTURE or any(_condition(one, "DisruptionTarget") for one in own_pods):
         return DISRUPTED, True
-    if any(map(_replaced, own_pods)) or _nobody_failed(workload, own_pods):
+    if any(map(containers.replaced, own_pods)) or _nobody_failed(workload, own_pods):
         return "Lost", True
-    if any(str(_init_failure(one).get("message", "")).startswith(ARTIFACT_MISSING) for one in own_pods):
+    if any(str(containers.init_failure(one).get("message", "")).startswith(ARTIFACT_MISSING) for one in own_pods):
         return ARTIFACT_LOST, True  # every run's pod makes the folder
     return None
 
 
 def _of_itself(pod: Manifest | None, code: int | None) -> tuple[str, bool]:
-    if _terminated(pod).get("reason") == "OOMKilled":
+    if containers.terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
     if code is None:
-        return _refusal(pod), False
-    if _terminated(pod).get("reason") in NOT_BEGUN:
+        return containers.refusal(pod), False
+    if containers.terminated(pod).get("reason") in containers.NOT_BEGUN:
         return "StartFailed", False
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM
 
@@ -262,46 +239,8 @@ def _failed(pod: Manifest) -> Manifest:
     """How a pod failed: its main container's end or an init container's; {} if it did not, or somebody deleted it."""
     if "deletionTimestamp" in pod["metadata"]:
         return {}
-    terminated = _terminated(pod)
-    return (terminated if terminated.get("exitCode") else {}) or _init_failure(pod)
-
-
-def _init_failure(pod: Manifest | None, name: str = "") -> Manifest:
-    """How an init container failed (this one, or any); {} if none did."""
-    for one in (pod or {}).get("status", {}).get("initContainerStatuses", []):
-        found: Manifest = one.get("state", {}).get("terminated", {})
-        # The relay ends when the main container has, however it likes.
-        if found.get("exitCode") and name in ("", one["name"]) and one["name"] != "relay":
-            return found
-    return {}
-
-
-def _refusal(pod: Manifest | None) -> str:
-    """The reason that our init container gives first in its sentence, as a run on a laptop has it."""
-    found = _init_failure(pod)
-    word = re.match(r"[A-Z][A-Za-z]{2,62}(?=: )", str(found.get("message", "")))
-    return word[0] if word and found.get("exitCode") == REFUSED else "StartFailed"
-
-
-def _replaced(pod: Manifest) -> bool:
-    """Whether a controller made it in the place of one that had begun."""
-    return str(_init_failure(pod).get("message", "")).startswith(ALREADY_RAN)
-
-
-def _terminated(pod: Manifest | None) -> Manifest:
-    """How the main container ended; {} if it never did."""
-    statuses = (pod or {}).get("status", {}).get("containerStatuses", [])
-    found: Manifest = statuses[0].get("state", {}).get("terminated", {}) if statuses else {}
-    return found
-
-
-def _why(pod: Manifest | None) -> str:
-    """What the pod says when there is no log: a failed init container's message, or its own."""
-    if refused := _init_failure(pod):
-        return str(refused.get("message", ""))[-TAIL:]
-    if _terminated(pod).get("reason") in NOT_BEGUN:
-        return str(_terminated(pod).get("message", ""))[-TAIL:]
-    return str((pod or {}).get("status", {}).get("message", ""))[-TAIL:]
+    terminated = containers.terminated(pod)
+    return (terminated if terminated.get("exitCode") else {}) or containers.init_failure(pod)
 
 
 def _condition(workload: Manifest, type_: str) -> Manifest | None:

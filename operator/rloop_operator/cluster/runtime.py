@@ -23,7 +23,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Conflict, NotFound, Unstartable
 from rloop.observed import Obstacle, WorkloadState
 from rloop.reasons import CAPACITY
-from rloop_operator.cluster import attempts, children, kube, obstacles, outcome, parts, peers, pods
+from rloop_operator.cluster import attempts, children, containers, kube, obstacles, outcome, parts, peers, pods
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns
 from rloop_operator.cluster.states import ClaimMissing, States
@@ -150,7 +150,7 @@ class KubeRuntime(Runtime):
                 notes = {names.ANNOTATION_STOP: reason}
                 if path != self._states.pods:
                     tail = await self._states.log_tail(outcome.decisive(await self._states.pods_of(found)))
-                    notes[names.ANNOTATION_LAST_WORDS] = tail[-outcome.TAIL :]
+                    notes[names.ANNOTATION_LAST_WORDS] = tail[-containers.TAIL :]
                 await self._api.patch(f"{path}/{name}", {"metadata": {"annotations": notes}})
             if path != self._states.jobs and "startTime" not in found.get("status", {}):
                 await self._api.delete(f"{path}/{name}", found["metadata"]["uid"])

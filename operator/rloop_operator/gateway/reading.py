@@ -10,9 +10,9 @@ from rloop import names
 from rloop.admit.files import unified
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.globs import matches
+from rloop.api.session_context import Context
 from rloop.api.wire import (
     REFERENCE_CHARACTERS,
-    Context,
     ExperimentDetail,
     ExperimentView,
     Reference,

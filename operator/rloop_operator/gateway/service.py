@@ -16,8 +16,8 @@ from rloop.admit import direction as direction_gate
 from rloop.admit import handoff as handoff_gate
 from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding, Handoff
+from rloop.api.session_context import Context
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentDetail,
     ExperimentRequest,

@@ -14,8 +14,8 @@ from pydantic import BaseModel
 
 from rloop.api.helpers import ProgressRequest
 from rloop.api.iteration import Direction, Finding, Role
+from rloop.api.session_context import Context
 from rloop.api.wire import (
-    Context,
     DirectionRequest,
     ExperimentDetail,
     ExperimentRequest,

@@ -1,8 +1,7 @@
 # ruff: noqa: PTH102, PTH103, PTH118, PTH123 - pathlib would double the start of the shim
 """Watch over one process tree from its first fork to its last: deadlines, CPU time, memory, output, end.
 
-Called by `shim` once it owns the folder. Everything that may end a workload is in `_verdict`, in order;
-everything that is written about its end is put together in `leavings`.
+Called by `shim` once it owns the folder. `_verdict` has all that may end a workload, in order; `leavings` writes it.
 """
 
 from __future__ import annotations

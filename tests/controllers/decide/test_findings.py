@@ -100,7 +100,13 @@ CHECKER = ("Check", 0)
 def test_the_next_iteration_brings_a_checker_where_one_is_needed(
     given: dict[str, Any], before: list[ResearchIteration], expected: list[tuple[str, int]]
 ) -> None:
-    seen = observed(running(**given), baseline(), *before)
+    # An iteration that only checked is settled before the next one opens.
+    over = {"phase": "Settled", "outcome": "Stale", "settled_at": moment()}
+    settled = [
+        one if one.status.reported.findings else one.model_copy(update={"status": one.status.model_copy(update=over)})
+        for one in before
+    ]
+    seen = observed(running(**given), baseline(), *settled)
     assert roles(after(decide_iteration.open_next, seen)) == expected
 
 

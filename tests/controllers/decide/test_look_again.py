@@ -144,7 +144,7 @@ CASES = [
         id="a round after a nudge",
     ),
     pytest.param(
-        seen(running(), at_work(finished=[SESSION]), workload(AGENT), **beating(26, 26)),
+        seen(running(), at_work(session(started_at=moment(), done_at=moment(44)), finished=[SESSION]), workload(AGENT)),
         4,
         id="the end of a session that said it is done",
     ),

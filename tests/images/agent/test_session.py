@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop.api.iteration import Direction
+from rloop.api.session_context import Context, Incumbent, SessionAllowance
 from rloop.api.space import Point, Space
-from rloop.api.wire import Context, ExperimentView, Incumbent, SessionAllowance
+from rloop.api.wire import ExperimentView
 from rloop_agent.frames import untried
 from rloop_agent.gateway import AgentError, Closed, Refused, Unauthorized, Unreachable
 from rloop_agent.policies import POLICIES

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rloop.api.iteration import Finding
+from rloop.api.session_context import Context
 from rloop.api.space import Space
-from rloop.api.wire import Context
 from rloop_agent.llm import roles
 from rloop_agent.llm.desk import as_json, as_row, experiments_left
 from rloop_agent.llm.fence import clip, fenced, rows

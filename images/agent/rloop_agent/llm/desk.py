@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rloop.api.wire import Context, ExperimentView
+from rloop.api.session_context import Context
+from rloop.api.wire import ExperimentView
 from rloop_agent import recipe
 from rloop_agent.gateway import Gateway, Refused
 from rloop_agent.llm.command import Limits

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from rloop.api.wire import SessionAllowance
+from rloop.api.session_context import SessionAllowance
 
 WARNED_AT = 0.8
 LAST_AT = 0.9

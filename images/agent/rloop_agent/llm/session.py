@@ -10,7 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rloop.api.wire import Context, FinishRequest, TaskFiles
+from rloop.api.session_context import Context
+from rloop.api.wire import FinishRequest, TaskFiles
 from rloop_agent import handoff
 from rloop_agent.gateway import Closed, Gateway, Refused
 from rloop_agent.llm import roles, short, text_calls, text_tools, tools
@@ -32,11 +33,9 @@ FULL_AT, COMPACTED_TO = 0.75, 0.45
 """Shares of the window: beyond the first it is compacted, to the second."""
 BRIEF_SHARE, RESULT_SHARE = 0.35, 0.08
 CHARACTERS_PER_TOKEN = 3
-BRIEF = 1
-"""Index of the brief in the history: after the system message."""
+BRIEF = 1  # its index in the history: after the system message
 CALL_SECONDS = 900.0
-"""One call of the model at most, all its pieces together. A small model on a CPU needs minutes; a provider's own
-deadline is the proxy's (`retry.totalSeconds`)."""
+"""One call of the model at most: a small one on a CPU needs minutes. A provider's deadline is the proxy's."""
 LAST = "This is the last round: only finish is carried out. Call it now, with the handoff."
 NOT_NOW = "Not done: this is the last round, and only finish is carried out."
 
@@ -90,10 +89,8 @@ class _Session:
         self._quotations: set[text_calls.Written] = set()
         self._silent = 0
         self._has_called = False
-        self._text = context.session.tool_calls == "Text"
-        """Tools are called as text: the request has none."""
-        self._structured = True
-        """The provider takes a JSON schema, as far as is known."""
+        self._text = context.session.tool_calls == "Text"  # the request has no tools
+        self._structured = True  # the provider takes a JSON schema, as far as is known
         self.used = Used(context.session, around.clock, around.clock())
         # Who checks or reports has no task to change.
         task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()

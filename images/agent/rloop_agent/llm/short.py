@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rloop.api.wire import Context
+from rloop.api.session_context import Context
 from rloop_agent.llm import roles, text_tools
 from rloop_agent.llm.brief import brief, space
 from rloop_agent.llm.desk import Desk, as_json, as_row, experiments_left

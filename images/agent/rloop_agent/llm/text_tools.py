@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rloop.api.session_context import Context
 from rloop.api.space import Space
-from rloop.api.wire import Context
 from rloop_agent.llm import roles, tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.research_tools import early

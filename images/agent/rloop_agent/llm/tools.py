@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rloop.api.wire import Context
+from rloop.api.session_context import Context
 from rloop_agent.llm import file_tools as files
 from rloop_agent.llm import research_tools as research
 from rloop_agent.llm.desk import Arguments, Desk, called, described

@@ -12,7 +12,7 @@ from tests.images.agent.llm.conftest import FILES, Live, serving
 from tests.models.server import ModelServer
 from tests.models.writer import PLAN, RECIPE
 
-from rloop.api.wire import RunView
+from rloop.api.session_context import RunView
 from rloop_agent.llm.habits import NUDGE, QUOTED, SHAPE, SILENT
 from rloop_agent.testing import FakeGateway, a_context
 

@@ -11,7 +11,8 @@ import pytest
 from tests.images.agent.llm.conftest import FILES, Call, Clock, a_desk
 
 from rloop.api.helpers import Curve
-from rloop.api.wire import ExperimentDetail, HandoffView, Incumbent, RunCurves
+from rloop.api.session_context import HandoffView, Incumbent
+from rloop.api.wire import ExperimentDetail, RunCurves
 from rloop_agent.gateway import Refused
 from rloop_agent.llm import tools
 from rloop_agent.llm.desk import Desk

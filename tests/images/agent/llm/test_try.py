@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.images.agent.llm.conftest import FILES, a_desk
 
-from rloop.api.wire import RunView
+from rloop.api.session_context import RunView
 from rloop_agent.llm import tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.testing import FakeGateway, a_context
