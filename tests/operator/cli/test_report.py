@@ -59,7 +59,7 @@ def reported(rloop: Rloop, tmp_path: Path) -> Reported:
         folder = write(tmp_path / "runs/demo", STATUS | ended)
         with closing(LocalStore(folder.root)) as store:
             for one in iterations:
-                asyncio.run(store.create(one))
+                asyncio.run(store.create(one))  # type: ignore[type-var]
         done = rloop("report")
         assert done.returncode == 0, done.stderr
         return done.stdout
