@@ -161,7 +161,10 @@ class KubeStore(Store):
 
         Raises NotFound if nothing was sealed under the name, Blocked if the source has changed.
         """
-        loop = await self.get(ResearchLoop, name.rpartition("-")[0])
+        owner = name.rpartition("-")[0]
+        if not owner:  # it would name all loops
+            raise NotFound(f"no files are frozen under {name}")
+        loop = await self.get(ResearchLoop, owner)
         field, source, digest = _sources(loop).get(name, ("", None, None))
         if source is None or digest is None:
             raise NotFound(f"no files are frozen under {name}")
