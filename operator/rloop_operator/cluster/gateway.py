@@ -90,14 +90,16 @@ async def run() -> None:
                 gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
             return gateways[caller.namespace]
 
-        load_tools()
         application = Counted(app(gateway_of, KubeIdentity(api), own_hosts(os.environ)))
         server = uvicorn.Server(http_server.config(application, host=health.EVERYWHERE, port=PORT))
         reach = Reach(api)
         log.info("started", port=PORT)
         serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")
         parts = [serving, *reach.parts()]
+        # Beside everything else: it takes as long as all other imports, and the first session comes much later.
+        loading = asyncio.create_task(asyncio.to_thread(load_tools))
         await health.until_first_ends(server.serve(), reach.watch(), health.serve(parts, metrics.GATEWAY))
+        await loading
 
 
 def main() -> None:
