@@ -19,6 +19,7 @@ from tests.cluster.conftest import namespaces
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.test_pytorchjobs import attempts
 from tests.cluster.waiting import until
+from tests.cluster.witness import watching
 
 EXAMPLE = "03-grpo-addition"
 WHOLE = os.environ.get("RLOOP_TEST_WHOLE") == "1"
@@ -62,15 +63,16 @@ def recipe(task: Path, **changes: str) -> None:
 
 def test_a_campaign_of_two_ranks_meets_its_target(cluster: Cluster, namespace: str, release: str) -> None:
     campaign = Campaign(cluster, namespace, "grpo-addition", EXAMPLE)
-    campaign.start(**({} if WHOLE else REDUCED))
-    status = whole.finish(campaign, release, SECONDS)["status"]
+    with watching(campaign, "pods", "pytorchjobs") as seen:
+        campaign.start(**({} if WHOLE else REDUCED))
+        status = whole.finish(campaign, release, SECONDS)["status"]
+        pods = {one["metadata"]["name"] for one in seen.children("pods", "run")}
+        jobs = [one["metadata"]["name"] for one in seen.children("pytorchjobs")]
     target = float(campaign.loop()["spec"]["objective"]["target"])
     assert status["best"]["value"] >= target
     assert status["final"]["value"] >= target
     # By fresh runs, that neither selected nor confirmed it.
     assert status["final"]["value"] > status["baseline"]["value"] + GAIN
-    pods = {one["metadata"]["name"] for one in campaign.children("pods", "run")}
-    jobs = [one["metadata"]["name"] for one in campaign.children("pytorchjobs")]
     assert jobs
     assert pods >= {f"{job}-worker-{rank}" for job in jobs for rank in (0, 1)}
 

@@ -16,6 +16,7 @@ from tests.cluster.campaign import Campaign
 from tests.cluster.harness import paths
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.waiting import until
+from tests.cluster.witness import watching
 
 PORT = 8000
 PROXY = "rloop-proxy-0"
@@ -113,23 +114,28 @@ def test_an_llm_agent_meets_the_target_and_its_key_is_nowhere_else(
 ) -> None:
     campaign = Campaign(cluster, namespace, "kuhn-selfplay", "01-kuhn-selfplay")
     llm = {"provider": "scripted", "model": "researcher", "maxTokensPerSession": 2_000_000}
-    campaign.start(parallelism=4, agent={"policy": None, "llm": llm}, budget={"tokens": 50_000_000, "cost": "200"})
-
-    until(campaign, "a session that has called", lambda: any(one["calls"] for one in usage(campaign).values()))
-    before = usage(campaign)
-    cluster.kubectl("-n", release, "delete", "pod", PROXY, "--grace-period=0", "--force")
-    status = whole.finish(campaign, release)["status"]
+    with watching(campaign, "pods", "jobs") as seen:
+        campaign.start(parallelism=4, agent={"policy": None, "llm": llm}, budget={"tokens": 50_000_000, "cost": "200"})
+        status, before = _through_the_proxys_end(campaign, release)
+        whole.assert_nothing_ran_twice(campaign, seen)
+        agents = seen.children("pods", "agent")
+    assert agents
+    assert all(whole.token_holders(pod) == {"agent"} for pod in agents)
     assert status["final"]["value"] < 0.05
     after = usage(campaign)
     assert all(spent(after[session]) >= told["inputTokens"] + told["outputTokens"] for session, told in before.items())
     used = status["budget"]["used"]
     assert used["tokens"] == sum(map(spent, after.values())) > 0
     assert float(used["cost"]) > 0
-
-    whole.assert_nothing_ran_twice(campaign)
-    for pod in campaign.children("pods", "agent"):
-        assert whole.token_holders(pod) == {"agent"}
     assert places_of(cluster, namespace, release, key) == []
+
+
+def _through_the_proxys_end(campaign: Campaign, release: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The final status of a campaign whose proxy was deleted in mid-session, and what was spent until then."""
+    until(campaign, "a session that has called", lambda: any(one["calls"] for one in usage(campaign).values()))
+    before = usage(campaign)
+    campaign.cluster.kubectl("-n", release, "delete", "pod", PROXY, "--grace-period=0", "--force")
+    return whole.finish(campaign, release)["status"], before
 
 
 def places_of(cluster: Cluster, namespace: str, release: str, key: str) -> list[str]:

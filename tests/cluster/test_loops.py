@@ -100,11 +100,12 @@ def test_suspended_edited_and_resumed(place: Place) -> None:
     campaign.patch({"spec": {"suspend": True}})
     until(campaign, "suspended", lambda: suspended(campaign))
     # What ran has finished, and is not lost.
-    jobs = campaign.children("jobs", "run")
-    assert [one["phase"] for one in attempts(campaign)] == ["Succeeded"] * len(jobs), campaign.explain()
+    done = attempts(campaign)
+    assert done
+    assert [one["phase"] for one in done] == ["Succeeded"] * len(done), campaign.explain()
     campaign.patch({"spec": {"direction": "Find a loss below one."}})
     until(campaign, "told of the new words", lambda: campaign.loop()["status"]["directionalInputs"] == 1)
-    assert len(campaign.children("jobs", "run")) == len(jobs)
+    assert len(attempts(campaign)) == len(done)
     assert campaign.condition("Ready")["reason"] == "Suspended"
     campaign.patch({"spec": {"suspend": False}})
     campaign.wait(SECONDS)

@@ -10,6 +10,7 @@ from typing import Any
 from tests.cluster import release as releases
 from tests.cluster.campaign import Campaign
 from tests.cluster.harness.shell import say
+from tests.cluster.witness import Witness, watching
 
 CAMPAIGN_SECONDS = 900
 """Alone on two cores it takes a third of that."""
@@ -29,20 +30,18 @@ def finish(campaign: Campaign, release: str, seconds: float = CAMPAIGN_SECONDS) 
     return loop
 
 
-def assert_nothing_ran_twice(campaign: Campaign) -> None:
+def assert_nothing_ran_twice(campaign: Campaign, seen: Witness) -> None:
     """Every run has one Job with one pod, every scoring one pod, and no program was started again inside its pod."""
-    jobs = [job["metadata"]["name"] for job in campaign.children("jobs", "run")]
+    jobs = [job["metadata"]["name"] for job in seen.children("jobs", "run")]
     runs = Counter(name.rpartition("-a")[0] for name in jobs)
     assert [run for run, count in runs.items() if count > 1] == []
-    of_jobs = Counter(
-        pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in campaign.children("pods", "run")
-    )
+    of_jobs = Counter(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in seen.children("pods", "run"))
     assert set(of_jobs) <= set(jobs)
     assert [job for job, count in of_jobs.items() if count > 1] == []
-    scorings = Counter(pod["metadata"]["name"].rpartition("-v")[0] for pod in campaign.children("pods", "verification"))
+    scorings = Counter(pod["metadata"]["name"].rpartition("-v")[0] for pod in seen.children("pods", "verification"))
     assert set(scorings) <= set(runs)
     assert [run for run, count in scorings.items() if count > 1] == []
-    for pod in campaign.children("pods"):
+    for pod in seen.children("pods"):
         restarts = [one["restartCount"] for one in pod["status"].get("containerStatuses", [])]
         assert not any(restarts), pod["metadata"]["name"]
     told = [run for one in campaign.children("rexp") for run in one.get("status", {}).get("runs", [])]
@@ -70,16 +69,17 @@ def token_holders(pod: dict[str, Any]) -> set[str]:
 def check(campaign: Campaign, release: str, target: float, **spec: Any) -> None:
     """Apply an example, wait for its target, and look at what was there on the way."""
     cluster, namespace, name = campaign.cluster, campaign.namespace, campaign.name
-    campaign.start(parallelism=4, **spec)
-    status = finish(campaign, release)["status"]
+    with watching(campaign, "pods", "jobs") as seen:
+        campaign.start(parallelism=4, **spec)
+        status = finish(campaign, release)["status"]
+        pods = {role: seen.children("pods", role) for role in ("agent", *WORK)}
+        assert_nothing_ran_twice(campaign, seen)
     assert status["best"]["value"] < target
     assert status["final"]["value"] < target
     assert status["pivots"] >= 1
 
-    pods = {role: campaign.children("pods", role) for role in ("agent", *WORK)}
     for role, found in pods.items():
         assert [pod for pod in found if pod["status"]["phase"] == "Succeeded"], role
-    assert_nothing_ran_twice(campaign)
 
     holders = {role: [token_holders(pod) for pod in found] for role, found in pods.items()}
     assert all(one == {"agent"} for one in holders["agent"])

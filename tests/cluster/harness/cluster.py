@@ -54,10 +54,14 @@ class Cluster:
         """What a claim should name; nothing means the default of a cluster that is not ours."""
         return storage.CLASS if self.own else os.environ.get("RLOOP_STORAGE_CLASS")
 
+    @property
+    def program(self) -> str:
+        """The kubectl that fits it."""
+        return str(paths.state() / "bin" / "kubectl") if self.own else "kubectl"
+
     def kubectl(self, *words: str, stdin: str | None = None, timeout: float = 120) -> str:
         """Run kubectl as administrator and return what it prints."""
-        program = str(paths.state() / "bin" / "kubectl") if self.own else "kubectl"
-        return run(program, *words, stdin=stdin, env={"KUBECONFIG": self.kubeconfig}, timeout=timeout)
+        return run(self.program, *words, stdin=stdin, env={"KUBECONFIG": self.kubeconfig}, timeout=timeout)
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         """Apply manifests."""
