@@ -153,14 +153,23 @@ def test_who_lives_but_does_no_work_is_restarted_and_so_is_what_crashes(
     until(lambda: _asked(cluster, release) > 1, explain)
     before = pod(cluster, release, "operator")["uid"]
     cluster.kubectl("-n", release, "patch", "statefulset", "rloop-gateway", "--type=json", "-p", json.dumps(CRASHES))
-    binding = cluster.get("rolebinding", "rloop-operator", "-n", namespace)
-    # It goes on renewing its Lease and answering its probe; but it may no longer see any loop.
-    cluster.kubectl("-n", namespace, "delete", "rolebinding", "rloop-operator")
+    role = cluster.get("role", "rloop-operator", "-n", release)
+    # It goes on renewing its Lease and answering its probe; but no patrol comes to its end.
+    lost = [
+        rule | {"resourceNames": _without_the_canary(rule)} if "resourceNames" in rule else rule
+        for rule in role["rules"]
+    ]
+    kept = {key: role[key] for key in ("apiVersion", "kind")} | _named(role)
+    cluster.apply(kept | {"rules": lost})
     until(lambda: bool(told("CanarySilent")), explain)
-    cluster.apply({key: binding[key] for key in ("apiVersion", "kind", "roleRef", "subjects")} | _named(binding))
+    cluster.apply(kept | {"rules": role["rules"]})
     until(lambda: pod(cluster, release, "operator").get("uid", before) != before, explain)
     idle_loop(cluster, namespace)
     until(lambda: bool(told("CrashLoop: rloop-gateway-0")), explain, seconds=180)
+
+
+def _without_the_canary(rule: dict[str, Any]) -> list[str]:
+    return [name for name in rule["resourceNames"] if name != "rloop-canary"]
 
 
 def _named(found: dict[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Operator:
         self.watches = Watches()
         self.passes = Passes(api, lease, self.progress, self._shell, self.namespaces.serves)
         self._told: Watchdog | None = None
-        """What loops at work were last told of the watchdog."""
+        """What loops were last told of the watchdog."""
 
     async def patrol(self) -> None:
         """Wake every loop that no pass has read as it is now, and answer the guard, for ever."""
@@ -92,11 +92,11 @@ class Operator:
         self.progress.echoed()
 
     def _tell_watchdog(self) -> None:
-        """A restart by the watchdog, or another state of the guard, goes into the status of each loop at work."""
+        """A restart by the watchdog, or another state of the guard, goes into the status of each loop."""
         facts = self.warden.facts()
         known = self._told.repairs if self._told is not None else ()
         if self._told is None or facts.guard != self._told.guard or not set(facts.repairs) <= set(known):
-            self.passes.wake_waiting()
+            self.passes.wake_all()
         self._told = facts
 
     def _shell(self, namespace: str) -> Shell:

@@ -53,8 +53,6 @@ class Passes:
         """The resourceVersion of each loop that its newest pass has read; empty before the first."""
         self._hurried: dict[Key, int] = {}
         """The generation of each loop that was put before others: once, or one that fails would be for ever."""
-        self._waiting: set[Key] = set()
-        """Loops that their decision wants to look at again: whatever is new for all of them is for these."""
         metrics.QUEUE_DEPTH.set_function(self._queue.depth)
         metrics.QUEUE_OLDEST.set_function(self._queue.oldest_seconds)
 
@@ -73,9 +71,9 @@ class Passes:
                 self._hurried[key] = generation
             self._queue.add(key, urgent=new)
 
-    def wake_waiting(self) -> None:
-        """Something changed that all loops at work are told."""
-        for key in self._waiting:
+    def wake_all(self) -> None:
+        """Something changed that every loop is told."""
+        for key in self._read:
             self._queue.add(key)
 
     async def run(self) -> None:
@@ -112,7 +110,6 @@ class Passes:
         self._failures.succeeded(key)
         self._read.pop(key, None)
         self._hurried.pop(key, None)
-        self._waiting.discard(key)
         metrics.forget(*key)
 
     async def _pass(self, key: Key) -> Pass:
@@ -124,10 +121,6 @@ class Passes:
         finally:
             self._progress.end(key)
         self._read[key] = str(done.observed.loop.metadata.resource_version)
-        if done.look_again is None:
-            self._waiting.discard(key)
-        else:
-            self._waiting.add(key)
         metrics.count(done)
         metrics.heartbeats(*key, (beat.age_seconds for beat in done.observed.beats.values()))
         return done
