@@ -99,6 +99,15 @@ class Operator:
             self.passes.wake_all()
         self._told = facts
 
+    def _facts(self) -> Watchdog:
+        """What a pass is told. Another guard's state than the patrol's last one may be over before its next: then that
+        patrol tells every loop again, or this one would keep it.
+        """
+        facts = self.warden.facts()
+        if self._told is not None and facts.guard != self._told.guard:
+            self._told = None
+        return facts
+
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
             store = KubeStore(self._api, namespace)
@@ -106,9 +115,7 @@ class Operator:
             runtime = KubeRuntime(store, self._settings, signs)
             tell = partial(events.tell, self._api, namespace)
             refuse = partial(refused, own=namespace == self._settings.namespace)
-            self._shells[namespace] = Shell(
-                store, runtime, signs, _now, self._seed_keys, tell, refuse, self.warden.facts
-            )
+            self._shells[namespace] = Shell(store, runtime, signs, _now, self._seed_keys, tell, refuse, self._facts)
         return self._shells[namespace]
 
 
