@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from rloop.admit.loop import glob_problem
+from rloop.admit.space import FILE as SPACE
 from rloop.api import document as documents
 from rloop.api.globs import matches
 from rloop.api.problems import problems
@@ -24,8 +25,6 @@ from rloop_operator import commands
 from rloop_operator.ports import Files
 from rloop_operator.task_files import read_folder
 from rloop_operator.yaml_file import parse, parse_mapping
-
-SPACE = "space.yaml"
 
 
 def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:

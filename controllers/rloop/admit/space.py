@@ -22,7 +22,7 @@ MOST_POINTS = 1_000_000
 
 
 def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None:
-    """The space of the task's text files; None where there is none, or its points cannot all be tried.
+    """The space in the task's text files; None if the task has no space.yaml or its points cannot all be tried.
 
     Raises BadInput, naming the file.
     """

@@ -201,7 +201,7 @@ class Space(Model):
         return {one.name: one.as_text(point[one.name]) for one in self.dimensions if one.name in point}
 
     def of_text(self, values: Mapping[str, str]) -> Point | None:
-        """The point that `as_text` wrote; None if it is none of this space."""
+        """The inverse of `as_text`; None if a name or value is not of this space."""
         known = {dimension.name: dimension for dimension in self.dimensions}
         found = {name: known[name].of_text(text) for name, text in values.items() if name in known}
         point = {name: value for name, value in found.items() if value is not None}

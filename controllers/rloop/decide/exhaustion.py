@@ -6,28 +6,31 @@ empty iterations and pivots until somebody looks.
 
 from __future__ import annotations
 
+from rloop.api.loop_status import SealedSpace
 from rloop.decide import ending, runs
 from rloop.decide.draft import Draft
 
 
 def reached(draft: Draft) -> bool:
     """Whether every point was proposed, or is the task's own: the gateway refuses each of them as a duplicate."""
-    space = draft.status.sealed.space if draft.status.sealed is not None else None
+    space = _space(draft)
     if space is None:
         return False
     tried = {tuple(sorted(one.spec.point.items())) for one in draft.candidates()}
     return len({*tried, tuple(sorted(space.task.items()))}) >= space.points
 
 
+def _space(draft: Draft) -> SealedSpace | None:
+    return draft.status.sealed.space if draft.status.sealed is not None else None
+
+
 def end(draft: Draft) -> None:
     """Complete the campaign when all points have their verdict."""
-    if draft.status.baseline is None or draft.holding or draft.at_work or not reached(draft):
+    space = _space(draft)
+    if space is None or draft.status.baseline is None or draft.holding or draft.at_work or not reached(draft):
         return
     if draft.open_candidates() or any(run.phase in runs.OPEN for _, run in draft.moving_runs()):
         return
-    assert draft.status.sealed is not None
-    assert draft.status.sealed.space is not None
-    space = draft.status.sealed.space
     told = f"all {space.points} points of space.yaml were tried ({space.extent})"
     remedy = "widen a range or add values or dimensions there, and start a new campaign"
     ending.end(draft, "SpaceExhausted", f"{told[:900]}: {remedy}", warning=True)

@@ -92,7 +92,7 @@ def open_next(draft: Draft) -> None:
     """Open the next iteration: fresh sessions that get only what they need."""
     if draft.holding or draft.status.baseline is None or concluding(draft) or exhausted(draft):
         return
-    if exhaustion.reached(draft):
+    if exhaustion.reached(draft):  # every proposal would be a duplicate
         return
     # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
     if draft.generation != draft.loop.status.generation or plateau.due(draft):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from rloop import sight
+from rloop.admit.space import FILE as SPACE_FILE
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Reported, ResearchIteration, Role
 from rloop.api.researchloop import ResearchLoop
@@ -20,7 +21,6 @@ from rloop_operator.ports import Caller, Store
 from rloop_operator.task_files import texts
 
 WRITE_TRIES = 20
-SPACE_FILE = "space.yaml"
 
 
 class Desk:
