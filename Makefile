@@ -93,7 +93,7 @@ cluster-down: ## stop that cluster and remove it
 GRPO := tests/cluster/test_grpo.py
 test-cluster: $(DEV) ## run the tests that need a Kubernetes
 	@$(PYTHON) -m tests.cluster.harness up >/dev/null
-	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder \
+	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder \
 	  tests/cluster/test_kuhn.py tests/cluster tests/contract --ignore $(GRPO) $(PYTEST_ARGS)
 	RLOOP_TEST_CLUSTER=1 $(PY) -m pytest -q $(GRPO) $(PYTEST_ARGS)
 

@@ -13,6 +13,9 @@ from typing import Literal
 
 CRASH_SECONDS = 15.0
 """A container that waits longer in CrashLoopBackOff: a new pod starts at once, the old one waits up to five minutes."""
+START_SECONDS = 30.0
+"""A process that has just been started loads for so long before its first sign, on a busy node. Another restart would
+only begin its start again."""
 RESTART_LIMIT = 5
 BACKOFF_SECONDS = 60.0
 BACKOFF_SECONDS_MAX = 900.0
@@ -85,9 +88,8 @@ def judge(pod: Pod | None, signs: Sequence[Sign], record: Record) -> Verdict:
     if pod.running_seconds is None:
         return Verdict("None", "Starting")
     for sign in signs:
-        # A process that has just been started had no time yet to give a sign.
         age = min(sign.age_seconds, pod.running_seconds)
-        if age > sign.limit_seconds:
+        if age > sign.limit_seconds and pod.running_seconds > sign.limit_seconds + START_SECONDS:
             return _within_budget(sign.reason, f"{sign.told} for {age:.0f} s", record, sign.restart_limit)
     return Verdict("None", "Healthy")
 

@@ -12,13 +12,16 @@ from tests.cluster import release as releases
 from tests.cluster.campaign import Campaign
 from tests.cluster.harness import node, workers
 from tests.cluster.harness.cluster import Cluster
-from tests.cluster.waiting import wait_for
+from tests.cluster.waiting import SECONDS, wait_for
 
 PROCESSES = ("operator", "gateway", "guard")
-pytestmark = pytest.mark.parametrize("release", [releases.QUICK], ids=[""], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("release", [releases.QUICK], ids=[""], indirect=True),
+    pytest.mark.timeout(4 * SECONDS, func_only=True),
+]
 
 
-until = partial(wait_for, seconds=120, pause=1)
+until = partial(wait_for, pause=1)
 
 
 def pod(cluster: Cluster, release: str, process: str) -> dict[str, str]:
@@ -165,7 +168,7 @@ def test_who_lives_but_does_no_work_is_restarted_and_so_is_what_crashes(
     cluster.apply(kept | {"rules": role["rules"]})
     until(lambda: pod(cluster, release, "operator").get("uid", before) != before, explain)
     idle_loop(cluster, namespace)
-    until(lambda: bool(told("CrashLoop: rloop-gateway-0")), explain, seconds=180)
+    until(lambda: bool(told("CrashLoop: rloop-gateway-0")), explain)
 
 
 def _without_the_canary(rule: dict[str, Any]) -> list[str]:

@@ -203,7 +203,7 @@ def run(experiment: str, number: int = 1, attempt: int = 1, **changes: Any) -> W
         "name": f"{experiment}-r{number}-a{attempt}",
         "role": "run",
         "owner": experiment,
-        "deadline_seconds": 60,
+        "deadline_seconds": 300,
         "run": number,
         "number": attempt,
         "seed": 7,

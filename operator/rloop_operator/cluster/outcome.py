@@ -103,6 +103,17 @@ def waits_since(workload: Manifest, now: datetime) -> datetime:
     return datetime.fromisoformat(started) if started else made_at(workload)
 
 
+def taken_up(workload: Manifest, own_pods: list[Manifest]) -> bool:
+    """Whether a kubelet or a controller has begun with it. Jobs always count: they are stopped by suspending them.
+
+    A PyTorchJob's pods come a little before its startTime.
+    """
+    if workload["kind"] == "Job":
+        return True
+    begun = "startTime" in workload.get("status", {})
+    return begun or (workload["kind"] == "PyTorchJob" and bool(own_pods))
+
+
 def begun_at(workload: Manifest, own_pods: list[Manifest]) -> datetime | None:
     """When the last of its main programs began; None while one of them waits."""
     begun = [_begun_at(one) for one in own_pods]

@@ -145,14 +145,15 @@ class KubeRuntime(Runtime):
                 found = await self._api.get(f"{path}/{name}")
             except NotFound:
                 continue
+            own_pods = await self._states.pods_of(found)
             noted = found["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
             if noted is None and not outcome.ended(found):
                 notes = {names.ANNOTATION_STOP: reason}
                 if path != self._states.pods:
-                    tail = await self._states.log_tail(outcome.decisive(await self._states.pods_of(found)))
+                    tail = await self._states.log_tail(outcome.decisive(own_pods))
                     notes[names.ANNOTATION_LAST_WORDS] = tail[-containers.TAIL :]
                 await self._api.patch(f"{path}/{name}", {"metadata": {"annotations": notes}})
-            if path != self._states.jobs and "startTime" not in found.get("status", {}):
+            if not outcome.taken_up(found, own_pods):
                 await self._api.delete(f"{path}/{name}", found["metadata"]["uid"])
                 continue
             spec: dict[str, Any] = {"activeDeadlineSeconds": 1}

@@ -248,3 +248,18 @@ def test_a_program_that_cannot_be_executed_ends_as_in_a_shell(why: str, code: in
 def test_files_that_are_at_fault_are_named_as_on_a_laptop(code: int, why: str, reason: str) -> None:
     pods = [worker(0, WAITING, ended(code, message=why))]
     assert outcome.exit_of(job("Failed"), pods, "", NOW).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "pods", "taken_up"),
+    [
+        pytest.param("Job", {}, [], True, id="a Job is stopped by suspending it"),
+        pytest.param("Pod", {}, [pod(WAITING)], False, id="no kubelet has seen this pod"),
+        pytest.param("Pod", {"startTime": "2026-01-01T00:00:00Z"}, [pod(WAITING)], True, id="a kubelet has"),
+        pytest.param("PyTorchJob", {}, [], False, id="no controller has seen this one"),
+        pytest.param("PyTorchJob", {}, [worker(0, RUNNING)], True, id="its pod comes before its startTime"),
+        pytest.param("PyTorchJob", {"startTime": "2026-01-01T00:00:00Z"}, [], True, id="it had a pod"),
+    ],
+)
+def test_taken_up(kind: str, status: dict[str, Any], pods: list[dict[str, Any]], taken_up: bool) -> None:
+    assert outcome.taken_up({"kind": kind, "metadata": {"name": "x"}, "status": status}, pods) is taken_up
