@@ -24,6 +24,11 @@ class RloopError(Exception):
     """Base of every error that this project raises on purpose."""
 
 
+def readable(text: str) -> str:
+    """The text with half characters written as escapes: JSON and YAML can hold them, but no answer or terminal can."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class InputProblem:
     """One thing that is wrong with the input."""
@@ -35,7 +40,7 @@ class InputProblem:
 
     @override
     def __str__(self) -> str:
-        return f"{self.field}: {self.message}"
+        return readable(f"{self.field}: {self.message}")
 
 
 class BadInput(RloopError):
@@ -51,8 +56,8 @@ class Refused(RloopError):
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
-        self.message = message
-        super().__init__(f"{reason}: {message}")
+        self.message = readable(message)
+        super().__init__(f"{reason}: {self.message}")
 
 
 class NotFound(RloopError):

@@ -97,6 +97,8 @@ class Relay:
     ) -> None:
         """Read a last time and tell it, if there is anything to tell."""
         self._read()
+        for name, step in self._curves.unusable.items():
+            _log("warning", "not a finite number", metric=name, first_step=step)
         if self._state.step is None and not self._state.claims:
             return
         deadline = clock() + LAST_WORD_SECONDS

@@ -42,7 +42,7 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
     for one in found:
         complain(f"note: {one}")
     left: list[str] = []
-    if stored is None or not standing.finished(stored) or stored.spec.budget != loop.spec.budget:
+    if stored is None or not standing.finished(stored) or standing.may_go_on(stored, loop):
         crash_reports_in(layout.logs)
         command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
         left = _campaign(loop, layout, base, seed, plain=plain, command=command)

@@ -99,6 +99,7 @@ def is_content(event: bytes) -> bool:
 
 
 LAST = (b"data: [DONE]", b"event: message_stop", b"event: response.completed")
+NO_USAGE = re.compile(rb'"usage":\s*null')
 END = re.compile(rb'"(?:finish|stop)_reason":\s*"|response\.(?:completed|incomplete|failed)|\[DONE\]|message_stop')
 
 
@@ -120,6 +121,8 @@ class Counted:
         """Some piece of an answer has come."""
         self.error: Said | None = None
         """The provider's, inside the stream."""
+        self.pieces = 0
+        """Events so far. A provider sends no more of them than tokens, but for a few at its beginning and end."""
 
     @property
     def tokens(self) -> Tokens | None:
@@ -143,7 +146,8 @@ class Counted:
     def passes(self, event: bytes) -> bool:
         """Take the event in; False for one that only counts tokens, if the client did not ask for that."""
         self.whole = self.whole or any(mark in event for mark in LAST)
-        usage = b'"usage"' in event and b'"usage":null' not in event and b'"usage": null' not in event
+        self.pieces += is_content(event)
+        usage = event.count(b'"usage"') > len(NO_USAGE.findall(event))
         seen = self.model is not None and self.content and b'"error"' not in event
         self.ended = self.ended or END.search(event) is not None
         if not usage and seen:

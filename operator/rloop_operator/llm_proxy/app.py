@@ -21,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive
 
+from rloop.api.iteration import CallFailure
 from rloop.errors import RloopError
 from rloop_operator.llm_proxy import dialects, error_bodies
 from rloop_operator.llm_proxy.allowed.headers import passed_on
@@ -185,17 +186,21 @@ class Proxy:
         else:
             self._over(call, "request_refused", None, None)
         if answer.failure is not None:
-            await self._calls.failed(call.session, answer.failure)
+            await self._failed(call, answer.failure)
         return Response(self._redactor.answer(answer.content), answer.status, headers)
 
     async def _streamed(self, call: Call, answer: Answer, code: str, counted: Counted) -> None:
         """A stream, or as much of it as came, is with the client: what it took, and whether it was an answer."""
         tokens = counted.tokens if code in ("answered", "error") else None
-        await self._ended(call, answer, code, tokens, counted.model, free=counted.free)
+        await self._ended(call, answer, code, tokens, counted.model, free=counted.free, pieces=counted.pieces)
         failure = None if code == "gone" else CUT if code == "broken" else counted.failure
         if failure is not None:
-            failure = failure.model_copy(update={"message": self._redactor.text(failure.message)})
-            await self._calls.failed(call.session, failure)
+            await self._failed(call, failure)
+
+    async def _failed(self, call: Call, failure: CallFailure) -> None:
+        """Note it; a provider's sentence may quote the key."""
+        told = self._redactor.text(failure.message)
+        await self._calls.failed(call.session, failure.model_copy(update={"message": told}))
 
     async def _ended(
         self,
@@ -206,11 +211,12 @@ class Proxy:
         answered_by: str | None,
         *,
         free: bool = False,
+        pieces: int = 0,
     ) -> None:
         """An answer, or as much of it as came, is with the client. An empty one whose tokens nobody counted is free."""
         model = answer.model
         free = tokens is None and code in ("answered", "error") and (free or answer.failure is not None)
-        self._over(call, code, None if free else model, tokens)
+        self._over(call, code, None if free else model, tokens, pieces)
         if code == "broken":
             self.upstream.broke(call, model, "its stream broke off")
         if code == "answered":
@@ -219,9 +225,11 @@ class Proxy:
             # Mostly a full name for a short one; else somebody else's answer, at somebody else's price.
             log.warning("llm_other_model", provider=call.provider.name, model=model.name, answered_by=answered_by[:256])
 
-    def _over(self, call: Call, code: str, model: ModelSettings | None, tokens: Tokens | None) -> None:
-        """Charge the call, and say so: without a model nothing, and what was set aside where nobody counted."""
-        charged = self._calls.settle(call, model, tokens)
+    def _over(self, call: Call, code: str, model: ModelSettings | None, tokens: Tokens | None, pieces: int = 0) -> None:
+        """Charge the call, and say so: without a model nothing, and where nobody counted what was set aside, or the
+        pieces that came if they are more.
+        """
+        charged = self._calls.settle(call, model, tokens, pieces)
         record = Record(
             provider=call.provider.name,
             model=(model or call.models[0]).name,

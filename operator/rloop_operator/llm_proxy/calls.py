@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 
 from rloop.api.iteration import CallFailure, ResearchIteration
@@ -118,14 +119,17 @@ class Calls:
         await self.reserve(call)
         return call
 
-    def settle(self, call: Call, model: ModelSettings | None, taken: Tokens | None) -> Amount:
-        """Charge what the call took: nothing without a model, and what was set aside if nobody knows. Says how much."""
+    def settle(self, call: Call, model: ModelSettings | None, taken: Tokens | None, pieces: int = 0) -> Amount:
+        """Charge what the call took, and say how much: nothing without a model; if nobody knows, what was set aside,
+        with as many tokens of output at least as pieces of the answer came.
+        """
         if call.dialect.free:
             return NOTHING
         if model is None:
             taken, price = NO_TOKENS, Decimal(0)
         elif taken is None:
-            taken, price = call.estimate, call.reserved.cost
+            taken = replace(call.estimate, output=max(call.estimate.output, pieces))
+            price = max(call.reserved.cost, cost(taken, model.prices))
         else:
             price = cost(taken, model.prices)
         session = call.session

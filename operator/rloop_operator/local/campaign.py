@@ -21,7 +21,7 @@ from rloop.decide.session import INTERRUPTED
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.names import SeedKeys
 from rloop.observed import Observed
-from rloop.standing import edited_since_its_budget_ended, finished
+from rloop.standing import edited_since_its_budget_ended, finished, may_go_on
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app, load_tools
 from rloop_operator.gateway.service import Gateway
@@ -91,7 +91,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
             raise BadInput(*problems) from None
         return await store.create(loop)
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
-    over = finished(stored) and stored.spec.budget == loop.spec.budget
+    over = finished(stored) and not may_go_on(stored, loop)
     problems += [] if over else llm.problems(loop)
     if problems:
         raise BadInput(*problems)

@@ -21,6 +21,8 @@ PROGRESS_BYTES = 16 * 2**20
 """Of progress.jsonl, from its beginning: curves show no more of a flood."""
 MAX_CLAIMS = 32
 MAX_NAME = 63
+NAMED = 3
+"""So many ignored claims are named."""
 
 
 class Leavings(NamedTuple):
@@ -42,7 +44,7 @@ def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leaving
     if artifacts is None:
         return Leavings(text, {}, {}, None, None)
     claims = _claims(os.path.join(artifacts, "claims.json"), output)
-    curves = _curves(os.path.join(artifacts, "progress.jsonl"))
+    curves = _curves(os.path.join(artifacts, "progress.jsonl"), output)
     if not succeeded:
         _name_the_python(spec, output)
         # Nobody scores what a failed run left.
@@ -87,7 +89,7 @@ def read_bounded(path: str, limit: int) -> bytes | None:
             return None
 
 
-def _curves(path: str) -> dict[str, list[tuple[int, float]]]:
+def _curves(path: str, output: Output) -> dict[str, list[tuple[int, float]]]:
     content = read_bounded(path, PROGRESS_BYTES)
     if content is None:
         return {}
@@ -95,6 +97,8 @@ def _curves(path: str) -> dict[str, list[tuple[int, float]]]:
 
     curves = Curves()
     curves.feed(content)
+    for name, step in curves.unusable.items():
+        output.note(f"progress.jsonl: {name} is NaN, infinite or beyond ±1e150 from step {step} on, at least once")
     return curves.points()
 
 
@@ -110,9 +114,12 @@ def _claims(path: str, output: Output) -> dict[str, float]:
         output.note('claims.json is ignored: it must be {"metric": number} in at most 64 KiB')
         return {}
     claims = {name: float(value) for name, value in list(document.items())[:MAX_CLAIMS] if _is_claim(name, value)}
-    if len(claims) < len(document):
+    if ignored := [
+        f"{name[:MAX_NAME]}: {json.dumps(value):.40}" for name, value in document.items() if name not in claims
+    ]:
+        told = ", ".join(ignored[:NAMED]) + (f" and {len(ignored) - NAMED} more" if len(ignored) > NAMED else "")
         output.note(
-            f"{len(document) - len(claims)} claims are ignored: at most {MAX_CLAIMS} numbers within ±1e150 are taken"
+            f"claims.json: ignored {told}; a claim is a finite number within ±1e150, and {MAX_CLAIMS} are taken at most"
         )
     return claims
 

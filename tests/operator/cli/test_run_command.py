@@ -181,6 +181,17 @@ def test_a_finished_campaign_cannot_be_given_another_target(rloop: Rloop, exampl
     assert done.stderr.startswith("spec.objective.target: is frozen")
 
 
+def test_a_folder_that_met_its_target_needs_no_provider_for_a_larger_budget(
+    rloop: Rloop, example: Example, tmp_path: Path
+) -> None:
+    llm = {"agent__policy": None, "agent__llm": {"provider": "main", "model": "m"}}
+    ended = {"conditions": [condition("Complete", "TargetMet")]}
+    write(tmp_path / "runs/demo", STATUS | ended, evaluation__baselineRuns=3, parallelism=4, budget__runs=3, **llm)
+    done = rloop("run", example(**llm))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().startswith("Target met")
+
+
 @pytest.mark.parametrize(
     ("conditions", "code", "headline"),
     [

@@ -30,8 +30,19 @@ TEXTS = Texts(
     max_lines_per_file=100_000,
     space=None,
 )
-COSTLY = "mode: a\nx: 0.25\nlist: [" + "{a: b}, " * 30_000 + "]\n"
-"""A quarter of a megabyte of YAML in three lines: many seconds to read."""
+COSTLY = "mode: a\nx: 0.25\n" + "# a comment\n" * 10_000
+ENDLESS = """
+from rloop_operator.gateway import examination
+examination.CPU_SECONDS = 2
+
+def examine(files, texts):
+    while True:
+        pass
+
+examination.examine = examine
+examination.main()
+"""
+"""In the place of what would really take so long, if a limit did not refuse it before."""
 
 
 def experiment(files: dict[str, str], sequence: int = 1) -> dict[str, Any]:
@@ -40,6 +51,7 @@ def experiment(files: dict[str, str], sequence: int = 1) -> dict[str, Any]:
 
 def test_beats_are_answered_while_a_costly_recipe_is_examined(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examiner, "WALL_SECONDS", 60.0)
+    monkeypatch.setattr(examiner, "COMMAND", [*examiner.COMMAND[:2], ENDLESS])
     world = World(YAML_TASK, boundaries__editable=["*"])
     world.direction()
     pauses: list[float] = []

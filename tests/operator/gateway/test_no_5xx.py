@@ -68,6 +68,8 @@ def answered(reply: httpx.Response) -> None:
 @example(POSTS[0], b'{"title": "\\ud800", "frame": {"mode": "a"}}')
 @example(POSTS[1], b'{"sequence": 1, "title": "t", "files": {"recipe.json": "\\u0000"}}')
 @example(POSTS[1], b'{"sequence": 1, "title": "t", "files": {"\\u0000": "a"}}')
+@example(POSTS[1], b'{"sequence": 1, "title": "t", "files": "{\\"\\\\ud800\\": 1, \\"\\\\ud800\\": 2}"}')
+@example(POSTS[1], rb'{"sequence": 1, "title": "t", "files": {"recipe.json": "{\"mode\": \"a\", \"x\": \"\\ud800\"}"}}')
 def test_any_body_over_http(world: World, verb: Any, body: bytes) -> None:
     path = verb.path.removeprefix("/v1/").replace("{name}", "demo-i0001-f1")
     answered(world.request("POST", path, body))

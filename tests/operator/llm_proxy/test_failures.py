@@ -164,6 +164,9 @@ def test_a_request_that_the_provider_finds_wrong_is_the_agents_affair() -> None:
         assert KEY not in response.text
         usage = await world.settled()
         assert (usage.calls, usage.input_tokens, usage.waiting) == (0, 0, None)
+        assert usage.failure is not None
+        assert "context_length_exceeded by" in usage.failure.message
+        assert KEY not in usage.failure.message
 
     play(story)
 

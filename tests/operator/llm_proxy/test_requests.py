@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -130,6 +131,34 @@ def test_what_clients_usually_send_reaches_the_provider_whole(path: str) -> None
         assert seen.raw == serialised(seen.body)
 
     play(story)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_null_says_the_same_as_nothing(path: str) -> None:
+    """Clients that serialise every option write null for what is not set."""
+
+    async def story(world: World) -> None:
+        world.upstream.usual = answer(body={"choices": [], "output": [], "content": []})
+        sent = {name: value for name, value in FULL[path].items() if name != "stream"}
+        response = await world.post(path, sent | {"tool_choice": None, "temperature": None, "metadata": None})
+        assert response.status_code == 200, response.text
+        inner = next(name for name in ("messages", "input") if name in sent)
+        refused = await world.post(path, sent | {inner: [None]})
+        assert refused.status_code == 400
+        assert f"{inner}[0] must be an object" in refused.text
+
+    play(story)
+
+
+def test_a_key_that_stands_twice_is_found_in_one_pass() -> None:
+    def seconds(count: int) -> float:
+        body = "{" + ",".join(f'"{n}":0' for n in range(count)) + f',"{count - 1}":1}}'
+        began = time.process_time()
+        with pytest.raises(NotAllowed, match=f"{count - 1} stands twice"):
+            check(CHAT, body.encode(), LeftOut())
+        return time.process_time() - began
+
+    assert min(seconds(20_000) for _ in range(3)) < 8 * min(seconds(5_000) for _ in range(3))
 
 
 @pytest.mark.parametrize(

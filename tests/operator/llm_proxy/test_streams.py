@@ -108,6 +108,37 @@ def test_the_first_event_does_not_wait_for_the_last() -> None:
     play(story)
 
 
+def test_a_client_that_leaves_is_charged_for_every_piece_at_least() -> None:
+    """A provider that sets no limit of its own sends more than was set aside."""
+
+    async def story(world: World) -> None:
+        world.upstream.replies.append(hang(STREAM_HEAD + chunk(delta("x") * 3000)))
+        body = {"model": "small-1", "messages": [], "stream": True}
+        headers = {"authorization": "Bearer s1"}
+        async with world.client.stream("POST", "/chat/completions", json=body, headers=headers) as response:
+            pieces, got = response.aiter_bytes(), 0
+            while got < 3000:
+                got += (await anext(pieces)).count(b"data:")
+        await until(lambda: world.records)
+        assert (await world.settled()).output_tokens >= 2900
+
+    play(story)
+
+
+def test_a_null_in_what_the_provider_repeats_hides_no_count() -> None:
+    async def story(world: World) -> None:
+        tools = [{"type": "function", "name": "f", "parameters": {"usage": None}}]
+        usage = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
+        done = {"type": "response.completed", "response": {"tools": tools, "usage": usage, "model": "small-1"}}
+        first = {"type": "response.output_text.delta", "delta": "a"}
+        world.upstream.replies.append(stream(event(first), event(done)))
+        await streamed(world, "/responses")
+        taken = await world.settled()
+        assert (taken.input_tokens, taken.output_tokens) == (100, 20)
+
+    play(story)
+
+
 def test_a_stream_that_breaks_before_its_first_event_is_asked_for_again() -> None:
     async def story(world: World) -> None:
         world.upstream.replies += [error(500), stream(b": wait\n\n", reset=True), stream(*EVENTS)]

@@ -96,6 +96,7 @@ OWN: dict[str, dict[str, Any]] = {
         ("/messages", {"type": "web_fetch_20250910", "name": "w"}, "tools[].web_fetch_20250910"),
         ("/messages", {"type": "memory_of_the_provider", "name": "m"}, "tools[].memory_of_the_provider"),
         ("/chat/completions", {"type": "web_search"}, "tools[].web_search"),
+        ("/chat/completions", {"type": "ends in a space "}, "tools[].ends in a space"),
     ],
 )
 def test_a_tool_that_runs_at_the_provider_is_left_out_and_named(path: str, tool: dict[str, Any], told: str) -> None:

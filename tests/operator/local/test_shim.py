@@ -59,6 +59,7 @@ def test_an_exit_carries_usage_claims_and_the_digest_of_the_artifacts(campaign: 
         "block = bytearray(os.urandom(1)) * (100 << 20)\n"
         "out = pathlib.Path(os.environ['RLOOP_ARTIFACTS'])\n"
         '(out / \'claims.json\').write_text(\'{"loss": 0.5, "bad": NaN, "odd": "x", "n": 3, "b": true}\')\n'
+        '(out / \'progress.jsonl\').write_text(\'{"step": 1, "loss": 1.5}\\n{"step": 2, "loss": NaN}\\n\')\n'
         "os.mkfifo(out / 'pipe'); (out / 'passwords').symlink_to('/etc/passwd')\n"
         "start = time.process_time()\n"
         "while time.process_time() - start < 0.3: pass\n"
@@ -67,14 +68,19 @@ def test_an_exit_carries_usage_claims_and_the_digest_of_the_artifacts(campaign: 
     end = asyncio.run(campaign.run(campaign.python(code)))
     assert (end.code, end.reason) == (0, "Completed")
     assert end.claims == {"loss": 0.5, "n": 3.0}
-    assert end.log_tail.startswith("done red\n[rloop] 3 claims are ignored")
+    assert end.log_tail.startswith(
+        'done red\n[rloop] claims.json: ignored bad: NaN, odd: "x", b: true; a claim is a finite number'
+    )
+    assert "[rloop] progress.jsonl: loss is NaN, infinite or beyond ±1e150 from step 2 on" in end.log_tail
     assert end.usage.cpu_seconds >= 0.3
     assert end.usage.wall_seconds >= 0.3
     assert 100 << 20 <= end.usage.peak_memory_bytes < 300 << 20
     files = campaign.artifacts()
     from rloop_operator.ports import File
 
-    assert end.artifact_sha256 == files_digest({"claims.json": File((files / "claims.json").read_bytes())})
+    assert end.artifact_sha256 == files_digest(
+        {name: File((files / name).read_bytes()) for name in ("claims.json", "progress.jsonl")}
+    )
 
 
 def test_cpu_time_is_counted_over_children_that_are_long_gone(campaign: Campaign) -> None:

@@ -124,16 +124,18 @@ def _confined(
         start_new_session=True,
     ) as watcher:
         left = limits.seconds + GRACE_SECONDS
+        stopped = False
         while left > 0:
             try:
                 printed, _ = watcher.communicate(timeout=POLL_SECONDS)
-                return _read(printed)
+                return _read(printed, stopped=stopped)
             except subprocess.TimeoutExpired:
                 left -= POLL_SECONDS
-                if stop():
+                stopped = stopped or stop()
+                if stopped:
                     watcher.send_signal(signal.SIGTERM)
         watcher.kill()
-    return _read(b"")
+    return _read(b"", stopped=stopped)
 
 
 def _listed(folder: Path) -> str:
@@ -147,13 +149,13 @@ def _listed(folder: Path) -> str:
     return "\n".join(sorted(lines)[:LISTED_MAX]) + more
 
 
-def _read(printed: bytes) -> Mapping[str, object]:
-    """The watcher's report; it has none when the command has killed it."""
+def _read(printed: bytes, *, stopped: bool) -> Mapping[str, object]:
+    """The watcher's report; it has none when the command has killed it, or we did before it had begun."""
     try:
         report: Mapping[str, object] = json.loads(printed.splitlines()[-1])
         return report
     except (IndexError, ValueError):
-        return {"code": None, "why": "", "left": 0}
+        return {"code": None, "why": "stopped" if stopped else "", "left": 0}
 
 
 def _ends(output: Path, shown: int) -> str:

@@ -22,6 +22,7 @@ from rloop_agent.llm.command import Limits
 from rloop_agent.llm.scratch import Scratch, ScratchError
 
 RESULT_MAX = 16_000
+ERROR_MAX = 300
 """Characters of one tool's result, where the model's window does not ask for fewer."""
 
 
@@ -163,6 +164,9 @@ def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
         return f"Error: {name}: {where}: {first['msg']}. It takes a JSON object with: {takes}."
     except (ToolError, ScratchError) as error:
         return f"Error: {error}"
+    except (OSError, MemoryError, RecursionError) as error:
+        # A full disk, a pipe among its files, a text nested too deeply: what a model has made ends no session.
+        return f"Error: {name}: {type(error).__name__}: {str(error)[:ERROR_MAX] or 'it was too much'}"
     except Refused as refused:
         return f"Refused ({refused.reason}): {refused.message}"
 

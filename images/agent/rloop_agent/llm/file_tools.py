@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import stat
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -143,8 +144,18 @@ class Try(Arguments):
         # In a copy, as a run has one: what it writes beside its artifacts becomes no part of an experiment.
         with tempfile.TemporaryDirectory(prefix="try-", ignore_cleanup_errors=True) as own:
             folder = Path(own, "task")
-            shutil.copytree(desk.scratch.root, folder, symlinks=True, ignore=shutil.ignore_patterns(DRAFTS))
+            shutil.copytree(desk.scratch.root, folder, symlinks=True, ignore=_no_part_of_a_run)
             limits = replace(desk.limits, seconds=seconds)
             told = command.run(shlex.join(started.command), folder, limits, desk.stop, desk.result_max, extra)
         scored = "" if "left in RLOOP_ARTIFACTS" in told else "\nit left nothing in RLOOP_ARTIFACTS for the scorer"
         return f"unverified, one run with seed {self.seed}: {told}{scored}{desk.next_step()}"
+
+
+def _no_part_of_a_run(folder: str, names: list[str]) -> list[str]:
+    """Drafts, and what is neither a file nor a folder nor a link: a pipe cannot be copied."""
+    modes = {name: Path(folder, name).lstat().st_mode for name in names}
+    return [
+        name
+        for name, mode in modes.items()
+        if name == DRAFTS or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+    ]

@@ -158,7 +158,7 @@ class Scratch:
                 json.loads(self.read(path))
             elif path.endswith(".py"):
                 ast.parse(self.read(path))
-        except (ValueError, SyntaxError, RecursionError) as error:
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             return f"{path} is not valid {'JSON' if path.endswith('.json') else 'Python'}: {error}"
         return ""
 

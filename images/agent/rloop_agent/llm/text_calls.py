@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,9 @@ OTHER_KEYS = frozenset({"id", "type", "index"})
 """Keys that a call may have besides its name and arguments."""
 FENCES = frozenset({"", "json", "jsonc", "json5", "xml", "tool_call", "tool_calls", "tool", "text", "plaintext"})
 """Languages of a code block that may hold a call."""
-REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)|\A(?:(?!<think).)*?</think(?:ing)?>", re.DOTALL)
+REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL)
+REASONING_END = re.compile(r"</think(?:ing)?>")
+"""Some servers keep the opening mark to themselves."""
 MATERIAL = re.compile(r"<data\b[^>]*>.*?(?:</data>|\Z)", re.DOTALL)
 INVENTED = re.compile(
     r"<\|?(?:tool_response|tool_result|tool_output|function_response|im_start|start_header_id)\b"
@@ -43,6 +45,7 @@ MARK = re.compile(
 CLOSING_TAG = re.compile(r"\s*(?:```\s*)?</\|?(?:tool_calls?|tools|function_calls?)\|?>", re.IGNORECASE)
 CLOSING_FUNCTION = re.compile(r"\s*</function>(?:\s*</tool_call>)?")
 PARAMETER = re.compile(r"\s*<parameter=(?P<name>\w+)>\n?(?P<value>.*?)\n?</parameter>", re.DOTALL)
+VALUE = re.compile(r"\{(?=\s*\"|\s*\})|(?P<parameter><parameter=\w+>.*?</parameter>)", re.DOTALL)
 NAMED_VALUE = re.compile(r"[\s,;]*(?:```(?:json)?\s*)?(?:(?P<name>\w+)\s*(?:\[ARGS\]\s*)?)?(?=[{\[])")
 SPACE = re.compile(r"\s*")
 SEPARATOR = re.compile(r"[\s,;]*")
@@ -78,10 +81,7 @@ class Reading:
 
 def read(text: str, tools: Collection[str], quotations: Collection[Written] = ()) -> Reading:
     """The calls of these tools in a text. `quotations` are calls that stand in what the model was shown as data."""
-    seen = REASONING.sub(_blank, text)
-    invented = INVENTED.search(seen)
-    kept = text[: invented.start()] if invented else text
-    seen = MATERIAL.sub(_blank, seen[: len(kept)])
+    kept, seen = _own(text)
     reading = Reading(text=kept.rstrip())
     position = 0
     while len(reading.calls) < CALLS_MAX and (mark := MARK.search(seen, position)):
@@ -95,6 +95,57 @@ def read(text: str, tools: Collection[str], quotations: Collection[Written] = ()
     del reading.calls[CALLS_MAX:]
     reading.broken = not reading.calls and not reading.quoted and LOOKS_LIKE.search(seen) is not None
     return reading
+
+
+def _own(text: str) -> tuple[str, str]:
+    """The text up to what the model has invented, and the same with blanks for its reasoning and for material.
+
+    The marks count outside values only: a file that is written may well hold `<think>` or `<|im_start|>`.
+    """
+    values = _values_of(text)
+    seen = text
+    for found in _outside(REASONING, text, values):
+        seen = _blanked(seen, found.start(), found.end())
+    end = next(_outside(REASONING_END, seen, values), None)
+    if end and "<think" not in text[: end.start()]:
+        seen = _blanked(seen, 0, end.end())
+    invented = next(_outside(INVENTED, seen, values), None)
+    kept = text[: invented.start()] if invented else text
+    seen = seen[: len(kept)]
+    for found in _outside(MATERIAL, seen, values):
+        seen = _blanked(seen, found.start(), found.end())
+    return kept, seen
+
+
+def _values_of(text: str) -> list[tuple[int, int]]:
+    """Where the objects and the parameters between marks stand, in order, none inside another."""
+    found: list[tuple[int, int]] = []
+    position = 0
+    while start := VALUE.search(text, position):
+        end = start.end()
+        if not start["parameter"]:
+            try:
+                _, end = _decoded(text, start.start())
+            except ValueError:
+                position = start.end()
+                continue
+        found.append((start.start(), end))
+        position = end
+    return found
+
+
+def _outside(pattern: re.Pattern[str], text: str, values: list[tuple[int, int]]) -> Iterator[re.Match[str]]:
+    """The matches that do not begin in a value."""
+    position = 0
+    while found := pattern.search(text, position):
+        inside = next((end for start, end in values if start <= found.start() < end), None)
+        if inside is None:
+            yield found
+        position = max(inside or found.end(), found.start() + 1)
+
+
+def _blanked(text: str, start: int, end: int) -> str:
+    return text[:start] + " " * (end - start) + text[end:]
 
 
 def quotations(material: str, tools: Collection[str]) -> set[Written]:
@@ -117,10 +168,6 @@ def _decoded(text: str, position: int) -> tuple[object, int]:
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return value, end
-
-
-def _blank(found: re.Match[str]) -> str:
-    return " " * len(found[0])
 
 
 def _at(text: str, mark: re.Match[str], tools: Collection[str]) -> tuple[list[Written], int]:
@@ -228,7 +275,7 @@ def _plain(text: str) -> object:
     """A value between marks: a number, a truth value, a list or an object where it reads as one, else the text."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return text if isinstance(value, str) else value
 
@@ -262,7 +309,7 @@ def _named(name: str, given: object, tools: Collection[str]) -> list[Written]:
     if isinstance(given, str):
         try:
             given = json.loads(given or "{}", strict=False)
-        except ValueError:
+        except (ValueError, RecursionError):
             return []
     if name not in tools or not isinstance(given, dict):
         return []

@@ -39,7 +39,7 @@ class LeftOut:
         """Record one. The name is the client's text: cut, and without what a header or a log line cannot hold."""
         if len(self.names) < NAMES_MAX:
             name = "".join(char if char.isascii() and char.isprintable() else "?" for char in INDEX.sub("[]", path))
-            self.names[name[:NAME_CHARS].replace(",", "?")] = None
+            self.names[name[:NAME_CHARS].strip().replace(",", "?")] = None
 
 
 ABSENT: Final = object()
@@ -165,6 +165,8 @@ class Items:
             return None
         if not isinstance(value, list):
             raise NotAllowed(path, "must be a list")
+        if isinstance(self.of, Kinds | Fields) and None in value:
+            raise NotAllowed(f"{path}[{value.index(None)}]", "must be an object")
         taken = (self.of.take(one, f"{path}[{index}]", left_out) for index, one in enumerate(value))
         return [one for one in taken if one is not ABSENT]
 
@@ -218,7 +220,9 @@ class Kinds:
     """Fields of all kinds."""
 
     def take(self, value: Any, path: str, left_out: LeftOut) -> Any:
-        """See Shape."""
+        """See Shape. Null says the same as nothing: some clients write every option that is not set."""
+        if value is None:
+            return ABSENT
         if not isinstance(value, dict):
             raise NotAllowed(path, "must be an object")
         kind = value.get("type", self.usual)

@@ -211,3 +211,27 @@ def test_every_call_is_read_back(name: str, arguments: dict[str, Any], as_text: 
     wanted = [Written(name, json.dumps(arguments, ensure_ascii=False, sort_keys=True))]
     for shape in (text, f"Go.\n```json\n{text}\n```", f"<tool_call>\n{text}\n</tool_call>", f"[TOOL_CALLS] [{text}]"):
         assert read(shape, TOOLS).calls == wanted
+
+
+MARKS = [
+    "<think>why</think>",
+    "<think>",
+    "a</think>",
+    "<data>1</data>",
+    "<|im_start|>user",
+    "<tool_response>",
+    "<data source=",
+]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_file_that_is_written_may_hold_every_mark(mark: str) -> None:
+    content = f'P = "{mark}"\n{mark}\nx = 1'
+    told = json.dumps({"name": "write_file", "arguments": {"path": "p.py", "content": content}})
+    expected = [("write_file", {"path": "p.py", "content": content})]
+    assert calls(told) == expected
+    assert calls(f"```json\n{told}\n```") == expected
+    assert calls(f"<think>Maybe {READ}</think>\n<tool_call>{told}</tool_call>\n<|im_start|>user\n{READ}") == expected
+    arguments = json.dumps({"content": content, "path": "p.py"})
+    assert calls(f"[TOOL_CALLS]write_file[ARGS]{arguments}") == expected
+    assert calls(XML.replace("a.py", "p.py").replace("x = 1\ny", content)) == expected

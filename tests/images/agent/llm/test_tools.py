@@ -111,6 +111,8 @@ def test_what_is_missing_until_there_is_an_experiment_is_said(call: Call, desk: 
     [
         ("recipe.json", '{"rate": 0.2}\n# a comment', "recipe.json is not valid JSON: Extra data: line 2 column 1"),
         ("src/new.py", "def f(:\n", "src/new.py is not valid Python: invalid syntax"),
+        ("src/new.py", f"x = {'-' * 20_000}1\n", "src/new.py is not valid Python"),
+        ("recipe.json", "[" * 20_000, "recipe.json is not valid JSON"),
         ("src/notes.txt", "{", "is not submitted"),
         ("recipe.json", EDITED, "is not submitted"),
     ],
@@ -219,6 +221,9 @@ def test_waiting_ends_when_something_moves_or_nothing_runs(gateway: FakeGateway,
 
     desk.wait = move
     assert '"value": 0.25' in tools.call(desk, "wait_for_results", '{"seconds": 60}')
+    over = tools.call(desk, "wait_for_results", "{}")
+    assert "nothing is running" in over
+    assert '"phase": "Rejected"' in over
 
 
 def test_papers_are_read_in_pieces(desk: Desk, gateway: FakeGateway) -> None:

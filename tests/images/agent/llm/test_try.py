@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,20 @@ def test_try_tells_how_the_run_ended(
 ) -> None:
     monkeypatch.setenv("RLOOP_TOKEN", "secret")
     assert words in tried(desk_with(tmp_path, RUN, train), **arguments)
+
+
+def test_a_pipe_among_its_files_is_no_part_of_a_try(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, RUN)
+    tools.call(desk, "run_command", '{"command": "mkfifo pipe"}')
+    assert tried(desk).startswith("unverified, one run with seed 1: exit code 0")
+
+
+def test_a_full_disk_is_told_and_ends_no_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copytree", full)
+    assert tried(desk_with(tmp_path, RUN)).startswith("Error: try: OSError: [Errno 28] No space left")
 
 
 def test_try_keeps_to_the_time_limit_of_a_run(tmp_path: Path) -> None:
