@@ -25,6 +25,22 @@ def kept_number(experiment: ResearchExperiment) -> int:
     return verdict.keep or 0 if verdict is not None else 0
 
 
+def undecided(experiment: ResearchExperiment) -> bool:
+    """Whether the end of the budget withdrew it: a larger budget brings it back."""
+    verdict = experiment.status.verdict
+    return experiment.status.phase == "Withdrawn" and verdict is not None and verdict.reason == "BudgetExhausted"
+
+
+def never_tried(experiment: ResearchExperiment) -> bool:
+    """Whether it was withdrawn for good before anything of it ran: what it proposed may be proposed again.
+
+    What comes back keeps its place, or two experiments would be the same.
+    """
+    status = experiment.status
+    for_good = status.phase == "Withdrawn" and not undecided(experiment)
+    return for_good and not any(run.attempts for run in status.runs)
+
+
 def incumbent(loop: str, experiments: Mapping[str, ResearchExperiment]) -> ResearchExperiment | None:
     """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
     best = max(experiments.values(), key=kept_number, default=None)
@@ -56,6 +72,12 @@ def pivot_demanded(pivots: int, iterations: Mapping[str, ResearchIteration]) -> 
 def finished(loop: ResearchLoop) -> bool:
     """Completion is final: Complete or Failed is True."""
     return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
+
+
+def may_go_on(stored: ResearchLoop, wanted: ResearchLoop) -> bool:
+    """Whether a finished campaign goes on with the wanted spec: it ended for its budget, and has another one now."""
+    ended = any(one.status == "True" and one.reason == "BudgetExhausted" for one in stored.status.conditions)
+    return ended and stored.spec.budget != wanted.spec.budget
 
 
 def edited_since_its_budget_ended(loop: ResearchLoop) -> bool:

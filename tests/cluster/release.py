@@ -79,7 +79,7 @@ def install(
     helm(cluster, "install", "rloop", str(CHART), "-n", name, *words)
     try:
         for process in (*PROCESSES, *(["rloop-proxy"] if providers else [])):
-            cluster.kubectl("-n", name, "rollout", "status", "--timeout=90s", f"statefulset/{process}")
+            cluster.kubectl("-n", name, "rollout", "status", "--timeout=240s", f"statefulset/{process}")
     except Failure:
         say(explain(cluster, name))
         raise

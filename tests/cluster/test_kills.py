@@ -69,7 +69,7 @@ def test_each_is_killed_once(cluster: Cluster, namespace: str, release: str) -> 
     (session,) = in_session(campaign)
     kill(cluster, namespace, f"{session}-a1")
     cluster.kubectl("-n", release, "scale", "statefulset/rloop-gateway", "--replicas=1")
-    cluster.kubectl("-n", release, "rollout", "status", "statefulset/rloop-gateway", "--timeout=90s")
+    cluster.kubectl("-n", release, "rollout", "status", "statefulset/rloop-gateway", "--timeout=240s")
     for process in ("gateway", "guard", "operator"):
         until(campaign, "running", partial(alive, campaign, "run"))
         kill(cluster, release, f"rloop-{process}-0")

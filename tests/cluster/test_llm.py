@@ -78,7 +78,7 @@ def provider(cluster: Cluster, key: str) -> Iterator[str]:
     releases.load_images(cluster)
     cluster.apply(namespace)
     cluster.apply(files, secret, pod, service)
-    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "--timeout=90s", "pod/models")
+    cluster.kubectl("-n", name, "wait", "--for=condition=Ready", "--timeout=240s", "pod/models")
     yield f"http://models.{name}.svc.cluster.local:{PORT}/v1"
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

@@ -41,7 +41,7 @@ class Place:
         """The operator's processes: one, or none."""
         self.cluster.kubectl("-n", self.release, "scale", "statefulset/rloop-operator", f"--replicas={replicas}")
         verb = ("rollout", "status", "statefulset/rloop-operator") if replicas else DOWN
-        self.cluster.kubectl("-n", self.release, *verb, "--timeout=90s")
+        self.cluster.kubectl("-n", self.release, *verb, "--timeout=240s")
 
 
 DOWN = ("wait", "--for=delete", "pod/rloop-operator-0")

@@ -120,3 +120,10 @@ def test_there_are_not_too_many_and_each_can_be_told() -> None:
     many = json.dumps({"step": 2**53 - 1, **{f"m{n}": 1e150 for n in range(20)}}).encode() + b"\n"
     curves = curves_of(fed(many))
     assert [one.metric for one in curves] == [f"m{n}" for n in range(MAX_CURVES)]
+
+
+def test_a_number_that_cannot_be_computed_with_is_named_with_its_first_step() -> None:
+    curves = Curves()
+    curves.feed(b'{"step": 1, "loss": 1.0, "kl": 1e200}\n{"step": 2, "loss": NaN}\n{"step": 3, "loss": -Infinity}\n')
+    assert curves.unusable == {"kl": 1, "loss": 2}
+    assert curves.points() == {"loss": [(1, 1.0)]}

@@ -251,9 +251,9 @@ def direction(name: str = "demo-i0001-d1", pivot: int = 0, at: float = 0, **fiel
     return Direction(name=name, pivot=pivot, at=moment(at), **made)
 
 
-def workload(name: str, exit_: Exit | None = None, *, step_age: float = 0) -> WorkloadState:
+def workload(name: str, exit_: Exit | None = None, *, step: int | None = None, step_age: float = 0) -> WorkloadState:
     """A workload as the runtime sees it."""
-    return WorkloadState(name, NOW, exit_, step_age_seconds=step_age)
+    return WorkloadState(name, NOW, exit_, step, step_age)
 
 
 def exited(reason: str = "Completed", code: int | None = 0, **fields: Any) -> Exit:

@@ -39,8 +39,8 @@ EXPERIMENT: Edges = {
 }
 RUN: Edges = {
     "Queued": {"Running", "Withdrawn"},
-    "Running": {"Verifying", "Failed", "Withdrawn", "Done"},
-    "Verifying": {"Done", "Failed", "Withdrawn", "Running"},  # Running again: its artifact is lost
+    "Running": {"Verifying", "Failed", "Withdrawn", "Done", "Queued"},  # Queued again: no budget for its next attempt
+    "Verifying": {"Done", "Failed", "Withdrawn", "Running", "Queued"},  # the same, where its artifact is lost
     "Done": set(),
     "Failed": set(),
     "Withdrawn": set(),

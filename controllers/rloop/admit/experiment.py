@@ -18,6 +18,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Frame
 from rloop.api.wire import ExperimentRequest
 from rloop.errors import Refused
+from rloop.standing import never_tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +133,12 @@ def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:
 
 
 def _check_new(name: str, own: str, kind: str, facts: Facts) -> None:
-    """What a smoke test showed to start may be proposed, and what was proposed may be smoke-tested."""
+    """What a smoke test showed to start may be proposed, and what was proposed may be smoke-tested.
+
+    A name is taken for ever; content is free again where a pivot withdrew it before it ran.
+    """
     alike = {key: one for key, one in facts.experiments.items() if (one.spec.kind == "Smoke") == (kind == "Smoke")}
-    same = next((key for key, one in alike.items() if one.spec.digest == own), None)
+    same = next((key for key, one in alike.items() if one.spec.digest == own and not never_tried(one)), None)
     if name in facts.experiments:
         if name in alike and alike[name].spec.digest == own:
             return

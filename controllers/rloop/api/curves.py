@@ -46,6 +46,8 @@ class Curves:
     def __init__(self) -> None:
         self._rest = b""
         self._series: dict[str, _Series] = {}
+        self.unusable: dict[str, int] = {}
+        """The first step at which a number was NaN, infinite or beyond LARGEST, of those that ever were."""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next piece in."""
@@ -65,7 +67,11 @@ class Curves:
         if not is_step(step):
             return
         for name, value in document.items():
-            if name == "step" or not NAME.fullmatch(name) or not is_usable(value):
+            if name == "step" or not NAME.fullmatch(name):
+                continue
+            if not is_usable(value):
+                if isinstance(value, float) and len(self.unusable) < MAX_CURVES:
+                    self.unusable.setdefault(name, step)
                 continue
             if name in self._series or len(self._series) < MAX_NAMES:
                 self._series.setdefault(name, _Series()).add((step, float(value)))

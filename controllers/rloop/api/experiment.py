@@ -28,7 +28,7 @@ from rloop.api.common import (
     Word,
     cel,
 )
-from rloop.api.curves import MAX_CURVES
+from rloop.api.curves import MAX_CURVES, MAX_STEP
 from rloop.api.helpers import Check, Curve
 
 MAX_RUNS = 24
@@ -115,6 +115,8 @@ class Attempt(Model):
     """Why it ended, in a word."""
     infrastructure: bool = False
     """It failed through no fault of the candidate, and is not counted against backoffLimit."""
+    step: Annotated[int, Field(ge=0, le=MAX_STEP)] | None = None
+    """Newest step that it reported, once it has ended."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
     """The end of what it printed."""
     usage: Usage = Usage()

@@ -25,8 +25,8 @@ MAX_STRUCTURAL = 32
 """As many as `rloop.api.common.FrameValues` holds."""
 MAX_VALUE = 256
 """Characters of a value, as `rloop.api.common.PointValues` holds them."""
-FEW_FRAMES = 4096
-"""Of a space with more frames nobody counts the points: no campaign tries them all."""
+MOST_STEPS = 2**16
+"""Of a space that takes more steps to count nobody counts the points: no campaign tries them all."""
 
 
 class Dimension(Model):
@@ -52,7 +52,7 @@ class Dimension(Model):
     """Part of the frame: changed only when a pivot is demanded."""
     field: StructuralField | None = None
     """Which structural field of a direction it belongs to."""
-    when: dict[Word, Annotated[list[Scalar], Field(min_length=1)]] = {}
+    when: Annotated[dict[Word, Annotated[list[Scalar], Field(min_length=1, max_length=64)]], Field(max_length=32)] = {}
     """It exists only where each named structural dimension has one of these values."""
 
     @model_validator(mode="after")
@@ -100,6 +100,14 @@ class Dimension(Model):
         assert self.low is not None
         assert self.high is not None
         return self.low <= value <= self.high and (not self.integer or float(value).is_integer())
+
+    def stands_in(self, document: object) -> bool:
+        """Whether a parsed file says this dimension's value."""
+        for part in self.key.split("."):
+            if not isinstance(document, Mapping) or part not in document:
+                return False
+            document = document[part]
+        return True
 
     def as_text(self, value: Scalar) -> str:
         """The value as one text, whatever way the file writes it: 2 and 2.0 in a range are one point."""
@@ -189,12 +197,12 @@ class Space(Model):
 
     @property
     def size(self) -> float:
-        """How many points the space has; infinite too where it has more frames than anybody tries."""
-        choices = [[str(value) for value in dimension.values or []] for dimension in self.structural]
-        if math.prod(map(len, choices)) > FEW_FRAMES:
+        """How many points the space has; infinite too where the operator, which counts at Accept, would be held up."""
+        choices = [[(one.name, str(value)) for value in one.values or []] for one in self.structural]
+        steps_of_a_frame = sum(1 + sum(map(len, dimension.when.values())) for dimension in self.dimensions)
+        if math.prod(map(len, choices)) * steps_of_a_frame > MOST_STEPS:
             return math.inf
-        names = [dimension.name for dimension in self.structural]
-        return sum(self.points(dict(zip(names, values, strict=True))) for values in product(*choices))
+        return sum(self.points(dict(values)) for values in product(*choices))
 
     def as_text(self, point: Mapping[str, Scalar]) -> dict[str, str]:
         """The point with its values as text: equal for all ways in which a file may write it."""

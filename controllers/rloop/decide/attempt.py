@@ -10,8 +10,8 @@ from datetime import timedelta
 
 from rloop import names
 from rloop.actions import Start, Stop, Workload
-from rloop.api.curves import is_usable
-from rloop.api.experiment import Attempt, ResearchExperiment, Run
+from rloop.api.curves import is_step, is_usable
+from rloop.api.experiment import Attempt, ResearchExperiment, Reservation, Run
 from rloop.api.helpers import joined
 from rloop.decide import again, waiting
 from rloop.decide.budget import deadline_seconds, overdrawn
@@ -82,7 +82,8 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     else:
         if ended.reason == "Hang":
             limit = draft.spec.experiment.progress_deadline_seconds
-            draft.evidence(f"{wanted.name}: no step within {limit} s, ended as hung")
+            since = f" after step {ended.step}" if ended.step is not None else ""
+            draft.evidence(f"{wanted.name}: no step{since} within {limit} s, ended as hung")
         run = retried_or_failed(draft, experiment, run, ended)
     draft.write_run(experiment.metadata.name, run)
 
@@ -139,6 +140,7 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
             "exit_code": exit_.code,
             "reason": exit_.reason,
             "infrastructure": exit_.infrastructure or exit_.reason in NOT_ITS_FAULT,
+            "step": state.step if is_step(state.step) else None,
             "log_tail": exit_.log_tail[-4096:],
             "usage": exit_.usage.model_copy(update={"gpu_seconds": gpu_seconds}),
         }
@@ -168,6 +170,18 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
     next_try = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
     draft.write_run(experiment.metadata.name, next_try)
     if overdrawn(draft):
-        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})
+        return _unpaid(draft, experiment, run, told)
     draft.tell("AttemptFailed", f"{told}; it is tried again", about=experiment.metadata.name, warning=True)
     return next_try
+
+
+def _unpaid(draft: Draft, experiment: ResearchExperiment, run: Run, told: str) -> Run:
+    """The run back in the queue, because the budget does not pay for another attempt: no failure of what it measures.
+
+    Its place among the runs is free again; what its attempts used stays spent.
+    """
+    if run.kind == "smoke":
+        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})  # whoever asks has gone by then
+    told = f"{told}; it is tried again when the budget pays for it"
+    draft.tell("AttemptFailed", told, about=experiment.metadata.name, warning=True)
+    return run.model_copy(update={"phase": "Queued", "reservation": Reservation(runs=0)})

@@ -30,7 +30,8 @@ def measure(draft: Draft) -> None:
         return
     name = experiment.metadata.name
     wanted = draft.spec.evaluation.baseline_runs
-    own = runs.of_kind(experiment, "baseline")  # it may have others: what follows can be stored before its value is
+    # It may have others: what follows can be stored before its value is. A withdrawn run measures nothing.
+    own = [run for run in runs.of_kind(experiment, "baseline") if run.phase != "Withdrawn"]
     have = len(own)
     if have < wanted:
         added = runs.add(experiment, "baseline", wanted - have, draft.run_seed)

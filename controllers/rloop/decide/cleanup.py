@@ -13,7 +13,7 @@ from rloop.api.loop_status import LayerStatus
 from rloop.decide import findings, runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import end_sessions, withdraw_experiment
-from rloop.decide.iteration import all_terminal, experiments_of, gain
+from rloop.decide.iteration import all_terminal, close, experiments_of
 from rloop.standing import closing, finished
 
 OVER = frozenset({"Succeeded", "Failed"})
@@ -90,10 +90,12 @@ def _withdraw(draft: Draft) -> None:
     reason = "BudgetExhausted" if how == "BudgetExhausted" else "LoopFinished"
     for name, one in list(draft.experiments.items()):
         if one.status.phase not in TERMINAL_PHASES:
-            withdraw_experiment(draft, name, reason, "withdrawn: the campaign ended")
+            # No larger budget brings a smoke test back: its session is over.
+            why = findings.LOOP_FINISHED if one.spec.kind == "Smoke" else reason
+            withdraw_experiment(draft, name, why, "withdrawn: the campaign ended")
     for experiment, run in draft.moving_runs():
         if run.phase in runs.OPEN:
-            ended = run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
+            ended = run.model_copy(update={"phase": "Withdrawn", "reason": reason})
             draft.write_run(experiment.metadata.name, ended)
     for name, iteration in list(draft.iterations.items()):
         if not draft.finished and closing(iteration):
@@ -104,9 +106,7 @@ def _withdraw(draft: Draft) -> None:
 def _close(draft: Draft) -> None:
     """After the report every iteration is settled, and nobody is watched."""
     for name, iteration in list(draft.iterations.items()):
-        own = experiments_of(draft, iteration)
-        if iteration.status.phase == "Open" and all_terminal(draft, own):
-            outcome = gain(iteration, own) or "Neutral"
-            draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
+        if iteration.status.phase == "Open" and all_terminal(draft, experiments_of(draft, iteration)):
+            close(draft, name)
     layers = dict.fromkeys(("agent", "patrol", "guard"), LayerStatus(state="Absent"))
     draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))

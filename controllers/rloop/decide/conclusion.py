@@ -9,7 +9,7 @@ from __future__ import annotations
 from statistics import fmean
 
 from rloop.actions import Append
-from rloop.api.experiment import MAX_RUNS, ResearchExperiment
+from rloop.api.experiment import MAX_RUNS, ResearchExperiment, Run
 from rloop.api.loop_status import Final
 from rloop.decide import ending, runs
 from rloop.decide.acceptance import interval
@@ -24,19 +24,25 @@ def conclude(draft: Draft) -> None:
     best, incumbent = draft.status.best, draft.incumbent
     if best is None or incumbent is None or draft.spec.objective.target is None or best.unconfirmed:
         return
-    final = runs.of_kind(incumbent, "final")
-    if final:
-        if not runs.any_open(incumbent, ("final",)) and not _recorded(draft, incumbent):
-            _draw(draft, incumbent)
-    elif _meets(draft, best.value):
+    final = _final(incumbent)
+    if _recorded(draft, incumbent) or not (final or _meets(draft, best.value)):
+        return
+    count = min(FINAL_RUNS - len(final), MAX_RUNS - len(incumbent.status.runs))
+    if count > 0:
         name = incumbent.metadata.name
-        count = min(FINAL_RUNS, MAX_RUNS - len(incumbent.status.runs))
         draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.run_seed))
         draft.tell(
             "Concluding",
             f"{name} meets the target with {draft.number(best.value)}; {count} fresh runs decide",
             about=name,
         )
+    elif not runs.any_open(incumbent, ("final",)):
+        _draw(draft, incumbent)
+
+
+def _final(incumbent: ResearchExperiment) -> list[Run]:
+    """Its final runs. One that was withdrawn shows nothing, so it is no miss."""
+    return [run for run in runs.of_kind(incumbent, "final") if run.phase != "Withdrawn"]
 
 
 def _meets(draft: Draft, value: float) -> bool:
@@ -56,7 +62,7 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
     best = draft.status.best
     assert best is not None
     found = runs.values(incumbent, ("final",))
-    asked = len(runs.of_kind(incumbent, "final"))
+    asked = len(_final(incumbent))
     if not found:
         told = f"none of the {asked} final runs of {name} could be scored"
         ending.end(draft, "TargetNotConfirmed", told, warning=True)

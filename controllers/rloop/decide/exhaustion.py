@@ -6,17 +6,18 @@ empty iterations and pivots until somebody looks.
 
 from __future__ import annotations
 
+from rloop import standing
 from rloop.api.loop_status import SealedSpace
 from rloop.decide import ending, runs
 from rloop.decide.draft import Draft
 
 
 def reached(draft: Draft) -> bool:
-    """Whether every point was proposed, or is the task's own: the gateway refuses each of them as a duplicate."""
+    """Whether every point was tried, or is the task's own: the gateway refuses each of them as a duplicate."""
     space = _space(draft)
     if space is None:
         return False
-    tried = {tuple(sorted(one.spec.point.items())) for one in draft.candidates()}
+    tried = {tuple(sorted(one.spec.point.items())) for one in draft.candidates() if not standing.never_tried(one)}
     return len({*tried, tuple(sorted(space.task.items()))}) >= space.points
 
 

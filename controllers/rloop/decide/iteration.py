@@ -71,6 +71,13 @@ def gain(iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome
     return "Finding" if supported or "Superseded" in phases else None
 
 
+def close(draft: Draft, name: str) -> None:
+    """Settle one that the end of the campaign took its time from: without a result it is no stale one."""
+    iteration = draft.iterations[name]
+    outcome = gain(iteration, experiments_of(draft, iteration)) or "Neutral"
+    draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
+
+
 def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
     if (gained := gain(iteration, own)) is not None:
         return gained

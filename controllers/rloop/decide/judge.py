@@ -37,7 +37,6 @@ PHASE_OF_REASON = {
     "CheckFailed": "Invalid",
     "VerdictMissing": "Invalid",
     "VerdictMalformed": "Invalid",
-    "BudgetExhausted": "Withdrawn",
 }
 """What a run that ended so makes of its experiment; any other failure makes it Failed."""
 

@@ -34,7 +34,8 @@ def find(draft: Draft) -> Lead | None:
         if values
     ]
     lead = max(leads, key=lambda one: one.gain, default=None)
-    return lead if lead is not None and lead.gain > float(draft.spec.objective.minimum_gain) else None
+    minimum = float(draft.spec.objective.minimum_gain)
+    return lead if lead is not None and lead.gain > 0 and lead.gain >= minimum else None
 
 
 def told(draft: Draft, lead: Lead) -> str:

@@ -5,6 +5,7 @@ An entry is appended before its object is marked as folded; the key makes the se
 
 from __future__ import annotations
 
+from rloop import standing
 from rloop.actions import Append
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.decide import runs
@@ -16,6 +17,10 @@ def append(draft: Draft) -> None:
     for name, experiment in draft.observed.experiments.items():
         if experiment.status.folded or experiment.status.phase not in TERMINAL_PHASES:
             continue
+        if draft.experiments[name].status.phase not in TERMINAL_PHASES:
+            continue  # a larger budget has just brought it back: its verdict is to be told
+        if experiment.spec.kind == "Baseline" and standing.undecided(experiment):
+            continue  # every ledger begins with its value, or with why it has none
         if not runs.any_open(experiment):
             draft.act(Append(_key(experiment), "experiment", _experiment(experiment)))
             draft.write_experiment(name, folded=True)
@@ -37,7 +42,7 @@ def append(draft: Draft) -> None:
 def _key(experiment: ResearchExperiment) -> str:
     """One entry a verdict: what the end of the budget withdrew may come back, and has another verdict then."""
     name, verdict = experiment.metadata.name, experiment.status.verdict
-    if verdict is not None and verdict.reason == "BudgetExhausted":
+    if verdict is not None and standing.undecided(experiment):
         return f"undecided/{name}/{verdict.at:%Y%m%dT%H%M%SZ}"
     return f"experiment/{name}"
 

@@ -1,13 +1,13 @@
 """A larger budget goes on: a campaign that ended because its budget was used up is opened again when that is raised.
 
-Second step of the chain. What the end withdrew undecided comes back with the runs it has (docs/adr/0027).
+Second step of the chain. What the end withdrew for the budget's sake comes back, of whatever kind (docs/adr/0027).
 """
 
 from __future__ import annotations
 
 from rloop import standing
-from rloop.api.experiment import ExperimentDisplay, ResearchExperiment, Run
-from rloop.decide import budget
+from rloop.api.experiment import ExperimentDisplay, Run
+from rloop.decide import budget, ending, findings, iteration
 from rloop.decide.draft import Draft
 
 
@@ -19,25 +19,28 @@ def reopen(draft: Draft) -> None:
         return
     draft.condition("Complete", "False", "InProgress")
     draft.write(lead=None)
-    back = [one for one in draft.candidates() if _comes_back(one)]
-    for one in back:
+    undecided = 0
+    for name, one in list(draft.experiments.items()):
         runs = [_queued(run) for run in one.status.runs]
-        name = one.metadata.name
-        draft.write_experiment(name, runs=runs, phase="Queued", verdict=None, folded=False, display=ExperimentDisplay())
-    told = f"the budget was raised: the campaign goes on, with {len(back)} undecided experiments"
-    draft.tell("BudgetRaised", told)
-
-
-def _comes_back(one: ResearchExperiment) -> bool:
-    verdict = one.status.verdict
-    return (
-        one.status.phase == "Withdrawn"
-        and verdict is not None
-        and verdict.reason == "BudgetExhausted"
-        and all(run.phase == "Done" or (run.phase == "Withdrawn" and not run.attempts) for run in one.status.runs)
-    )
+        if standing.undecided(one) and not any(run.phase == "Failed" for run in runs):
+            undecided += one.spec.kind == "Candidate"
+            again = {"phase": "Queued", "verdict": None, "folded": False, "display": ExperimentDisplay()}
+            draft.write_experiment(name, runs=runs, **again)
+        elif one.status.phase == "Accepted" and runs != one.status.runs:  # its reference and final runs
+            draft.write_experiment(name, runs=runs)
+    _close_report(draft)
+    draft.tell("BudgetRaised", f"the budget was raised: the campaign goes on, with {undecided} undecided experiments")
 
 
 def _queued(run: Run) -> Run:
-    """A run that the end withdrew before it started."""
-    return run.model_copy(update={"phase": "Queued", "reason": None}) if run.phase == "Withdrawn" else run
+    """A run that the end withdrew while it waited for its first or its next attempt; the attempts it has stay."""
+    waits = run.phase == "Withdrawn" and run.reason == "BudgetExhausted"
+    return run.model_copy(update={"phase": "Queued", "reason": None}) if waits else run
+
+
+def _close_report(draft: Draft) -> None:
+    """The report of this end is written: the next end must not take its sessions for its own."""
+    for name, one in list(draft.iterations.items()):
+        if standing.closing(one) and one.status.phase == "Open":
+            ending.end_sessions(draft, name, findings.LOOP_FINISHED)
+            iteration.close(draft, name)

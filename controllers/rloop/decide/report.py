@@ -46,9 +46,8 @@ def _wanted(draft: Draft) -> bool:
 
 
 def _last(draft: Draft) -> list[ResearchIteration]:
-    """The iterations that write and check it: those after the newest that explored, for a larger budget goes on."""
-    newest = max((one.spec.number for one in draft.iterations.values() if not standing.closing(one)), default=0)
-    return [one for one in draft.iterations.values() if standing.closing(one) and one.spec.number > newest]
+    """The iterations that write and check it; those of an earlier end, which a larger budget took back, are settled."""
+    return [one for one in draft.iterations.values() if standing.closing(one) and one.status.phase == "Open"]
 
 
 def _overdue(draft: Draft, ending: Ending) -> bool:

@@ -71,8 +71,9 @@ def counted_failures(attempts: Iterable[Attempt]) -> int:
 
 
 def how_it_ended(attempt: Attempt) -> str:
-    """Its reason, and its exit code if it has one."""
-    return f"{attempt.reason}" + (f", exit code {attempt.exit_code}" if attempt.exit_code is not None else "")
+    """Its reason, and its exit code and the newest step if it has them."""
+    code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
+    return f"{attempt.reason}{code}" + (f", at step {attempt.step}" if attempt.step is not None else "")
 
 
 def last_words(attempt: Attempt) -> str:

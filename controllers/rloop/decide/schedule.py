@@ -1,6 +1,6 @@
 """Which queued runs start now: what confirms comes before what explores.
 
-A run starts by one write: its reservation and the intent of its first attempt. The workload follows in the next pass.
+A run starts by one write: its reservation and the intent of its next attempt. The workload follows in the next pass.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def schedule(draft: Draft) -> None:
         reserved = reservation(draft, run.kind)
         if free <= 0 or not affordable(draft, reserved):
             return
-        started = {"phase": "Running", "reservation": reserved, "attempts": [Attempt(number=1)]}
+        number = run.attempts[-1].number + 1 if run.attempts else 1  # it may have been tried before its budget ended
+        attempts = [*run.attempts, Attempt(number=number)]
+        started = {"phase": "Running", "reservation": reserved, "attempts": attempts}
         name = experiment.metadata.name
         draft.write_run(name, run.model_copy(update=started))
         if experiment.status.phase == "Queued":

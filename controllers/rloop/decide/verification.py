@@ -23,6 +23,8 @@ INFRASTRUCTURE_LIMIT = 20
 RETRY_SECONDS_MAX = 60
 WAITING = frozenset({"EvaluatorChanged", "InputsUnavailable"})
 """Reasons of the verifier that end when a person puts held-out data or code back."""
+NOT_LOST = WAITING | {PENDING_DEADLINE}
+"""Reasons of scorings that could not begin: they say nothing about the machine, and use up no limit."""
 
 
 def record(draft: Draft) -> None:
@@ -163,14 +165,16 @@ def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Ver
             continue
         number = newest + len(wanted) + 1
         seed = draft.scoring_seed(experiment.metadata.name, run.number, number)
-        retry = tries[-1].retry + 1 if tries else 0
+        retry = tries[-1].retry + (tries[-1].reason not in NOT_LOST) if tries else 0
         wanted.append(Verification(number=number, repeat=repeat, seed=seed, retry=retry))
     return wanted
 
 
 def _waited(draft: Draft, failed: Verification) -> bool:
     """Whether the pause after the last failure is over: 0, 1, 3, 7, … seconds, so that nothing fails in a hot loop."""
-    pause = min(RETRY_SECONDS_MAX, 2 ** min(failed.retry, 10) - 1)
+    # A wait leaves `retry` as it is; the numbers go on, though the records of lost scorings are dropped.
+    failures = failed.number - failed.repeat if failed.reason in NOT_LOST else failed.retry
+    pause = min(RETRY_SECONDS_MAX, 2 ** min(failures, 10) - 1)
     return failed.finished_at is None or draft.passed(failed.finished_at + timedelta(seconds=pause))
 
 
@@ -186,7 +190,7 @@ def _pruned(verifications: list[Verification]) -> list[Verification]:
 
 def _given_up(failures: list[Verification]) -> bool:
     """Whether scorings were lost too often. While an input is missing we wait: that is no candidate's fault."""
-    waits = bool(failures) and failures[-1].reason in {*WAITING, PENDING_DEADLINE}
+    waits = bool(failures) and failures[-1].reason in NOT_LOST
     return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and not waits
 
 

@@ -101,9 +101,15 @@ def tried_frames(start: Start, context: Context) -> list[Frame]:
 
 
 def tried_points(space: Space, experiments: Sequence[ExperimentView]) -> list[Point]:
-    """The points of earlier experiments: to propose one again is refused."""
-    found = (space.of_text(view.point) for view in experiments if view.point and not view.smoke)
+    """The points of earlier experiments: to propose one again is refused, unless it was withdrawn before it ran."""
+    tried = (view for view in experiments if view.point and not view.smoke and not _never_ran(view))
+    found = (space.of_text(view.point) for view in tried)
     return [point for point in found if point is not None]
+
+
+def _never_ran(view: ExperimentView) -> bool:
+    """Whether its point is free again. What the end of the budget withdrew comes back with a larger one."""
+    return view.phase == "Withdrawn" and view.reason != "BudgetExhausted" and not view.runs
 
 
 def has_points_left(start: Start, frame: Frame) -> bool:

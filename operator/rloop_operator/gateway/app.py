@@ -20,7 +20,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rloop.api.wire import Problem
-from rloop.errors import Conflict, NotFound, Refused, RloopError
+from rloop.errors import Blocked, Conflict, NotFound, Refused, RloopError
+from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.gateway import lenient, openapi
 from rloop_operator.gateway.hosts import LOOPBACK, OwnHosts
 from rloop_operator.gateway.service import Gateway
@@ -69,6 +70,8 @@ async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, n
     except RloopError as error:
         # The message may quote what the API server said of other objects.
         log.warning("verb_failed", verb=verb.path, loop=caller.loop, detail=str(error))
+        if isinstance(error, Blocked) and error.reason == SEALED_FILES_LOST:
+            raise Refused("Unavailable", error.message) from error
         raise Refused("Unavailable", "the campaign's objects cannot be read or written now: try again") from error
     return b"" if verb.reply is None else TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.builders import direction, experiment, iteration, running, session
+from tests.support.builders import direction, experiment, iteration, run, running, session, verdict
 
 from rloop.admit.content import Texts, examine
 from rloop.admit.experiment import Admitted, Facts, check_session
 from rloop.admit.experiment import admit as gate
+from rloop.api.experiment import Run
 from rloop.api.space import Space
 from rloop.api.wire import ExperimentRequest
 from rloop.errors import Refused
@@ -104,6 +105,7 @@ def known(name: str, request_: ExperimentRequest, **facts: Any) -> dict[str, Any
         pytest.param(asked(train_py="x" * 520_000, a_py="y" * 10_000), {}, "TooLarge", id="too many bytes"),
         pytest.param(asked(recipe_json='{"net": "cnn"}'), {"space": SPACE}, "OutsideSpace", id="outside the space"),
         pytest.param(asked(recipe_json="{"), {"space": SPACE}, "OutsideSpace", id="no JSON"),
+        pytest.param(asked(recipe_json='{"a": 1}'), {"space": SPACE}, "OutsideSpace", id="the task's key is gone"),
         pytest.param(asked(recipe_json='{"net": "rnn"}'), {"space": SPACE}, "OutsideFrame", id="outside its frame"),
         pytest.param(asked(2), known("demo-i0001-e1", asked()), "Duplicate", id="the same again"),
         pytest.param(
@@ -146,6 +148,28 @@ def _split(changes: dict[str, Any]) -> tuple[Facts, Texts]:
 def test_a_retried_request_is_the_same_experiment_even_when_all_limits_are_reached() -> None:
     facts = known("demo-i0001-e1", asked(), loop=running(budget__experiments=1, boundaries__editable=["*.py"]))
     assert admit(asked(), replace(FACTS, **facts)).name == "demo-i0001-e1"
+
+
+@pytest.mark.parametrize(
+    ("reason", "own", "refused"),
+    [
+        pytest.param("PivotDemanded", run("screen", "Withdrawn"), False, id="a pivot withdrew it before it ran"),
+        pytest.param("PivotDemanded", run("screen", "Done"), True, id="something of it ran"),
+        pytest.param("BudgetExhausted", run("screen", "Withdrawn"), True, id="a larger budget brings it back"),
+    ],
+)
+def test_what_never_ran_may_be_proposed_again_under_another_name(reason: str, own: Run, *, refused: bool) -> None:
+    digest = admit(asked(), FACTS).spec.digest
+    left = experiment("demo-i0001-e1", own, digest=digest, phase="Withdrawn", verdict=verdict(reason))
+    facts = replace(FACTS, experiments={"demo-i0001-e1": left})
+    if refused:
+        with pytest.raises(Refused, match="Duplicate"):
+            admit(asked(2), facts)
+        return
+    assert admit(asked(2), facts).name == "demo-i0001-e2"
+    assert admit(asked(1), facts).name == "demo-i0001-e1", "a retried request stays what it was"
+    with pytest.raises(Refused, match="SequenceTaken"):
+        admit(asked(1, train_py="print(9)\n"), facts)
 
 
 def test_a_smoke_test_is_no_experiment_and_an_experiment_is_none() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tests.support.builders import attempt as a
 from tests.support.builders import condition, exited, experiment, moment, run, running, workload
-from tests.support.deciding import after, experiment_after, observed, starts, stops, told
+from tests.support.deciding import after, experiment_after, observed, starts, status_after, stops, told
 
-from rloop.api.experiment import Attempt, Reservation, Run, Usage
+from rloop.api.experiment import Attempt, Reservation, Run, RunKind, Usage
 from rloop.api.helpers import curves_of
-from rloop.decide import attempt
+from rloop.decide import attempt, budget, schedule
 from rloop.observed import Exit
 
 NAME = "demo-i0001-e1-r1-a1"
@@ -170,10 +170,11 @@ def test_a_hung_attempt_is_ended_and_noted_once() -> None:
     asked = after(attempt.record, observed(of, own, workload(NAME, step_age=31)))
     assert stops(asked) == {NAME: "Hang"}
     assert asked.status is None
-    ended = after(attempt.record, observed(of, own, workload(NAME, exited("Hang", None))))
+    ended = after(attempt.record, observed(of, own, workload(NAME, exited("Hang", None), step=31)))
     assert ended.status is not None
-    assert ended.status.watchdog.evidence == [f"{NAME}: no step within 30 s, ended as hung"]
+    assert ended.status.watchdog.evidence == [f"{NAME}: no step after step 31 within 30 s, ended as hung"]
     assert told(ended) == ["AttemptFailed"]
+    assert f"{NAME}: Hang, at step 31" in ended.events[0].message
 
 
 @pytest.mark.parametrize(
@@ -189,12 +190,30 @@ def test_suspension(policy: str, expected: dict[str, str]) -> None:
     assert stops(after(attempt.record, seen)) == expected
 
 
-def test_a_retry_that_does_not_fit_into_the_budget_is_not_made() -> None:
-    own = run(phase="Running", reservation=Reservation(cpu_seconds=60))
+@pytest.mark.parametrize("kind", ["baseline", "screen", "confirm", "audit", "reference", "final"])
+def test_a_retry_that_does_not_fit_into_the_budget_waits_for_a_larger_one(kind: RunKind) -> None:
+    own = run(kind, "Running", reservation=Reservation(cpu_seconds=60))
     ended = exited("Error", 1, usage=Usage(cpu_seconds=50))
     seen = observed(running(budget__cpuSeconds=100), experiment("demo-i0001-e1", own), workload(NAME, ended))
+    decision = after(attempt.record, seen)
+    (waits,) = decision.experiments[0].status.runs
+    assert (waits.phase, waits.reason, len(waits.attempts)) == ("Queued", None, 1)
+    assert told(decision) == ["AttemptFailed"]
+    assert "tried again when the budget pays for it" in decision.events[0].message
+    stored = experiment("demo-i0001-e1", waits, phase="Running")
+    used = status_after(budget.account, observed(running(), stored)).budget.used
+    assert (used.runs, used.cpu_seconds) == (0, 50), "its place is free, and what it used is spent"
+    assert not after(schedule.schedule, observed(running(budget__cpuSeconds=109), stored)).experiments
+    again = experiment_after(schedule.schedule, observed(running(budget__cpuSeconds=110), stored)).status.runs[0]
+    assert [(one.number, one.phase) for one in again.attempts] == [(1, "Failed"), (2, "Pending")]
+
+
+def test_nobody_waits_for_the_retry_of_a_smoke_test() -> None:
+    own = run("smoke", "Running", reservation=Reservation(runs=0, cpu_seconds=60))
+    ended = exited("Lost", None, infrastructure=True, usage=Usage(cpu_seconds=50))
+    seen = observed(running(budget__cpuSeconds=100), experiment("demo-i0001-e1", own), workload(NAME, ended))
     found = experiment_after(attempt.record, seen).status.runs[0]
-    assert (found.phase, found.reason, len(found.attempts)) == ("Failed", "BudgetExhausted", 1)
+    assert (found.phase, found.reason) == ("Failed", "BudgetExhausted")
 
 
 def test_what_a_withdrawn_run_used_until_its_end_is_recorded() -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.builders import BASELINE_VALUES, attempt, done, experiment, run, running, scoring
+from tests.support.builders import BASELINE_VALUES, attempt, done, exited, experiment, run, running, scoring, workload
 from tests.support.deciding import after, experiment_after, observed, starts, status_after, the, told
 
 from rloop.actions import Create
+from rloop.api.experiment import Reservation, Usage
 from rloop.decide import baseline
 from rloop.decide.chain import decide
 
@@ -78,3 +79,29 @@ def test_once_measured_it_is_left_alone() -> None:
     assert decision.actions == ()
     assert decision.experiments == ()
     assert decision.status is None
+
+
+@pytest.mark.parametrize("scored", [0, 1, 2, 4])
+def test_what_was_withdrawn_is_measured_again_before_there_is_a_noise(scored: int) -> None:
+    withdrawn = [run("baseline", "Withdrawn", number) for number in range(scored + 1, 6)]
+    own = experiment("demo-b01", *done("baseline", *BASELINE_VALUES[:scored]), *withdrawn, phase="Running")
+    decision = after(baseline.measure, observed(running(status=UNMEASURED), own))
+    assert decision.status is None
+    asked = [one.phase for one in decision.experiments[0].status.runs]
+    assert (asked.count("Done"), asked.count("Queued")) == (scored, 5 - scored)
+
+
+def test_a_run_whose_retry_the_budget_does_not_pay_is_no_failure_of_the_task() -> None:
+    spent = {"reservation": Reservation(cpu_seconds=60), "attempts": [attempt("Succeeded", usage=Usage(cpu_seconds=5))]}
+    measured = [one.model_copy(update=spent) for one in done("baseline", *BASELINE_VALUES[:4])]
+    fifth = run("baseline", "Running", 5, reservation=Reservation(cpu_seconds=60))
+    own = experiment("demo-b01", *measured, fifth, phase="Running")
+    crash = workload("demo-b01-r5-a1", exited("Error", 1, usage=Usage(cpu_seconds=50)))
+    seen = observed(running(status=UNMEASURED, budget__cpuSeconds=120), own, crash)
+    decision = decide(seen)
+    assert the(decision, "Failed").status == "False"
+    assert (the(decision, "Complete").reason, told(decision)) == (
+        "BudgetExhausted",
+        ["AttemptFailed", "BudgetExhausted"],
+    )
+    assert "cpuSeconds" in the(decision, "Complete").message

@@ -11,6 +11,7 @@ from tests.support.builders import (
     exited,
     experiment,
     iteration,
+    kept,
     run,
     running,
     scoring,
@@ -101,3 +102,12 @@ def test_the_baseline_is_closed_too() -> None:
 def test_an_iteration_with_a_keep_ends_as_one() -> None:
     own = experiment("demo-i0001-e1", phase="Accepted", folded=True)
     assert after(cleanup.clean, observed(OVER, own, iteration(1))).iterations[0].status.outcome == "Keep"
+
+
+def test_what_the_end_of_the_budget_withdraws_says_so_and_a_smoke_test_is_withdrawn_for_good() -> None:
+    best = kept("demo-i0001-e1", run("final"), run("reference"))
+    smoke = experiment("demo-i0001-e2", run("smoke"), kind="Smoke")
+    found = {one.metadata.name: one.status for one in after(cleanup.clean, observed(OVER, best, smoke)).experiments}
+    assert [one.reason for one in found["demo-i0001-e1"].runs if one.phase == "Withdrawn"] == ["BudgetExhausted"] * 2
+    assert found["demo-i0001-e2"].verdict is not None
+    assert found["demo-i0001-e2"].verdict.reason == "LoopFinished"

@@ -65,7 +65,7 @@ MET, MISSED = [-200.0] * 5, [0.0] * 5
             id="a final run that failed is a miss",
         ),
         pytest.param(
-            kept("demo-i0001-e1", run("final", "Failed")),
+            kept("demo-i0001-e1", *[run("final", "Failed")] * 5),
             0,
             "TargetNotConfirmed",
             None,
@@ -103,3 +103,12 @@ def test_the_gap_between_development_and_final_value_is_reported() -> None:
     assert decision.status.final is not None
     assert decision.status.final.gap == -50.0
     assert decision.status.ending is not None
+
+
+@pytest.mark.parametrize("scored", [0, 3])
+def test_a_final_run_that_was_withdrawn_is_made_and_no_miss(scored: int) -> None:
+    own = kept("demo-i0001-e1", *done("final", *MET[:scored]), *[run("final", "Withdrawn")] * (5 - scored))
+    decision = after(conclusion.conclude, observed(running(status=best("demo-i0001-e1", -200.0)), baseline(), own))
+    assert decision.status is None, "nothing is concluded"
+    asked = [one.phase for one in decision.experiments[0].status.runs if one.kind == "final"]
+    assert (asked.count("Done"), asked.count("Queued")) == (scored, 5 - scored)

@@ -25,11 +25,19 @@ def tried(number: int, n: str, **fields: Any) -> Any:
     return experiment(f"demo-i0001-e{number}", *done("screen", 1.0), point={"n": n}, **verdict_)
 
 
+def withdrawn(number: int, n: str) -> Any:
+    """By a pivot, before anything of it ran."""
+    left: dict[str, Any] = {"phase": "Withdrawn", "verdict": verdict("PivotDemanded"), "point": {"n": n}}
+    return experiment(f"demo-i0001-e{number}", run("screen", "Withdrawn"), **left)
+
+
 @pytest.mark.parametrize(
     ("objects", "space", "ends"),
     [
         pytest.param([tried(1, "2"), tried(2, "3")], THREE, True, id="all were tried"),
         pytest.param([tried(1, "2")], THREE, False, id="one is left"),
+        pytest.param([tried(1, "2"), withdrawn(2, "3")], THREE, False, id="one never ran"),
+        pytest.param([tried(1, "2"), withdrawn(2, "3"), tried(3, "3")], THREE, True, id="one ran the second time"),
         pytest.param([tried(1, "2"), tried(2, "1")], THREE, False, id="the task's own point counts once"),
         pytest.param([tried(1, "2"), tried(2, "3")], None, False, id="a space that nobody can count"),
         pytest.param(
@@ -60,3 +68,7 @@ def test_no_session_is_opened_that_could_only_repeat() -> None:
     tried_all = [tried(1, "2"), experiment("demo-i0001-e2", *done("screen", 1.0), point={"n": "3"})]
     assert not after(open_next, observed(loop(), baseline(), OVER, *tried_all)).actions
     assert after(open_next, observed(loop(None), baseline(), OVER, *tried_all)).actions
+
+
+def test_a_session_is_opened_for_a_point_that_never_ran() -> None:
+    assert after(open_next, observed(loop(), baseline(), OVER, tried(1, "2"), withdrawn(2, "3"))).actions

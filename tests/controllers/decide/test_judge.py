@@ -75,13 +75,6 @@ def test_reference_runs_never_take_the_places_of_the_final_ones() -> None:
             {}, [run("screen", "Failed", reason="CheckFailed")], "Invalid", "CheckFailed", id="a failed check"
         ),
         pytest.param(
-            {},
-            [run("screen", "Failed", reason="BudgetExhausted")],
-            "Withdrawn",
-            "BudgetExhausted",
-            id="no budget for another attempt is not the candidate's failure",
-        ),
-        pytest.param(
             {"evaluation__acceptance": "Provisional"},
             done("screen", 0.9),
             "Accepted",

@@ -44,3 +44,19 @@ def test_directions_and_findings_follow_as_their_iteration_settles() -> None:
     draft.write_iteration("demo-i0001", phase="Settled", outcome="Stale")
     ledger.append(draft)
     assert keys(draft.decision()) == ["direction/demo-i0001-d1", "finding/demo-i0001-f1"]
+
+
+def test_an_unmeasured_baseline_is_no_entry_because_every_ledger_begins_with_its_value() -> None:
+    ended = experiment("demo-b01", run("baseline", "Withdrawn"), phase="Withdrawn", verdict=verdict("BudgetExhausted"))
+    assert keys(after(ledger.append, observed(running(), ended))) == []
+    measured = experiment("demo-b01", *done("baseline", 1.0), phase="Accepted", verdict=verdict("Baseline"))
+    assert keys(after(ledger.append, observed(running(), measured))) == ["experiment/demo-b01"]
+
+
+def test_what_comes_back_in_this_pass_is_not_marked_as_told() -> None:
+    ended = experiment("demo-i0001-e1", phase="Withdrawn", verdict=verdict("BudgetExhausted"))
+    draft = Draft(observed(running(), ended))
+    draft.write_experiment("demo-i0001-e1", phase="Queued", verdict=None)
+    ledger.append(draft)
+    (back,) = draft.decision().experiments
+    assert not back.status.folded

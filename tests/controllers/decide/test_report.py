@@ -28,7 +28,7 @@ from tests.support.deciding import after, observed, starts, the
 from rloop.actions import Create
 from rloop.api.iteration import RefusedCall, Reported, ResearchIteration, Role, SessionStatus
 from rloop.api.loop_status import Clock, Ending
-from rloop.decide import report
+from rloop.decide import reopen, report
 from rloop.decide import session as sessions
 from rloop.decide.chain import decide
 from rloop.observed import Exit, Observed
@@ -224,3 +224,23 @@ def test_what_is_to_be_checked_stays_open_until_the_end_is_stored() -> None:
     found = decide(observed(complete, baseline(), kept(), claimed("Supported"), written(), checked())).iterations
     outcomes = {one.metadata.name: one.status.outcome for one in found}
     assert outcomes == {"demo-i0001": "Keep", "demo-i0002": "Neutral", "demo-i0003": "Neutral"}
+
+
+def test_a_second_end_has_a_report_of_its_own_though_nobody_explored_in_between() -> None:
+    """The end of the budget came in the middle of the conclusion; one of the first report's sessions is still open."""
+    ended = condition("Complete", reason="BudgetExhausted")
+    of = running(agent=LLM, status={"conditions": [condition("Accepted"), ended]})
+    edited = of.model_copy(update={"metadata": of.metadata.model_copy(update={"generation": 2})})
+    reports = [written(), last(3, "Check", session("Running", 3))]
+    live = kept("demo-i0001-e1", run("final", "Running"))
+    on = after(reopen.reopen, observed(edited, baseline(), live, iteration(outcome="Stale"), *reports))
+    assert [(one.metadata.name, one.status.phase) for one in on.iterations] == [
+        ("demo-i0002", "Settled"),
+        ("demo-i0003", "Settled"),
+    ]
+    assert on.iterations[1].status.sessions[0].phase == "Finished"
+    decision = after(report.write, observed(running(**OVER), baseline(), kept(), iteration(), *on.iterations))
+    assert roles(decision) == [("Report", 0)]
+    again = last(4, "Report", session("Finished", 4))
+    complete = after(report.write, observed(running(**OVER), baseline(), kept(), iteration(), *on.iterations, again))
+    assert the(complete, "Complete").status == "True"

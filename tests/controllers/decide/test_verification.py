@@ -205,3 +205,35 @@ def test_a_stored_intent_keeps_its_seed_when_the_key_is_another_one() -> None:
 
     assert started(b"one") == started(b"another")
     assert started(b"one").seed == scoring().seed
+
+
+WAITS = ["InputsUnavailable", "EvaluatorChanged", "PendingDeadline"]
+
+
+@pytest.mark.parametrize("reason", WAITS)
+def test_waiting_for_an_input_uses_up_no_limit_of_lost_scorings(reason: str) -> None:
+    own = run(phase="Verifying", verifications=[scoring()])
+    for number in range(1, 30):
+        exit_ = exited(reason, None, infrastructure=True)
+        failed = recorded(running(), own, workload(f"demo-i0001-e1-r1-v{number}", exit_), now=moment(600 * number))
+        own = recorded(running(), failed, now=moment(600 * number + 300))
+        assert [one.number for one in own.verifications if one.phase == "Pending"] == [number + 1]
+    lost = workload("demo-i0001-e1-r1-v30", exited("Disrupted", None, infrastructure=True))
+    found = recorded(running(), own, lost, now=moment(20_000))
+    assert (found.phase, found.verifications[-1].retry) == ("Verifying", 1)
+
+
+@pytest.mark.parametrize("reason", WAITS)
+@pytest.mark.parametrize(("number", "since", "again"), [(1, 0, True), (3, 2, False), (3, 3, True), (500, 59, False)])
+def test_the_pause_grows_while_an_input_is_missing(reason: str, number: int, since: float, again: bool) -> None:
+    failed = scoring(
+        None,
+        number=number,
+        repeat=1,
+        phase="Failed",
+        reason=reason,
+        infrastructure=True,
+        finished_at=moment(60 - since),
+    )
+    found = recorded(running(), run(phase="Verifying", verifications=[failed])).verifications
+    assert (len(found) > 1 or found[0].number > number) is again

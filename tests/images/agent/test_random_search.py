@@ -2,14 +2,17 @@
 
 from math import ceil
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop.api.space import Space
+from rloop.api.wire import ExperimentView
 from rloop_agent.ground import Ground, centre, draw
 from rloop_agent.random_search import propose
+from rloop_agent.start import tried_points
 from rloop_agent.testing import SPACE
 
 FRAMES = [{"method": method, "loss": loss} for method in ("plain", "smooth", "pool") for loss in "12"]
@@ -91,3 +94,18 @@ def test_a_draw_is_admitted_whatever_the_range(low: float, high: float, log: boo
         }
     ).dimensions[0]
     assert dimension.admits(draw(dimension, Random(seed)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "free"),
+    [
+        ({"phase": "Rejected", "runs": 1}, False),
+        ({"phase": "Withdrawn", "reason": "PivotDemanded"}, True),
+        ({"phase": "Withdrawn", "reason": "PivotDemanded", "runs": 1}, False),
+        ({"phase": "Withdrawn", "reason": "BudgetExhausted"}, False),
+        ({"phase": "Running"}, False),
+    ],
+)
+def test_the_point_of_what_never_ran_is_free(fields: dict[str, Any], free: bool) -> None:
+    view = ExperimentView(name="demo-i0001-e1", title="x", point={"a": "1"}, **fields)
+    assert (tried_points(small(3).space, [view]) == []) is free

@@ -85,7 +85,7 @@ def test_a_value_that_exists_no_longer_is_removed() -> None:
         (SPACE, {"recipe.json": "{"}, "recipe.json: it cannot be read as JSON: Expecting"),
         (SPACE, {"recipe.json": "[" * 100_000}, "recipe.json: "),
         (SPACE, {"recipe.json": "[1]"}, "recipe.json: expected a mapping"),
-        (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: it cannot be read as YAML: line 1"),
+        (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: it cannot be read as YAML: line "),
         (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: an alias"),
         (SPACE, {"recipe.json": '{"method": "other"}'}, "\"method\" is 'other'"),
     ],

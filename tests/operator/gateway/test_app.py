@@ -25,6 +25,8 @@ from rloop.api.iteration import (
 from rloop.api.loop_status import Ending
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
+from rloop.errors import Blocked
+from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import BODY_BYTES, app
 from rloop_operator.gateway.openapi import document as openapi
@@ -392,3 +394,27 @@ def test_the_document_covers_every_verb() -> None:
     text = json.dumps(document)
     for reference in {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}:
         assert reference in document["components"]["schemas"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            Blocked(SEALED_FILES_LOST, "demo-task", "the sealed files were deleted; apply them again"),
+            "apply them again",
+        ),
+        (Blocked("QuotaExceeded", "demo-task", "of a secret neighbour"), "try again"),
+    ],
+)
+def test_files_that_cannot_be_read_are_told_with_their_remedy(
+    monkeypatch: pytest.MonkeyPatch, error: Blocked, told: str
+) -> None:
+    async def lost(_: str) -> Any:
+        raise error
+
+    world = World()
+    monkeypatch.setattr(world.store, "files", lost)
+    reply = world.request("GET", "task")
+    assert (reply.status_code, reply.json()["reason"]) == (503, "Unavailable")
+    assert told in reply.json()["message"]
+    assert "neighbour" not in reply.text

@@ -28,8 +28,6 @@ from rloop_agent.llm.scratch import DRAFTS
 
 POLL_SECONDS = 1.0
 SEQUENCES_TRIED = 20
-NEWEST = 3
-"""Results that are shown to somebody who waits though nothing runs: what was submitted may just have failed."""
 LINE = 1024
 DRAFTS_MAX = 32
 OPEN = frozenset({"Queued", "Running", "Verifying"})
@@ -99,9 +97,9 @@ class WaitForResults(Arguments):
     def run(self, desk: Desk) -> str:
         before = {one.name: one for one in desk.gateway.experiments()}
         if not any(one.phase in OPEN for one in before.values()):
-            told = "nothing is running: there is nothing to wait for"
-            newest = list(before.values())[-NEWEST:]
-            return f"{told}\n{rows('the newest results', map(as_row, newest), desk.result_max)}" if newest else told
+            newest = list(before.values())[-3:]  # what was submitted may just have failed
+            told = rows("the newest results", map(as_row, newest), desk.result_max)
+            return f"nothing is running: there is nothing to wait for\n{told}"
         left = min(float(self.seconds), desk.seconds_left())
         while left > 0:
             if desk.wait(min(POLL_SECONDS, left)):

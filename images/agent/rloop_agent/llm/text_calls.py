@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rloop_agent.llm.text_parts import RESULT_OF, decoded, own_words
+
 CALLS_MAX = 16
 """Calls taken from one reply; what follows is cut off."""
-RESULT_OF = "Result of "
-"""How a result begins that is given back as text."""
 NAME_KEYS = ("name", "tool", "function")
 ARGUMENT_KEYS = ("arguments", "parameters", "args")
 OTHER_KEYS = frozenset({"id", "type", "index"})
 """Keys that a call may have besides its name and arguments."""
 FENCES = frozenset({"", "json", "jsonc", "json5", "xml", "tool_call", "tool_calls", "tool", "text", "plaintext"})
 """Languages of a code block that may hold a call."""
-REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL)
-REASONING_END = re.compile(r"</think(?:ing)?>")
-"""Some servers keep the opening mark to themselves."""
-MATERIAL = re.compile(r"<data\b[^>]*>.*?(?:</data>|\Z)", re.DOTALL)
-INVENTED = re.compile(
-    r"<\|?(?:tool_response|tool_result|tool_output|function_response|im_start|start_header_id)\b"
-    rf"|^[ \t]*(?:{RESULT_OF}\w+:|<data source=)",
-    re.MULTILINE,
-)
-"""Where a model begins to write the answer to its own call, or somebody else's turn."""
 MARK = re.compile(
     r"<\|?(?P<tag>tool_calls?|tools|function_calls?)\|?>"
     r"|(?P<open>\[TOOL_CALLS?\]|<\|python_tag\|>|\bfunctools(?=\s*\[))"
@@ -45,7 +35,6 @@ MARK = re.compile(
 CLOSING_TAG = re.compile(r"\s*(?:```\s*)?</\|?(?:tool_calls?|tools|function_calls?)\|?>", re.IGNORECASE)
 CLOSING_FUNCTION = re.compile(r"\s*</function>(?:\s*</tool_call>)?")
 PARAMETER = re.compile(r"\s*<parameter=(?P<name>\w+)>\n?(?P<value>.*?)\n?</parameter>", re.DOTALL)
-VALUE = re.compile(r"\{(?=\s*\"|\s*\})|(?P<parameter><parameter=\w+>.*?</parameter>)", re.DOTALL)
 NAMED_VALUE = re.compile(r"[\s,;]*(?:```(?:json)?\s*)?(?:(?P<name>\w+)\s*(?:\[ARGS\]\s*)?)?(?=[{\[])")
 SPACE = re.compile(r"\s*")
 SEPARATOR = re.compile(r"[\s,;]*")
@@ -53,8 +42,6 @@ NEXT_ON_LINE = re.compile(r"[ \t]*[;,][ \t]*(?=[{\[])")
 LINE_END = re.compile(r"[ \t;,]*(?=\n|\Z|<)")
 LOOKS_LIKE = re.compile(r"<\|?tool_call|\"(?:arguments|parameters)\"\s*:")
 OBJECT = re.compile(r"\{(?=\s*\"(?:name|tool|function|type|id|arguments|parameters|args)\")")
-DECODER = json.JSONDecoder(strict=False)
-"""Not strict: small models write line breaks into strings as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +68,7 @@ class Reading:
 
 def read(text: str, tools: Collection[str], quotations: Collection[Written] = ()) -> Reading:
     """The calls of these tools in a text. `quotations` are calls that stand in what the model was shown as data."""
-    kept, seen = _own(text)
+    kept, seen = own_words(text)
     reading = Reading(text=kept.rstrip())
     position = 0
     while len(reading.calls) < CALLS_MAX and (mark := MARK.search(seen, position)):
@@ -97,77 +84,17 @@ def read(text: str, tools: Collection[str], quotations: Collection[Written] = ()
     return reading
 
 
-def _own(text: str) -> tuple[str, str]:
-    """The text up to what the model has invented, and the same with blanks for its reasoning and for material.
-
-    The marks count outside values only: a file that is written may well hold `<think>` or `<|im_start|>`.
-    """
-    values = _values_of(text)
-    seen = text
-    for found in _outside(REASONING, text, values):
-        seen = _blanked(seen, found.start(), found.end())
-    end = next(_outside(REASONING_END, seen, values), None)
-    if end and "<think" not in text[: end.start()]:
-        seen = _blanked(seen, 0, end.end())
-    invented = next(_outside(INVENTED, seen, values), None)
-    kept = text[: invented.start()] if invented else text
-    seen = seen[: len(kept)]
-    for found in _outside(MATERIAL, seen, values):
-        seen = _blanked(seen, found.start(), found.end())
-    return kept, seen
-
-
-def _values_of(text: str) -> list[tuple[int, int]]:
-    """Where the objects and the parameters between marks stand, in order, none inside another."""
-    found: list[tuple[int, int]] = []
-    position = 0
-    while start := VALUE.search(text, position):
-        end = start.end()
-        if not start["parameter"]:
-            try:
-                _, end = _decoded(text, start.start())
-            except ValueError:
-                position = start.end()
-                continue
-        found.append((start.start(), end))
-        position = end
-    return found
-
-
-def _outside(pattern: re.Pattern[str], text: str, values: list[tuple[int, int]]) -> Iterator[re.Match[str]]:
-    """The matches that do not begin in a value."""
-    position = 0
-    while found := pattern.search(text, position):
-        inside = next((end for start, end in values if start <= found.start() < end), None)
-        if inside is None:
-            yield found
-        position = max(inside or found.end(), found.start() + 1)
-
-
-def _blanked(text: str, start: int, end: int) -> str:
-    return text[:start] + " " * (end - start) + text[end:]
-
-
 def quotations(material: str, tools: Collection[str]) -> set[Written]:
     """Every call that stands anywhere in a text, also as a part of a JSON string."""
     found: set[Written] = set()
     for text in {material, material.replace('\\"', '"')}:
         for start in OBJECT.finditer(text):
             try:
-                value, _ = _decoded(text, start.start())
+                value, _ = decoded(text, start.start())
             except ValueError:
                 continue
             found |= set(_calls(value, tools))
     return found
-
-
-def _decoded(text: str, position: int) -> tuple[object, int]:
-    """The JSON value at a position, and where it ends. Raises ValueError."""
-    try:
-        value, end = DECODER.raw_decode(text, position)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    return value, end
 
 
 def _at(text: str, mark: re.Match[str], tools: Collection[str]) -> tuple[list[Written], int]:
@@ -222,7 +149,7 @@ def _values(text: str, start: int, tools: Collection[str], *, single: bool = Fal
     position = _after(SEPARATOR, text, start)
     while text[position : position + 1] in ("{", "["):
         try:
-            value, position = _decoded(text, position)
+            value, position = decoded(text, position)
         except ValueError:
             return [], start
         calls = _calls(value, tools)
@@ -241,7 +168,7 @@ def _tagged(text: str, start: int, tools: Collection[str]) -> tuple[list[Written
     end = start
     while opening := NAMED_VALUE.match(text, end):
         try:
-            value, after = _decoded(text, opening.end())
+            value, after = decoded(text, opening.end())
         except ValueError:
             break
         calls = _named(opening["name"], value, tools) if opening["name"] else _calls(value, tools, tagged=True)
@@ -261,7 +188,7 @@ def _function(text: str, name: str, start: int, tools: Collection[str]) -> tuple
         end = parameter.end()
     if not given and (opening := NAMED_VALUE.match(text, start)) and not opening["name"]:
         try:
-            value, end = _decoded(text, opening.end())
+            value, end = decoded(text, opening.end())
         except ValueError:
             return [], start
         return _named(name, value, tools), _after(CLOSING_FUNCTION, text, end)

@@ -1,0 +1,86 @@
+"""What in a reply's text is the model's own: not its reasoning, not material, nothing that it has invented.
+
+Called by `text_calls`, which looks for calls in what is left. Pure functions of the text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+RESULT_OF = "Result of "
+"""How a result begins that is given back as text."""
+REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL)
+REASONING_END = re.compile(r"</think(?:ing)?>")
+"""Some servers keep the opening mark to themselves."""
+MATERIAL = re.compile(r"<data\b[^>]*>.*?(?:</data>|\Z)", re.DOTALL)
+INVENTED = re.compile(
+    r"<\|?(?:tool_response|tool_result|tool_output|function_response|im_start|start_header_id)\b"
+    rf"|^[ \t]*(?:{RESULT_OF}\w+:|<data source=)",
+    re.MULTILINE,
+)
+"""Where a model begins to write the answer to its own call, or somebody else's turn."""
+VALUE = re.compile(r"\{(?=\s*\"|\s*\})|(?P<parameter><parameter=\w+>.*?</parameter>)", re.DOTALL)
+DECODER = json.JSONDecoder(strict=False)
+"""Not strict: small models write line breaks into strings as they are."""
+
+
+def own_words(text: str) -> tuple[str, str]:
+    """The text up to what the model has invented, and the same with blanks for its reasoning and for material.
+
+    The marks count outside values only: a file that is written may well hold `<think>` or `<|im_start|>`.
+    """
+    values = _values_of(text)
+    seen = text
+    for found in _outside(REASONING, text, values):
+        seen = _blanked(seen, found.start(), found.end())
+    end = next(_outside(REASONING_END, seen, values), None)
+    if end and "<think" not in text[: end.start()]:
+        seen = _blanked(seen, 0, end.end())
+    invented = next(_outside(INVENTED, seen, values), None)
+    kept = text[: invented.start()] if invented else text
+    seen = seen[: len(kept)]
+    for found in _outside(MATERIAL, seen, values):
+        seen = _blanked(seen, found.start(), found.end())
+    return kept, seen
+
+
+def _values_of(text: str) -> list[tuple[int, int]]:
+    """Where the objects and the parameters between marks stand, in order, none inside another."""
+    found: list[tuple[int, int]] = []
+    position = 0
+    while start := VALUE.search(text, position):
+        end = start.end()
+        if not start["parameter"]:
+            try:
+                _, end = decoded(text, start.start())
+            except ValueError:
+                position = start.end()
+                continue
+        found.append((start.start(), end))
+        position = end
+    return found
+
+
+def _outside(pattern: re.Pattern[str], text: str, values: list[tuple[int, int]]) -> Iterator[re.Match[str]]:
+    """The matches that do not begin in a value."""
+    position = 0
+    while found := pattern.search(text, position):
+        inside = next((end for start, end in values if start <= found.start() < end), None)
+        if inside is None:
+            yield found
+        position = max(inside or found.end(), found.start() + 1)
+
+
+def _blanked(text: str, start: int, end: int) -> str:
+    return text[:start] + " " * (end - start) + text[end:]
+
+
+def decoded(text: str, position: int) -> tuple[object, int]:
+    """The JSON value at a position, and where it ends. Raises ValueError."""
+    try:
+        value, end = DECODER.raw_decode(text, position)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value, end
