@@ -62,7 +62,9 @@ class Store(Protocol):
         """Freeze files under a name. Idempotent; raises Conflict if other files stand there."""
 
     async def files(self, name: str) -> Files:
-        """The frozen files. Raises NotFound; Blocked if sealed ones were deleted and their source has changed."""
+        """The frozen files. Raises NotFound, also if an experiment's were replaced; Blocked if sealed ones were, or if
+        they were deleted and their source has changed.
+        """
 
     async def append(self, loop: str, entry: Append) -> str:
         """Append to the hash-chained ledger; an entry whose key stands there is left as it is.

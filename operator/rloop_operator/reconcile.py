@@ -53,7 +53,9 @@ class Pass:
 
     observed: Observed
     changed: bool
-    """Something was written or done: a further pass may find more to do. A stop is none: its exit will be an event."""
+    """Something was written or done: a further pass may find more to do. Not by a stop or a removal, whose end will be
+    an event.
+    """
     conflict: bool = False
     """Somebody wrote first: the decision was not carried out to its end."""
     decision: Decision | None = None
@@ -102,8 +104,9 @@ async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
     await _write(shell, observed, decision)
     for event in decision.events:
         await shell.tell(observed.loop.metadata.name, event)
-    # What is done of a decision that does not hold is done again: no reason to do it at once.
-    acted = holds and any(not isinstance(action, Stop) for action in done)
+    # What is done of a decision that does not hold is done again: no reason to do it at once. Nor are what was asked to
+    # end or to go, and may take its time: somebody else's finalizer can hold it for ever.
+    acted = holds and any(not isinstance(action, Stop | Remove) for action in done)
     changed = bool(acted or decision.experiments or decision.iterations or decision.status)
     return Pass(observed, changed, decision=replace(decision, actions=tuple(done)))
 

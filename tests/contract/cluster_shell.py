@@ -6,6 +6,7 @@ What the chart brings is there, except the operator: the test itself does what t
 import asyncio
 import contextlib
 import hashlib
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -26,6 +27,7 @@ from rloop.api.iteration import ResearchIteration, ResearchIterationSpec, Sessio
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide.baseline import children_metadata
 from rloop.errors import Conflict
+from rloop_operator.beats import Sight
 from rloop_operator.cluster import kube
 from rloop_operator.cluster.identity import KubeIdentity
 from rloop_operator.cluster.parts import AUDIENCE
@@ -49,7 +51,7 @@ class Kubernetes:
         self.store = KubeStore(api, namespace)
         self.identity = KubeIdentity(api)
         self.gateway_signs = GatewaySigns(api)
-        self.signs = OperatorSigns(api, namespace, time.monotonic)
+        self.signs = OperatorSigns(api, namespace, Sight(time.monotonic, math.inf))
         self._cluster, self._api, self._namespace = cluster, api, namespace
         self._settings = _settings(namespace, gateway)
         self.runtime = KubeRuntime(self.store, self._settings, self.signs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -42,12 +43,15 @@ BOMB = "a: &a [1, 1]\n" + "".join(
         pytest.param("r.yaml", "a: !!binary YQ==", "binary", id="bytes"),
         pytest.param("r.yaml", "a: !!set {b}", "set", id="a set"),
         pytest.param("r.yaml", "a: !!python/name:os.system x", "os.system", id="a Python object"),
-        pytest.param("r.yaml", "[" * 100_000, "nested deeper", id="deep brackets"),
-        pytest.param("r.yaml", "a: 0b" + "1" * 20_000, "19 digits", id="an endless number"),
+        pytest.param("r.yaml", "[" * 10_000, "nested deeper", id="deep brackets"),
+        pytest.param("r.yaml", "a: 0b" + "1" * 10_000, "19 digits", id="an endless number"),
         pytest.param("r.json", "[" * 100_000, "nested deeper", id="deep JSON"),
         pytest.param("r.json", "9" * 5000, "4300", id="an endless number in JSON"),
         pytest.param("r.json", "1" + "0" * 30, "19 digits", id="a long one"),
-        pytest.param("r.yaml", " " * (document.MAX_CHARACTERS + 1), "at most", id="a long text"),
+        pytest.param(
+            "r.yaml", " " * 20_000, "at most 16384 of YAML are read: make it smaller, or keep", id="a long text"
+        ),
+        pytest.param("r.json", " " * 300_000, "at most 262144 of JSON are read: keep data", id="long JSON"),
         pytest.param("r.yaml", "a: \x00", "cannot be read", id="a control character"),
     ],
 )
@@ -56,6 +60,19 @@ def test_a_refusal_is_a_sentence(file: str, text: str, said: str) -> None:
         document.read(file, text)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["1,", "[],", "[" * 60 + "]" * 60 + ",", "1:1,", "{a: b},"])
+def test_the_longest_text_is_read_in_a_moment(part: str) -> None:
+    """The operator reads it in the event loop that renews its Lease, whose fence is 10 s."""
+    text = f"[{part * (16_000 // len(part))}]"
+    begun = time.process_time()
+    document.read("r.yaml", text)
+    assert time.process_time() - begun < 0.5
+
+
+def test_json_may_be_longer_because_it_is_read_fast() -> None:
+    assert len(document.read("r.json", f"[{'1,' * 100_000}1]")) == 100_001
 
 
 YAML_PARTS = st.sampled_from(

@@ -43,7 +43,7 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
     except ValueError as error:
         raise BadInput(InputProblem(space.file, str(error))) from error
     # Where another file may be changed too, equal points are not equal experiments.
-    if list(editable) != [space.file] or space.size > MOST_POINTS:
+    if list(editable) != [space.file] or (size := space.size) > MOST_POINTS:
         return None
     extent = "; ".join(one.extent for one in space.dimensions)[:EXTENT]
-    return SealedSpace(points=int(space.size), task=space.as_text(point), extent=extent)
+    return SealedSpace(points=int(size), task=space.as_text(point), extent=extent)

@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from rloop_operator import http_server
 from rloop_operator.cluster import health, kube, logs, metrics
+from rloop_operator.cluster.archive import Cache
 from rloop_operator.cluster.health import Part
 from rloop_operator.cluster.identity import KubeIdentity
 from rloop_operator.cluster.reach import Reach
@@ -79,14 +80,14 @@ class Counted:
 async def run() -> None:
     """Serve until the process is ended."""
     async with kube.connected(manager="rloop-gateway") as api:
-        signs = GatewaySigns(api)
+        signs, cache = GatewaySigns(api), Cache()
         gateways: dict[str, Gateway] = {}
 
         def gateway_of(caller: Caller) -> Gateway:
             # Each request is a task of its own, and so are the lines that it writes.
             structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop)
             if caller.namespace not in gateways:
-                store = KubeStore(api, caller.namespace)
+                store = KubeStore(api, caller.namespace, cache=cache)
                 gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
             return gateways[caller.namespace]
 

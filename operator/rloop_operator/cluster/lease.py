@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from rloop.errors import Conflict, NotFound, RloopError
+from rloop_operator.beats import Sight
 from rloop_operator.cluster import kube
 
 log = structlog.get_logger("rloop.lease")
@@ -36,6 +37,8 @@ class Lease:
         self._renewal = asyncio.Event()
         self.annotations: dict[str, str] = {}
         """As last read: what a holder leaves for its next life."""
+        self.sight = Sight(time.monotonic, FENCE_SECONDS)
+        """The time in which we saw the API server: each try to renew that it answered is a look at it."""
         self.tried_at = time.monotonic()
         """When the newest try to renew ended, whether or not it did."""
 
@@ -48,6 +51,7 @@ class Lease:
         while True:
             try:
                 await self.step()
+                self.sight.look()
             except RloopError as error:
                 log.warning("lease_not_renewed", lease=self._name, detail=str(error))
             self.tried_at = time.monotonic()

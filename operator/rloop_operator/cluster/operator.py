@@ -24,6 +24,7 @@ from rloop.errors import InputProblem, RloopError
 from rloop.names import SeedKeys
 from rloop.observed import Watchdog
 from rloop_operator.cluster import events, health, kube, logs, metrics
+from rloop_operator.cluster.archive import Cache
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
 from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
@@ -52,6 +53,7 @@ class Operator:
         self._settings = settings
         self._lease = lease
         self._shells: dict[str, Shell] = {}
+        self._cache = Cache()
         self._canary = Canary(api, settings.namespace)
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
         self.warden = Warden(api, lease, settings.namespace, serving)
@@ -110,8 +112,8 @@ class Operator:
 
     def _shell(self, namespace: str) -> Shell:
         if namespace not in self._shells:
-            store = KubeStore(self._api, namespace)
-            signs = OperatorSigns(self._api, namespace, time.monotonic)
+            store = KubeStore(self._api, namespace, cache=self._cache)
+            signs = OperatorSigns(self._api, namespace, self._lease.sight)
             runtime = KubeRuntime(store, self._settings, signs)
             tell = partial(events.tell, self._api, namespace)
             refuse = partial(refused, own=namespace == self._settings.namespace)

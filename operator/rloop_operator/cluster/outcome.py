@@ -6,7 +6,6 @@ Called by the cluster's runtime. The words are the same as the other shells': on
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -180,17 +179,17 @@ def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetim
     return max(0.0, (finished_at - datetime.fromisoformat(begun)).total_seconds()) if begun else 0.0
 
 
-def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step]) -> WorkloadState:
+def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step], now: float) -> WorkloadState:
     """The state with what the relay reported on the run's pod: the step and its age, claims and curves.
 
-    A step's age is counted from the first look after the program began: in a queue there is none.
+    A step's age is counted from the first look after the program began: in a queue there is none. `now` is of a clock
+    that stands still while nobody can report.
     """
     if not state.started:
         steps.pop(state.name, None)  # of before a preemption
         return state
     notes = [pod["metadata"].get("annotations", {}).get(names.ANNOTATION_PROGRESS) for pod in own_pods]
     report = next((ProgressRequest.model_validate_json(note) for note in notes if note), None)
-    now = time.monotonic()
     step = report.step if report is not None else None
     seen = steps.setdefault(state.name, Step(step or 0, now))
     if step is not None and step != seen.step:

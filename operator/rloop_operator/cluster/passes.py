@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from rloop.actions import Action, Append, Create, Nudge, Remove, Start, Stop
 from rloop.errors import NotFound
 from rloop_operator.cluster import metrics
 from rloop_operator.cluster.failures import Failures
@@ -27,6 +28,10 @@ NAMESPACE_PASSES = 8
 """The same for one namespace: whatever happens there, others find a free worker."""
 BREATH_SECONDS = 0.3
 """Pause between two passes over a loop: what happens in it is seen by one pass, and nothing becomes a hot loop."""
+REPEATED_SECONDS = 5.0
+"""Pause after a pass that did the very same as the one before it, and nothing else: it did not help. Events still come
+through.
+"""
 NO_SERVER_SECONDS = 2.0
 """Pause after a pass that found no API server, or lost the Lease: not the loop's failure."""
 
@@ -53,6 +58,8 @@ class Passes:
         """The resourceVersion of each loop that its newest pass has read; empty before the first."""
         self._hurried: dict[Key, int] = {}
         """The generation of each loop that was put before others: once, or one that fails would be for ever."""
+        self._did: dict[Key, tuple[str, ...]] = {}
+        """What the newest pass over each loop did without writing anything."""
         metrics.QUEUE_DEPTH.set_function(self._queue.depth)
         metrics.QUEUE_OLDEST.set_function(self._queue.oldest_seconds)
 
@@ -104,12 +111,18 @@ class Passes:
             self._queue.done(key, rest_seconds=pause, again_after=pause)
         else:
             self._failures.succeeded(key)
-            self._queue.done(key, rest_seconds=BREATH_SECONDS, again_after=done.look_again)
+            self._queue.done(key, rest_seconds=BREATH_SECONDS, again_after=self._again_after(key, done))
+
+    def _again_after(self, key: Key, done: Pass) -> float | None:
+        """An object that we make, and then do not find under our labels, must not become a hot loop."""
+        before, self._did[key] = self._did.get(key), _did(done)
+        return REPEATED_SECONDS if done.changed and before and before == self._did[key] else done.look_again
 
     def _forget(self, key: Key) -> None:
         self._failures.succeeded(key)
         self._read.pop(key, None)
         self._hurried.pop(key, None)
+        self._did.pop(key, None)
         metrics.forget(*key)
 
     async def _pass(self, key: Key) -> Pass:
@@ -124,6 +137,29 @@ class Passes:
         metrics.count(done)
         metrics.heartbeats(*key, (beat.age_seconds for beat in done.observed.beats.values()))
         return done
+
+
+def _did(done: Pass) -> tuple[str, ...]:
+    """The actions of a pass that wrote nothing; empty if it wrote something, for then it has got on."""
+    if done.decision is None:
+        return ("conflict",)
+    if done.decision.status or done.decision.experiments or done.decision.iterations:
+        return ()
+    return tuple(f"{type(one).__name__} {_about(one)}" for one in done.decision.actions)
+
+
+def _about(action: Action) -> str:
+    match action:
+        case Create(obj):
+            return obj.metadata.name
+        case Start(workload):
+            return workload.name
+        case Stop(name) | Remove(name):
+            return name
+        case Append():
+            return action.key
+        case Nudge(session):
+            return session
 
 
 def _of_everybody(error: Exception) -> bool:

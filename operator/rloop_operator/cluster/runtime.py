@@ -48,7 +48,7 @@ class KubeRuntime(Runtime):
         self._signs = signs
         self._states = States(store.api, store.namespace)
         self._steps: dict[str, outcome.Step] = {}
-        """When we saw a workload's step move, by our own monotonic clock."""
+        """When we saw a workload's step move, by the same clock as the signs of life."""
 
     @override
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
@@ -102,6 +102,7 @@ class KubeRuntime(Runtime):
     ) -> tuple[str, dict[str, Any]]:
         owner = kube.owner_reference(holder.model_dump(by_alias=True))
         if workload.role == "agent":
+            await self._store.files(f"{loop.metadata.name}-task")  # Blocked here: without them a session only waits
             return self._states.pods, pods.agent(loop, workload, owner, self._settings)
         if workload.role == "verification":
             name = f"{loop.metadata.name}-evaluation"
@@ -113,7 +114,7 @@ class KubeRuntime(Runtime):
             try:
                 digests[workload.owner] = files_digest(await self._store.files(workload.owner))
             except NotFound as error:
-                told = f'the ConfigMap "{workload.owner}" with the files of the experiment was deleted'
+                told = f'the ConfigMap "{workload.owner}" with the files of the experiment was deleted or replaced'
                 raise Unstartable(f"{told}; nothing can make them again") from error
         attempt = attempts.Attempt(loop, workload, self._settings, digests)
         replicas = loop.spec.experiment.py_torch_job
@@ -200,7 +201,7 @@ class KubeRuntime(Runtime):
             if workload["kind"] == "Pod":
                 await self._signs.look(loop, own_pods[0])
             else:
-                state = outcome.with_report(state, own_pods, self._steps)
+                state = outcome.with_report(state, own_pods, self._steps, self._signs.monotonic())
             states[name] = state
         return states
 

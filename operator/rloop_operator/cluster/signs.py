@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from typing_extensions import override
@@ -16,7 +16,7 @@ from typing_extensions import override
 from rloop import names
 from rloop.api.helpers import ProgressRequest
 from rloop.observed import Beat
-from rloop_operator.beats import Beats
+from rloop_operator.beats import Beats, Sight
 from rloop_operator.cluster import kube
 from rloop_operator.ports import Caller, Signs
 
@@ -72,10 +72,13 @@ class GatewaySigns(Signs):
 
 
 class OperatorSigns(Beats):
-    """The operator's side: it sees beats change on the pods that the runtime lists."""
+    """The operator's side: it sees beats change on the pods that the runtime lists.
 
-    def __init__(self, api: kube.Kube, namespace: str, monotonic: Callable[[], float]) -> None:
-        super().__init__(monotonic)
+    While the API server is away the gateway can write no beat, and `sight` stands still.
+    """
+
+    def __init__(self, api: kube.Kube, namespace: str, sight: Sight) -> None:
+        super().__init__(sight, lambda: sight.returned_at)
         self._api = api
         self._namespace = namespace
         self._values: dict[str, str] = {}

@@ -6,9 +6,7 @@ Called by reconcile and by the gateway through `rloop_operator.ports.Store`. One
 from __future__ import annotations
 
 import base64
-import gzip
-import io
-import tarfile
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -17,14 +15,16 @@ from typing_extensions import override
 
 from rloop import names
 from rloop.actions import Append
+from rloop.api.digest import manifest_digest
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ConfigMapFiles
-from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound
+from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound, RloopError
 from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.cluster import children, kube, ledger
+from rloop_operator.cluster.archive import MAX_FILES, Cache, NotOurs, pack, unpack
 from rloop_operator.cluster.merge import merge_patch
 from rloop_operator.ports import File, Files, Object, Store
 from rloop_operator.task_files import files_digest
@@ -43,13 +43,13 @@ ARCHIVE_BYTES = 900 * 1024
 class KubeStore(Store):
     """The store of one namespace."""
 
-    def __init__(self, api: kube.Kube, namespace: str, *, read_only: bool = False) -> None:
+    def __init__(self, api: kube.Kube, namespace: str, *, read_only: bool = False, cache: Cache | None = None) -> None:
         self.api = api
         self.namespace = namespace
         self._read_only = read_only
         """A user looks: sealed files that somebody deleted are not made again."""
-        self._files: dict[str, tuple[str, Files]] = {}
-        """Frozen files do not change, so they are fetched once; with the uid, for a later campaign of the same name."""
+        self._cache = cache if cache is not None else Cache()
+        """Frozen files do not change, so they are fetched once. All stores of a process share one."""
 
     @override
     async def get(self, kind: type[Object], name: str) -> Object:
@@ -118,8 +118,9 @@ class KubeStore(Store):
     async def put_files(self, loop: str, name: str, files: Files) -> None:
         owner = await self.api.get(kube.objects(self.namespace, PLURALS[ResearchLoop], loop))
         archive = pack(files)
-        if len(archive) > ARCHIVE_BYTES:
-            told = f"{len(archive)} bytes when packed; a ConfigMap holds {ARCHIVE_BYTES}: use a smaller task"
+        if len(archive) > ARCHIVE_BYTES or len(files) > MAX_FILES:
+            has = f"{len(files)} files with {len(archive)} bytes when packed"
+            told = f"{has}; at most {MAX_FILES} files and {ARCHIVE_BYTES} bytes can be kept: use a smaller task"
             raise BadInput(InputProblem(name, told))
         body = {
             "apiVersion": "v1",
@@ -148,13 +149,35 @@ class KubeStore(Store):
             if self._read_only:
                 raise
             return await self._sealed_again(name)
-        if name not in self._files or self._files[name][0] != uid:
-            found = await self.api.get(path)
+        if (kept := self._cache.get(uid)) is not None:
+            return kept
+        found = await self.api.get(path)
+        frozen = await self._frozen(name)
+        try:
             if ARCHIVE not in found.get("binaryData", {}):
-                told = "a ConfigMap of this name exists that is not ours; rename it: frozen files are kept there"
-                raise Blocked("NameTaken", name, told)
-            self._files[name] = found["metadata"]["uid"], unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
-        return self._files[name][1]
+                raise NotOurs(f"has no key {ARCHIVE}")
+            files = unpack(base64.b64decode(found["binaryData"][ARCHIVE]))
+            if frozen is not None and files_digest(files) != frozen.digest:
+                raise NotOurs("holds other files")
+        except NotOurs as error:
+            raise _replaced(name, str(error), frozen) from error
+        if frozen is not None:  # or it was not compared with anything
+            self._cache.put(found["metadata"]["uid"], files)
+        return files
+
+    async def _frozen(self, name: str) -> _Frozen | None:
+        """What a stored status or spec says of the files under a name; None before it does, and of drafts."""
+        owner, _, what = name.rpartition("-")
+        try:
+            if what in ("task", "evaluation", "references"):
+                return _sealed_files(await self.get(ResearchLoop, owner)).get(name)
+            if what == "drafts":
+                return None
+            described = (await self.get(ResearchExperiment, name)).spec.files
+        except NotFound:
+            return None
+        digest = manifest_digest({one.path.encode(): one.sha256 for one in described})
+        return _Frozen(digest) if described else None
 
     async def _sealed_again(self, name: str) -> Files:
         """Sealed files that somebody deleted, made again from an unchanged source.
@@ -164,23 +187,23 @@ class KubeStore(Store):
         owner = name.rpartition("-")[0]
         if not owner:  # it would name all loops
             raise NotFound(f"no files are frozen under {name}")
-        loop = await self.get(ResearchLoop, owner)
-        field, source, digest = _sources(loop).get(name, ("", None, None))
-        if source is None or digest is None:
+        frozen = _sealed_files(await self.get(ResearchLoop, owner)).get(name)
+        if frozen is None or frozen.source is None:
             raise NotFound(f"no files are frozen under {name}")
         try:
-            found = await self.api.get(kube.core(self.namespace, "configmaps", source.name))
-            files = _from_config_map(found, source, field)
+            found = await self.api.get(kube.core(self.namespace, "configmaps", frozen.source.name))
+            files = _from_config_map(found, frozen.source, frozen.field)
         except (NotFound, BadInput):
             files = {}
-        if files_digest(files) != digest:
+        if files_digest(files) != frozen.digest:
             told = (
-                f'the sealed files were deleted, and ConfigMap "{source.name}" ({field}) does not hold them any more; '
-                f"apply it as it was when the campaign was accepted (files-sha256 {digest}), and the campaign goes on"
+                f"the sealed files were deleted, and {frozen.whence} does not hold them any more; "
+                f"apply it as it was when the campaign was accepted (files-sha256 {frozen.digest}), "
+                "and the campaign goes on"
             )
             raise Blocked(SEALED_FILES_LOST, name, told)
-        await self.put_files(loop.metadata.name, name, files)
-        log.warning("sealed_again", name=name, source=source.name)
+        await self.put_files(owner, name, files)
+        log.warning("sealed_again", name=name, source=frozen.source.name)
         return files
 
     @override
@@ -188,39 +211,48 @@ class KubeStore(Store):
         return await ledger.append(self.api, self.namespace, loop, entry)
 
 
-def _sources(loop: ResearchLoop) -> dict[str, tuple[str, ConfigMapFiles | None, str | None]]:
-    """What a loop has sealed: name -> field, ConfigMap and digest."""
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """What is known of frozen files."""
+
+    digest: str
+    field: str = ""
+    """Of the spec, that names where sealed ones come from; empty for those of an experiment."""
+    source: ConfigMapFiles | None = None
+
+    @property
+    def whence(self) -> str:
+        """The source, in words."""
+        return f'ConfigMap "{self.source.name}" ({self.field})' if self.source is not None else "its source"
+
+
+def _sealed_files(loop: ResearchLoop) -> dict[str, _Frozen]:
+    """What a loop has sealed, by name."""
     name, spec, sealed, papers = loop.metadata.name, loop.spec, loop.status.sealed, loop.spec.agent.references
     if sealed is None:
         return {}
-    return {
-        f"{name}-task": ("spec.task", spec.task.config_map, sealed.task),
-        f"{name}-evaluation": ("spec.evaluation.code", spec.evaluation.code.config_map, sealed.evaluation),
-        names.references(name): ("spec.agent.references", papers.config_map if papers else None, sealed.references),
+    found = {
+        f"{name}-task": _Frozen(sealed.task, "spec.task", spec.task.config_map),
+        f"{name}-evaluation": _Frozen(sealed.evaluation, "spec.evaluation.code", spec.evaluation.code.config_map),
     }
-
-
-def pack(files: Files) -> bytes:
-    """A tar.gz with these files and nothing of the moment: equal files give equal bytes."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path, file in sorted(files.items()):
-            info = tarfile.TarInfo(path)
-            info.size = len(file.content)
-            info.mode = 0o755 if file.executable else 0o644
-            archive.addfile(info, io.BytesIO(file.content))
-    return gzip.compress(buffer.getvalue(), mtime=0)
-
-
-def unpack(archive: bytes) -> dict[str, File]:
-    """The files of an archive that `pack` made."""
-    found: dict[str, File] = {}
-    with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
-        for info in tar:
-            content = tar.extractfile(info)
-            if content is not None:
-                found[info.name] = File(content.read(), executable=bool(info.mode & 0o100))
+    if sealed.references is not None:
+        source = papers.config_map if papers is not None else None
+        found[names.references(name)] = _Frozen(sealed.references, "spec.agent.references", source)
     return found
+
+
+def _replaced(name: str, why: str, frozen: _Frozen | None) -> RloopError:
+    """The error for a ConfigMap that somebody put in the place of ours."""
+    if frozen is None:
+        told = f"a ConfigMap of this name exists that is not ours (it {why}); rename it: frozen files are kept there"
+        return Blocked("NameTaken", name, told)
+    if not frozen.field:
+        return NotFound(f'the ConfigMap "{name}" was replaced (it {why}): the files of the experiment are lost')
+    told = (
+        f'the ConfigMap "{name}" was replaced: it {why}, and not what was sealed (files-sha256 {frozen.digest}); '
+        f"delete it, and the sealed files are made again from {frozen.whence}, if that is as it was"
+    )
+    return Blocked(SEALED_FILES_LOST, name, told)
 
 
 def _from_config_map(found: dict[str, Any], source: ConfigMapFiles, field: str) -> dict[str, File]:

@@ -17,6 +17,7 @@ import structlog
 from rloop import guardian, names
 from rloop.errors import NotFound
 from rloop.observed import Repair
+from rloop_operator.beats import Sight
 from rloop_operator.cluster import events, kube, metrics
 from rloop_operator.cluster.lease import Lease
 
@@ -35,17 +36,17 @@ class Ages:
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
-        self._looked_at = monotonic()
-        self.now = 0.0
-        """Seconds that we could see."""
+        self._sight = Sight(monotonic, 2 * LOOK_SECONDS)
         self._seen: dict[str, tuple[object, float, bool]] = {}
+
+    @property
+    def now(self) -> float:
+        """Seconds that we could see."""
+        return self._sight.seen
 
     def tick(self) -> None:
         """A look has succeeded: what it saw is now."""
-        now = self._monotonic()
-        self.now += min(now - self._looked_at, 2 * LOOK_SECONDS)
-        self._looked_at = now
+        self._sight.look()
 
     def age(self, key: str, value: object) -> float:
         """Seconds since this was first seen to have this value."""

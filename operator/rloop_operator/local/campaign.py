@@ -22,7 +22,7 @@ from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.names import SeedKeys
 from rloop.observed import Observed
 from rloop.standing import edited_since_its_budget_ended, finished, may_go_on
-from rloop_operator.beats import Beats
+from rloop_operator.beats import Beats, Sight
 from rloop_operator.gateway.app import app, load_tools
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.local import llm, requests
@@ -42,6 +42,8 @@ TICK_SECONDS = 1.0
 DRAINING_SECONDS = 0.2
 """Between two passes while it ends."""
 ALIVE_SECONDS = 5.0
+LOOK_SECONDS_MAX = 10.0
+"""After a longer pause the machine slept, or somebody pressed Ctrl-Z: nobody could beat then."""
 
 
 class View(Protocol):
@@ -104,7 +106,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
 
 async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, keys: SeedKeys) -> None:
     identity = LocalIdentity(store)
-    beats = Beats(time.monotonic)
+    beats = Beats(sight := Sight(time.monotonic, LOOK_SECONDS_MAX), lambda: sight.returned_at)
     gateway = Gateway(store, beats, now=_now, changed=lambda: None)
     loop = await store.get(ResearchLoop, name)
     async with contextlib.AsyncExitStack() as stack:
@@ -128,7 +130,7 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
         down_since = store.last_alive()
         alive_at = 0.0
         while True:
-            alive_at = await _housekeep(store, alive_at)
+            alive_at = await _housekeep(store, alive_at, sight)
             revision = store.revision
             gateway.closing = signals.drain.is_set()
             done = await reconcile(shell, name, down_since=down_since, draining=signals.drain.is_set())
@@ -141,7 +143,7 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
             wait = DRAINING_SECONDS if signals.drain.is_set() else done.look_again
             due = time.monotonic() + (math.inf if wait is None else wait)
             while not done.changed and not await _something_happened(store, revision, runtime, signals, due):
-                alive_at = await _housekeep(store, alive_at)
+                alive_at = await _housekeep(store, alive_at, sight)
                 seen = replace(done.observed, now=_now(), workloads=await runtime.observe(name))
                 if _live(seen) != _live(done.observed):
                     break
@@ -170,8 +172,9 @@ def _over(observed: Observed, *, draining: bool) -> bool:
     return idle and (draining or observed.loop.spec.suspend or finished(observed.loop))
 
 
-async def _housekeep(store: LocalStore, alive_at: float) -> float:
+async def _housekeep(store: LocalStore, alive_at: float, sight: Sight) -> float:
     """Say that we are alive, and take the requests of other processes; when we last said so."""
+    sight.look()
     if time.monotonic() - alive_at > ALIVE_SECONDS:
         store.beat(_now())
         alive_at = time.monotonic()

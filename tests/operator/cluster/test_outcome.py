@@ -1,7 +1,6 @@
 """When a run counts as ended: a success as soon as its containers say so, any other end when the pod or Job does."""
 
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -206,15 +205,14 @@ def test_a_worker_whose_node_goes_ends_the_training_of_all() -> None:
     assert not outcome.disrupted({"kind": "Job"}, [drained])
 
 
-def test_a_step_ages_only_while_the_program_runs(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
-    monkeypatch.setattr(outcome, "time", SimpleNamespace(monotonic=clock))
+def test_a_step_ages_only_while_the_program_runs(clock: Clock) -> None:
     steps: dict[str, outcome.Step] = {}
     report = ProgressRequest(run=1, attempt=1, step=3).model_dump_json(by_alias=True)
     reported = [worker(0, RUNNING, annotations={names.ANNOTATION_PROGRESS: report})]
 
     def age(later: float, pods: list[dict[str, Any]], *, started: bool = True) -> float:
         clock.now += later
-        return outcome.with_report(WorkloadState("x", NOW, started=started), pods, steps).step_age_seconds
+        return outcome.with_report(WorkloadState("x", NOW, started=started), pods, steps, clock.now).step_age_seconds
 
     assert [age(0, [], started=False), age(7200, [], started=False)] == [0, 0]
     assert [age(7200, []), age(30, []), age(5, reported), age(20, reported)] == [0, 30, 0, 20]

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
 from tests.operator.cluster.api_server import ApiServer
 from tests.support.builders import manifest
+from typing_extensions import override
 
+from rloop.actions import Start, Workload
+from rloop.api.researchloop import ResearchLoop
+from rloop.decide.draft import Decision
+from rloop.observed import Exit, Observed, WorkloadState
 from rloop_operator.beats import Beats
 from rloop_operator.cluster import events, failures, kube, metrics
 from rloop_operator.cluster import passes as passes_module
@@ -20,7 +27,7 @@ from rloop_operator.cluster.lease import Lease
 from rloop_operator.cluster.passes import Passes
 from rloop_operator.cluster.progress import Progress
 from rloop_operator.cluster.store import KubeStore
-from rloop_operator.reconcile import Shell
+from rloop_operator.reconcile import Pass, Shell
 from rloop_operator.sim.campaign import SEED_KEYS, verdict
 from rloop_operator.sim.runtime import SimRuntime, VirtualClock
 
@@ -35,7 +42,7 @@ class Place:
         self.api = api
         self.lease = Lease(api, "system", "rloop-operator", "me")
         self._clock = VirtualClock()
-        self._runtime = SimRuntime(self._clock, lambda _loop, _workload: verdict("loss", 1.0))
+        self.runtime = SimRuntime(self._clock, lambda _loop, _workload: verdict("loss", 1.0))
         self.passes = Passes(api, self.lease, Progress(60), self._shell)
 
     def _shell(self, namespace: str) -> Shell:
@@ -44,7 +51,7 @@ class Place:
         async def tell(_loop: str, event: Any) -> None:
             await events.tell(self.api, namespace, event.object, event)
 
-        return Shell(store, self._runtime, Beats(self._clock.monotonic), self._clock.now, SEED_KEYS, tell)
+        return Shell(store, self.runtime, Beats(self._clock.monotonic), self._clock.now, SEED_KEYS, tell)
 
     def apply(self, name: str, namespace: str = "team") -> None:
         """Create a suspended loop, and what it needs; the watch tells of it."""
@@ -127,6 +134,78 @@ def test_a_loop_that_waits_for_nothing_is_passed_over_when_it_changes_and_never_
             path = kube.objects("team", "researchloops", "idle-3")
             made.passes.changed(made.server.put(path, made.loop("idle-3")))
             await made.until(lambda: made.requests() > before)
+
+    asyncio.run(test())
+
+
+class Held(SimRuntime):
+    """Somebody else's finalizer holds what has ended."""
+
+    removals = 0
+
+    @override
+    async def remove(self, name: str) -> None:
+        self.removals += 1
+
+    @override
+    async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        ended = Exit(code=0, reason="Completed", finished_at=now)
+        return {f"{loop}-i0001-s1-a1": WorkloadState(f"{loop}-i0001-s1-a1", now, ended)}
+
+
+def test_what_a_foreign_finalizer_holds_is_asked_to_go_once_a_pass_and_makes_no_hot_loop() -> None:
+    async def test() -> None:
+        async with place() as made:
+            made.runtime = held = Held(VirtualClock(), lambda _loop, _workload: verdict("loss", 1.0))
+            made.apply("held")
+            await made.until(lambda: made.condition("held", "Suspended") == ("True", "SuspendedByUser"))
+            await made.quiet()
+            before = held.removals
+            assert before > 0
+            await asyncio.sleep(1)
+            assert held.removals == before
+
+    asyncio.run(test())
+
+
+def _started(name: str) -> Pass:
+    """A pass that did nothing but start this."""
+    loop = ResearchLoop.model_validate(manifest())
+    workload = Workload(name, "agent", "demo-i0001", 60, session="demo-i0001-s1")
+    decision = Decision((Start(workload),), (), (), None, ())
+    return Pass(
+        Observed(datetime(2026, 1, 1, tzinfo=UTC), loop, SEED_KEYS, {}, {}, {}), changed=True, decision=decision
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "most"),
+    [
+        pytest.param(lambda _: _started("a"), 5, id="the same start"),
+        pytest.param(lambda _: replace(_started("a"), conflict=True, decision=None), 5, id="a conflict"),
+        pytest.param(lambda number: _started(f"a{number}"), 10_000, id="another one each time"),
+    ],
+)
+def test_a_pass_that_does_the_same_again_is_no_hot_loop(
+    monkeypatch: pytest.MonkeyPatch, result: Callable[[int], Pass], most: int
+) -> None:
+    numbers = itertools.count()
+
+    async def pass_over(*_: Any) -> Pass:
+        return result(next(numbers))
+
+    monkeypatch.setattr(passes_module, "reconcile", pass_over)
+
+    async def test() -> None:
+        async with place() as made:
+            made.passes.wake(("team", "demo"))
+            await asyncio.sleep(1)
+            first = next(numbers)
+            assert 2 <= first <= most
+            assert most == 5 or first > 10
+            made.passes.wake(("team", "demo"))
+            await made.until(lambda: next(numbers) > first + 2)  # an event comes through
 
     asyncio.run(test())
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.operator.cluster.memory_kube import MemoryKube
-from tests.support.builders import GOOD, attempt, experiment, manifest, run
+from tests.support.builders import GOOD, attempt, experiment, iteration, manifest, run, session
 
 from rloop import names
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Unstartable
+from rloop_operator.beats import Sight
 from rloop_operator.cluster import kube
+from rloop_operator.cluster.archive import pack
 from rloop_operator.cluster.runtime import KubeRuntime
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.signs import OperatorSigns
@@ -35,7 +39,7 @@ class Place:
     def __init__(self, *runs: Any, **fields: Any) -> None:
         self.api = MemoryKube()
         self.store = KubeStore(self.api, "mine")
-        self.runtime = KubeRuntime(self.store, SETTINGS, OperatorSigns(self.api, "mine", lambda: 0.0))
+        self.runtime = KubeRuntime(self.store, SETTINGS, OperatorSigns(self.api, "mine", Sight(lambda: 0.0, 1.0)))
         made = manifest(experiment__image="python")
         made["metadata"] = GOOD["metadata"] | {"namespace": "mine"}
         self.loop = ResearchLoop.model_validate(self.api.put(kube.objects("mine", "researchloops", "demo"), made))
@@ -89,6 +93,42 @@ def test_an_experiment_without_its_files_cannot_start() -> None:
     place = Place(files=[{"path": "recipe.json", "sha256": "0" * 64, "size": 1}])
     with pytest.raises(Unstartable, match="demo-i0001-e1"):
         place.start()
+
+
+def test_other_files_in_the_place_of_an_experiments_fail_the_run() -> None:
+    place = Place(files=[{"path": "recipe.json", "sha256": "0" * 64, "size": 1}])
+    asyncio.run(place.store.put_files("demo", "demo-i0001-e1-x", {"recipe.json": File(b"{}")}))
+    other = place.api.objects.pop(kube.core("mine", "configmaps", "demo-i0001-e1-x"))
+    path = kube.core("mine", "configmaps", "demo-i0001-e1")
+    place.api.put(path, other | {"metadata": other["metadata"] | {"name": "demo-i0001-e1"}})
+    with pytest.raises(Unstartable, match="deleted or replaced"):
+        place.start()
+    assert JOB not in place.api.objects
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "what"),
+    [
+        ("run", "demo-i0001-e1-r1-a1", "task"),
+        ("verification", "demo-i0001-e1-r1-v1", "evaluation"),
+        ("agent", "demo-i0001-s1-a1", "task"),
+    ],
+)
+def test_nothing_starts_from_other_files_than_the_sealed_ones(role: Any, name: str, what: str) -> None:
+    place = Place()
+    own = iteration(1, session("Running")).model_dump(mode="json", by_alias=True, exclude_none=True)
+    place.api.put(kube.objects("mine", "researchiterations", "demo-i0001"), own)
+    sealed = {"task": "0" * 64, "evaluation": "0" * 64}
+    place.api.objects[kube.objects("mine", "researchloops", "demo")]["status"] = {"sealed": sealed}
+    archive = base64.b64encode(pack({"score": File(b"echo 1")})).decode()
+    data = {"metadata": {"name": f"demo-{what}"}, "binaryData": {"files.tar.gz": archive}}
+    place.api.put(kube.core("mine", "configmaps", f"demo-{what}"), data)
+    wanted = replace(WORKLOAD, name=name, role=role)
+    if role == "agent":
+        wanted = replace(wanted, owner="demo-i0001", session="demo-i0001-s1")
+    with pytest.raises(Blocked) as blocked:
+        asyncio.run(place.runtime.start(place.loop, wanted))
+    assert (blocked.value.reason, blocked.value.about) == ("SealedFilesLost", f"demo-{what}")
 
 
 def test_a_new_claim_is_made_when_the_deleted_one_is_gone() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import gzip
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -10,9 +13,10 @@ from tests.operator.cluster.memory_kube import MemoryKube
 from tests.support.builders import GOOD, experiment, manifest
 
 from rloop.api.researchloop import ResearchLoop
-from rloop.errors import Blocked, NotFound
+from rloop.errors import BadInput, Blocked, NotFound
 from rloop_operator.cluster import kube
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cluster.archive import pack
+from rloop_operator.cluster.store import ARCHIVE, KubeStore
 from rloop_operator.ports import File
 
 LOOP = kube.objects("mine", "researchloops", "demo")
@@ -98,6 +102,76 @@ def test_the_files_of_an_experiment_cannot_be_made_again() -> None:
     del api.objects[kube.core("mine", "configmaps", "demo-i0001-e1")]
     with pytest.raises(NotFound):
         asyncio.run(store.files("demo-i0001-e1"))
+
+
+def replaced(api: MemoryKube, name: str, archive: bytes | None) -> None:
+    """Somebody deletes the ConfigMap and makes another one of its name, with all its marks."""
+    path = kube.core("mine", "configmaps", name)
+    old = api.objects.pop(path)
+    kept = {key: old["metadata"][key] for key in ("name", "labels", "annotations", "ownerReferences")}
+    data = {"binaryData": {ARCHIVE: base64.b64encode(archive).decode()}} if archive is not None else {}
+    api.put(path, {"kind": "ConfigMap", "immutable": True, "metadata": kept, **data})
+
+
+OTHERS = [
+    pytest.param(pack({"score": File(b"echo 1")}), "it holds other files", id="other files"),
+    pytest.param(gzip.compress(bytes(64 * 2**20)), "it unpacks into more than 4 MiB", id="a bomb"),
+    pytest.param(None, "it has no key files.tar.gz", id="none"),
+]
+
+
+@pytest.mark.parametrize(("archive", "why"), OTHERS)
+@pytest.mark.parametrize("name", ["demo-task", "demo-evaluation"])
+@pytest.mark.parametrize("fresh", [False, True], ids=["same process", "after a restart"])
+def test_others_in_the_place_of_sealed_ones_are_never_used(
+    name: str, archive: bytes | None, why: str, *, fresh: bool
+) -> None:
+    api, store = sealed()
+    before = asyncio.run(store.files(name))
+    replaced(api, name, archive)
+    store = KubeStore(api, "mine") if fresh else store
+    with pytest.raises(Blocked, match=why) as blocked:
+        asyncio.run(store.files(name))
+    assert (blocked.value.reason, blocked.value.about) == ("SealedFilesLost", name)
+    assert "delete it, and the sealed files are made again" in blocked.value.message
+    del api.objects[kube.core("mine", "configmaps", name)]
+    assert asyncio.run(store.files(name)) == before
+
+
+@pytest.mark.parametrize(("archive", "why"), OTHERS)
+def test_replaced_files_of_an_experiment_are_lost(archive: bytes | None, why: str) -> None:
+    api, store = sealed()
+    content = b"b"
+    asyncio.run(store.put_files("demo", "demo-i0001-e1", {"a": File(content)}))
+    described = [{"path": "a", "sha256": sha256(content).hexdigest(), "size": 1}]
+    own = experiment("demo-i0001-e1", files=described).model_dump(mode="json", by_alias=True, exclude_none=True)
+    api.put(kube.objects("mine", "researchexperiments", "demo-i0001-e1"), own)
+    assert asyncio.run(store.files("demo-i0001-e1")) == {"a": File(content)}
+    replaced(api, "demo-i0001-e1", archive)
+    with pytest.raises(NotFound, match=why):
+        asyncio.run(store.files("demo-i0001-e1"))
+
+
+def test_a_foreign_archive_under_a_name_that_nothing_is_sealed_under_is_told() -> None:
+    api, store = sealed()
+    asyncio.run(store.put_files("demo", "demo-i0001-s1-drafts", {"a": File(b"b")}))
+    replaced(api, "demo-i0001-s1-drafts", gzip.compress(bytes(64 * 2**20)))
+    with pytest.raises(Blocked, match="more than 4 MiB") as blocked:
+        asyncio.run(store.files("demo-i0001-s1-drafts"))
+    assert blocked.value.reason == "NameTaken"
+
+
+def test_files_that_were_read_once_are_not_fetched_again() -> None:
+    api, store = sealed()
+    first = asyncio.run(store.files("demo-task"))
+    assert asyncio.run(store.files("demo-task")) is first
+    assert asyncio.run(KubeStore(api, "mine").files("demo-task")) is not first
+
+
+def test_more_files_than_are_read_are_not_frozen() -> None:
+    _, store = sealed()
+    with pytest.raises(BadInput, match="at most 2000 files"):
+        asyncio.run(store.put_files("demo", "demo-x", {f"{i}": File(b"") for i in range(2001)}))
 
 
 @pytest.mark.parametrize(

@@ -97,9 +97,8 @@ class WaitForResults(Arguments):
     def run(self, desk: Desk) -> str:
         before = {one.name: one for one in desk.gateway.experiments()}
         if not any(one.phase in OPEN for one in before.values()):
-            newest = list(before.values())[-3:]  # what was submitted may just have failed
-            told = rows("the newest results", map(as_row, newest), desk.result_max)
-            return f"nothing is running: there is nothing to wait for\n{told}"
+            newest = map(as_row, list(before.values())[-3:])  # what was submitted may just have failed
+            return f"nothing is running, to wait for\n{rows('the newest results', newest, desk.result_max)}"
         left = min(float(self.seconds), desk.seconds_left())
         while left > 0:
             if desk.wait(min(POLL_SECONDS, left)):

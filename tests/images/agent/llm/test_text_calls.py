@@ -213,7 +213,7 @@ def test_every_call_is_read_back(name: str, arguments: dict[str, Any], as_text: 
         assert read(shape, TOOLS).calls == wanted
 
 
-MARKS = [
+MARKS_IN_FILES = [
     "<think>why</think>",
     "<think>",
     "a</think>",
@@ -224,7 +224,7 @@ MARKS = [
 ]
 
 
-@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("mark", MARKS_IN_FILES)
 def test_a_file_that_is_written_may_hold_every_mark(mark: str) -> None:
     content = f'P = "{mark}"\n{mark}\nx = 1'
     told = json.dumps({"name": "write_file", "arguments": {"path": "p.py", "content": content}})

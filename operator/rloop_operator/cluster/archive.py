@@ -1,0 +1,107 @@
+"""Frozen files as they lie in a ConfigMap: one tar.gz, and what of it this process has read.
+
+Called by the cluster's store. Whoever may create ConfigMaps in a namespace can put one under the name of ours, so
+nothing in it is trusted: a small archive may unpack into a very large one, and one process serves all namespaces.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import tarfile
+import zlib
+from collections import OrderedDict
+
+from rloop_operator.ports import File, Files
+
+MAX_FILES = 2000
+"""Of a ConfigMap, where each is a key. So many are read in a tenth of a second, while nobody else is served."""
+MAX_BYTES = 4 * 2**20
+"""Of an archive without its compression: what a ConfigMap holds (1 MiB), and up to 1.5 KiB around each of its files."""
+BLOCK = 512
+LONG_NAME = re.compile(rb"[0-9]+ path=(.+)\n", re.DOTALL)
+"""The one extended header that `pack` needs, before a file with a long path or one that is not ASCII."""
+KEPT_BYTES = 64 * 2**20
+"""Of all files that a process keeps, which has 1 GiB of memory: those of thirty campaigns or more."""
+PER_FILE_BYTES = 512
+"""What Python needs around the content of a file."""
+
+
+class NotOurs(Exception):
+    """The bytes are no archive that `pack` made; the message says in what way."""
+
+
+def pack(files: Files) -> bytes:
+    """A tar.gz with these files and nothing of the moment: equal files give equal bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, file in sorted(files.items()):
+            info = tarfile.TarInfo(path)
+            info.size = len(file.content)
+            info.mode = 0o755 if file.executable else 0o644
+            archive.addfile(info, io.BytesIO(file.content))
+    return gzip.compress(buffer.getvalue(), mtime=0)
+
+
+def unpack(archive: bytes) -> dict[str, File]:
+    """The files of an archive that `pack` made. Raises NotOurs.
+
+    Read by ourselves: with the headers that tarfile knows, and `pack` never writes, a small archive takes it seconds.
+    """
+    try:
+        with gzip.open(io.BytesIO(archive)) as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise NotOurs(f"unpacks into more than {MAX_BYTES // 2**20} MiB")
+        return _members(content)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+        raise NotOurs(f"is no archive of ours ({error})") from error
+
+
+def _members(content: bytes) -> dict[str, File]:
+    found: dict[str, File] = {}
+    start, long_name = 0, ""
+    while any(header := content[start : start + BLOCK]):  # the end is a block of zeros
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        inside = content[start + BLOCK : start + BLOCK + max(0, info.size)]
+        if len(inside) != info.size or len(found) >= MAX_FILES:
+            raise NotOurs(f"ends too early, or has more than {MAX_FILES} files")
+        start += BLOCK + -(-info.size // BLOCK) * BLOCK
+        if info.type == tarfile.XHDTYPE and (record := LONG_NAME.fullmatch(inside)) and not long_name:
+            long_name = record[1].decode()
+        elif info.type == tarfile.REGTYPE:
+            found[long_name or info.name] = File(inside, executable=bool(info.mode & 0o100))
+            long_name = ""
+        else:
+            raise NotOurs("holds something that is no plain file")
+    if not header:
+        raise NotOurs("ends too early")
+    return found
+
+
+class Cache:
+    """The files that were read last, by the uid of their ConfigMap; the oldest go when they are too many."""
+
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most = most_bytes
+        self._kept: OrderedDict[str, tuple[Files, int]] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, uid: str) -> Files | None:
+        """The files, if they are kept."""
+        if uid not in self._kept:
+            return None
+        self._kept.move_to_end(uid)
+        return self._kept[uid][0]
+
+    def put(self, uid: str, files: Files) -> None:
+        """Keep them."""
+        size = sum(len(path) + len(file.content) + PER_FILE_BYTES for path, file in files.items())
+        if uid in self._kept or size > self._most:
+            return
+        self._kept[uid] = files, size
+        self._bytes += size
+        while self._bytes > self._most:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self._bytes -= gone

@@ -1,0 +1,70 @@
+"""A space.yaml at Accept: its points are counted if they can be tried, and it never holds up the operator."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from rloop.admit.space import look
+from rloop.errors import BadInput
+
+FEW: dict[str, Any] = {"name": "size", "key": "size", "values": [1, 2, 3], "default": 1}
+
+
+def structural(name: str, *values: str) -> dict[str, Any]:
+    fields = {"name": name, "key": name, "values": list(values), "default": values[0]}
+    return fields | {"structural": True, "field": "data"}
+
+
+def task(*dimensions: dict[str, Any], file: str = "recipe.json", recipe: str = "{}") -> dict[str, str]:
+    return {"space.yaml": json.dumps({"file": file, "dimensions": dimensions}), file: recipe}
+
+
+BINARY = [structural(name, "0", "1") for name in "abcdefghijkl"]
+"""4096 frames."""
+
+
+def test_the_points_of_all_frames_are_counted() -> None:
+    found = look(task(structural("net", "mlp", "rnn"), FEW | {"when": {"net": ["rnn"]}}), ["recipe.json"])
+    assert found is not None
+    assert found.points == 1 + 3
+    assert look(task(*BINARY), ["recipe.json"]).points == 4096  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "dimensions",
+    [
+        pytest.param(
+            [FEW | {"name": f"n{i}", "key": f"k{i}", "when": {"a": ["0"] * 8}} for i in range(90)],
+            id="many that depend",
+        ),
+        pytest.param(
+            [
+                FEW | {"name": f"n{i}", "key": f"k{i}", "when": {one: ["0"] for one in "abcdefghijkl"}}
+                for i in range(40)
+            ],
+            id="on much",
+        ),
+        pytest.param([FEW | {"name": f"n{i}", "key": f"k{i}"} for i in range(4)], id="as many as are counted"),
+    ],
+)
+def test_no_space_takes_long_to_count(dimensions: list[dict[str, Any]]) -> None:
+    begun = time.process_time()
+    look(task(*BINARY, *dimensions), ["recipe.json"])
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize("when", [{"a": ["0"] * 65}, {f"n{i}": ["0"] for i in range(33)}], ids=["values", "names"])
+def test_a_condition_is_bounded(when: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"dimensions.1.when.* at most (64|32) items"):
+        look(task(BINARY[0], FEW | {"when": when}), ["recipe.json"])
+
+
+def test_a_long_yaml_recipe_is_refused_with_the_remedy() -> None:
+    long = "# a comment\n" * 2000
+    with pytest.raises(BadInput, match=r"recipe.yaml: it has 24000 characters; .*keep the values in a .json file"):
+        look(task(FEW, file="recipe.yaml", recipe=long), ["recipe.yaml"])
+    assert look(task(FEW, recipe=json.dumps({"size": 2, "more": long})), ["recipe.json"]) is not None
