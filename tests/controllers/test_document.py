@@ -48,9 +48,7 @@ BOMB = "a: &a [1, 1]\n" + "".join(
         pytest.param("r.json", "[" * 100_000, "nested deeper", id="deep JSON"),
         pytest.param("r.json", "9" * 5000, "4300", id="an endless number in JSON"),
         pytest.param("r.json", "1" + "0" * 30, "19 digits", id="a long one"),
-        pytest.param(
-            "r.yaml", " " * 20_000, "at most 16384 of YAML are read: make it smaller, or keep", id="a long text"
-        ),
+        pytest.param("r.yaml", " " * 20_000, "at most 16384 of YAML are read: make it smaller", id="a long text"),
         pytest.param("r.json", " " * 300_000, "at most 262144 of JSON are read: keep data", id="long JSON"),
         pytest.param("r.yaml", "a: \x00", "cannot be read", id="a control character"),
     ],

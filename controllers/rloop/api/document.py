@@ -35,7 +35,7 @@ def read(path: str, text: str) -> Any:
     kind = "JSON" if path.endswith(".json") else "YAML"
     if len(text) > (most := MAX_CHARACTERS[kind]):
         remedy = (
-            "keep data in another file" if kind == "JSON" else "make it smaller, or keep the values in a .json file"
+            "keep data in another file" if kind == "JSON" else f"make it smaller ({MAX_CHARACTERS['JSON']} of JSON)"
         )
         message = f"it has {len(text)} characters; at most {most} of {kind} are read: {remedy}"
         raise ValueError(message)

@@ -12,6 +12,8 @@ from rloop.decide import again
 
 LIVE = frozenset({"Running", "Verifying"})
 OPEN = frozenset({"Queued", "Running", "Verifying"})
+NOTES = ("[rloop] progress.jsonl:", "[rloop] claims.json")
+"""What the local shell says below a log of the run's own files: no word of the program."""
 FINAL_RUNS_MIN = 3
 """Places that failed reference runs never take from the final ones."""
 POST_SCREEN: tuple[RunKind, ...] = ("confirm", "audit")
@@ -78,7 +80,8 @@ def how_it_ended(attempt: Attempt) -> str:
 
 def last_words(attempt: Attempt) -> str:
     """The last line of its log, as the end of a sentence; empty where it said nothing."""
-    line = again.last_line(attempt.log_tail)
+    own = [line for line in attempt.log_tail.splitlines() if not line.startswith(NOTES)]
+    line = again.last_line("\n".join(own))
     return f"; its last words: {line.strip()[-300:]}" if line else ""
 
 

@@ -22,7 +22,7 @@ COMMAND = [sys.executable, "-c", "from rloop_operator.gateway import examination
 LIGHT_BYTES = 64 * 1024
 """Texts of this size in all are compared within some milliseconds."""
 LIGHT_PARSED_BYTES = 4 * 1024
-"""YAML is read at about 50 KiB a second."""
+"""YAML is read at about 200 KiB a second."""
 WALL_SECONDS = 20.0
 """Of one process. Its own limits end it earlier, unless the machine is busy."""
 QUEUE_SECONDS = 10.0

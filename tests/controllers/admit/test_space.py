@@ -65,6 +65,8 @@ def test_a_condition_is_bounded(when: dict[str, Any]) -> None:
 
 def test_a_long_yaml_recipe_is_refused_with_the_remedy() -> None:
     long = "# a comment\n" * 2000
-    with pytest.raises(BadInput, match=r"recipe.yaml: it has 24000 characters; .*keep the values in a .json file"):
+    with pytest.raises(
+        BadInput, match=r"recipe.yaml: it has 24000 characters; .*16384 of YAML are read: make it smaller"
+    ):
         look(task(FEW, file="recipe.yaml", recipe=long), ["recipe.yaml"])
     assert look(task(FEW, recipe=json.dumps({"size": 2, "more": long})), ["recipe.json"]) is not None

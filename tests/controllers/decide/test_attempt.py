@@ -134,6 +134,14 @@ def test_a_run_that_is_not_tried_again_says_why_and_what_it_said_last() -> None:
     )
 
 
+def test_a_note_of_ours_below_the_log_is_no_last_word() -> None:
+    notes = "[rloop] progress.jsonl: loss is NaN from step 3 on\n[rloop] claims.json: ignored loss: NaN\n"
+    ended = exited("Error", 3, log_tail=f"RuntimeError: CUDA error\n{notes}")
+    seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
+    (event,) = after(attempt.record, seen).events
+    assert "its last words: RuntimeError: CUDA error" in event.message
+
+
 def test_the_curve_of_an_attempt_that_died_is_kept() -> None:
     before = curves_of({"reward": [(1, 0.1), (30, 0.3), (31, 0.9)]})
     own = run(phase="Running", attempts=[a("Failed"), a("Running", 2)], curves=before)

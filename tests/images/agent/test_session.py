@@ -116,6 +116,36 @@ def test_a_pivot_never_takes_a_tried_frame(seed: int, count: int) -> None:
     assert changes == (1 if count < 4 else 2)
 
 
+def test_the_last_points_of_the_frame_to_be_left_are_not_lost() -> None:
+    """A pivot away although nothing is left there: it is answered, and the next one leads back."""
+    space = Space.model_validate(
+        {
+            "file": "recipe.json",
+            "dimensions": [
+                {"name": "method", "key": "method", "values": ["a", "b"], "default": "a", "structural": True}
+                | {"field": "method"},
+                {"name": "size", "key": "size", "values": [0, 1, 2], "default": 0},
+            ],
+        }
+    )
+    tried = [{"method": "a", "size": str(n)} for n in range(3)] + [{"method": "b", "size": "0"}]
+    views = [
+        ExperimentView(
+            name=f"demo-i0001-e{n}", title="x", phase="Rejected", runs=1, frame={"method": one["method"]}
+        ).model_copy(update={"point": one})
+        for n, one in enumerate(tried, start=1)
+    ]
+    frames = [{"method": "a"}, {"method": "b"}]
+    directions = [a_direction(n, frame) for n, frame in enumerate(frames, start=1)]
+    for present in (1, 0):
+        given = pivot(space=space, directions=directions, current_direction=directions[present].name)
+        gateway = FakeGateway(given, {"recipe.json": '{"method": "a", "size": 0}'})
+        gateway.views = list(views)
+        outcome = go(gateway)
+        assert [one.frame for one in gateway.directions[2:]] == [frames[1 - present]]
+        assert len(outcome.proposed) == (0 if present else 2)
+
+
 def test_a_refused_direction_is_followed_by_the_next_candidate() -> None:
     gateway = refusing("post_direction", "NotNew", times=2)
     gateway.given = pivot()

@@ -21,8 +21,8 @@ from rloop_agent.gateway import Gateway, Refused
 from rloop_agent.llm.command import Limits
 from rloop_agent.llm.scratch import Scratch, ScratchError
 
-RESULT_MAX = 16_000
 ERROR_MAX = 300
+RESULT_MAX = 16_000
 """Characters of one tool's result, where the model's window does not ask for fewer."""
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from bisect import bisect
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 RESULT_OF = "Result of "
 """How a result begins that is given back as text."""
@@ -21,7 +23,8 @@ INVENTED = re.compile(
     re.MULTILINE,
 )
 """Where a model begins to write the answer to its own call, or somebody else's turn."""
-VALUE = re.compile(r"\{(?=\s*\"|\s*\})|(?P<parameter><parameter=\w+>.*?</parameter>)", re.DOTALL)
+VALUE = re.compile(r"\{(?=\s*\"|\s*\})|(?P<parameter><parameter=\w+>)")
+PARAMETER_END = "</parameter>"
 DECODER = json.JSONDecoder(strict=False)
 """Not strict: small models write line breaks into strings as they are."""
 
@@ -32,31 +35,29 @@ def own_words(text: str) -> tuple[str, str]:
     The marks count outside values only: a file that is written may well hold `<think>` or `<|im_start|>`.
     """
     values = _values_of(text)
-    seen = text
-    for found in _outside(REASONING, text, values):
-        seen = _blanked(seen, found.start(), found.end())
+    seen = _blanked(text, _outside(REASONING, text, values))
     end = next(_outside(REASONING_END, seen, values), None)
     if end and "<think" not in text[: end.start()]:
-        seen = _blanked(seen, 0, end.end())
+        seen = " " * end.end() + seen[end.end() :]
     invented = next(_outside(INVENTED, seen, values), None)
     kept = text[: invented.start()] if invented else text
-    seen = seen[: len(kept)]
-    for found in _outside(MATERIAL, seen, values):
-        seen = _blanked(seen, found.start(), found.end())
-    return kept, seen
+    return kept, _blanked(seen[: len(kept)], _outside(MATERIAL, seen[: len(kept)], values))
 
 
 def _values_of(text: str) -> list[tuple[int, int]]:
     """Where the objects and the parameters between marks stand, in order, none inside another."""
     found: list[tuple[int, int]] = []
-    position = 0
+    position, last_closed = 0, text.rfind(PARAMETER_END)
     while start := VALUE.search(text, position):
-        end = start.end()
-        if not start["parameter"]:
+        position = start.end()
+        if start["parameter"]:
+            if position > last_closed:
+                continue
+            end = text.find(PARAMETER_END, position)
+        else:
             try:
                 _, end = decoded(text, start.start())
             except ValueError:
-                position = start.end()
                 continue
         found.append((start.start(), end))
         position = end
@@ -67,14 +68,19 @@ def _outside(pattern: re.Pattern[str], text: str, values: list[tuple[int, int]])
     """The matches that do not begin in a value."""
     position = 0
     while found := pattern.search(text, position):
-        inside = next((end for start, end in values if start <= found.start() < end), None)
-        if inside is None:
+        before = bisect(values, found.start(), key=itemgetter(0)) - 1  # the last value that begins there or earlier
+        inside = before >= 0 and found.start() < values[before][1]
+        if not inside:
             yield found
-        position = max(inside or found.end(), found.start() + 1)
+        position = max(values[before][1] if inside else found.end(), found.start() + 1)
 
 
-def _blanked(text: str, start: int, end: int) -> str:
-    return text[:start] + " " * (end - start) + text[end:]
+def _blanked(text: str, matches: Iterable[re.Match[str]]) -> str:
+    parts, position = [], 0
+    for found in matches:
+        parts += [text[position : found.start()], " " * len(found[0])]
+        position = found.end()
+    return "".join([*parts, text[position:]])
 
 
 def decoded(text: str, position: int) -> tuple[object, int]:

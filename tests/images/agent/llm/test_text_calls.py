@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -235,3 +236,16 @@ def test_a_file_that_is_written_may_hold_every_mark(mark: str) -> None:
     arguments = json.dumps({"content": content, "path": "p.py"})
     assert calls(f"[TOOL_CALLS]write_file[ARGS]{arguments}") == expected
     assert calls(XML.replace("a.py", "p.py").replace("x = 1\ny", content)) == expected
+
+
+@pytest.mark.parametrize("piece", ["<parameter=x>", "{}{}{}{}{}<data></data>", "<think></think>{}", '{"a": '])
+def test_a_model_that_repeats_itself_holds_nobody_up(piece: str) -> None:
+    """Four times the text takes about four times as long, and not sixteen."""
+
+    def seconds(size: int) -> float:
+        text = piece * (size // len(piece))
+        began = time.process_time()
+        read(text, TOOLS)
+        return time.process_time() - began
+
+    assert min(seconds(64_000) for _ in range(3)) < 10 * min(seconds(16_000) for _ in range(3)) + 0.05
