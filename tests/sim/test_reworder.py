@@ -29,7 +29,11 @@ SPACE = {
         {"name": "salt", "key": "salt", "low": 0, "high": 10_000, "default": 0},
     ],
 }
-WITH_SPACE = {**TASK, "space.yaml": File(yaml.safe_dump(SPACE).encode())}
+WITH_SPACE = {
+    **TASK,
+    "recipe.json": File(b'{"level": 0, "salt": 0}'),
+    "space.yaml": File(yaml.safe_dump(SPACE).encode()),
+}
 
 
 class Reworder:

@@ -6,13 +6,14 @@ named before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 
 from pydantic import ValidationError
 
 from rloop.api import document
 from rloop.api.loop_status import SealedSpace
-from rloop.api.space import Space
+from rloop.api.space import Point, Space
 from rloop.errors import BadInput, InputProblem
 
 FILE = "space.yaml"
@@ -39,11 +40,41 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
     if space.file not in task:
         raise BadInput(InputProblem(f"{FILE}: file", f'"{space.file}" is not in the task, or is no text'))
     try:
-        point = space.read(document.read(space.file, task[space.file]))
+        recipe = document.read(space.file, task[space.file])
+        point = space.read(recipe)
     except ValueError as error:
         raise BadInput(InputProblem(space.file, str(error))) from error
+    if problems := list(_differences(space, recipe, point)):
+        raise BadInput(*problems)
     # Where another file may be changed too, equal points are not equal experiments.
     if list(editable) != [space.file] or (size := space.size) > MOST_POINTS:
         return None
     extent = "; ".join(one.extent for one in space.dimensions)[:EXTENT]
     return SealedSpace(points=int(size), task=space.as_text(point), extent=extent)
+
+
+def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:
+    """Where the untouched task is not what space.yaml says of it: a gain would be credited to something else.
+
+    A key that is misspelt would be written beside the one that the program reads, and change nothing.
+    """
+    for one in space.dimensions:
+        if one.name not in point:
+            continue
+        at = f"{FILE}: dimension {one.name}"
+        if not one.stands_in(recipe):
+            near = get_close_matches(one.key, _keys(recipe), n=1)
+            told = f'did you mean "{near[0]}"?' if near else "write it there, with the value that the task has now"
+            yield InputProblem(at, f'"{space.file}" has no "{one.key}": {told}')
+        elif point[one.name] != one.default:
+            told = f'default is {one.default!r}, but "{space.file}" has {point[one.name]!r}'
+            yield InputProblem(at, f"{told}: the default is the untouched task's value, make them equal")
+
+
+def _keys(recipe: object, before: str = "") -> Iterator[str]:
+    """All keys that hold a value in a parsed file, as space.yaml writes them."""
+    for key, value in recipe.items() if isinstance(recipe, Mapping) else ():
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}"

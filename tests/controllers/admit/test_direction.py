@@ -92,6 +92,12 @@ def test_in_words(request_: DirectionRequest, tried: list[Direction], demanded: 
     assert caught.value.reason == refusal
 
 
+def test_one_field_is_enough_and_no_more_is_asked_for() -> None:
+    with pytest.raises(Refused, match="at least one of hypothesis, method, data, representation, objective"):
+        admit(asked("Nothing"), space=None, tried=[], pivot_demanded=False)
+    assert admit(asked("A", {"method": "anneal"}), space=None, tried=[], pivot_demanded=False) is None
+
+
 MLP = direction("demo-i0001-d1", frame={"net": "mlp"})
 
 
