@@ -38,6 +38,15 @@ def test_a_kind_of_job_that_is_not_built_is_told_with_the_nearest() -> None:
     assert "use pyTorchJob" in told
 
 
+@pytest.mark.parametrize("shell", ["local", "cluster"])
+@pytest.mark.parametrize("source", [{"git": {"url": "u", "ref": "main"}}, {"image": {"reference": "r", "path": "/t"}}])
+def test_a_source_of_tasks_that_no_shell_has_is_refused_by_each(shell: Shell, source: dict[str, Any]) -> None:
+    """The operator of a cluster trusts that it is, and said of it "unexpected"."""
+    problems = unsupported(loop(task={"path": None, **source}), shell)
+    (told,) = [one.message for one in problems if one.field.startswith("spec.task")]
+    assert told == "not yet: use path, or in a cluster configMap (rloop pack writes it)"
+
+
 VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
 CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
 

@@ -4,13 +4,16 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from rloop.api.problems import problems
+from rloop.admit.loop import BUILT_POLICIES
+from rloop.api.agent import PolicyAgent
+from rloop.api.problems import NOT_BUILT, problems
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.errors import BadInput, InputProblem
@@ -86,6 +89,57 @@ def test_a_float_that_is_nan_or_infinite_is_no_target() -> None:
     for number in (float("nan"), float("inf")):
         (problem,) = refused({"spec": {"objective": {"target": number}}})
         assert "finite" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("agent", "more"),
+    [
+        pytest.param({"policy": None}, "", id="alone"),
+        pytest.param({"policy": None, "llm": {"provider": "p", "model": "m"}}, "", id="with a model"),
+        pytest.param({}, ", and take policy out", id="beside a policy"),
+    ],
+)
+def test_a_command_without_an_image_says_that_any_image_will_do(agent: dict[str, Any], more: str) -> None:
+    (problem,) = refused({"spec": {"agent": {"command": ["sh", "./agent.sh"], **agent}}})
+    assert problem.message == (
+        f"command goes with image: add image (rloop run does not use it: any name will do there){more}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("patch", "told"),
+    [
+        ({"agent": {"policy": {"name": "bayes"}}}, 'must be one of random-search, coordinate-search, not "bayes"'),
+        ({"agent": {"policy": {"name": "Evolutionary"}}}, "must be one of random-search, coordinate-search, not"),
+        ({"experiment": {"job": None}}, "give exactly one of job, pyTorchJob (found: none)"),
+        ({"experiment": {"trainJob": {"runtimeRef": "t"}}}, "one of job, pyTorchJob (found: job and trainJob)"),
+        ({"experiment": None}, "Exactly one of `job`, `pyTorchJob`."),
+        ({"task": None}, "exactly one of `path`, `configMap`."),
+        ({"task": {"path": None}}, "give exactly one of path, configMap (found: none)"),
+        ({"task": {"zzz": 1}}, "the fields here are path, configMap"),
+        ({"objective": {"mode": "Maximise"}}, 'must be Optimize, not "Maximise"'),
+        ({"evaluation": {"comparison": "Double"}}, 'must be Single, not "Double"'),
+        ({"stall": {"onAttention": "Stop"}}, 'must be Continue, not "Stop"'),
+    ],
+)
+def test_a_message_offers_only_what_is_built(patch: dict[str, Any], told: str) -> None:
+    (problem,) = refused({"spec": patch})
+    assert told in problem.message
+    offered = problem.message.partition("found:")[0]
+    for words in NOT_BUILT.values():
+        assert not any(f" {word}" in offered or f"`{word}`" in offered for word in words)
+
+
+def test_what_no_message_offers_is_in_the_api() -> None:
+    for place, words in NOT_BUILT.items():
+        found: Any = ResearchLoop
+        for name in place.split("."):
+            found = {one.alias or key: one.annotation for key, one in found.model_fields.items()}[name]
+            found = get_args(found)[0] if isinstance(found, UnionType) else found
+        known = get_args(found) or [one.alias or key for key, one in found.model_fields.items()]
+        assert words <= set(known), place
+    built = get_args(PolicyAgent.model_fields["name"].annotation)
+    assert [name for name in built if name not in NOT_BUILT["spec.agent.policy.name"]] == list(BUILT_POLICIES)
 
 
 def test_an_empty_job_is_explained() -> None:

@@ -87,6 +87,28 @@ def test_wrong_spaces(dimension: dict[str, Any]) -> None:
         Space.model_validate({"file": "recipe.json", "dimensions": [NET, dimension]})
 
 
+@pytest.mark.parametrize(
+    ("dimension", "told"),
+    [
+        pytest.param({"field": None}, "needs a field: hypothesis, method, data, representation, objective", id="field"),
+        pytest.param({"when": {"net": ["rnn"]}}, "has no when: leave it out", id="when"),
+        pytest.param(
+            {"values": None, "low": 0.0, "high": 1.0, "default": 0.5}, "needs values instead of a range", id="values"
+        ),
+        pytest.param(
+            {"field": None, "when": {"net": ["rnn"]}},
+            "needs a field: hypothesis, method, data, representation, objective; it has no when: leave it out",
+            id="two of them",
+        ),
+    ],
+)
+def test_of_a_structural_dimension_only_what_is_wrong_is_named(dimension: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Space.model_validate({"file": "recipe.json", "dimensions": [NET | {"name": "other", "key": "o"} | dimension]})
+    (error,) = caught.value.errors()
+    assert error["msg"] == f'Value error, dimension "other": a structural one {told}'
+
+
 def test_frames() -> None:
     assert SPACE.default_frame == {"net": "mlp"}
     assert SPACE.frame_of({"net": "rnn", "rate": 0.1}) == {"net": "rnn"}

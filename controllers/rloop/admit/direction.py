@@ -71,7 +71,7 @@ def _check_frame(request: DirectionRequest, space: Space | None) -> None:
         if request.frame:
             raise Refused("FrameInvalid", "this task has no space.yaml: leave frame out and fill in fields")
         if not request.fields:
-            raise Refused("FieldsMissing", "fields is empty: say at least hypothesis and method")
+            raise Refused("FieldsMissing", f"fields is empty: say at least one of {', '.join(FIELDS)}, in a sentence")
         return
     structural = {dimension.name: dimension for dimension in space.structural}
     if set(request.frame) != set(structural):

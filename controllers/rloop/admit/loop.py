@@ -40,13 +40,8 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
     if spec.experiment.volumes:
         told = "not yet in the local shell: keep small data in the task, and name the absolute path of large data in "
         yield "spec.experiment.volumes", f"{told}experiment.env (or validate --for cluster)"
-    for name, given in (
-        ("configMap", spec.task.config_map),
-        ("git", spec.task.git),
-        ("image", spec.task.image),
-    ):
-        if given is not None:
-            yield f"spec.task.{name}", remedy
+    if spec.task.config_map is not None:
+        yield "spec.task.configMap", remedy
     if spec.evaluation.code.config_map is not None:
         yield "spec.evaluation.code.configMap", remedy
     if spec.agent.references is not None and spec.agent.references.config_map is not None:
@@ -97,7 +92,10 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
     evaluation, experiment, agent = spec.evaluation, spec.experiment, spec.agent
     policy = agent.policy.name if agent.policy is not None else BUILT_POLICIES[0]
     built = " or ".join(BUILT_POLICIES)
+    folders = "not yet: use path, or in a cluster configMap (rloop pack writes it)"
     asked = (
+        (spec.task.git is not None, "task.git", folders),
+        (spec.task.image is not None, "task.image", folders),
         (spec.objective.mode == "Measure", "objective.mode", "Measure is not built yet: use Optimize"),
         (
             evaluation.comparison == "Paired",

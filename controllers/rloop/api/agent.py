@@ -13,6 +13,7 @@ from rloop.api.common import Command, Count, Line, Model, Resources, Seconds, Se
 from rloop.api.workload import FolderSource
 
 ONE_MIND = "give exactly one of policy, llm, image; llm may stand beside image"
+COMMAND_ALONE = "command goes with image: add image (rloop run does not use it: any name will do there)"
 
 
 class PolicyAgent(Model):
@@ -44,7 +45,7 @@ class Agent(Model):
 
     model_config = cel(
         ("has(self.policy) != (has(self.llm) || has(self.image))", ONE_MIND),
-        ("!has(self.command) || has(self.image)", "command goes with image", ".command"),
+        ("!has(self.command) || has(self.image)", COMMAND_ALONE, ".command"),
     )
 
     policy: PolicyAgent | None = None
@@ -74,9 +75,9 @@ class Agent(Model):
 
     @model_validator(mode="after")
     def _one_mind(self) -> Self:
+        # First: who writes a command wants to run a program of their own, and has given no mind but for want of image.
+        if self.command is not None and self.image is None:
+            raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and take policy out"))
         if (self.policy is None) == (self.llm is None and self.image is None):
             raise ValueError(ONE_MIND)
-        if self.command is not None and self.image is None:
-            message = "command goes with image"
-            raise ValueError(message)
         return self

@@ -22,6 +22,20 @@ from rloop.errors import InputProblem
 
 Place = tuple[str | int, ...]
 UNION_BRANCHES = {"str", "int", "float", "bool"}
+NOT_BUILT: Mapping[str, frozenset[str]] = {
+    "spec": frozenset({"ttlSecondsAfterFinished", "historyLimit"}),
+    "spec.task": frozenset({"git", "image"}),
+    "spec.objective": frozenset({"design"}),
+    "spec.objective.mode": frozenset({"Measure"}),
+    "spec.evaluation": frozenset({"candidate", "volumes"}),
+    "spec.evaluation.comparison": frozenset({"Paired"}),
+    "spec.experiment": frozenset({"trainJob"}),
+    "spec.agent.policy.name": frozenset({"best-first", "evolutionary"}),
+    "spec.stall.onAttention": frozenset({"Suspend"}),
+}
+"""Fields and words that the API has and no shell does yet: no list of what may be written here offers them. Whoever
+writes one is told by `rloop.admit.loop`, or by a cluster.
+"""
 
 
 def problems(error: ValidationError, document: object, model: type[BaseModel] = ResearchLoop) -> list[InputProblem]:
@@ -39,13 +53,13 @@ def _problem(detail: ErrorDetails, document: object, model: type[BaseModel]) -> 
     holder = _model_at(model, place[:-1])
     match detail["type"]:
         case "extra_forbidden":
-            text = _unknown(str(place[-1]), holder, model)
+            text = _unknown(str(place[-1]), holder, model, _hidden(place[:-1]))
         case "missing":
             text = _missing(str(place[-1]), holder)
         case "value_error":
             text = str(detail["ctx"]["error"]) + _left_empty(_value_at(document, place), _model_at(model, place))
         case "model_type" | "model_attributes_type" if (wanted := _model_at(model, place)) is not None:
-            text = f"must be a mapping; its fields are {', '.join(_fields(wanted))}"
+            text = f"must be a mapping; its fields are {_listed(wanted, _hidden(place))}"
         case _ if len(place) > 1 and place[-1] in UNION_BRANCHES and _is_plain(_value_at(document, place[:-1])):
             place, text = place[:-1], "must be a plain value: text, a number, true or false"
         case "string_pattern_mismatch" | "string_too_long" if place == ("metadata", "name"):
@@ -53,7 +67,7 @@ def _problem(detail: ErrorDetails, document: object, model: type[BaseModel]) -> 
             words = f"must be a DNS label of at most {LOOP_NAME_MAX} characters"
             text = f"{words} (a-z, 0-9 and -, a letter or digit at both ends); found {shown(detail['input'])}"
         case _:
-            text = sentence(detail, is_command=bool(place) and place[-1] == "command")
+            text = sentence(detail, is_command=bool(place) and place[-1] == "command", hidden=_hidden(place))
     return InputProblem(spelled(place), text)
 
 
@@ -82,7 +96,15 @@ def _bad_key(detail: ErrorDetails, place: Place) -> InputProblem:
     return InputProblem(spelled(place), f"as a key, it {sentence(detail)}")
 
 
-def _unknown(name: str, holder: type[BaseModel] | None, root: type[BaseModel]) -> str:
+def _hidden(place: Place) -> frozenset[str]:
+    return NOT_BUILT.get(spelled(place), frozenset())
+
+
+def _listed(model: type[BaseModel], hidden: frozenset[str]) -> str:
+    return ", ".join(name for name in _fields(model) if name not in hidden)
+
+
+def _unknown(name: str, holder: type[BaseModel] | None, root: type[BaseModel], hidden: frozenset[str]) -> str:
     if holder is None:
         return "unknown field; remove it"
     elsewhere = [path for path in _paths(root) if path.rpartition(".")[2] == to_camel(name)]
@@ -91,7 +113,7 @@ def _unknown(name: str, holder: type[BaseModel] | None, root: type[BaseModel]) -
     meant = nearest(name, list(_fields(holder)))
     if meant:
         return f"unknown field; did you mean {meant}?"
-    return f"unknown field; the fields here are {', '.join(_fields(holder))}"
+    return f"unknown field; the fields here are {_listed(holder, hidden)}"
 
 
 def _missing(name: str, holder: type[BaseModel] | None) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from rloop.api.common import Model, Path, StructuralField, Word
-from rloop.api.wording import wanted_number
+from rloop.api.wording import structural, wanted_number
 
 Scalar = str | int | float | bool
 Point = dict[str, Scalar]
@@ -70,8 +70,8 @@ class Dimension(Model):
         if self.values is not None and not self.admits(self.default):
             message = f'dimension "{self.name}": default {self.default!r} is not among its values'
             raise ValueError(message)
-        if self.structural and (self.values is None or self.field is None or self.when):
-            message = f'dimension "{self.name}": a structural one needs values and a field, and has no when'
+        if self.structural and (wrong := structural(self.values, self.field, self.when)):
+            message = f'dimension "{self.name}": a structural one {wrong}'
             raise ValueError(message)
         if self.low is not None and self.high is not None:
             self._check_range(self.low, self.high)

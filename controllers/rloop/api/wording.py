@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
@@ -35,9 +35,9 @@ PATTERNS = {
 }
 
 
-def sentence(detail: ErrorDetails, *, is_command: bool = False) -> str:
-    """What is wrong with the value of `detail`, and the remedy."""
-    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
+def sentence(detail: ErrorDetails, *, is_command: bool = False, hidden: Collection[str] = ()) -> str:
+    """What is wrong with the value of `detail`, and the remedy, which offers none of the words `hidden`."""
+    kind, value, context = detail["type"], detail["input"], {**detail.get("ctx", {}), "hidden": hidden}
     if kind == "list_type" and isinstance(value, str):
         items = value.split() if is_command else [value]
         return f"must be a list: write {json.dumps(items, ensure_ascii=False)}"
@@ -98,6 +98,16 @@ def wanted_number(value: object) -> str:
     return f"must be a number, not {shown(value)}"
 
 
+def structural(values: object, field: object, when: object) -> str:
+    """What a structural dimension lacks or has too much; empty where nothing is wrong."""
+    parts = (
+        ("" if values else "needs values instead of a range"),
+        ("" if field else f"needs a field: {', '.join(get_args(common.StructuralField))}"),
+        ("has no when: leave it out" if when else ""),
+    )
+    return "; it ".join(part for part in parts if part)
+
+
 def _written(number: float) -> str:
     """As YAML and JSON both read it: for YAML 1e-06 is text."""
     mantissa, letter, exponent = repr(number).partition("e")
@@ -107,7 +117,7 @@ def _written(number: float) -> str:
 
 
 def _one_of(value: object, context: Mapping[str, Any]) -> str:
-    words = re.findall(r"'([^']*)'", context["expected"])
+    words = [word for word in re.findall(r"'([^']*)'", context["expected"]) if word not in context["hidden"]]
     text = f"must be {words[0]}" if len(words) == 1 else f"must be one of {', '.join(words)}"
     if isinstance(value, bool):
         return f"{text}. {SWITCH}"

@@ -6,6 +6,7 @@ raw pod template: whoever may create a ResearchLoop gets no more rights in the n
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -29,21 +30,25 @@ from rloop.api.common import (
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
-def exactly_one(model: Model, *names: str) -> None:
-    """Raise ValueError unless exactly one of the fields `names` (snake_case) of `model` is set."""
+def exactly_one(model: Model, *names: str, not_built: Collection[str] = ()) -> None:
+    """Raise ValueError unless exactly one of the fields `names` (snake_case) of `model` is set.
+
+    `not_built`: those of them that the message does not offer.
+    """
     given = [name for name in names if getattr(model, name) is not None]
     if len(given) != 1:
         fields = {name: field.alias or name for name, field in type(model).model_fields.items()}
-        wanted = ", ".join(fields[name] for name in names)
+        wanted = ", ".join(fields[name] for name in names if name not in not_built)
         found = " and ".join(fields[name] for name in given) or "none"
         message = f"give exactly one of {wanted} (found: {found})"
         raise ValueError(message)
 
 
-def one_of(*names: str) -> tuple[str, str]:
+def one_of(*names: str, not_built: Collection[str] = ()) -> tuple[str, str]:
     """The CEL rule of `exactly_one`; `names` in camelCase."""
     given = ", ".join(f"has(self.{name})" for name in names)
-    return f"[{given}].exists_one(given, given)", f"give exactly one of {', '.join(names)}"
+    wanted = ", ".join(name for name in names if name not in not_built)
+    return f"[{given}].exists_one(given, given)", f"give exactly one of {wanted}"
 
 
 class ConfigMapFiles(Model):
@@ -76,9 +81,9 @@ class ImageSource(Model):
 
 
 class TaskSource(Model):
-    """Where the task's files come from: exactly one of `path`, `configMap`, `git`, `image`."""
+    """Where the task's files come from: exactly one of `path`, `configMap`."""
 
-    model_config = cel(one_of("path", "configMap", "git", "image"))
+    model_config = cel(one_of("path", "configMap", "git", "image", not_built=("git", "image")))
 
     path: Path | None = None
     """A folder relative to the manifest. Only the local shell can read it."""
@@ -89,7 +94,7 @@ class TaskSource(Model):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        exactly_one(self, "path", "config_map", "git", "image")
+        exactly_one(self, "path", "config_map", "git", "image", not_built=("git", "image"))
         return self
 
 
@@ -217,9 +222,9 @@ class TrainJob(Model):
 
 
 class ExperimentTemplate(Model):
-    """How one run of an experiment is executed. Exactly one of `job`, `pyTorchJob`, `trainJob`."""
+    """How one run of an experiment is executed. Exactly one of `job`, `pyTorchJob`."""
 
-    model_config = cel(one_of("job", "pyTorchJob", "trainJob"))
+    model_config = cel(one_of("job", "pyTorchJob", "trainJob", not_built=("trainJob",)))
 
     job: Job | None = None
     """One process in a batch/v1 Job. Write `job: {}`."""
@@ -274,7 +279,7 @@ class ExperimentTemplate(Model):
 
     @model_validator(mode="after")
     def _one_runtime(self) -> Self:
-        exactly_one(self, "job", "py_torch_job", "train_job")
+        exactly_one(self, "job", "py_torch_job", "train_job", not_built=("train_job",))
         return self
 
 

@@ -1,7 +1,7 @@
 """Whether a failure would come again: then another attempt costs the same and shows the same.
 
-Asked by `attempt` and `verification` before they try again. Only what is certain counts: a wrong "certain" ends a run
-that a second attempt would have saved, a wrong "uncertain" costs a retry.
+Asked by `attempt`, `verification` and `played` before anything is tried again. Only what is certain counts: a wrong
+"certain" ends a run that a second attempt would have saved, a wrong "uncertain" costs a retry.
 """
 
 from __future__ import annotations
@@ -39,6 +39,13 @@ def certainly(reason: str | None, code: int | None, log_tail: str) -> str | None
     code = _own_code(code, log_tail)
     if code == WOULD_COME_AGAIN:
         return f"exit code {code} says that it would come again"
+    return broken_program(reason, code, log_tail)
+
+
+def broken_program(reason: str | None, code: int | None, log_tail: str) -> str | None:
+    """Why the program itself cannot work, as a clause; also of an agent's, to which exit code 3 means nothing."""
+    if reason not in ("Error", "StartFailed"):
+        return None
     if code in (NOT_EXECUTABLE, NOT_FOUND):
         return "a program that it needs cannot be executed" if code == NOT_EXECUTABLE else "a program is not there"
     return broken_code(log_tail) if code else None

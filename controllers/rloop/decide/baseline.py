@@ -19,6 +19,8 @@ from rloop.decide.acceptance import interval, is_deterministic
 from rloop.decide.draft import Draft
 from rloop.decide.ending import fail
 
+SAME_WITH_ALL_SEEDS = "the same value with each seed: RLOOP_SEED may be unused"
+
 
 def measure(draft: Draft) -> None:
     """Create the baseline, give it its runs, and write its value and noise when they are done."""
@@ -96,14 +98,23 @@ def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
     low, high = interval(found)
     value = fmean(found)
     deterministic = is_deterministic(found)
-    verdict = Verdict(reason="Baseline", value=value, low=low, high=high, gain=0.0, n=len(found), at=draft.now)
+    verdict = Verdict(
+        reason="Baseline",
+        message=f"the task is deterministic, {SAME_WITH_ALL_SEEDS}" if deterministic else "",
+        value=value,
+        low=low,
+        high=high,
+        gain=0.0,
+        n=len(found),
+        at=draft.now,
+    )
     draft.write_experiment(name, phase="Accepted", verdict=verdict)
     spread = 0.0 if deterministic else stdev(found)
     draft.write(
         baseline=Baseline(experiment=name, value=value, stddev=spread, n=len(found), deterministic=deterministic),
         best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=draft.now),
     )
-    noise = "the task is deterministic" if deterministic else f"noise between runs {draft.number(spread)}"
+    noise = verdict.message or f"noise between runs {draft.number(spread)}"
     draft.tell(
         "BaselineMeasured",
         f"{draft.spec.objective.metric} {draft.number(value)} over {len(found)} runs; {noise}",

@@ -245,4 +245,4 @@ def _direction(draft: Draft) -> None:
         inputs = draft.status.directional_inputs + changed
         draft.write(direction_sha256=words, directional_inputs=inputs)
         if changed:
-            draft.tell("DirectionEdited", "the director's words changed; the next session is given the new ones")
+            draft.tell("DirectionEdited", "spec.direction was edited; the next session is given the new words")

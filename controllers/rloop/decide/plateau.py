@@ -7,6 +7,8 @@ one, else it is neutral. staleCount is derived from the settled iterations, so n
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 from rloop import names
 from rloop.actions import Append
 from rloop.decide import provider, runs, session
@@ -36,15 +38,17 @@ def count(draft: Draft) -> None:
         draft.condition("NeedsAttention", "True", "Plateau", told)
         return
     ended = (one for one in draft.iterations.values() if one.status.outcome and not provider.lost(one))
-    settled = sorted(ended, key=lambda one: one.spec.number)
-    if len(settled) >= VOID_LIMIT and all(one.status.outcome == "Void" for one in settled[-VOID_LIMIT:]):
+    newest_first = sorted(ended, key=lambda one: one.spec.number, reverse=True)
+    void = sum(1 for _ in takewhile(lambda one: one.status.outcome == "Void", newest_first))
+    if void >= VOID_LIMIT:
         reason, message = "InfrastructureFailing", "failures of the infrastructure: see the logs of the sessions"
         if (failed := session.given_up(draft)) is not None:
             reason, message = session.trouble(failed)
-        told = f"the last {VOID_LIMIT} iterations came to nothing; the newest: {message}"
+        told = f"the last {void} iterations came to nothing"
         if not draft.is_true("NeedsAttention"):
-            draft.tell("NeedsAttention", told, warning=True)
-        draft.condition("NeedsAttention", "True", reason, told)
+            # Why was told when the first of them failed.
+            draft.tell("NeedsAttention", f"{told}: {message if failed is None else reason}", warning=True)
+        draft.condition("NeedsAttention", "True", reason, f"{told}; the newest: {message}")
         return
     draft.condition("NeedsAttention", "False", "None")
 
@@ -58,7 +62,7 @@ def pivot(draft: Draft) -> None:
     if not asked and not due(draft):
         return
     number = draft.status.pivots + 1
-    why = "requested by the director" if asked else f"{stale_count(draft)} stale iterations"
+    why = "requested by you" if asked else f"{stale_count(draft)} stale iterations"
     draft.write(pivots=number, last_handled=draft.status.last_handled.model_copy(update={"pivot": requested}))
     draft.write(generation=draft.generation)
     draft.tell("PivotForced", f"pivot {number}: {why}; the next direction must change the frame", warning=not asked)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import CallFailure, Reported, SessionUsage
+from rloop.decide import again
 
 NOTHING_DONE = "NothingDone"
 """Reason of a session whose process ended with exit code 0, without a proposal and without finish."""
@@ -24,8 +25,8 @@ OVERTIME = frozenset({"DeadlineExceeded", "NoProgress"})
 MESSAGE_MAX = 1024
 QUOTED_MAX = 300
 REMEDIES = {
-    NOTHING_DONE: "check that the agent finds the gateway's tools and may call them without a permission prompt, and "
-    "that it calls finish (docs/bring-your-own-agent.md)",
+    NOTHING_DONE: "let it propose something or call finish: POST $RLOOP_GATEWAY/v1/finish; of a client of MCP see that "
+    "it finds the tools and may call them without a permission prompt (docs/bring-your-own-agent.md)",
     "AllowanceSpent": "raise spec.agent.llm.maxTokensPerSession",
     "BudgetSpent": "raise spec.budget.tokens or spec.budget.cost",
     "ContextTooLong": "use a model with a larger context, or an agent that shortens its history",
@@ -35,6 +36,8 @@ REMEDIES = {
     "DeadlineExceeded": "raise spec.agent.sessionSeconds, or check what the agent waits for",
     "NoProgress": "check what the agent waits for",
 }
+MEND = "mend the agent's program, or spec.agent.command"
+"""Remedy of a program that cannot work; its reason is the plain one of its process."""
 _TEXTS = re.compile(r'"(?:result|message|error|text)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 
 
@@ -84,7 +87,11 @@ def judge(facts: Facts) -> Judgement:
         return _ended(facts, facts.reason)
     if facts.lost or (facts.code != 0 and facts.reason not in OVERTIME):
         why = facts.reason if failure is None or facts.lost else failure.reason
-        return Judgement(False, True, why, _message(facts, why), infrastructure=facts.lost)
+        # After a call without an answer it may have stumbled over that: a doubt is for another process.
+        doubtful = facts.lost or failure is not None
+        certain = None if doubtful else again.broken_program(facts.reason, facts.code, facts.log_tail)
+        message = _message(facts, why, certain)
+        return Judgement(certain is not None, True, why, message, infrastructure=facts.lost)
     return _ended(facts, facts.reason)
 
 
@@ -99,7 +106,7 @@ def _ended(facts: Facts, reason: str) -> Judgement:
     return Judgement(True, True, reason, _message(facts, reason))
 
 
-def _message(facts: Facts, reason: str) -> str:
+def _message(facts: Facts, reason: str, certain: str | None = None) -> str:
     """The cause, as whoever saw it tells it, and the remedy. The log's end is the last resort."""
     if facts.failure is not None and not facts.lost:
         cause = facts.failure.message or reason
@@ -108,8 +115,9 @@ def _message(facts: Facts, reason: str) -> str:
         cause += quoted(facts.log_tail)
     else:
         how = "" if facts.code is None else f" with exit code {facts.code}"
-        cause = f"its process ended{how} ({facts.reason}){quoted(facts.log_tail)}"
-    remedy = REMEDIES.get(reason)
+        again_too = "" if certain is None else f", and would again: {certain}"
+        cause = f"its process ended{how} ({facts.reason}){again_too}{quoted(facts.log_tail)}"
+    remedy = REMEDIES.get(reason) if certain is None else MEND
     if remedy is None:
         return cause[:MESSAGE_MAX]
     end = f". Remedy: {remedy}"

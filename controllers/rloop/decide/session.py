@@ -6,6 +6,8 @@ direction, so it is replaced, in pauses that grow, where a restart can help; wha
 
 from __future__ import annotations
 
+import re
+
 from rloop import names, standing
 from rloop.actions import Start, Workload
 from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionSpec, SessionStatus
@@ -18,6 +20,7 @@ GRACE_SECONDS = 30
 LOST = frozenset({"Lost", "HeartbeatMissed", PENDING_DEADLINE})
 INTERRUPTED = "Interrupted"
 """Reason of a process that was ended because the operator itself ends: it says nothing."""
+_NUMBERS = re.compile(r"\d+")
 
 
 def record(draft: Draft) -> None:
@@ -94,12 +97,18 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
         agent = names.agent(session.name, session.attempt)
         draft.evidence(f"{agent}: no progress after {session.nudges} nudges, ended")
     if judged.failed and facts.waits is None:
-        left = "" if judged.end else ", and no restart is left"
-        told = f"{session.name} failed{left}: {judged.reason}: {judged.message}"
-        draft.tell("AgentFailed", told, about=name, warning=True)
-        draft.evidence(told)
+        told = trouble(session.model_copy(update=ended))[1]
+        if not _stands_already(draft, told):
+            draft.tell("AgentFailed", told, about=name, warning=True)
+            draft.evidence(told)
     phase = "Failed" if judged.failed else "Finished"
     draft.write_session(name, session.model_copy(update={**ended, "phase": phase}))
+
+
+def _stands_already(draft: Draft, told: str) -> bool:
+    """Whether Degraded says it of an earlier session: only names, times and other numbers differ."""
+    degraded = next((one.message for one in draft.status.conditions if one.type == "Degraded"), "")
+    return _NUMBERS.sub("", degraded) == _NUMBERS.sub("", told)
 
 
 def _restart(draft: Draft, name: str, session: SessionStatus, judged: played.Judgement, tail: str) -> None:

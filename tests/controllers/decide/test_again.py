@@ -81,6 +81,20 @@ def test_doubtful(reason: str, code: int | None, tail: str) -> None:
     assert again.certainly(reason, code, tail) is None
 
 
+@pytest.mark.parametrize(
+    ("reason", "code", "certain"),
+    [
+        pytest.param("Error", 127, True, id="not there"),
+        pytest.param("StartFailed", 126, True, id="not executable"),
+        pytest.param("Error", 3, False, id="exit code 3 is a word of runs only"),
+        pytest.param("Error", 1, False, id="any other end"),
+        pytest.param("Killed", 127, False, id="an end that is not its own"),
+    ],
+)
+def test_a_program_that_cannot_work_whoever_runs_it(reason: str, code: int, certain: bool) -> None:
+    assert (again.broken_program(reason, code, "some words") is not None) is certain
+
+
 @given(st.text(max_size=300))
 def test_the_last_line_is_a_line_of_the_log(tail: str) -> None:
     line = again.last_line(tail)

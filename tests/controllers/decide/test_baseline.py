@@ -52,7 +52,11 @@ def test_value_and_noise(values: tuple[float, ...], spread: float, deterministic
     assert found.baseline.stddev == pytest.approx(spread, abs=1e-4)
     assert found.baseline.deterministic is deterministic
     assert (found.best.experiment, found.best.gain, found.best.n) == ("demo-b01", 0.0, 5)
-    assert experiment_after(baseline.measure, seen, "demo-b01").status.phase == "Accepted"
+    own = experiment_after(baseline.measure, seen, "demo-b01").status
+    assert own.phase == "Accepted"
+    (event,) = after(baseline.measure, seen).events
+    for text in (event.message, own.verdict.message if own.verdict else ""):
+        assert ("RLOOP_SEED may be unused" in text) is deterministic
 
 
 def test_a_run_that_fails_ends_the_campaign_and_says_why() -> None:

@@ -153,14 +153,24 @@ def test_what_a_restart_would_meet_again_is_not_restarted(failure: str, proposed
     assert settled.status.outcome == ("Stale" if proposed else "Void")
 
 
-def test_three_void_iterations_call_a_person_with_the_cause() -> None:
+@pytest.mark.parametrize("empty", [3, 5])
+def test_three_void_iterations_call_a_person_with_the_cause(empty: int) -> None:
     failed = [
         iteration(n, session("Failed", n, reason="NothingDone", message="why and what to do"), outcome="Void")
-        for n in (1, 2, 3)
+        for n in range(2, 2 + empty)
     ]
-    told = the(after(plateau.count, observed(running(), *failed)), "NeedsAttention")
+    decision = after(plateau.count, observed(running(), iteration(1, outcome="Stale"), *failed))
+    told = the(decision, "NeedsAttention")
     assert (told.status, told.reason) == ("True", "NothingDone")
+    assert told.message.startswith(f"the last {empty} iterations came to nothing; the newest: demo-i")
     assert told.message.endswith("why and what to do")
+    assert [one.message for one in decision.events] == [f"the last {empty} iterations came to nothing: NothingDone"]
+
+
+def test_the_remedy_for_an_agent_that_does_nothing_suits_a_script_too() -> None:
+    found = played.judge(played.Facts(False, False, 0, "Completed"))
+    assert "POST $RLOOP_GATEWAY/v1/finish" in found.message
+    assert "of a client of MCP" in found.message
 
 
 @pytest.mark.parametrize("empty", [1, 2, 5, 20])

@@ -20,10 +20,11 @@ from tests.support.builders import (
 )
 from tests.support.deciding import after, iteration_after, observed, starts, the
 
-from rloop.api.iteration import Reported
-from rloop.decide import conditions
+from rloop.api.iteration import CallFailure, Reported
+from rloop.decide import conditions, played
 from rloop.decide import iteration as iterations
 from rloop.decide import session as sessions
+from rloop.decide.chain import decide
 from rloop.observed import Exit
 
 AGENT = "demo-i0001-s1-a1"
@@ -77,6 +78,79 @@ def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
     assert event.message.endswith("; its last words: RuntimeError: oops")
     told = iteration_after(sessions.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
     assert told.status.sessions[0].message.endswith("; its last words: RuntimeError: oops")
+
+
+MISSING = "Traceback …\nModuleNotFoundError: No module named 'requestz'\n"
+
+
+@pytest.mark.parametrize(
+    ("ended", "cause"),
+    [
+        pytest.param(exited("Error", 1, log_tail=MISSING), 'Python finds no module "requestz"', id="a missing module"),
+        pytest.param(exited("Error", 1, log_tail="SyntaxError: invalid syntax"), "cannot be parsed", id="no Python"),
+        pytest.param(exited("Error", 127, log_tail="sh: 1: ./a: not found"), "a program is not there", id="127"),
+        pytest.param(exited("StartFailed", 126, log_tail="[rloop] no"), "cannot be executed", id="126"),
+    ],
+)
+@pytest.mark.parametrize("proposed", [False, True])
+def test_a_program_that_cannot_work_is_not_started_again(ended: Exit, cause: str, proposed: bool) -> None:
+    """Five more processes in 28 seconds ended alike, and only then was a person told."""
+    own = iteration(1, session(), reported=Reported(proposed=["demo-i0001-s1"] if proposed else []))
+    seen = observed(running(), baseline(), own, workload(AGENT, ended))
+    (found,) = iteration_after(sessions.record, seen).status.sessions
+    assert (found.phase, found.attempt, found.reason) == ("Failed", 1, ended.reason)
+    assert cause in found.message
+    assert ended.log_tail.splitlines()[-1] in found.message
+    assert found.message.endswith(played.MEND)
+    decision = decide(seen)
+    for type_, status in (("Degraded", "True"), ("Ready", "False"), ("Stalled", "True")):
+        told = the(decision, type_)
+        assert (told.status, told.reason) == (status, "AgentFailing")
+        assert told.message == f"demo-i0001-s1 failed: {ended.reason}: {found.message}"
+
+
+@pytest.mark.parametrize(
+    ("ended", "failure"),
+    [
+        pytest.param(exited("Error", 3), None, id="exit code 3 is a word of runs only"),
+        pytest.param(exited("Error", 1, log_tail=MISSING), "StreamBroken", id="it stumbled over a broken answer"),
+        pytest.param(exited("StartFailed", 127, infrastructure=True), None, id="its place was lost"),
+        pytest.param(exited("HeartbeatMissed", None, log_tail=MISSING), None, id="it was silent"),
+    ],
+)
+def test_where_a_restart_may_help_there_is_one(ended: Exit, failure: str | None) -> None:
+    told = usage(failure=CallFailure(reason=failure)) if failure else usage()
+    seen = observed(
+        running(agent=LLM), iteration(1, session(), reported=Reported(usage=[told])), workload(AGENT, ended)
+    )
+    (found,) = iteration_after(sessions.record, seen).status.sessions
+    assert (found.phase, found.attempt) == ("Pending", 2)
+
+
+@pytest.mark.parametrize(
+    ("tail", "told"),
+    [
+        pytest.param("12:00:07 nothing to do", [], id="only the time differs"),
+        pytest.param("12:00:07 no tools", ["AgentFailed"], id="something else is wrong"),
+    ],
+)
+def test_a_failure_that_stands_already_is_told_again_only_when_it_changes(tail: str, told: list[str]) -> None:
+    first = observed(
+        running(), baseline(), iteration(1, session()), workload(AGENT, exited(log_tail="12:00:01 nothing to do"))
+    )
+    decision = decide(first)
+    assert decision.status is not None
+    assert "AgentFailed" in [one.reason for one in decision.events]
+    after_it = running().model_copy(update={"status": decision.status})
+    end = workload("demo-i0002-s1-a1", exited(log_tail=tail))
+    objects = (baseline(), decision.iterations[0], iteration(2, session(number=2)), end)
+    again = decide(observed(after_it, *objects))
+    warned = [one.reason for one in again.events if one.type == "Warning"]
+    assert warned == told
+    assert again.status is not None
+    assert len(again.status.watchdog.evidence) == 1 + len(told)
+    assert the(again, "Degraded").message.startswith("demo-i0002-s1 failed: NothingDone: ")
+    assert tail in the(again, "Degraded").message
 
 
 @pytest.mark.parametrize(("attempt", "pause"), [(2, 1), (3, 2), (6, 16), (60, 300)])
