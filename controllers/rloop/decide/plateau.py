@@ -27,12 +27,16 @@ def stale_count(draft: Draft) -> int:
     )
 
 
+def _stale(number: int) -> str:
+    return f"{number} stale iteration" + ("s" if number != 1 else "")
+
+
 def count(draft: Draft) -> None:
     """Write the counters that are derived, and say when a person should look."""
     stale = stale_count(draft)
     draft.write(stale_count=stale, generation=draft.generation)
     if stale >= draft.spec.stall.attention_after:
-        told = f"{stale} stale iterations since the newest keep: a look at direction or boundaries may help"
+        told = f"{_stale(stale)} since the newest keep: a look at direction or boundaries may help"
         if not draft.is_true("NeedsAttention"):
             draft.tell("NeedsAttention", told, warning=True)
         draft.condition("NeedsAttention", "True", "Plateau", told)
@@ -62,7 +66,7 @@ def pivot(draft: Draft) -> None:
     if not asked and not due(draft):
         return
     number = draft.status.pivots + 1
-    why = "requested by you" if asked else f"{stale_count(draft)} stale iterations"
+    why = "requested by you" if asked else _stale(stale_count(draft))
     draft.write(pivots=number, last_handled=draft.status.last_handled.model_copy(update={"pivot": requested}))
     draft.write(generation=draft.generation)
     draft.tell("PivotForced", f"pivot {number}: {why}; the next direction must change the frame", warning=not asked)

@@ -13,7 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rloop import standing
+from rloop import names, standing
 from rloop.api.loop_status import Used
 from rloop.api.researchloop import Budget
 from rloop_operator.cli import facts, words
@@ -37,16 +37,19 @@ def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
     loop = snapshot.loop
     found = [Row("goal", words.goal(loop.spec.objective))]
     if (ending := loop.status.ending) is not None:
-        found.append(Row("outcome", words.line(words.inside(ending.message, snapshot.name))))
+        found.append(Row("outcome", words.brief(ending.message, snapshot.name)))
     found += _trouble(snapshot)
     found += _values(snapshot)
     found += _where(snapshot, narrow=narrow)
     found.append(Row("experiments", facts.counts(snapshot)))
     found.append(Row("budget", spent(loop.spec.budget, loop.status.budget.used, snapshot.active_seconds)))
-    if facts.condition(loop, "Suspended") is not None:
-        found.append(Row("suspended", words.SUSPENDED, "yellow"))
+    if snapshot.suspended:
+        found.append(Row("suspended", words.suspended(snapshot.by_request), "yellow"))
     if not standing.finished(loop):
-        found.append(Row("now", _now(snapshot)))
+        asked = loop.metadata.annotations.get(names.ANNOTATION_PIVOT)
+        if asked and asked != loop.status.last_handled.pivot:
+            found.append(Row("pivot", "asked for by rloop pivot, and not taken up yet", "yellow"))
+        found.append(Row("now", now(snapshot)))
     return found
 
 
@@ -59,7 +62,7 @@ def state(snapshot: Snapshot) -> tuple[str, str]:
     if complete is not None:
         good = facts.exit_code(loop) == facts.TARGET_MET
         return f"Complete: {complete.reason}", "bold green" if good else "bold yellow"
-    if facts.condition(loop, "Suspended") is not None:
+    if snapshot.suspended:
         return f"{loop.status.phase}, suspended", "yellow"
     if facts.condition(loop, "PlateauDetected") is not None:
         return f"{loop.status.phase}, pivot demanded", "yellow"
@@ -101,7 +104,7 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
         if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:
             label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
             style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
-            told = words.line(words.inside(one.message or one.reason, snapshot.name))
+            told = words.brief(one.message or one.reason, snapshot.name)
             if all(told != row.text for row in found):
                 found.append(Row(label.get(one.type, one.type.lower()), told, style))
     return found + _of_the_controller(snapshot, [row.text for row in found])
@@ -110,13 +113,13 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
 def _of_the_controller(snapshot: Snapshot, told: list[str]) -> list[Row]:
     """What work waits for, and Ready and Stalled where they say more than the conditions before."""
     progressing = facts.condition(snapshot.loop, "Progressing")
-    waits = words.line(words.inside(progressing.message, snapshot.name)) if progressing is not None else ""
+    waits = words.brief(progressing.message, snapshot.name) if progressing is not None else ""
     found = [Row("waiting", waits, "yellow")] if waits else []
     for type_, bad in (("Ready", "False"), ("Stalled", "True")):
         one = next((one for one in snapshot.loop.status.conditions if one.type == type_), None)
         if one is None or one.status != bad:
             continue
-        text = words.line(words.inside(one.message or one.reason, snapshot.name))
+        text = words.brief(one.message or one.reason, snapshot.name)
         if text not in told:
             label = "stalled" if type_ == "Stalled" else "not ready"
             found.append(Row(label, f"{one.reason}: {text}" if one.message else text, "red"))
@@ -215,9 +218,15 @@ def _of(used: int, limit: int | None, noun: str) -> str:
     return f"{used} {noun}" if limit is None else f"{used} of {limit} {noun}"
 
 
-def _now(snapshot: Snapshot) -> str:
-    found = facts.running(snapshot)
-    if not found:
-        return "nothing"
+def now(snapshot: Snapshot) -> str:
+    """What runs now, and what ran when the last operator ended."""
+    found, cut_off = facts.running(snapshot), facts.cut_off(snapshot)
+    told = _few(found) or "nothing"
+    if found and snapshot.live is not None:
+        told = f"{told}, in the background"
+    return f"{told}; to be taken up again: {_few(cut_off)}" if cut_off else told
+
+
+def _few(found: list[str]) -> str:
     more = f", and {len(found) - NOW_MAX} more" if len(found) > NOW_MAX else ""
     return f"{', '.join(found[:NOW_MAX])}{more}"

@@ -77,7 +77,7 @@ def _way_to_a_cluster() -> Callable[[str, str, str], AbstractContextManager[Clus
         from rloop_operator.cli.cluster_source import in_cluster
     except ModuleNotFoundError as error:
         told = f"a cluster cannot be asked without the Kubernetes library (no module {error.name})"
-        raise RloopError(f"{told}: give make cli in the checkout, which installs it") from error
+        raise RloopError(f"{told}: run make cli in the checkout, which installs it") from error
     return in_cluster
 
 

@@ -138,6 +138,10 @@ class ClusterSource(Source):
         return f"the log of {workload}"
 
     @override
+    def end_of_log(self, workload: str) -> str:
+        return ""  # its pod is gone, or going: what is known stands in the status
+
+    @override
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
         from rloop_operator.cli.cluster_logs import follow_events, follow_workloads
 

@@ -59,7 +59,7 @@ def _facts(experiment: ResearchExperiment, snapshot: Snapshot, source: Source) -
         over = f" over {snapshot.short(verdict.compared_with)}" if verdict.compared_with else ""
         gain = f", gain {words.number(verdict.gain, snapshot.noise)}{over}" if verdict.gain is not None and over else ""
         certainty = f", z {verdict.z:.2f}" if verdict.z is not None else ""
-        message = f": {words.line(verdict.message)}" if verdict.message else ""
+        message = f": {words.brief(verdict.message, snapshot.name)}" if verdict.message else ""
         rows["verdict"] = f"{verdict.reason}{gain}{certainty}{message}"
     if done := facts.done_runs(experiment):
         rows["artifacts"] = source.artifacts_of(experiment.metadata.name, done[-1], snapshot)
@@ -114,13 +114,31 @@ def _print_difference(lines: list[str]) -> None:
 
 
 def _last_words(experiment: ResearchExperiment, source: Source) -> Iterator[str]:
-    """The end of the log of what failed, or of the newest attempt."""
+    """The end of the log of what failed, or of the newest attempt. Of a scoring, before it, why it failed."""
     last = facts.last_words(experiment)
-    if last is not None:
-        name, tail = last
-        yield ""
-        yield f"the end of {source.log_of(name)}{_of_several(experiment, name)}:"
-        yield from (f"  {one}" for one in words.clean(tail).rstrip().splitlines())
+    if last is None:
+        return
+    name, tail = last
+    reason = _of_scoring(experiment, name)
+    if reason is not None:
+        why, tail = tail, source.end_of_log(name)
+        if words.line(why) not in words.line(tail):
+            yield from ("", f"why {name} failed ({reason}):", *_indented(why))
+    if tail.strip():
+        yield from ("", f"the end of {source.log_of(name)}{_of_several(experiment, name)}:", *_indented(tail))
+
+
+def _indented(text: str) -> Iterator[str]:
+    return (f"  {one}" for one in words.clean(text).rstrip().splitlines())
+
+
+def _of_scoring(experiment: ResearchExperiment, workload: str) -> str | None:
+    """Why that scoring failed, in a word; None for a workload that is none."""
+    for run in experiment.status.runs:
+        for scoring in run.verifications:
+            if workload == names.verification(experiment.metadata.name, run.number, scoring.number):
+                return scoring.reason or "failed"
+    return None
 
 
 def _of_several(experiment: ResearchExperiment, workload: str) -> str:

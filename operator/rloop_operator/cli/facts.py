@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -134,19 +134,36 @@ def counts(snapshot: Snapshot) -> str:
 
 def running(snapshot: Snapshot) -> list[str]:
     """What runs now: sessions, and runs with the step they are in."""
-    found = []
+    return [told for told, live in _under_way(snapshot) if live]
+
+
+def cut_off(snapshot: Snapshot) -> list[str]:
+    """What is under way as its status says, and has no process any more: the next operator takes it up again."""
+    return [told for told, live in _under_way(snapshot) if not live]
+
+
+def _under_way(snapshot: Snapshot) -> Iterator[tuple[str, bool]]:
+    """In words, and whether a process of it runs."""
+
+    def live(*workloads: str) -> bool:
+        return snapshot.live is None or not snapshot.live.isdisjoint(workloads)
+
     for iteration in snapshot.iterations.values():
         for session in iteration.status.sessions:
             if session.phase in LIVE_SESSION and iteration.status.phase == "Open":
                 role = next((one.role for one in iteration.spec.sessions if one.name == session.name), "agent")
-                found.append(f"{snapshot.short(session.name)} ({role.lower()})")
+                workload = names.agent(session.name, session.attempt)
+                yield f"{snapshot.short(session.name)} ({role.lower()})", live(workload)
     for experiment in snapshot.ordered():
         name = snapshot.short(experiment.metadata.name)
         for run in experiment.status.runs:
             if run.phase in ("Running", "Verifying"):
                 doing = run.kind if run.phase == "Running" else f"{run.kind}, verifying"
-                found.append(f"{name} run {run.number} ({doing})")
-    return found
+                attempts = [names.attempt(experiment.metadata.name, run.number, one.number) for one in run.attempts]
+                scorings = [
+                    names.verification(experiment.metadata.name, run.number, one.number) for one in run.verifications
+                ]
+                yield f"{name} run {run.number} ({doing})", live(*attempts, *scorings)
 
 
 def outcome(experiments: Iterable[ResearchExperiment]) -> str:
@@ -203,6 +220,27 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
             if scoring.phase == "Failed"
         ]
     return next((one for one in reversed(failed or said) if one[1].strip()), None)
+
+
+def baseline(snapshot: Snapshot) -> str:
+    """`loss 0.5012, noise between runs 0.0103 (5 runs)`; empty while it is not measured."""
+    measured_ = snapshot.loop.status.baseline
+    if measured_ is None:
+        return ""
+    value, noise = words.number(measured_.value, snapshot.noise), words.noise(measured_)
+    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(measured_.n, 'run')})"
+
+
+def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:
+    """`i0004-e2 failed (Error): run 1: Error, exit code 1; its last words: …`; None for one that has not failed.
+
+    The baseline's failure is told as an event, and that of a smoke test is its agent's own business.
+    """
+    verdict = experiment.status.verdict
+    if experiment.spec.kind in ("Baseline", "Smoke") or experiment.status.phase != "Failed" or verdict is None:
+        return None
+    why = words.brief(verdict.message, snapshot.name)
+    return f"{snapshot.short(experiment.metadata.name)} failed ({verdict.reason}){f': {why}' if why else ''}"
 
 
 def what(experiment: ResearchExperiment, snapshot: Snapshot) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 
 from typing_extensions import override
 
 from rloop import standing
 from rloop.errors import NotFound
-from rloop_operator.cli import result
+from rloop_operator.cli import result, words
 from rloop_operator.cli.reading import Found, look
 from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Operator, Source
@@ -26,6 +26,8 @@ from rloop_operator.ports import Files, Verb
 TAKEN_SECONDS = 20.0
 """How long we wait for a running `rloop run` to take a request."""
 POLL_SECONDS = 0.1
+LOG_BYTES = 4096
+"""As much as a status keeps of a log."""
 
 
 class LocalSource(Source):
@@ -48,8 +50,10 @@ class LocalSource(Source):
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
         if standing.finished(snapshot.loop):
             return Operator(alive=False, told=f"none, the campaign is over; its folder is {where}")
-        last = f"{snapshot.now:%Y-%m-%d %H:%M:%S} UTC"
-        return Operator(alive=False, told=f"none since {last}: rloop run with the same manifest goes on in {where}")
+        goes_on = "rloop run with the same manifest goes on"
+        if snapshot.suspended:
+            goes_on = f"{words.suspended(snapshot.by_request)}; {goes_on} then"
+        return Operator(alive=False, told=f"none since {snapshot.now:%Y-%m-%d %H:%M:%S} UTC: {goes_on} in {where}")
 
     @override
     def files(self, name: str) -> Files:
@@ -66,6 +70,15 @@ class LocalSource(Source):
     @override
     def log_of(self, workload: str) -> str:
         return result.shown(self._layout.workload_log(workload))
+
+    @override
+    def end_of_log(self, workload: str) -> str:
+        for path in (self._layout.workload(workload) / "output.log", self._layout.workload_log(workload)):
+            with suppress(OSError), path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - LOG_BYTES))
+                cut, content = file.tell() > 0, file.read().decode(errors="replace")
+                return content.partition("\n")[2] if cut else content
+        return ""
 
     @override
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
@@ -93,9 +106,8 @@ class LocalSource(Source):
         if not here:
             told = "ends with exit code 3 when what runs has ended" if verb == "suspend" else "has taken it over"
             return f"rloop run (process {holder(self._layout.root)}) {told}."
-        if verb == "suspend":
-            return "rloop run with its manifest starts nothing until then, and ends with exit code 3."
-        return "No rloop run is at work on it: rloop run with its manifest goes on."
+        told = "No rloop run is at work on it: this takes effect at the next rloop run"
+        return f"{told}, which starts nothing and ends with exit code 3." if verb == "suspend" else f"{told}."
 
 
 MANIFEST = " Its manifest said suspend: true: take that out, or the next rloop run suspends it again."

@@ -17,7 +17,10 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.local import requests
+from rloop_operator.local.documents import read_json
 from rloop_operator.local.folder import RunFolder, holder
+from rloop_operator.local.processes import is_alive
 from rloop_operator.local.store import LocalStore
 
 RUNS = Path("runs")
@@ -49,9 +52,9 @@ def look_into(store: LocalStore, folder: RunFolder) -> Found:
     if not loops:
         raise NotFound(f'the run in "{folder.root}" was never accepted; start it again with rloop run')
     loop, iterations, experiments = loops[0]
-    now = datetime.now(UTC)
+    now, live = datetime.now(UTC), None
     if pid is None:
-        now = store.last_alive() or now
+        now, live = store.last_alive() or now, _live(folder)
     return Found(
         folder,
         Snapshot(
@@ -59,9 +62,21 @@ def look_into(store: LocalStore, folder: RunFolder) -> Found:
             {one.metadata.name: one for one in iterations},
             {one.metadata.name: one for one in experiments},
             now,
+            live,
+            requests.suspended_by_request(loop),
         ),
         pid,
     )
+
+
+def _live(folder: RunFolder) -> frozenset[str]:
+    """The workloads whose shim runs."""
+    found = set()
+    for path in folder.workloads.glob("*/shim.json"):
+        shim = read_json(str(path.parent), path.name)
+        if shim and not (path.parent / "exit.json").exists() and is_alive(shim["pid"], shim["start"]):
+            found.add(path.parent.name)
+    return frozenset(found)
 
 
 Parts = tuple[ResearchLoop, list[ResearchIteration], list[ResearchExperiment]]

@@ -94,7 +94,7 @@ def _outcome(snapshot: Snapshot) -> Iterator[board.Row]:
     failed = facts.condition(snapshot.loop, "Failed")
     told = failed.message if failed is not None else ending.message if (ending := snapshot.loop.status.ending) else ""
     if told:
-        yield board.Row("outcome", words.inside(told, snapshot.name))
+        yield board.Row("outcome", words.brief(told, snapshot.name))
 
 
 def _statements(snapshot: Snapshot) -> Iterator[str]:

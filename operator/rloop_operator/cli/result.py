@@ -51,7 +51,7 @@ def headline(snapshot: Snapshot) -> str:
     if failed is not None:
         return f"Failed ({failed.reason})"
     if complete is None and facts.condition(loop, "Suspended") is not None:
-        return f"Suspended: {words.SUSPENDED}; the same command then goes on"
+        return f"Suspended: {words.suspended(snapshot.by_request)}; the same command then goes on"
     if complete is None:
         return "Interrupted: nothing is lost, and the same command goes on"
     told = words.inside(words.clean(complete.message), snapshot.name)
@@ -200,9 +200,11 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
     if not standing.finished(snapshot.loop):
-        if snapshot.loop.spec.suspend:
+        if snapshot.suspended and snapshot.by_request:
             yield f"  let it go on      rloop resume {folder}"
-        yield f"  go on             rloop run {shlex.quote(manifest)} {folder}"
+        else:
+            first = "suspend: false in the manifest, then " if snapshot.suspended else ""
+            yield f"  go on             {first}rloop run {shlex.quote(manifest)} {folder}"
     elif facts.used_up(snapshot.loop):
         yield f"  go on             raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):

@@ -37,6 +37,10 @@ class Snapshot:
     experiments: Mapping[str, ResearchExperiment]
     now: datetime
     """When no operator is alive: when it last was, because nothing has happened since."""
+    live: frozenset[str] | None = None
+    """Workloads that go on though no operator is alive; None: one is, or it cannot be told."""
+    by_request: bool | None = None
+    """Whether `rloop suspend` holds it, whatever its manifest says; None in a cluster, where both are one field."""
 
     @property
     def name(self) -> str:
@@ -80,6 +84,11 @@ class Snapshot:
     def active_seconds(self) -> float:
         """How long the campaign has been active, to this moment."""
         return standing.active_seconds(self.loop.status.clock, self.now)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether that is asked for; without an operator nobody has carried it out yet."""
+        return self.loop.spec.suspend and not standing.finished(self.loop)
 
     def ordered(self) -> list[ResearchExperiment]:
         """All experiments in order of their proposal, the baseline first."""

@@ -39,6 +39,9 @@ class Source(Protocol):
     def log_of(self, workload: str) -> str:
         """Where the whole log of a workload is."""
 
+    def end_of_log(self, workload: str) -> str:
+        """The last lines of it; empty where they cannot be read."""
+
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
         """Print what was decided, or what the workloads that `name` stands for printed."""
 

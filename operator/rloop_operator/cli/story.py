@@ -17,11 +17,12 @@ from rloop.api.iteration import Direction, ResearchIteration
 from rloop.observed import Observed
 from rloop_operator.cli import facts, words
 from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.local import requests
 
 SEEN = frozenset({"IterationOpened", "IterationSettled", "BestUpdated", "Concluding"})
 """Told from the objects."""
 OF_CANDIDATES = frozenset({"Rejected", "Superseded", "Withdrawn", "Failed", "Invalid", "RunFailed", "AttemptFailed"})
-"""Told with their iteration; of the baseline, which has none, at once."""
+"""Told with their iteration, and a failure in a line of its own; of the baseline, which has none, at once."""
 LABELS = {
     "Accepted": "accepted",
     "BaselineMeasured": "baseline",
@@ -110,6 +111,7 @@ class _Told:
     settled: set[str] = field(default_factory=set)
     directions: set[str] = field(default_factory=set)
     kept: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     concluding: set[str] = field(default_factory=set)
     waiting: str = ""
     """Reason of what was told to be waited for."""
@@ -119,7 +121,8 @@ class _Told:
 
 def snapshot_of(observed: Observed) -> Snapshot:
     """What a pass of the operator saw; on its first one the time it was down is not counted yet."""
-    return Snapshot(observed.loop, observed.iterations, observed.experiments, observed.down_since or observed.now)
+    now, by_request = observed.down_since or observed.now, requests.suspended_by_request(observed.loop)
+    return Snapshot(observed.loop, observed.iterations, observed.experiments, now, by_request=by_request)
 
 
 class Story:
@@ -154,7 +157,7 @@ class Story:
         suspended = observed.loop.spec.suspend and facts.condition(observed.loop, "Suspended") is not None
         if suspended and not self._told.suspended:
             self._told.suspended = True
-            found.append(("suspended", words.SUSPENDED))
+            found.append(("suspended", words.suspended(snapshot.by_request)))
         if self._told.suspended and not observed.loop.spec.suspend:
             self._told.suspended = False
             found.append(("goes on", "resumed"))
@@ -191,6 +194,9 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
         if standing.kept_number(experiment) and name not in told.kept:
             told.kept.add(name)
             yield "keep", _keep(experiment, snapshot)
+        if name not in told.failed and (why := facts.failure(experiment, snapshot)) is not None:
+            told.failed.add(name)
+            yield "warning", why
         if name not in told.concluding and any(run.kind == "final" for run in experiment.status.runs):
             told.concluding.add(name)
             count = sum(run.kind == "final" for run in experiment.status.runs)
@@ -219,7 +225,7 @@ def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
     reason, message = (one.reason, one.message) if one is not None and one.message else ("", "")
     if reason != told.waiting:
         if reason:
-            yield "waiting", words.line(words.inside(message, snapshot.name))
+            yield "waiting", words.brief(message, snapshot.name)
         elif one is not None and one.status == "True":
             yield "goes on", f"{told.waiting} is over"
     told.waiting = reason
@@ -247,18 +253,10 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
         label = "outcome"
     if event.reason == "Accepted":
         return label, "the manifest is valid, the task is sealed; measuring the baseline"
-    told = _baseline(snapshot) if event.reason == "BaselineMeasured" else ""
+    told = facts.baseline(snapshot) if event.reason == "BaselineMeasured" else ""
     # Why it failed stands in full at the end.
     limit = FAILURE_MAX if label == "failed" else 0
-    return label, told or words.line(words.inside(event.message, snapshot.name), limit)
-
-
-def _baseline(snapshot: Snapshot) -> str:
-    baseline = snapshot.loop.status.baseline
-    if baseline is None:
-        return ""
-    value, noise = words.number(baseline.value, snapshot.noise), words.noise(baseline)
-    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(baseline.n, 'run')})"
+    return label, told or words.line(words.brief(event.message, snapshot.name), limit)
 
 
 def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from rloop import standing
 from rloop.errors import RloopError
-from rloop_operator.cli import board, facts, words
+from rloop_operator.cli import board, facts
 from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Source
 from rloop_operator.ports import Verb
@@ -23,33 +23,34 @@ def act(verb: Verb, source: Source) -> None:
     if verb == "pivot" and snapshot.loop.status.ending is not None:
         told = "the outcome is drawn, and nothing but the report is still written"
         raise RloopError(f"{snapshot.name}: {told}; nothing was done")
+    operator = source.operator(snapshot)
     if verb != "pivot" and snapshot.loop.spec.suspend == (verb == "suspend"):
         print(f"{snapshot.name} is suspended already" if verb == "suspend" else f"{snapshot.name} is not suspended")
+        if not operator.alive and snapshot.suspended != (facts.condition(snapshot.loop, "Suspended") is not None):
+            print(f"Nothing happens yet; operator: {operator.told}.")
         return
     after = source.ask(verb)
-    print(f"{snapshot.name}: {_done(verb, snapshot)}")
+    print(f"{snapshot.name}: {_done(verb, snapshot, alive=operator.alive)}")
     if after:
         print(after)
 
 
-def _done(verb: Verb, snapshot: Snapshot) -> str:
+def _done(verb: Verb, snapshot: Snapshot, *, alive: bool) -> str:
     spec, status = snapshot.loop.spec, snapshot.loop.status
     if verb == "suspend":
-        live = facts.running(snapshot)
         ends = "finishes" if spec.suspend_policy == "Finish" else "is stopped and run again later"
-        told = f"{words.counted(len(live), 'thing')} that runs now {ends} (suspendPolicy {spec.suspend_policy})"
-        running = told if live else "nothing runs now"
+        told = f"what runs now {ends} (suspendPolicy {spec.suspend_policy}): {board.now(snapshot)}"
+        running = told if facts.running(snapshot) else "nothing runs now"
         return f"suspended. No session and no run starts until rloop resume; {running}."
     if verb == "resume":
-        return "resumed. Sessions and runs start again."
+        return "resumed. Sessions and runs start again." if alive else "resumed."
     if status.baseline is None:
         when = "once the baseline is measured"
     elif status.phase == "Concluding":
         when = "after the conclusion, if that misses the target"
-    elif spec.suspend:
-        when = "now, and answered by the first session after rloop resume"
     else:
-        when = "now"
+        when = "now" if alive else "as soon as an operator works on it"
+        when += ", and answered by the first session after rloop resume" if spec.suspend else ""
     return (
         f"pivot {status.pivots + 1} is demanded {when}. Open sessions end, unstarted screens are withdrawn, what runs "
         "may still be kept, and no experiment is admitted before a direction that changes the frame."

@@ -15,7 +15,7 @@ from rloop.digits import decimals, fixed, number
 
 __all__ = [
     "DASH",
-    "SUSPENDED",
+    "brief",
     "clean",
     "counted",
     "duration",
@@ -29,11 +29,14 @@ __all__ = [
     "number",
     "short",
     "spread",
+    "suspended",
 ]
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-SUSPENDED = "nothing new starts until rloop resume, or suspend: false in the manifest"
+_FRAME = re.compile(r'File "[^"]*", line \d+(?:, in .*)?$|\S*", line \d+, in \S.*$')
+"""A line of a Python traceback; its beginning may be cut off."""
+_TRACE = "Traceback (most recent call last)"
 DASH = "-"
 """Stands for a value that is not there (yet)."""
 
@@ -103,7 +106,29 @@ def short(name: str, loop: str) -> str:
 
 def inside(text: str, loop: str) -> str:
     """A sentence with the short names of the campaign's own children; other names that begin alike stay whole."""
-    return re.sub(rf"(?<![\w-]){re.escape(loop)}-(?=(i\d{{4}}|b\d\d)(?!\w))", "", text)
+    # Not within a path, where the folder or file has the whole name.
+    child = r"(?:i\d{4}|b\d\d)(?!\w)[\w-]*+(?!/|\.\w)"
+    return re.sub(rf"(?<![\w/-]){re.escape(loop)}-(?={child})", "", text)
+
+
+def brief(text: str, loop: str) -> str:
+    """A message on one line, with short names; of a Python traceback in it, what stands behind its last frame."""
+    lines = clean(text).splitlines()
+    frames = [index for index, one in enumerate(lines) if _FRAME.search(one)]
+    # The source of a frame, and the marks below it, are indented.
+    after = [index for index, one in enumerate(lines) if frames and index > frames[-1] and one[:1].strip()]
+    if after:
+        first = next(index for index, one in enumerate(lines) if _TRACE in one or index == frames[0])
+        head = _FRAME.split(lines[first].split(_TRACE)[0])[0]
+        lines = [*lines[:first], head, *lines[after[0] :]]
+    return line(inside("\n".join(lines), loop))
+
+
+def suspended(by_request: bool | None) -> str:
+    """What a suspended campaign does, and the remedy that applies; None: both do, as in a cluster."""
+    remedies = {True: "rloop resume", False: "suspend: false in the manifest"}
+    both = " or ".join(remedies.values())
+    return f"nothing new starts until {both if by_request is None else remedies[by_request]}"
 
 
 def frame(values: Mapping[str, str], base: Mapping[str, str]) -> str:

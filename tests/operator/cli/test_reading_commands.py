@@ -17,6 +17,8 @@ from tests.operator.cli.conftest import STATUS, condition, experiment, run, writ
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
+from rloop_operator.local import processes
+from rloop_operator.local.documents import write_json
 from rloop_operator.local.folder import RunFolder, RunLock
 from rloop_operator.local.store import LocalStore
 
@@ -51,7 +53,22 @@ def test_status_tells_the_story(rloop: Rloop, layout: RunFolder) -> None:
     assert "0.2500 [0.2400, 0.2600]  gain 0.2500 (50 %) over the baseline  i0001-e1" in told
     assert "12 runs, 1:40 active" in told  # 30 s and from activeSince to the operator's last beat
     assert "none since 2026-01-02 03:05:15 UTC" in told
-    assert "i0002-s1 (investigate), i0002-e1 run 1 (screen)" in told
+    again = "i0002-s1 (investigate), i0002-e1 run 1 (screen)"
+    assert f"now          nothing; to be taken up again: {again}\n" in told
+
+
+def test_without_an_operator_only_what_has_a_process_runs(rloop: Rloop, layout: RunFolder) -> None:
+    for name, start in (("demo-i0002-e1-r1-a1", ""), ("demo-i0002-s1-a1", "of another process")):
+        layout.workload(name).mkdir()
+        own = processes.look(os.getpid())
+        assert own is not None
+        write_json(str(layout.workload(name)), "shim.json", {"pid": os.getpid(), "start": start or own.start})
+    told = "now          i0002-e1 run 1 (screen), in the background; to be taken up again: i0002-s1 (investigate)\n"
+    assert told in rloop("status").stdout
+    policy = "what runs now finishes (suspendPolicy Finish): i0002-e1 run 1 (screen), in the background"
+    assert policy in rloop("suspend").stdout
+    write_json(str(layout.workload("demo-i0002-e1-r1-a1")), "exit.json", {})
+    assert "now          nothing; to be taken up again: i0002-s1" in rloop("status").stdout
 
 
 def test_at_the_end_the_direction_is_the_bests(rloop: Rloop, tmp_path: Path) -> None:
@@ -112,6 +129,25 @@ def test_experiments_are_a_table_and_one_is_told_in_detail(rloop: Rloop, layout:
     assert "/experiments/demo-i0001-e1/runs/r2/artifacts\n" in told
     failed = rloop("experiments", "demo-i0001-e2").stdout
     assert "demo-i0001-e2-r1-a1.log:\n  no such file\n" in failed
+
+
+def test_why_a_scoring_failed_is_told_apart_from_its_log(rloop: Rloop, layout: RunFolder) -> None:
+    log = layout.workload_log("demo-i0002-e2-r1-v1")
+    for name, why in (("demo-i0002-e2", "ended without a verdict"), ("demo-i0002-e3", "loss = 0.5 banana")):
+        scoring = {"number": 1, "repeat": 1, "seed": 1, "phase": "Failed", "reason": "VerdictMissing", "message": why}
+        runs = [run(1, "screen", None, "Failed", verifications=[scoring])]
+        with closing(LocalStore(layout.root)) as store:
+            asyncio.run(store.create(experiment(name, 2, {"phase": "Invalid", "runs": runs})))
+        log.with_name(f"{name}-r1-v1.log").write_text("x" * 5000 + "\nloss = 0.5 banana\n")
+    end = "-r1-v1.log:\n  loss = 0.5 banana\n"
+    shown = rloop("experiments", "i0002-e2").stdout
+    assert "\nwhy demo-i0002-e2-r1-v1 failed (VerdictMissing):\n  ended without a verdict\n\nthe end of " in shown
+    assert shown.endswith(f"demo-i0002-e2{end}")
+    shown = rloop("experiments", "i0002-e3").stdout
+    assert shown.endswith(f"demo-i0002-e3{end}")
+    assert "why" not in shown, "its log says it"
+    log.unlink()
+    assert rloop("experiments", "i0002-e2").stdout.endswith("(VerdictMissing):\n  ended without a verdict\n")
 
 
 def test_an_unknown_experiment_names_those_that_are_near(rloop: Rloop, layout: RunFolder) -> None:

@@ -74,7 +74,9 @@ def test_a_long_log_of_a_failed_baseline_is_told_once(rloop: Rloop, example: Exa
 def test_a_suspended_campaign_ends_the_command_and_says_how_to_go_on(rloop: Rloop, example: Example) -> None:
     done = rloop("run", example(suspend=True))
     assert done.returncode == 3, done.stderr
-    assert "Suspended: nothing new starts until rloop resume, or suspend: false in the manifest" in done.stdout
+    assert "Suspended: nothing new starts until suspend: false in the manifest; the same" in done.stdout
+    assert "go on             suspend: false in the manifest, then rloop run " in done.stdout
+    assert "rloop resume" not in done.stdout
     again = rloop("run", example(budget__runs=20, objective__target="3000000000"), "--seed", "99")
     assert again.returncode == 2  # the target is frozen
     assert again.stdout == ""

@@ -27,21 +27,41 @@ def stored(rloop: Rloop) -> dict[str, Any]:
 def test_without_an_operator_it_is_written_at_once(rloop: Rloop, layout: RunFolder) -> None:
     done = rloop("suspend", "demo")
     assert done.returncode == 0, done.stderr
-    assert "demo: suspended. No session and no run starts until rloop resume; 2 things that runs now" in done.stdout
-    assert "ends with exit code 3" in done.stdout
+    assert "demo: suspended. No session and no run starts until rloop resume; nothing runs now.\n" in done.stdout
+    assert "takes effect at the next rloop run, which starts nothing and ends with exit code 3" in done.stdout
     assert stored(rloop)["spec"]["suspend"] is True
-    assert rloop("suspend", "demo").stdout == "demo is suspended already\n"
+    again = rloop("suspend", "demo").stdout
+    assert again.startswith("demo is suspended already\nNothing happens yet; operator: none since 2026-01-02")
+    told = rloop("status", "demo").stdout
+    assert "state        Iterating, suspended\n" in told
+    assert "suspended    nothing new starts until rloop resume\n" in told
     done = rloop("resume")
-    assert "demo: resumed" in done.stdout
-    assert "rloop run with its manifest goes on" in done.stdout
+    assert done.stdout.startswith("demo: resumed.\n")
+    assert "takes effect at the next rloop run.\n" in done.stdout
     assert stored(rloop)["spec"]["suspend"] is False
     assert rloop("resume", "demo").stdout == "demo is not suspended\n"
+
+
+def test_status_follows_the_request_and_not_what_an_operator_saw_last(rloop: Rloop, tmp_path: Path) -> None:
+    conditions = [*STATUS["conditions"], condition("Suspended", "SuspendedByUser")]
+    write(tmp_path / "runs/demo", STATUS | {"conditions": conditions}, suspend=True)
+    told = rloop("status").stdout
+    assert "state        Iterating, suspended\n" in told
+    assert "suspended    nothing new starts until suspend: false in the manifest\n" in told
+    rloop("resume")
+    told = rloop("status").stdout
+    assert "state        Iterating\n" in told
+    assert "suspended" not in told
+    assert "Nothing happens yet; operator: none since" in rloop("resume").stdout
 
 
 def test_a_pivot_is_asked_for_with_a_new_text_each_time(rloop: Rloop, layout: RunFolder) -> None:
     texts = []
     for _ in range(2):
-        assert "demo: pivot 2 is demanded now" in rloop("pivot").stdout
+        told = rloop("pivot").stdout
+        assert "demo: pivot 2 is demanded as soon as an operator works on it. Open" in told
+        assert "takes effect at the next rloop run.\n" in told
+        assert "pivot        asked for by rloop pivot, and not taken up yet\n" in rloop("status").stdout
         texts.append(stored(rloop)["metadata"]["annotations"][names.ANNOTATION_PIVOT])
     assert texts[0] < texts[1]
 
@@ -72,16 +92,17 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
     assert f"rloop run (process {process.pid}) ends with exit code 3" in suspend.stdout
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 3, told
-    assert "  suspended   nothing new starts until rloop resume" in told
+    assert "  suspended   nothing new starts until rloop resume\n" in told
     assert "let it go on      rloop resume --dir runs/demo" in told
+    assert "  go on  " not in told
 
     again = rloop("run", file)  # its manifest does not say suspend: true, and that alone resumes nothing
     assert again.returncode == 3
-    assert "Suspended: nothing new starts until rloop resume" in again.stdout
+    assert "Suspended: nothing new starts until rloop resume; the same" in again.stdout
     rloop("resume", "demo")
     last = rloop("run", file)
     assert "Ended without the target (BudgetExhausted)" in last.stdout
-    assert "pivot 1: requested by the director" in rloop("logs", "demo").stdout
+    assert "pivot 1: requested by you" in rloop("logs", "demo").stdout
 
 
 def test_a_manifest_that_says_suspend_is_told(rloop: Rloop, example: Example) -> None:

@@ -81,7 +81,30 @@ def test_a_long_line_is_cut_with_a_sign_of_it() -> None:
         ("c2-i0004-e1 over c2-b01", "i0004-e1 over b01"),
         ('no ConfigMap "c2-task-files" is there', 'no ConfigMap "c2-task-files" is there'),
         ("abc2-b01 and x-c2-i0001 are others'", "abc2-b01 and x-c2-i0001 are others'"),
+        ("c2-b01-r1-a1. In c2-b01, the end", "b01-r1-a1. In b01, the end"),
+        *((path, path) for path in ("/x/c2-b01-r1-a1/t.py", "c2-i0001-e1/t.py", "see c2-b01-r1-v1.log", "/x/c2-b01")),
     ],
 )
 def test_only_names_of_its_own_children_are_shortened(text: str, told: str) -> None:
     assert words.inside(text, "c2") == told
+
+
+HEAD = "run 1: Error, exit code 1. Its last words: "
+END = "ModuleNotFoundError: No module named 'torchy'"
+FRAME = '  File "/a b/c2-b01-r1-a1/train.py", line 3, in <module>\n    import torchy\n    ^^^^^^\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{HEAD}Traceback (most recent call last):\n{FRAME}{END}\n[rloop] a note", f"{HEAD}{END} [rloop] a note"),
+        (f'{HEAD}1-a1/train.py", line 3, in <module>\n    import torchy\n{FRAME}{END}', f"{HEAD}{END}"),
+        (f"{HEAD}epoch 1\nTraceback (most recent call last):\n{FRAME}{END}", f"{HEAD}epoch 1 {END}"),
+        (f"{HEAD}\n{FRAME}{END}\n\nDuring handling of it:\n\n{FRAME}KeyError: 1", f"{HEAD}KeyError: 1"),
+        (f'{HEAD}  File "t.py", line 1\n    a b\n      ^\nSyntaxError: bad', f"{HEAD}SyntaxError: bad"),
+        ('c2-b01: no YAML\n  in "a", line 1, column 2', 'b01: no YAML in "a", line 1, column 2'),
+        ('cut after File "a", line 1, in b', 'cut after File "a", line 1, in b'),
+    ],
+)
+def test_of_a_traceback_only_the_end_is_told(text: str, told: str) -> None:
+    assert words.brief(text, "c2") == told
