@@ -187,7 +187,7 @@ class _Session:
         back = [start.frame] if start.frame != present or not start.space.structural else []  # the incumbent's first
         others = chain(back, untried(start.space, start.frame, [present], self._dice))
         direction = self._admitted(start.space, (frame for frame in others if has_points_left(start, frame)))
-        if direction is None and not self.done.why and has_points_left(start, present):
+        if direction is None and has_points_left(start, present) and not self.done.why:
             # The last points lie in the very frame that is to be left: a pivot away, and the next one leads back.
             away = untried(start.space, start.frame, [present], self._dice)
             direction = self._admitted(start.space, chain([start.frame] if start.frame != present else [], away))
