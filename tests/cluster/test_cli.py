@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.cluster import pods, release
 from tests.cluster.harness.cluster import Cluster
-from tests.operator.cli.conftest import STATUS, condition, objects
+from tests.operator.cli.conftest import PROPOSED, STATUS, condition, objects
 from tests.support.builders import manifest
 from typer.testing import CliRunner
 
@@ -74,7 +74,7 @@ def children(cluster: Cluster, namespace: str) -> None:
         kept = {"name": one.metadata.name, "namespace": namespace, "labels": names.labels("demo", "record")}
         cluster.apply({**document, "metadata": kept})
         _patch_status(cluster, namespace, f"{one.kind}/{one.metadata.name}", document["status"])
-    for name, content in (("demo-task", b'{"rate": 1}\n'), ("demo-i0001-e1", b'{"rate": 0.1}\n')):
+    for name, content in (("demo-task", b'{"rate": 1}\n'), ("demo-i0001-e1", PROPOSED)):
         archive = base64.b64encode(pack({"recipe.json": File(content)})).decode()
         metadata = {"name": name, "namespace": namespace}
         cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "binaryData": {ARCHIVE: archive}})

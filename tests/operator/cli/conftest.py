@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from rloop_operator.local.store import LocalStore
 from rloop_operator.ports import File
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+PROPOSED = b'{"rate": 0.1}\n'
+"""The changed file of an experiment."""
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -170,7 +173,7 @@ def objects() -> tuple[list[ResearchIteration], list[ResearchExperiment]]:
                 "verdict": kept | {"n": 9, "keep": 1, "at": at(50)},
             },
             title="rate \x1b]0;owned\x07=0.1 [bold]größer",
-            files=[{"path": "recipe.json", "sha256": "0" * 64, "size": 12}],
+            files=[{"path": "recipe.json", "sha256": sha256(PROPOSED).hexdigest(), "size": len(PROPOSED)}],
             **direction_name,
         ),
         experiment(
@@ -202,7 +205,7 @@ def write(folder: Path, status: Mapping[str, Any] = STATUS, **changes: Any) -> R
         for one in experiments:
             await store.create(one)
         await store.put_files("demo", "demo-task", {"recipe.json": File(b'{"rate": 1}\n'), "train.py": File(b"1\n")})
-        await store.put_files("demo", "demo-i0001-e1", {"recipe.json": File(b'{"rate": 0.1}\n')})
+        await store.put_files("demo", "demo-i0001-e1", {"recipe.json": File(PROPOSED)})
         store.beat(START + timedelta(seconds=70))
 
     with closing(LocalStore(folder)) as store:
