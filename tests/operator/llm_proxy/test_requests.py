@@ -341,7 +341,7 @@ VALUES = (
     st.sampled_from(PIECES)
     | st.dictionaries(NAMES, st.sampled_from(PIECES), max_size=3)
     | st.lists(st.dictionaries(NAMES, st.sampled_from(PIECES), max_size=2), max_size=2)
-)
+).map(copy.deepcopy)  # what is drawn is put into a document, which may then be changed inside it
 SPOT = "\x00spot"
 
 
