@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from rloop import names
+from rloop.api.common import Condition
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import SESSION_OVER, Direction, ResearchIteration, Role, SessionSpec
 from rloop.api.loop_status import Clock, ResearchLoopStatus
@@ -76,16 +77,19 @@ def finished(loop: ResearchLoop) -> bool:
 
 def may_go_on(stored: ResearchLoop, wanted: ResearchLoop) -> bool:
     """Whether a finished campaign goes on with the wanted spec: it ended for its budget, and has another one now."""
-    ended = any(one.status == "True" and one.reason == "BudgetExhausted" for one in stored.status.conditions)
-    return ended and stored.spec.budget != wanted.spec.budget
+    return _budget_end(stored) is not None and stored.spec.budget != wanted.spec.budget
 
 
 def edited_since_its_budget_ended(loop: ResearchLoop) -> bool:
     """Whether the campaign ended because its budget was used up, and its spec was edited after that."""
-    complete = next((one for one in loop.status.conditions if one.type == "Complete" and one.status == "True"), None)
-    if complete is None or complete.reason != "BudgetExhausted":
-        return False
-    return loop.metadata.generation > complete.observed_generation
+    complete = _budget_end(loop)
+    return complete is not None and loop.metadata.generation > complete.observed_generation
+
+
+def _budget_end(loop: ResearchLoop) -> Condition | None:
+    """The condition that says that the campaign is over because its budget was used up."""
+    ended = (one for one in loop.status.conditions if one.type == "Complete" and one.status == "True")
+    return next((one for one in ended if one.reason == "BudgetExhausted"), None)
 
 
 def closing(iteration: ResearchIteration) -> bool:

@@ -53,8 +53,8 @@ class Pass:
 
     observed: Observed
     changed: bool
-    """Something was written or done: a further pass may find more to do. Not by a stop or a removal, whose end will be
-    an event.
+    """Something was written or done: a further pass may find more to do. Stops and removals do not count: an event will
+    tell when they have come to their end.
     """
     conflict: bool = False
     """Somebody wrote first: the decision was not carried out to its end."""

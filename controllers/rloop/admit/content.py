@@ -100,14 +100,12 @@ def _point(files: Mapping[str, str], texts: Texts) -> tuple[dict[str, str], Fram
     try:
         found = document.read(space.file, text)
         point = space.read(found)
+        missing = [one for one in space.dimensions if one.name in point and not one.stands_in(found)]
+        task = document.read(space.file, texts.task[space.file]) if missing and space.file in texts.task else {}
     except ValueError as error:
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
     # The default would count, but a program that reads the key fails.
-    sealed = document.read(space.file, texts.task[space.file]) if space.file in texts.task else {}
-    dropped = [
-        one.key for one in space.dimensions if one.name in point and one.stands_in(sealed) and not one.stands_in(found)
-    ]
-    if dropped:
+    if dropped := [one.key for one in missing if one.stands_in(task)]:
         raise Refused("OutsideSpace", f'{space.file}: "{dropped[0]}" is missing; the task has it: write it, too')
     return space.as_text(point), space.frame_of(point)
 

@@ -135,7 +135,7 @@ def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:
 def _check_new(name: str, own: str, kind: str, facts: Facts) -> None:
     """What a smoke test showed to start may be proposed, and what was proposed may be smoke-tested.
 
-    A name is taken for ever; content is free again where a pivot withdrew it before it ran.
+    A name can never be used again. The same files can, if their experiment was withdrawn before any run started.
     """
     alike = {key: one for key, one in facts.experiments.items() if (one.spec.kind == "Smoke") == (kind == "Smoke")}
     same = next((key for key, one in alike.items() if one.spec.digest == own and not never_tried(one)), None)

@@ -75,7 +75,7 @@ class Agent(Model):
 
     @model_validator(mode="after")
     def _one_mind(self) -> Self:
-        # First: who writes a command wants to run a program of their own, and has given no mind but for want of image.
+        # Before ONE_MIND, which would not say that the command needs an image.
         if self.command is not None and self.image is None:
             raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and take policy out"))
         if (self.policy is None) == (self.llm is None and self.image is None):

@@ -53,7 +53,7 @@ def broken_program(reason: str | None, code: int | None, log_tail: str) -> str |
 
 def broken_code(log_tail: str) -> str | None:
     """What Python's last line says of the code itself; None where it says nothing that is certain."""
-    last = last_line(log_tail, ours=False)
+    last = last_line(log_tail, but=NOTE)
     if missing := missing_module(log_tail):
         return None if missing.startswith(MADE_WHILE_IT_RUNS) else f'Python finds no module "{missing}"'
     if named := _NAME_MISSING.match(last):
@@ -63,14 +63,14 @@ def broken_code(log_tail: str) -> str | None:
 
 def missing_module(log_tail: str) -> str | None:
     """The module that an uncaught ModuleNotFoundError names."""
-    found = _MISSING.match(last_line(log_tail, ours=False))
+    found = _MISSING.match(last_line(log_tail, but=NOTE))
     return found[1] if found else None
 
 
-def last_line(log_tail: str, *, ours: bool = True) -> str:
-    """The last line that says something; `ours`: also one that we wrote."""
+def last_line(log_tail: str, *, but: str | tuple[str, ...] = ()) -> str:
+    """The last line that says something, but for those with such a beginning."""
     lines = (line.rstrip() for line in reversed(log_tail.splitlines()))
-    return next((line for line in lines if line.strip() and (ours or not line.startswith(NOTE))), "")
+    return next((line for line in lines if line.strip() and not line.startswith(but)), "")
 
 
 def _own_code(code: int | None, log_tail: str) -> int | None:

@@ -19,7 +19,7 @@ from rloop.decide.acceptance import interval, is_deterministic
 from rloop.decide.draft import Draft
 from rloop.decide.ending import fail
 
-SAME_WITH_ALL_SEEDS = "the same value with each seed: RLOOP_SEED may be unused"
+DETERMINISTIC = "the task is deterministic, the same value with each seed: RLOOP_SEED may be unused"
 
 
 def measure(draft: Draft) -> None:
@@ -100,7 +100,7 @@ def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
     deterministic = is_deterministic(found)
     verdict = Verdict(
         reason="Baseline",
-        message=f"the task is deterministic, {SAME_WITH_ALL_SEEDS}" if deterministic else "",
+        message=DETERMINISTIC if deterministic else "",
         value=value,
         low=low,
         high=high,

@@ -13,7 +13,7 @@ from rloop.decide import again
 LIVE = frozenset({"Running", "Verifying"})
 OPEN = frozenset({"Queued", "Running", "Verifying"})
 NOTES = ("[rloop] progress.jsonl:", "[rloop] claims.json")
-"""What the local shell says below a log of the run's own files: no word of the program."""
+"""Notes that the local shell adds below the log about these two files: the program did not print them."""
 FINAL_RUNS_MIN = 3
 """Places that failed reference runs never take from the final ones."""
 POST_SCREEN: tuple[RunKind, ...] = ("confirm", "audit")
@@ -80,8 +80,7 @@ def how_it_ended(attempt: Attempt) -> str:
 
 def last_words(attempt: Attempt) -> str:
     """The last line of its log, as the end of a sentence; empty where it said nothing."""
-    own = [line for line in attempt.log_tail.splitlines() if not line.startswith(NOTES)]
-    line = again.last_line("\n".join(own))
+    line = again.last_line(attempt.log_tail, but=NOTES)
     return f"; its last words: {line.strip()[-300:]}" if line else ""
 
 

@@ -8,7 +8,7 @@ frame first. Nothing here reads a clock or chance that was not handed in.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from random import Random
@@ -185,12 +185,14 @@ class _Session:
         self._log("info", "every frame was tried", frames=len(tried))
         present = frame_to_stay_in(start.space, context)
         back = [start.frame] if start.frame != present or not start.space.structural else []  # the incumbent's first
-        others = chain(back, untried(start.space, start.frame, [present], self._dice))
-        direction = self._admitted(start.space, (frame for frame in others if has_points_left(start, frame)))
+
+        def others() -> Iterator[Frame]:
+            return chain(back, untried(start.space, start.frame, [present], self._dice))
+
+        direction = self._admitted(start.space, (frame for frame in others() if has_points_left(start, frame)))
         if direction is None and has_points_left(start, present) and not self.done.why:
             # The last points lie in the very frame that is to be left: a pivot away, and the next one leads back.
-            away = untried(start.space, start.frame, [present], self._dice)
-            direction = self._admitted(start.space, chain([start.frame] if start.frame != present else [], away))
+            direction = self._admitted(start.space, others())
         if direction is None and not self.done.why:
             self.done.why = "A pivot is demanded, and no other frame of the space has a point left that was not tried."
         return direction

@@ -133,7 +133,7 @@ def _indented(text: str) -> Iterator[str]:
 
 
 def _of_scoring(experiment: ResearchExperiment, workload: str) -> str | None:
-    """Why that scoring failed, in a word; None for a workload that is none."""
+    """The reason why this scoring failed; None if the workload is not a scoring."""
     for run in experiment.status.runs:
         for scoring in run.verifications:
             if workload == names.verification(experiment.metadata.name, run.number, scoring.number):

@@ -224,11 +224,11 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
 
 def baseline(snapshot: Snapshot) -> str:
     """`loss 0.5012, noise between runs 0.0103 (5 runs)`; empty while it is not measured."""
-    measured_ = snapshot.loop.status.baseline
-    if measured_ is None:
+    found = snapshot.loop.status.baseline
+    if found is None:
         return ""
-    value, noise = words.number(measured_.value, snapshot.noise), words.noise(measured_)
-    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(measured_.n, 'run')})"
+    value, noise = words.number(found.value, snapshot.noise), words.noise(found)
+    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(found.n, 'run')})"
 
 
 def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:

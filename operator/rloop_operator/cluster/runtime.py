@@ -146,8 +146,9 @@ class KubeRuntime(Runtime):
                 found = await self._api.get(f"{path}/{name}")
             except NotFound:
                 continue
-            own_pods = await self._states.pods_of(found)
             noted = found["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
+            # A Job is stopped in each pass until it ends: once the reason is noted, nobody asks for its pods.
+            own_pods = [] if noted is not None and path == self._states.jobs else await self._states.pods_of(found)
             if noted is None and not outcome.ended(found):
                 notes = {names.ANNOTATION_STOP: reason}
                 if path != self._states.pods:

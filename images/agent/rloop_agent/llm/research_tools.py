@@ -1,7 +1,6 @@
 """The tools that speak to the gateway: results, directions, experiments, findings, and the end.
 
-Called by the session through the table in `tools`. The gateway decides; what it refuses comes back with its reason and
-remedy, and no wording of a model changes that.
+Called by the session through the table in `tools`. The gateway decides, and a refusal comes back with its remedy.
 """
 
 from __future__ import annotations
@@ -97,8 +96,9 @@ class WaitForResults(Arguments):
     def run(self, desk: Desk) -> str:
         before = {one.name: one for one in desk.gateway.experiments()}
         if not any(one.phase in OPEN for one in before.values()):
-            newest = map(as_row, list(before.values())[-3:])  # what was submitted may just have failed
-            return f"nothing is running, to wait for\n{rows('the newest results', newest, desk.result_max)}"
+            # What was submitted may just have failed.
+            newest = rows("the newest results", map(as_row, list(before.values())[-3:]), desk.result_max)
+            return f"nothing is running, so there is nothing to wait for\n{newest}"
         left = min(float(self.seconds), desk.seconds_left())
         while left > 0:
             if desk.wait(min(POLL_SECONDS, left)):
