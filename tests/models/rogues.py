@@ -56,6 +56,13 @@ def circles(_told: Conversation) -> Reply:
     return Reply().call("read_file", path="recipe.json")
 
 
+def seesaw(told: Conversation) -> Reply:
+    """Changes a value and changes it back, for ever."""
+    rates = ('"rate": 0.1', '"rate": 0.2')
+    old, new = rates if told.replies % 2 == 0 else reversed(rates)
+    return Reply().call("edit_file", path="recipe.json", old=old, new=new)
+
+
 def garbage(told: Conversation) -> Reply:
     """Sends arguments that no tool takes, one kind after the other, and then stops."""
     if told.replies >= len(GARBAGE):
@@ -118,6 +125,7 @@ SCRIPTS = {
     "early": early,
     "never": never,
     "circles": circles,
+    "seesaw": seesaw,
     "garbage": garbage,
     "reworder": reworder,
     "injected": injected,

@@ -6,6 +6,7 @@ it answers with text, or raises ToolError with a sentence for the model.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rloop.api.session_context import Context
+from rloop.api.space import Dimension
 from rloop.api.wire import ExperimentView
 from rloop_agent import recipe
 from rloop_agent.gateway import Gateway, Refused
@@ -22,6 +24,8 @@ from rloop_agent.llm.command import Limits
 from rloop_agent.llm.scratch import Scratch, ScratchError
 
 ERROR_MAX = 300
+LINE = 1024
+"""Characters of a title or a reason, as the gateway takes them."""
 RESULT_MAX = 16_000
 """Characters of one tool's result, where the model's window does not ask for fewer."""
 
@@ -55,8 +59,6 @@ class Desk:
     """Set when the model has finished."""
     drafts: dict[str, str] = field(default_factory=dict)
     """What it leaves unfinished, by path."""
-    revision: int = 0
-    """Counts what has changed (files, directions, experiments): an old call may give a new result then."""
     frame: dict[str, str] = field(default_factory=dict)
     """The present direction's, where the task has a space."""
     submitted: dict[str, str] = field(default_factory=dict)
@@ -73,9 +75,15 @@ class Desk:
         """Whether an experiment may be submitted under a direction that was admitted."""
         return bool(self.directions or (self.context.current_direction and not self.context.demand))
 
-    def changed(self) -> None:
-        """A tool has changed something."""
-        self.revision += 1
+    def state(self) -> str:
+        """All that a tool can change, as a digest: a call that is repeated in the same state gives nothing new."""
+        try:
+            changes = self.scratch.changes()
+            copy: object = [self.scratch.parent, sorted(changes.files.items()), changes.sealed]
+        except ScratchError as error:
+            copy = str(error)
+        counts = [len(one) for one in (self.directions, self.proposed, self.smokes, self.findings, self.judged)]
+        return hashlib.sha256(json.dumps([copy, counts]).encode()).hexdigest()
 
     def obstacle(self) -> str:
         """What would make the gateway refuse the copy as an experiment; empty where nothing is known."""
@@ -85,24 +93,31 @@ class Desk:
                 named = ", ".join(changes.sealed[:3])
                 return f"{named} is sealed and was changed or removed: call reset_files."
             flaw = next(filter(None, map(self.scratch.flaw, changes.files)), "")
-            return f"{flaw}. Write it again." if flaw else self._outside_frame()
+            return f"{flaw}. Write it again." if flaw else self._outside_space()
         except ScratchError:
             return ""
 
-    def _outside_frame(self) -> str:
+    def _outside_space(self) -> str:
         space = self.context.space
-        if space is None or not self.frame:
+        if space is None:
             return ""
         try:
             document = recipe.parse(space, {space.file: self.scratch.read(space.file)})
-            own = space.frame_of(recipe.point(space, document))
+            point = recipe.point(space, document)
+            task = recipe.parse(space, self.scratch.task)
         except recipe.BadRecipe as error:
             return f"{error}."
+        dropped = [one.key for one in space.dimensions if one.name in point and _is_dropped(one, task, document)]
+        if dropped:
+            return f'{space.file}: "{dropped[0]}" is missing, and the task has it. Write it again, or call set_values.'
+        if not self.frame:
+            return ""
+        own = space.frame_of(point)
         for one in space.structural:
             wanted = self.frame.get(one.name, "")
             if own.get(one.name) != wanted:
                 is_now = f'{space.file}: {one.key} is "{own.get(one.name)}", and the direction has "{wanted}"'
-                return f"{is_now}. Change the file, or propose a direction with the file's value."
+                return f"{is_now}. Change it (set_values), or propose a direction with the file's value."
         return ""
 
     def missing(self) -> str:
@@ -169,6 +184,16 @@ def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
         return f"Error: {name}: {type(error).__name__}: {str(error)[:ERROR_MAX] or 'it was too much'}"
     except Refused as refused:
         return f"Refused ({refused.reason}): {refused.message}"
+
+
+def _is_dropped(dimension: Dimension, task: object, copy: object) -> bool:
+    return dimension.stands_in(task) and not dimension.stands_in(copy)
+
+
+def first_problem(error: ValidationError) -> str:
+    """What is wrong with a request, for the model."""
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def experiments_left(context: Context) -> int:

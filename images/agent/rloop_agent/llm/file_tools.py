@@ -61,7 +61,6 @@ class WriteFile(Arguments):
         if desk.scratch.holds(self.path, self.content):
             return f"nothing changed: {self.path} says this already{desk.next_step()}"
         desk.scratch.write(self.path, self.content)
-        desk.changed()
         return f"wrote {self.path}, {len(self.content.encode())} bytes{desk.next_step()}"
 
 
@@ -75,9 +74,9 @@ class EditFile(Arguments):
 
     @override
     def run(self, desk: Desk) -> str:
+        if self.old == self.new:
+            raise ToolError(f"old and new are the same: this changes nothing in {self.path}")
         desk.scratch.edit(self.path, self.old, self.new)
-        if self.old != self.new:
-            desk.changed()
         return f"changed {self.path}{desk.next_step()}"
 
 
@@ -103,7 +102,6 @@ class ResetFiles(Arguments):
                     f'there is no experiment "{self.parent}": read_results lists them; or take incumbent'
                 ) from None
             desk.scratch.lay(found.name, found.files)
-        desk.changed()
         return f"your copy is as in {desk.scratch.parent} now"
 
 

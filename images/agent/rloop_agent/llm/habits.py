@@ -33,9 +33,10 @@ QUESTION = re.compile(
     re.IGNORECASE,
 )
 REPEATS = 3
-"""The same call with the same result so often is a loop."""
+"""The same call in the same state with the same result so often is a loop."""
 CIRCLES = 3
 """Calls that were refused as a loop, after which the session ends."""
+LOOP = f"This is a loop: the same result came {REPEATS} times. The call is not made again; do something else."
 PATIENT = frozenset({"wait_for_results"})
 """Tools that are meant to be called again."""
 
@@ -52,33 +53,28 @@ def said_to(reading: Reading, shape: str, missing: str) -> str:
 
 
 class Circles:
-    """Remembers calls and results."""
+    """Remembers calls, the state in which each was made (`Desk.state`), and results.
+
+    A change makes no call new by itself: two calls that undo each other come back to the same state, and are a loop
+    as much as one call that changes nothing.
+    """
 
     def __init__(self) -> None:
-        self._seen: Counter[tuple[str, str, str]] = Counter()
-        self._blocked: dict[tuple[str, str], str] = {}
+        self._seen: Counter[tuple[str, str, str, str]] = Counter()
+        self._blocked: set[tuple[str, str, str]] = set()
         self.refused = 0
 
-    def blocked(self, name: str, arguments: str) -> str | None:
-        """The answer to a call that is known to be a loop."""
-        told = self._blocked.get((name, arguments))
-        if told is not None:
-            self.refused += 1
-        return told
+    def blocked(self, state: str, name: str, arguments: str) -> bool:
+        """Whether the call is known to be a loop."""
+        found = (state, name, arguments) in self._blocked
+        self.refused += found
+        return found
 
-    def saw(self, name: str, arguments: str, result: str) -> str:
-        """The result, with a word to it when it has come for the third time."""
-        if name in PATIENT:
-            return result
-        key = (name, arguments, result)
+    def saw(self, state: str, name: str, arguments: str, result: str) -> str:
+        """The result of a call that was made in that state, with a word to it when it has come for the third time."""
+        key = (state, name, arguments, result)
         self._seen[key] += 1
-        if self._seen[key] < REPEATS:
+        if name in PATIENT or self._seen[key] < REPEATS:
             return result
-        told = f"This is a loop: the same result came {REPEATS} times. The call is not made again; do something else."
-        self._blocked[name, arguments] = told
-        return f"{result}\n{told}"
-
-    def acted(self) -> None:
-        """Something has changed (a file, a direction, an experiment): an old call may give something new."""
-        self._blocked.clear()
-        self._seen.clear()
+        self._blocked.add(key[:-1])
+        return f"{result}\n{LOOP}"

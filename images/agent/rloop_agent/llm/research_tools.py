@@ -1,4 +1,4 @@
-"""The tools that speak to the gateway: results, directions, experiments, findings, and the end.
+"""The tools that speak to the gateway: results, experiments, findings, and the end.
 
 Called by the session through the table in `tools`. The gateway decides, and a refusal comes back with its remedy.
 """
@@ -10,10 +10,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 from typing_extensions import override
 
-from rloop.api.common import StructuralField
 from rloop.api.wire import (
     DRAFT_BYTES,
-    DirectionRequest,
     ExperimentRequest,
     ExperimentView,
     FindingRequest,
@@ -21,13 +19,12 @@ from rloop.api.wire import (
 )
 from rloop_agent import handoff
 from rloop_agent.gateway import Refused
-from rloop_agent.llm.desk import Arguments, Desk, ToolError, as_json, as_row
+from rloop_agent.llm.desk import LINE, Arguments, Desk, ToolError, as_json, as_row, first_problem
 from rloop_agent.llm.fence import clip, fenced, rows
 from rloop_agent.llm.scratch import DRAFTS
 
 POLL_SECONDS = 1.0
 SEQUENCES_TRIED = 20
-LINE = 1024
 DRAFTS_MAX = 32
 OPEN = frozenset({"Queued", "Running", "Verifying"})
 """Phases in which an experiment has no verdict yet."""
@@ -110,43 +107,6 @@ class WaitForResults(Arguments):
         return "nothing has moved; you need not wait: the next session sees the results"
 
 
-class ProposeDirection(Arguments):
-    """Propose a direction: what you believe, and what changes in kind. Needed before the first experiment, and again
-    when a pivot is demanded; then rewording an old one does not pass.
-    """
-
-    title: str
-    hypothesis: str = ""
-    """What you believe, and could be wrong about."""
-    method: str = ""
-    data: str = ""
-    representation: str = ""
-    objective: str = ""
-    frame: dict[str, str] = {}
-    """Only if the task has a space.yaml: a value for each structural dimension."""
-
-    @override
-    def run(self, desk: Desk) -> str:
-        fields: dict[StructuralField, str] = {
-            "hypothesis": self.hypothesis,
-            "method": self.method,
-            "data": self.data,
-            "representation": self.representation,
-            "objective": self.objective,
-        }
-        given = {name: text[:LINE] for name, text in fields.items() if text}
-        try:
-            request = DirectionRequest(title=self.title[:LINE], fields=given, frame=self.frame)
-        except ValidationError as error:
-            raise ToolError(_sentence(error)) from None
-        admitted = desk.gateway.post_direction(request)
-        desk.directions.append(admitted.name)
-        desk.changed()
-        desk.frame = dict(admitted.frame)
-        told = fenced("admitted", as_json(direction=admitted.name, title=admitted.title, frame=admitted.frame))
-        return told + desk.next_step()
-
-
 class SubmitExperiment(Arguments):
     """Submit what you have changed in your copy of the task as an experiment. It is run and measured."""
 
@@ -179,7 +139,7 @@ class SubmitExperiment(Arguments):
                     smoke=self.smoke,
                 )
             except ValidationError as error:
-                raise ToolError(_sentence(error)) from None
+                raise ToolError(first_problem(error)) from None
             try:
                 view = desk.gateway.post_experiment(request)
             except Refused as refused:
@@ -189,7 +149,6 @@ class SubmitExperiment(Arguments):
                 desk.sequence += 1
                 continue
             desk.sequence += 1
-            desk.changed()
             if view.smoke:
                 desk.smokes.append(view.name)
             else:
@@ -216,7 +175,7 @@ class RecordFinding(Arguments):
         try:
             request = FindingRequest(statement=self.statement, evidence=self.evidence)
         except ValidationError as error:
-            raise ToolError(_sentence(error)) from None
+            raise ToolError(first_problem(error)) from None
         finding = desk.gateway.post_finding(request)
         desk.findings.append(finding.name)
         return as_json(finding=finding.name)
@@ -236,7 +195,7 @@ class JudgeFinding(Arguments):
         try:
             verdict = FindingVerdict(supported=self.supported, reason=self.reason[:LINE])
         except ValidationError as error:
-            raise ToolError(_sentence(error)) from None
+            raise ToolError(first_problem(error)) from None
         desk.gateway.judge_finding(self.name, verdict)
         desk.judged.append(self.name)
         left = [one.name for one in desk.context.claims if one.name not in desk.judged]
@@ -292,8 +251,3 @@ def early(desk: Desk) -> str:
         return ""
     missing = desk.missing().removesuffix(".")
     return f"you have proposed nothing, and {desk.experiments_left} experiments are left" + (missing and f"; {missing}")
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -23,6 +23,8 @@ from rloop.api.globs import matches
 from rloop.api.wire import TaskFiles
 
 LIST_MAX = 500
+SHOWN_MAX = 1000
+"""Characters of a file that is shown whole where an edit does not fit it."""
 DRAFTS = "handoff-drafts"
 """The folder with what the last session had not finished: to be read, and never a part of an experiment."""
 
@@ -110,6 +112,11 @@ class Scratch:
         paths = [path for path, _ in self._walk()]
         return next((path for path in paths if matches(path, self._editable)), paths[0] if paths else "notes.txt")
 
+    @property
+    def task(self) -> Mapping[str, str]:
+        """The untouched task's text files."""
+        return self._task.files
+
     def holds(self, path: str, text: str) -> bool:
         """Whether a file says this already."""
         try:
@@ -123,7 +130,8 @@ class Scratch:
         count = text.count(old) if old else 0
         if count != 1:
             told = "old is empty" if not old else f"old stands in it {count} times"
-            raise ScratchError(f'"{path}": {told}; give a piece that stands there exactly once')
+            shown = f". It says:\n{text}" if len(text) <= SHOWN_MAX else ""
+            raise ScratchError(f'"{path}": {told}; give a piece that stands there exactly once{shown}')
         self.write(path, text.replace(old, new))
 
     def changes(self) -> Changes:

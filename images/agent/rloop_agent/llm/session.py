@@ -18,7 +18,7 @@ from rloop_agent.llm import roles, short, text_calls, text_tools, tools
 from rloop_agent.llm.brief import brief
 from rloop_agent.llm.desk import RESULT_MAX, Desk
 from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected
-from rloop_agent.llm.habits import CIRCLES, SILENT, Circles, said_to
+from rloop_agent.llm.habits import CIRCLES, LOOP, SILENT, Circles, said_to
 from rloop_agent.llm.history import History
 from rloop_agent.llm.limits import Used
 from rloop_agent.llm.patience import GaveUp, patiently
@@ -221,16 +221,12 @@ class _Session:
         """The result of one tool call."""
         if self._around.stop():
             return "Not done: the session is ending."
-        blocked = self._circles.blocked(call.name, call.arguments)
-        if blocked is not None:
-            return blocked
-        before = self.desk.revision
+        state = self.desk.state()
+        if self._circles.blocked(state, call.name, call.arguments):
+            return LOOP
         result = tools.call(self.desk, call.name, call.arguments)
         self._around.log("info", "tool", name=call.name[:100], round=self.used.rounds, characters=len(result))
-        if self.desk.revision > before:
-            self._circles.acted()
-            return result
-        return self._circles.saw(call.name, call.arguments, result)
+        return self._circles.saw(state, call.name, call.arguments, result)
 
     def _shrink(self) -> bool:
         """The provider says that it is too long: its window is smaller than was thought. False if no text can go."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rloop.api.session_context import Context
-from rloop.api.space import Space
+from rloop.api.space import Dimension, Space
 from rloop_agent.llm import roles, tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.research_tools import early
@@ -24,7 +24,7 @@ PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reas
 """Characters of an argument that is prose: small models write on until they are stopped."""
 NEXT = "Reply with the next call."
 NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
-CHANGING = frozenset({"write_file", "edit_file", "reset_files", "try", "propose_direction"})
+CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try", "propose_direction"})
 """Tools that serve another experiment."""
 
 
@@ -53,6 +53,10 @@ def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             continue  # `try` does what it is needed for
         if tool["name"] == "propose_direction":
             yield tool, _direction(parameters, context.space)
+            continue
+        if tool["name"] == "set_values" and context.space is not None:
+            values = {"type": "object", "properties": {one.name: _value(one) for one in context.space.dimensions}}
+            yield tool, {**parameters, "properties": {"values": {**values, "additionalProperties": False}}}
             continue
         needed = {name: parameters["properties"][name] for name in parameters.get("required", [])}
         yield tool, {**parameters, "properties": needed}
@@ -83,6 +87,14 @@ def _direction(parameters: dict[str, Any], space: Space | None) -> dict[str, Any
     return {**parameters, "properties": kept, "required": list(kept)}
 
 
+def _value(dimension: Dimension) -> dict[str, Any]:
+    """The schema of one value: a choice, or a number between two ends."""
+    if dimension.values is not None:
+        return {"enum": dimension.values}
+    kind = "integer" if dimension.integer else "number"
+    return {"type": kind, "minimum": dimension.low, "maximum": dimension.high}
+
+
 def _possible(name: str, desk: Desk) -> bool:
     """Whether the call could do anything: what only has an error for an answer is not offered."""
     results = bool(desk.proposed or desk.smokes or desk.context.results)
@@ -90,6 +102,9 @@ def _possible(name: str, desk: Desk) -> bool:
     if name in CHANGING and not desk.experiments_left:
         return False
     match name:
+        case "propose_direction":
+            # One is enough for a first experiment; another one mends a file that has left its frame.
+            return not desk.directions or bool(desk.proposed) or bool(desk.obstacle())
         case "submit_experiment":
             return changed and desk.has_direction and not desk.obstacle()
         case "reset_files" | "try":

@@ -9,6 +9,7 @@ from typing import Any
 
 from rloop.api.session_context import Context
 from rloop_agent.llm import file_tools as files
+from rloop_agent.llm import frame_tools as frames
 from rloop_agent.llm import research_tools as research
 from rloop_agent.llm.desk import Arguments, Desk, called, described
 
@@ -25,7 +26,8 @@ TOOLS: dict[str, type[Arguments]] = {
     "read_references": research.ReadReferences,
     "read_reference": research.ReadReference,
     "wait_for_results": research.WaitForResults,
-    "propose_direction": research.ProposeDirection,
+    "propose_direction": frames.ProposeDirection,
+    "set_values": frames.SetValues,
     "submit_experiment": research.SubmitExperiment,
     "record_finding": research.RecordFinding,
     "finish": research.Finish,
@@ -65,6 +67,8 @@ def descriptions(context: Context) -> list[dict[str, Any]]:
     useless = set() if context.references else {"read_references", "read_reference"}
     if context.run is None:
         useless.add("try")
+    if context.space is None:
+        useless.add("set_values")
     own = of(context.session.role)
     return [described(name, tool) for name, tool in own.items() if name not in useless]
 

@@ -1,0 +1,83 @@
+"""Directions and values that are written into the space's file for the model."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.images.agent.llm.conftest import Call, Live
+
+from rloop_agent.llm.desk import Desk
+from rloop_agent.testing import FakeGateway
+
+SMOOTH = {"method": "smooth", "loss": "2"}
+
+
+def recipe(desk: Desk) -> object:
+    return json.loads(desk.scratch.read("recipe.json"))
+
+
+def test_the_frame_of_a_direction_is_written_into_the_copy(call: Call, desk: Desk, gateway: FakeGateway) -> None:
+    call("set_values", values={"rate": 0.5})
+    told = call("propose_direction", title="Smooth it", frame=SMOOTH)
+    assert "recipe.json now has method smooth, loss 2, rate 0.5, depth 3, width 8\n" in told
+    assert "call submit_experiment" in told, "nothing is left to do but to submit it"
+    assert recipe(desk) == {"method": "smooth", "rate": 0.5, "model": {"loss": 2, "depth": 3}, "width": 8}
+    call("submit_experiment", title="smooth")
+    assert [json.loads(one.files["recipe.json"])["method"] for one in gateway.requests.values()] == ["smooth"]
+    call("propose_direction", title="Plain after all", frame={"method": "plain", "loss": "2"})
+    assert "width" not in desk.scratch.read("recipe.json"), "what does not exist in the frame is gone"
+
+
+def test_a_file_that_cannot_be_written_hinders_no_direction(call: Call, desk: Desk) -> None:
+    desk.scratch.write("recipe.json", "{")
+    told = call("propose_direction", title="Smooth it", frame=SMOOTH)
+    assert "admitted" in told
+    assert "recipe.json is not valid JSON" in told.splitlines()[-1]
+    assert desk.scratch.read("recipe.json") == "{"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"rate": 2}, "Error: rate is 2; the space has rate 0.001..1"),
+        ({"depth": 2.5}, "Error: depth is 2.5; the space has depth 1..9"),
+        ({"method": "psychic"}, "Error: method is 'psychic'; the space has method plain|smooth|pool"),
+        ({"width": 4}, "Error: width does not exist in this frame; method, loss, rate, depth do"),
+        ({"learning": 1}, 'Error: there is no dimension "learning"; there are method, loss, rate, depth, width'),
+        ({"rate": []}, "Error: set_values: values.rate"),
+        ({"rate": 0.1}, "nothing changed: recipe.json has these values already"),
+        ({}, "nothing changed"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(call: Call, desk: Desk, values: object, words: str) -> None:
+    before = desk.scratch.read("recipe.json")
+    assert call("set_values", values=values).startswith(words)
+    assert desk.scratch.read("recipe.json") == before
+
+
+def test_values_may_be_written_as_text(call: Call, desk: Desk) -> None:
+    call("set_values", values={"rate": "0.25", "depth": "7", "loss": "2"})
+    assert recipe(desk) == {"method": "plain", "rate": 0.25, "model": {"loss": 2, "depth": 7}}
+
+
+def test_a_key_that_the_task_has_and_the_copy_has_not_is_told(call: Call) -> None:
+    told = call("edit_file", path="recipe.json", old='"rate"', new='"learning_rate"')
+    assert 'recipe.json: "rate" is missing, and the task has it' in told
+    assert "is not submitted" in call("set_values", values={"rate": 0.2}), "which mends it"
+
+
+def test_an_edit_that_does_not_fit_shows_a_short_file(call: Call, desk: Desk) -> None:
+    told = call("edit_file", path="recipe.json", old="e", new="x")
+    assert "give a piece that stands there exactly once" in told
+    assert desk.scratch.read("recipe.json") in told
+    call("write_file", path="src/long.py", content="a = 1\n" * 500)
+    assert "It says" not in call("edit_file", path="src/long.py", old="b", new="c")
+    assert "changes nothing" in call("edit_file", path="src/long.py", old="a", new="a")
+
+
+def test_two_calls_that_undo_each_other_are_a_loop(live: Live, gateway: FakeGateway) -> None:
+    lived = live("seesaw", gateway)
+    loops = ["This is a loop" in result for _, result in lived.results]
+    assert loops[:6] == [False, False, False, False, True, True]
+    assert "went in circles" in lived.outcome.handoff
