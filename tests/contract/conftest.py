@@ -11,7 +11,8 @@ from tests.cluster.conftest import cluster, namespace  # noqa: F401 -- fixtures 
 from tests.contract import cluster_shell
 from tests.contract.shells import Check, opened
 
-ON_A_CLUSTER = [pytest.mark.cluster, pytest.mark.timeout(240, func_only=True)]
+# The first one builds the images where no other test has.
+ON_A_CLUSTER = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLUSTER = pytest.param("cluster", marks=ON_A_CLUSTER)
 PYTORCHJOB = pytest.param("pytorchjob", marks=ON_A_CLUSTER)
 """The cluster's shell with runs of two workers."""

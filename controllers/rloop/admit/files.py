@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from hashlib import sha256
+from itertools import groupby
 
 from rapidfuzz.distance import Indel
 
@@ -53,8 +54,11 @@ def unified(path: str, before: str, after: str) -> str:
     for group in matcher.get_grouped_opcodes():
         (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]
         lines.append(f"@@ -{_range(i1, i2)} +{_range(j1, j2)} @@\n")
-        for tag, a1, a2, b1, b2 in group:
-            if tag == "equal":
+        for is_equal, steps in groupby(group, lambda step: step[0] == "equal"):
+            # Side by side they are one change: its old lines first, wherever Indel has put them.
+            run = list(steps)
+            a1, a2, b1, b2 = run[0][1], run[-1][2], run[0][3], run[-1][4]
+            if is_equal:
                 lines += [f" {line}" for line in old[a1:a2]]
             else:
                 lines += [f"-{line}" for line in old[a1:a2]] + [f"+{line}" for line in new[b1:b2]]

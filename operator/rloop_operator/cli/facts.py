@@ -228,7 +228,8 @@ def baseline(snapshot: Snapshot) -> str:
     if found is None:
         return ""
     value, noise = words.number(found.value, snapshot.noise), words.noise(found)
-    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(found.n, 'run')})"
+    seed = ": RLOOP_SEED may be unused" if found.deterministic else ""
+    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(found.n, 'run')}){seed}"
 
 
 def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:

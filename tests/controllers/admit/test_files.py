@@ -172,3 +172,9 @@ def test_what_carries_no_meaning_does_not_count() -> None:
 
 def test_paths_that_differ_include_new_and_missing_ones() -> None:
     assert files.changed({"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "1", "d": "1"}) == ["a", "b", "d"]
+
+
+@given(TEXT, TEXT)
+def test_the_old_lines_of_a_change_stand_before_the_new_ones(before: str, after: str) -> None:
+    marks = "".join(line[0] for line in files.unified("x", before, after).splitlines()[2:])
+    assert "+-" not in marks

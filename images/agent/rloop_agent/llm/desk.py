@@ -63,6 +63,8 @@ class Desk:
     """The present direction's, where the task has a space."""
     submitted: dict[str, str] = field(default_factory=dict)
     """The changed files of the last experiment that was admitted."""
+    shown: dict[str, str] = field(default_factory=dict)
+    """What the model has before it: texts of whole files, by path, all paths, the state of the last try."""
     pushed_back: bool = False
     """It was told once that finishing with nothing proposed is early."""
 
@@ -119,6 +121,10 @@ class Desk:
                 is_now = f'{space.file}: {one.key} is "{own.get(one.name)}", and the direction has "{wanted}"'
                 return f"{is_now}. Change it (set_values), or propose a direction with the file's value."
         return ""
+
+    def measured(self) -> list[str]:
+        """Experiments that a finding may have as evidence, oldest first, as far as is known without asking."""
+        return [one.name for one in self.context.results if one.value is not None] + self.proposed
 
     def missing(self) -> str:
         """What is missing until the changed files are an experiment; empty where nothing is."""

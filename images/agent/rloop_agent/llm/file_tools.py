@@ -23,6 +23,8 @@ from rloop_agent.llm.fence import clip, fenced
 from rloop_agent.llm.scratch import DRAFTS
 
 COMMAND_SECONDS_MAX = 600
+LISTED, TRIED = "/list_files", "/try"
+"""Where `Desk.shown` has the paths of all files, and the state of the last try: names that no path has."""
 
 
 class ListFiles(Arguments):
@@ -30,6 +32,7 @@ class ListFiles(Arguments):
 
     @override
     def run(self, desk: Desk) -> str:
+        desk.shown[LISTED] = "\n".join(desk.scratch.paths())
         return fenced("files", clip("\n".join(desk.scratch.files()), desk.result_max))
 
 
@@ -47,7 +50,10 @@ class ReadFile(Arguments):
         shown = every[self.first_line - 1 : self.first_line - 1 + self.lines]
         head = f"lines {self.first_line} to {self.first_line - 1 + len(shown)} of {len(every)}\n"
         whole = len(shown) == len(every)
-        return ("" if whole else head) + fenced(self.path, clip("".join(shown).removesuffix("\n"), desk.result_max))
+        text = "".join(shown).removesuffix("\n")
+        if whole and len(text) <= desk.result_max:
+            desk.shown[self.path] = "".join(every)
+        return ("" if whole else head) + fenced(self.path, clip(text, desk.result_max))
 
 
 class WriteFile(Arguments):
@@ -146,6 +152,7 @@ class Try(Arguments):
             limits = replace(desk.limits, seconds=seconds)
             told = command.run(shlex.join(started.command), folder, limits, desk.stop, desk.result_max, extra)
         scored = "" if "left in RLOOP_ARTIFACTS" in told else "\nit left nothing in RLOOP_ARTIFACTS for the scorer"
+        desk.shown[TRIED] = desk.state()
         return f"unverified, one run with seed {self.seed}: {told}{scored}{desk.next_step()}"
 
 

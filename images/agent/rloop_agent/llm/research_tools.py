@@ -26,6 +26,7 @@ from rloop_agent.llm.scratch import DRAFTS
 POLL_SECONDS = 1.0
 SEQUENCES_TRIED = 20
 DRAFTS_MAX = 32
+NAMED_MAX = 10
 OPEN = frozenset({"Queued", "Running", "Verifying"})
 """Phases in which an experiment has no verdict yet."""
 
@@ -175,7 +176,8 @@ class RecordFinding(Arguments):
         try:
             request = FindingRequest(statement=self.statement, evidence=self.evidence)
         except ValidationError as error:
-            raise ToolError(first_problem(error)) from None
+            measured = ", ".join(desk.measured()[-NAMED_MAX:]) or "none yet"
+            raise ToolError(f"{first_problem(error)}; names of measured experiments: {measured}") from None
         finding = desk.gateway.post_finding(request)
         desk.findings.append(finding.name)
         return as_json(finding=finding.name)

@@ -107,9 +107,13 @@ class Scratch:
                 with contextlib.suppress(ScratchError):
                     yield path, self.read(path)
 
+    def paths(self) -> Iterator[str]:
+        """All files."""
+        return (path for path, _ in self._walk())
+
     def editable(self) -> str:
         """One of the files that may be changed; where there is none yet, any file or an invented name."""
-        paths = [path for path, _ in self._walk()]
+        paths = list(self.paths())
         return next((path for path in paths if matches(path, self._editable)), paths[0] if paths else "notes.txt")
 
     @property
@@ -138,7 +142,7 @@ class Scratch:
         """What an experiment made of this scratch would change."""
         found = Changes()
         seen = set()
-        for path, _ in self._walk():
+        for path in self.paths():
             seen.add(path)
             if path.startswith(f"{DRAFTS}/"):
                 continue

@@ -245,6 +245,8 @@ class _Session:
 
     def _compact(self, share: float) -> bool:
         taken = self._history.compact(int(share * self._window))
+        if taken:
+            self.desk.shown.clear()
         self._note("compacted", results=taken, tokens=self._history.tokens(), window=self._window)
         return taken > 0
 

@@ -13,6 +13,7 @@ from rloop_agent.llm import roles, text_tools
 from rloop_agent.llm.brief import brief, space
 from rloop_agent.llm.desk import Desk, as_json, as_row, experiments_left
 from rloop_agent.llm.fence import clip, fenced, rows
+from rloop_agent.llm.file_tools import LISTED
 
 RULES = """\
 You improve a program by experiments. You work alone, with tools, on a copy of its files. Nobody answers questions.
@@ -67,7 +68,11 @@ def _parts(desk: Desk, context: Context) -> Iterator[str]:
         yield f"It failed; its log ends:\n{fenced(failed.name, log)}"
     if context.handoff is not None:
         yield "The last session left:\n" + fenced("handoff", clip(context.handoff.text, HANDOFF_MAX))
-    yield "Files:\n" + fenced("files", clip("\n".join(desk.scratch.files()), FILES_MAX))
+    listed = "\n".join(desk.scratch.files())
+    if len(listed) <= FILES_MAX:
+        desk.shown[LISTED] = "\n".join(desk.scratch.paths())
+    yield "Files:\n" + fenced("files", clip(listed, FILES_MAX))
     for path, text in desk.scratch.editable_texts(FILES_MAX):
+        desk.shown[path] = text
         yield fenced(path, text)
     yield "Reply with the first call."

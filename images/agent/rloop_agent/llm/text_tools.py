@@ -13,6 +13,7 @@ from rloop.api.session_context import Context
 from rloop.api.space import Dimension, Space
 from rloop_agent.llm import roles, tools
 from rloop_agent.llm.desk import Desk
+from rloop_agent.llm.file_tools import LISTED, TRIED
 from rloop_agent.llm.research_tools import early
 
 HOW = """\
@@ -24,8 +25,10 @@ PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reas
 """Characters of an argument that is prose: small models write on until they are stopped."""
 NEXT = "Reply with the next call."
 NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
-CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try", "propose_direction"})
-"""Tools that serve another experiment."""
+CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try"})
+"""Tools that serve another experiment, under a direction."""
+NAMED_MAX = 64
+"""Files and experiments that are offered by their names."""
 
 
 def table(desk: Desk) -> str:
@@ -37,6 +40,11 @@ def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
     """The JSON schema of one call that makes sense now."""
     known = {tool["name"]: parameters for tool, parameters in _known(desk.context)}
     names = ["finish"] if last else [name for name in known if _possible(name, desk)]
+    if "read_file" in names and len(unread := _unread(desk)) <= NAMED_MAX:
+        known["read_file"]["properties"]["path"] = {"enum": unread}
+    if "record_finding" in names and (measured := desk.measured()):
+        evidence = {"type": "array", "items": {"enum": measured[-NAMED_MAX:]}, "minItems": 1}
+        known["record_finding"]["properties"]["evidence"] = evidence
     return {"anyOf": [_one(name, known[name]) for name in names]}
 
 
@@ -99,16 +107,19 @@ def _possible(name: str, desk: Desk) -> bool:
     """Whether the call could do anything: what only has an error for an answer is not offered."""
     results = bool(desk.proposed or desk.smokes or desk.context.results)
     changed = bool(desk.missing())
-    if name in CHANGING and not desk.experiments_left:
+    if name in CHANGING and not (desk.experiments_left and desk.has_direction):
         return False
     match name:
         case "propose_direction":
             # One is enough for a first experiment; another one mends a file that has left its frame.
-            return not desk.directions or bool(desk.proposed) or bool(desk.obstacle())
+            wanted = not desk.directions or bool(desk.proposed) or bool(desk.obstacle())
+            return wanted and bool(desk.experiments_left)
         case "submit_experiment":
             return changed and desk.has_direction and not desk.obstacle()
-        case "reset_files" | "try":
+        case "reset_files":
             return changed
+        case "list_files" | "read_file" | "try":
+            return _shows_more(name, desk)
         case "read_results" | "read_experiment" | "record_finding":
             return results or bool(desk.context.claims) or desk.context.session.role == "Report"
         case "wait_for_results":
@@ -117,6 +128,23 @@ def _possible(name: str, desk: Desk) -> bool:
             return not early(desk) or desk.pushed_back
         case _:
             return True
+
+
+def _shows_more(name: str, desk: Desk) -> bool:
+    """Whether the model does not have before it what the call would show."""
+    match name:
+        case "list_files":
+            return desk.shown.get(LISTED) != "\n".join(desk.scratch.paths())
+        case "try":
+            return bool(desk.missing()) and desk.shown.get(TRIED) != desk.state()
+        case _:
+            return bool(_unread(desk))
+
+
+def _unread(desk: Desk) -> list[str]:
+    """Files that the model does not have before it as they are now."""
+    known = desk.shown
+    return [path for path in desk.scratch.paths() if path not in known or not desk.scratch.holds(path, known[path])]
 
 
 def _line(tool: dict[str, Any], parameters: dict[str, Any]) -> str:

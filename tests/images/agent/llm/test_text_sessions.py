@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.images.agent.llm.conftest import FILES, Live, serving
+from tests.images.agent.llm.conftest import FILES, Call, Live, serving
 from tests.models.server import ModelServer
 from tests.models.writer import PLAN, RECIPE
 
 from rloop.api.session_context import RunView
+from rloop_agent.llm import short, text_tools
+from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.habits import NUDGE, QUOTED, SHAPE, SILENT
 from rloop_agent.testing import FakeGateway, a_context
 
@@ -70,9 +72,9 @@ def test_a_small_model_has_a_short_prompt_and_a_schema_of_what_can_work(live: Li
         for request in requests
         if "response_format" in request
     ]
-    assert "submit_experiment" not in offered[0]
-    assert "finish" not in offered[0]
-    assert "try" not in offered[0], "there is no change to try"
+    assert set(offered[0]) == {"read_file", "propose_direction"}, (
+        "first a direction, and nothing that was shown already"
+    )
     assert {"submit_experiment", "try", "write_file"} <= set(offered[3])
     assert set(offered[4]).isdisjoint({"write_file", "submit_experiment", "propose_direction", "try"})
     assert "finish" in offered[4]
@@ -126,3 +128,38 @@ def test_what_was_written_as_text_is_compacted_too(live: Live, tmp_path: Path) -
         lived = live("scribbler", gateway("Text"), server)
     assert lived.events("compacted")
     assert "characters were taken out]" in log.read_text().splitlines()[-1]
+
+
+def test_what_a_small_model_has_before_it_is_not_offered_again(desk: Desk, call: Call) -> None:
+    def offered() -> dict[str, Any]:
+        found = text_tools.schema(desk, last=False)["anyOf"]
+        return {one["properties"]["name"]["enum"][0]: one["properties"]["arguments"]["properties"] for one in found}
+
+    short.first(desk, 10_000)
+    assert offered()["read_file"]["path"] == {"enum": ["space.yaml", "train.py"]}
+    call("read_file", path="space.yaml")
+    call("read_file", path="train.py")
+    assert set(offered()) == {"propose_direction"}
+    call("propose_direction", title="Smooth it", frame={"method": "smooth", "loss": "1"})
+    assert {"submit_experiment", "set_values", "write_file", "read_file"} <= set(offered())
+    assert offered()["set_values"]["values"]["properties"]["depth"] == {"type": "integer", "minimum": 1, "maximum": 9}
+    assert offered()["read_file"]["path"] == {"enum": ["recipe.json"]}, "which is another one now"
+    assert "list_files" not in offered()
+    call("write_file", path="src/new.py", content="a = 1\n")
+    assert "list_files" in offered()
+    desk.shown.clear()
+    assert len(offered()["read_file"]["path"]["enum"]) == 4, "what was taken out of the history is offered again"
+
+
+def test_evidence_is_chosen_among_measured_experiments(call: Call, desk: Desk) -> None:
+    told = call("record_finding", statement="It helps.", evidence=["data source=recipe.json"])
+    assert told.endswith("names of measured experiments: none yet")
+    desk.proposed += ["demo-i0001-e1", "demo-i0001-e2"]
+    told = call("record_finding", statement="It helps.", evidence=["data source=recipe.json"])
+    assert told.endswith("names of measured experiments: demo-i0001-e1, demo-i0001-e2")
+    [own] = [
+        one["properties"]["arguments"]["properties"]["evidence"]
+        for one in text_tools.schema(desk, last=False)["anyOf"]
+        if one["properties"]["name"]["enum"] == ["record_finding"]
+    ]
+    assert own["items"] == {"enum": ["demo-i0001-e1", "demo-i0001-e2"]}

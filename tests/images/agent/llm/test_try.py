@@ -11,7 +11,7 @@ import pytest
 from tests.images.agent.llm.conftest import FILES, a_desk
 
 from rloop.api.session_context import RunView
-from rloop_agent.llm import tools
+from rloop_agent.llm import text_tools, tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.testing import FakeGateway, a_context
 
@@ -103,3 +103,19 @@ def test_a_run_of_several_processes_is_not_tried(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, None)
     assert "submit_experiment with smoke" in tried(desk)
     assert "try" not in [one["function"]["name"] for one in tools.descriptions(desk.context)]
+
+
+def test_a_small_model_is_offered_one_try_of_what_it_has_written(tmp_path: Path) -> None:
+    desk = desk_with(tmp_path, RUN)
+
+    def offered() -> bool:
+        return '"try"' in json.dumps(text_tools.schema(desk, last=False))
+
+    tools.call(desk, "propose_direction", '{"title": "Faster", "frame": {"method": "plain", "loss": "1"}}')
+    assert not offered(), "there is no change to try"
+    tools.call(desk, "set_values", '{"values": {"rate": 0.2}}')
+    assert offered()
+    tried(desk)
+    assert not offered(), "it would show the same"
+    tools.call(desk, "set_values", '{"values": {"rate": 0.3}}')
+    assert offered()
