@@ -126,6 +126,10 @@ class Desk:
         """Experiments that a finding may have as evidence, oldest first, as far as is known without asking."""
         return [one.name for one in self.context.results if one.value is not None] + self.proposed
 
+    def unjudged(self) -> list[str]:
+        """Claims that a checker has still to judge."""
+        return [one.name for one in self.context.claims if one.name not in self.judged]
+
     def missing(self) -> str:
         """What is missing until the changed files are an experiment; empty where nothing is."""
         if not self.experiments_left:

@@ -200,8 +200,7 @@ class JudgeFinding(Arguments):
             raise ToolError(first_problem(error)) from None
         desk.gateway.judge_finding(self.name, verdict)
         desk.judged.append(self.name)
-        left = [one.name for one in desk.context.claims if one.name not in desk.judged]
-        return as_json(judged=self.name, without_verdict=left)
+        return as_json(judged=self.name, without_verdict=desk.unjudged())
 
 
 class Finish(Arguments):
@@ -245,7 +244,7 @@ def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:
 def early(desk: Desk) -> str:
     """What is left to do before a session may call itself done."""
     if desk.context.session.role == "Check":
-        left = [one.name for one in desk.context.claims if one.name not in desk.judged]
+        left = desk.unjudged()
         return f"{', '.join(left)} have no verdict" if left else ""
     if desk.context.session.role == "Report":
         return "" if desk.findings else "you have stated nothing"

@@ -28,7 +28,7 @@ NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
 CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try"})
 """Tools that serve another experiment, under a direction."""
 NAMED_MAX = 64
-"""Files and experiments that are offered by their names."""
+"""As many files, experiments or claims are offered by their names; of more the model may name any."""
 
 
 def table(desk: Desk) -> str:
@@ -40,11 +40,11 @@ def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
     """The JSON schema of one call that makes sense now."""
     known = {tool["name"]: parameters for tool, parameters in _known(desk.context)}
     names = ["finish"] if last else [name for name in known if _possible(name, desk)]
-    if "read_file" in names and len(unread := _unread(desk)) <= NAMED_MAX:
-        known["read_file"]["properties"]["path"] = {"enum": unread}
-    if "record_finding" in names and (measured := desk.measured()):
-        evidence = {"type": "array", "items": {"enum": measured[-NAMED_MAX:]}, "minItems": 1}
-        known["record_finding"]["properties"]["evidence"] = evidence
+    for tool, argument, choice in _choices(desk):
+        if tool in names and 0 < len(choice) <= NAMED_MAX:
+            one = {"enum": choice}
+            is_list = argument == "evidence"
+            known[tool]["properties"][argument] = {"type": "array", "items": one, "minItems": 1} if is_list else one
     return {"anyOf": [_one(name, known[name]) for name in names]}
 
 
@@ -55,16 +55,21 @@ def next_call(desk: Desk) -> str:
 
 def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each tool of the session with the parameters that it needs: what may be left out is one decision less."""
+    useless = {"run_command"}  # `try` does what it is needed for
+    if context.space is not None:
+        if all(one.structural for one in context.space.dimensions):
+            useless.add("set_values")  # a direction's frame has them all
+        elif context.editable == [context.space.file]:
+            useless |= {"write_file", "edit_file"}  # values by their names are all that may be changed
     for one in tools.descriptions(context):
         tool, parameters = one["function"], one["function"]["parameters"]
-        if tool["name"] == "run_command":
-            continue  # `try` does what it is needed for
+        if tool["name"] in useless:
+            continue
         if tool["name"] == "propose_direction":
             yield tool, _direction(parameters, context.space)
             continue
         if tool["name"] == "set_values" and context.space is not None:
-            values = {"type": "object", "properties": {one.name: _value(one) for one in context.space.dimensions}}
-            yield tool, {**parameters, "properties": {"values": {**values, "additionalProperties": False}}}
+            yield tool, _values(parameters, context.space)
             continue
         needed = {name: parameters["properties"][name] for name in parameters.get("required", [])}
         yield tool, {**parameters, "properties": needed}
@@ -93,6 +98,23 @@ def _direction(parameters: dict[str, Any], space: Space | None) -> dict[str, Any
         frame = {"type": "object", "properties": values, "required": list(values), "additionalProperties": False}
         kept = {"title": own["title"], "hypothesis": own["hypothesis"], "frame": frame}
     return {**parameters, "properties": kept, "required": list(kept)}
+
+
+def _choices(desk: Desk) -> Iterator[tuple[str, str, list[str]]]:
+    """Arguments that are names, with all that make sense now: (tool, argument, names)."""
+    yield "read_file", "path", _unread(desk)
+    yield "record_finding", "evidence", desk.measured()
+    if desk.context.session.role == "Check":
+        yield "judge_finding", "name", desk.unjudged()
+        evidence = [one for claim in desk.context.claims for one in claim.evidence]
+        yield "read_experiment", "name", list(dict.fromkeys(one.name for one in [*evidence, *desk.context.results]))
+
+
+def _values(parameters: dict[str, Any], space: Space) -> dict[str, Any]:
+    """Values within a frame: what is structural a direction says."""
+    free = {one.name: _value(one) for one in space.dimensions if not one.structural}
+    values = {"type": "object", "properties": free, "additionalProperties": False}
+    return {**parameters, "properties": {"values": values}}
 
 
 def _value(dimension: Dimension) -> dict[str, Any]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.images.agent.llm.conftest import FILES, Call, Live, serving
+from tests.images.agent.llm.conftest import FILES, Call, Live, a_desk, serving
 from tests.models.server import ModelServer
 from tests.models.writer import PLAN, RECIPE
 
 from rloop.api.session_context import RunView
+from rloop.api.wire import Claim, Evidence
 from rloop_agent.llm import short, text_tools
 from rloop_agent.llm.desk import Desk
 from rloop_agent.llm.habits import NUDGE, QUOTED, SHAPE, SILENT
@@ -75,8 +76,9 @@ def test_a_small_model_has_a_short_prompt_and_a_schema_of_what_can_work(live: Li
     assert set(offered[0]) == {"read_file", "propose_direction"}, (
         "first a direction, and nothing that was shown already"
     )
-    assert {"submit_experiment", "try", "write_file"} <= set(offered[3])
-    assert set(offered[4]).isdisjoint({"write_file", "submit_experiment", "propose_direction", "try"})
+    assert {"submit_experiment", "try", "set_values"} <= set(offered[3])
+    assert "write_file" not in offered[3], "values by their names are all that may be changed"
+    assert set(offered[4]).isdisjoint({"set_values", "submit_experiment", "propose_direction", "try"})
     assert "finish" in offered[4]
 
 
@@ -163,3 +165,16 @@ def test_evidence_is_chosen_among_measured_experiments(call: Call, desk: Desk) -
         if one["properties"]["name"]["enum"] == ["record_finding"]
     ]
     assert own["items"] == {"enum": ["demo-i0001-e1", "demo-i0001-e2"]}
+
+
+def test_a_small_checker_chooses_among_its_claims_and_their_evidence(tmp_path: Path) -> None:
+    evidence = Evidence(name="demo-i0001-e1", title="It", phase="Accepted", value=0.5, runs=9, values={})
+    claims = [Claim(name=f"demo-i0001-f{n}", statement="It works.", evidence=[evidence]) for n in (1, 2)]
+    role = a_context().session.model_copy(update={"role": "Check", "max_experiments": 0, "tool_calls": "Text"})
+    checker = a_desk(FakeGateway(a_context(session=role, claims=claims), FILES), tmp_path)
+    checker.judged.append("demo-i0001-f1")
+    own = {
+        one["properties"]["name"]["enum"][0]: one["properties"]["arguments"]["properties"].get("name")
+        for one in text_tools.schema(checker, last=False)["anyOf"]
+    }
+    assert own == {"read_experiment": {"enum": ["demo-i0001-e1"]}, "judge_finding": {"enum": ["demo-i0001-f2"]}}
