@@ -35,6 +35,6 @@ def _recent(snapshot: Snapshot) -> list[str]:
     """The last verdicts."""
     told = []
     for one in snapshot.loop.status.recent[-RECENT:]:
-        gain = "" if one.gain is None else f", {words.number(one.gain, snapshot.noise)} over the incumbent"
+        gain = "" if one.gain is None else f", {words.against_incumbent(one.gain, snapshot.noise)}"
         told.append(f"{snapshot.short(one.experiment)} {one.phase} ({one.reason}{gain})")
     return [f"{'recent' if index == 0 else '':<12} {text}" for index, text in enumerate(told)]

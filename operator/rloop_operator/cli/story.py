@@ -266,8 +266,8 @@ def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
     told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
     near = facts.closest(own)
     if near is not None and outcome != "Keep":
-        gain = words.number(facts.verdict_gain(near) or 0.0, snapshot.noise)
-        told += f"; closest {snapshot.short(near.metadata.name)}, {gain} over the incumbent"
+        gain = words.against_incumbent(facts.verdict_gain(near) or 0.0, snapshot.noise)
+        told += f"; closest {snapshot.short(near.metadata.name)}, {gain}"
     status, stall = snapshot.loop.status, snapshot.loop.spec.stall
     return f"{told}; stale {status.stale_count} of {stall.pivot_after}"
 

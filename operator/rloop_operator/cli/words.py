@@ -78,6 +78,13 @@ def gain(value: float, baseline: float | None, noise: float = 0.0) -> str:
     return f"{told} ({100 * value / baseline:.0f} %)"
 
 
+def against_incumbent(gain: float, noise: float) -> str:
+    """`0.0118 better than the incumbent`: a gain in words, which has no sign to be misread."""
+    if gain == 0:
+        return "as good as the incumbent"
+    return f"{number(abs(gain), noise)} {'better' if gain > 0 else 'worse'} than the incumbent"
+
+
 def noise(baseline: Baseline) -> str:
     """How much the untouched task scatters."""
     return "deterministic" if baseline.deterministic else f"noise between runs {number(baseline.stddev)}"
