@@ -1,5 +1,6 @@
 """The CRDs are structural, bounded and as strict as the models they come from."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -102,6 +103,33 @@ def test_a_default_is_never_empty_and_none_stands_inside_a_status(kind: Kind) ->
         assert "default" not in node or node["default"] not in (None, [], {}, ""), path
     inside = {key: node for key, node in schema["properties"]["status"].items() if key != "default"}
     assert [path for path, node in nodes(inside) if "default" in node] == []
+
+
+def test_a_description_names_the_default_that_there_is() -> None:
+    told = []
+    for kind in KINDS:
+        for path, node in nodes(schema_of(kind)):
+            found = re.search(r"\(default ([^)]+)\)", node.get("description", ""))
+            if found is None:
+                continue
+            default = node["default"]
+            default = default[0] if isinstance(default, list) else default
+            number, _, unit = found[1].partition(" ")
+            told.append(path)
+            assert str(int(number) * 2**30 if unit == "GiB" else found[1]) == str(default), path
+    assert len(told) > 20
+
+
+@pytest.mark.parametrize("kind", BY_NAME)
+def test_a_description_is_plain(kind: Kind) -> None:
+    # Such sentences had to be read twice: a description is a noun phrase with unit, default and effect.
+    riddles = re.compile(r"(?i)\bis none\b|\bso (many|long)\b|\babsent:|\bin a word\b|director's words|for ever")
+    found = [
+        path
+        for path, node in nodes(schema_of(kind))
+        if isinstance(told := node.get("description"), str) and riddles.search(told)
+    ]
+    assert found == []
 
 
 def test_a_loop_that_no_operator_has_seen_is_not_taken_for_a_healthy_one() -> None:

@@ -17,23 +17,23 @@ COMMAND_ALONE = "command goes with image: add image (rloop run does not use it: 
 
 
 class PolicyAgent(Model):
-    """A built-in agent without an LLM."""
+    """A built-in search agent without a language model."""
 
     name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
-    """How it searches `space.yaml`."""
+    """Search algorithm over `space.yaml`."""
     seed: Seed = 0
-    """Of its own chance; another seed proposes other values."""
+    """Random seed of the search (default 0). Another seed proposes other values."""
 
 
 class LlmAgent(Model):
-    """An agent that thinks with a language model of one of the administrator's providers."""
+    """The built-in agent with a language model."""
 
     provider: Word
-    """One of the administrator's providers, by name; keys never stand here."""
+    """Name of a provider that the administrator has configured. API keys never belong here."""
     model: Annotated[Line, Field(min_length=1)]
-    """The model's name, as the provider spells it."""
+    """The model's name as the provider spells it."""
     max_tokens_per_session: Count = 200_000
-    """What one session may spend."""
+    """Maximum number of tokens of one session (default 200000)."""
     tool_calls: Literal["Auto", "Text"] = "Auto"
     """How the model calls tools. Auto: by the tools of the API, and as text once it makes no call. Text: as JSON text
     from the start, one call a reply, with a short prompt and a JSON schema (`response_format`); for small models.
@@ -41,7 +41,7 @@ class LlmAgent(Model):
 
 
 class Agent(Model):
-    """Who proposes (`policy`, `llm`, or `image` with `command`, which may use an `llm` too), and a session's bounds."""
+    """The agent that proposes experiments (`policy`, `llm`, or `image`, which may use an `llm`), and session limits."""
 
     model_config = cel(
         ("has(self.policy) != (has(self.llm) || has(self.image))", ONE_MIND),
@@ -49,29 +49,29 @@ class Agent(Model):
     )
 
     policy: PolicyAgent | None = None
-    """Needs no account and no network."""
+    """A built-in search agent. It needs no account and no network."""
     llm: LlmAgent | None = None
-    """Our agent thinks with it. Beside `image`: what that agent finds at the LLM proxy."""
+    """Language model of the built-in agent. With `image`: the model that the LLM proxy offers to that agent."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """An agent of your own, which speaks the gateway's HTTP or MCP. `rloop run` starts no image: it needs `command`."""
+    """Container image of a custom agent that uses the gateway over HTTP or MCP. `rloop run` uses `command` instead."""
     command: Command | None = None
-    """What `image` runs, if not its entrypoint. A word such as `./agent.py` is a file in the image's working directory,
-    and one beside the manifest under `rloop run`.
+    """Command of `image`; default: its entrypoint. `./agent.py` is a file in the image's working directory, and with
+    `rloop run` a file next to the manifest.
     """
     resources: Resources = Resources()
-    """Of its pod, in a cluster; our agent's commands share it. Absent: at most 512 MiB of memory."""
+    """Compute resources of the agent pod, including commands that the agent runs. Unset: at most 512 MiB of memory."""
     max_rounds: Annotated[int, Field(ge=1, le=1000)] = 15
-    """A round is one thought of the agent; after so many the session ends."""
+    """Maximum number of rounds of a session (default 15). A round is one model reply with its tool calls."""
     session_seconds: Seconds = 1800
-    """A session ends after so long, whatever it is doing."""
+    """Maximum duration of a session in seconds (default 1800)."""
     max_experiments: Annotated[int, Field(ge=1, le=100)] = 5
-    """Proposals of one session. One each makes plateaus mostly noise: five is the default for a reason."""
+    """Maximum number of experiments of a session (default 5). With one, plateaus are mostly noise."""
     references: FolderSource | None = None
-    """Papers and documents that an agent may read. Frozen once the loop is accepted."""
+    """Papers and documents that agents can read. Frozen once the loop is accepted."""
     explorers: Annotated[list[Literal["Investigate", "Refute", "Analogy"]], Field(min_length=1, max_length=3)] = [
         "Investigate"
     ]
-    """One session each in every iteration."""
+    """Roles of the sessions of each iteration, one session per role (default Investigate)."""
 
     @model_validator(mode="after")
     def _one_mind(self) -> Self:

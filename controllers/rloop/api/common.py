@@ -152,26 +152,26 @@ class Condition(Model):
     """One fact about an object, in Kubernetes' shape. `lastTransitionTime` moves only when `status` does."""
 
     type: Word
-    """What it is about."""
+    """Type of the condition."""
     status: ConditionStatus
-    """Whether it holds."""
+    """Status: True, False or Unknown."""
     reason: Word
-    """One CamelCase word that programs may match."""
+    """Reason in CamelCase, for programs."""
     message: Annotated[str, Field(max_length=4096)] = ""
-    """A sentence for a person; it names the remedy where there is one."""
+    """Message for people, with the remedy if there is one."""
     last_transition_time: Time
-    """When `status` changed last."""
+    """Time of the last change of `status`."""
     observed_generation: Count = 0
-    """The generation of the spec that it speaks of."""
+    """Generation of the spec that it refers to."""
 
 
 class Resources(Model):
     """Compute resources of one container, as Kubernetes writes them."""
 
     requests: Annotated[dict[Word, Quantity], Field(max_length=16)] = {}
-    """What is set aside: cpu, memory, nvidia.com/gpu."""
+    """Requested resources: cpu, memory, nvidia.com/gpu."""
     limits: Annotated[dict[Word, Quantity], Field(max_length=16)] = {}
-    """What it may not pass."""
+    """Resource limits."""
 
     @property
     def gpus(self) -> int:

@@ -27,22 +27,22 @@ from rloop.api.workload import CodeSource, HeldOut, Toleration, Volume
 
 
 class CandidateServer(Model):
-    """The candidate's own code served in a second container for the scorer to question."""
+    """A server that runs the candidate's code in a second container, for the scorer to query."""
 
     command: Command
-    """Starts the server in the candidate's files."""
+    """Command that starts the server, in a copy of the candidate's files."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Absent: the experiment's."""
+    """Container image. Default: the experiment's."""
     port: Annotated[int, Field(ge=1, le=65535)]
-    """Where it listens; the scorer reads it as RLOOP_PORT."""
+    """Port of the server, passed to the scorer as RLOOP_PORT."""
     readiness_seconds: Seconds = 60
-    """How long it may take to listen."""
+    """Maximum seconds until the server listens (default 60)."""
     resources: Resources = Resources()
-    """Of its container."""
+    """Compute resources of its container."""
 
 
 class Evaluation(Model):
-    """How a run's artifact is scored, and what it takes to be kept."""
+    """How an artifact is scored, and when a candidate is kept."""
 
     model_config = cel(
         (
@@ -54,39 +54,39 @@ class Evaluation(Model):
 
     code: CodeSource
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Only where scoring needs more than the verifier's own image; built on it, for its program starts the scorer."""
+    """Image of the scorer, built on the verifier's image. Default: the verifier's image."""
     command: Command
-    """Run in a fresh copy of `code`; writes $RLOOP_VERDICT."""
+    """Command of the scorer, run in a fresh copy of `code`. It writes $RLOOP_VERDICT."""
     held_out: HeldOut | None = None
     final_held_out: HeldOut | None = None
-    """Touched once, at the conclusion."""
+    """Held-out data that is used only for the final measurement."""
     repeats: Annotated[int, Field(ge=1, le=16)] = 3
-    """Scorings of one artifact, each with its own secret seed; their mean is the run's value."""
+    """Scorings per artifact (default 3), each with its own secret seed. Their mean is the run's value."""
     baseline_runs: Annotated[int, Field(ge=3, le=11)] = 5
-    """Runs of the untouched task with different seeds: the value to beat and the noise between runs."""
+    """Runs of the unchanged task with different seeds (default 5): the baseline and the noise between runs."""
     acceptance: Literal["Standard", "Economy", "Provisional"] = "Standard"
-    """Standard: about ten runs a keep. Economy: fewer runs, and it misses more. Provisional: one run, shown as
-    unconfirmed, never the end of a campaign.
+    """Acceptance procedure. Standard: about ten runs per keep. Economy: fewer runs, more missed gains. Provisional: one
+    run; the result is marked as unconfirmed and never ends a campaign.
     """
     false_keep_rate: Decimal = "0.01"
-    """Expected false keeps per proposal that has no effect."""
+    """Accepted probability that a proposal without effect is kept (default 0.01)."""
     comparison: Literal["Single", "Paired"] = "Single"
-    """Paired: the incumbent's artifact is scored beside the candidate's, interleaved (for timings)."""
+    """Single scores the candidate alone; Paired scores it interleaved with the incumbent (for timings)."""
     candidate: CandidateServer | None = None
     timeout_seconds: Seconds = 600
-    """Wall time of one scoring."""
+    """Maximum seconds of one scoring (default 600)."""
     resources: Resources = Resources()
-    """Of the scorer's container."""
+    """Compute resources of the scorer's container."""
     volumes: Annotated[list[Volume], Field(max_length=16)] = []
-    """Data for the scorer."""
+    """Volumes with data for the scorer."""
     node_selector: Labels = {}
-    """Labels that its node must have."""
+    """Labels that the scorer's node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
-    """Taints that its node may have."""
+    """Taints of nodes that the scorer tolerates."""
     runtime_class_name: ObjectName | None = None
-    """A RuntimeClass, for example a sandbox."""
+    """RuntimeClass of the scorer's pod, for example a sandbox."""
     queue_name: ObjectName | None = None
-    """A queue of Kueue."""
+    """Kueue LocalQueue of the scorer's Job."""
 
     @field_validator("false_keep_rate")
     @classmethod
@@ -102,7 +102,7 @@ MeasuredMetric = Literal["run.wallSeconds", "run.cpuSeconds", "run.gpuSeconds", 
 
 
 class Guardrail(Model):
-    """A bound that a kept experiment must respect, on another metric than the objective's."""
+    """A bound on a metric other than the objective's. An experiment that violates it is not kept."""
 
     model_config = cel(
         ("has(self.min) || has(self.max)", "a guardrail needs min, max or both"),
@@ -119,11 +119,11 @@ class Guardrail(Model):
     )
 
     metric: MetricName
-    """The loop measures `run.{wallSeconds,cpuSeconds,gpuSeconds,peakMemoryBytes}`, the verifier the rest."""
+    """`run.{wallSeconds,cpuSeconds,gpuSeconds,peakMemoryBytes}` (measured by the loop), or a metric of the verdict."""
     min: Decimal | None = None
-    """The mean over the runs must not be below."""
+    """Minimum of the mean over the runs."""
     max: Decimal | None = None
-    """The mean over the runs must not be above."""
+    """Maximum of the mean over the runs."""
 
     @model_validator(mode="after")
     def _a_bound(self) -> Self:
@@ -146,12 +146,12 @@ class Guardrail(Model):
 
 
 class MeasureDesign(Model):
-    """The cells of a measuring campaign: every combination of the factors' values, each with `seeds` runs."""
+    """Cells of a Measure campaign: each combination of factor values, with `seeds` runs per cell."""
 
     factors: Annotated[
         dict[Word, Annotated[list[Argument], Field(min_length=1, max_length=32)]],
         Field(min_length=1, max_length=8),
     ]
-    """Factor -> its values."""
+    """Values of each factor."""
     seeds: Annotated[int, Field(ge=1, le=16)] = 5
-    """Runs of each cell."""
+    """Runs per cell (default 5)."""

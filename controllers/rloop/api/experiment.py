@@ -44,49 +44,49 @@ WorkPhase = Literal["Pending", "Running", "Succeeded", "Failed"]
 
 
 class ChangedFile(Model):
-    """One file that differs from the task. Files are self-contained: there is no chain of patches."""
+    """A file that differs from the task. Its whole content is stored, not a patch."""
 
     path: Path
     sha256: Sha256
     size: Count
-    """Bytes."""
+    """Size in bytes."""
 
 
 class ResearchExperimentSpec(Model):
-    """What is tried; immutable."""
+    """The proposal. Immutable."""
 
     model_config = cel(IMMUTABLE)
 
     loop_name: DnsLabel
-    """The campaign."""
+    """Name of the ResearchLoop."""
     iteration: Count
-    """0 for the baseline."""
+    """Number of the iteration; 0 for the baseline."""
     session: DnsLabel | None = None
-    """Who proposed it; absent for the baseline."""
+    """Session that proposed it. Unset for the baseline."""
     sequence: Count
-    """The agent's own number, so that a retried request is the same experiment."""
+    """Sequence number given by the agent; it makes retried requests idempotent."""
     kind: Literal["Baseline", "Candidate", "Probe", "Smoke"]
-    """Baseline: the untouched task. Candidate: a proposal. Smoke: a short run that is not scored."""
+    """Baseline: the unchanged task. Candidate: a proposal. Smoke: a short run that is not scored."""
     title: Line
-    """In the agent's words."""
+    """Title, written by the agent."""
     direction: DnsLabel | None = None
-    """The direction that it belongs to."""
+    """Name of the direction."""
     parent: DnsLabel | None = None
-    """The experiment its files started from; absent: the task."""
+    """Experiment that its files are based on. Unset: the task."""
     incumbent: DnsLabel | None = None
-    """The incumbent when it was proposed."""
+    """Incumbent at the time of the proposal."""
     frame: FrameValues = {}
-    """With a space.yaml: one value per structural dimension."""
+    """Value of each structural dimension, for tasks with a space.yaml."""
     point: PointValues = {}
-    """With a space.yaml: the value of every dimension that exists in the frame."""
+    """Value of each dimension that exists in the frame, for tasks with a space.yaml."""
     files: Annotated[list[ChangedFile], Field(max_length=128)] = []
-    """What differs from the task; the content stands in a ConfigMap of the experiment's name."""
+    """Files that differ from the task. Their content is in the ConfigMap with the experiment's name."""
     digest: Sha256
-    """Of the normalised difference from the task; equal digests are the same experiment in other words."""
+    """SHA-256 of the normalised difference from the task. Equal digests mean equal experiments."""
 
 
 class Reservation(Model):
-    """What a run may spend, set aside before it starts."""
+    """Budget reserved for a run before it starts."""
 
     runs: Count = 1
     cpu_seconds: Count = 0
@@ -94,7 +94,7 @@ class Reservation(Model):
 
 
 class Usage(Model):
-    """What the loop itself measured of one process tree."""
+    """Resource usage of one process tree, measured by the loop."""
 
     wall_seconds: float = 0
     cpu_seconds: float = 0
@@ -103,43 +103,43 @@ class Usage(Model):
 
 
 class Attempt(Model):
-    """One try at a run."""
+    """One attempt of a run."""
 
     number: Annotated[int, Field(ge=1, le=1000)]
     phase: WorkPhase = "Pending"
     started_at: Time | None = None
     finished_at: Time | None = None
     exit_code: int | None = None
-    """Of the program; none where it did not end by itself."""
+    """Exit code of the program. Unset if it was ended from outside."""
     reason: Word | None = None
-    """Why it ended, in a word."""
+    """Reason of its end, in CamelCase."""
     infrastructure: bool = False
-    """It failed through no fault of the candidate, and is not counted against backoffLimit."""
+    """True if the infrastructure caused the failure; it does not count towards backoffLimit."""
     step: Annotated[int, Field(ge=0, le=MAX_STEP)] | None = None
-    """Newest step that it reported, once it has ended."""
+    """Last reported step, set once it has ended."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
-    """The end of what it printed."""
+    """End of its output."""
     usage: Usage = Usage()
 
 
 class Verification(Model):
-    """One scoring of a run's artifact."""
+    """One scoring of an artifact."""
 
     number: Annotated[int, Field(ge=1, le=1_000_000)]
     repeat: Annotated[int, Field(ge=1, le=16)]
-    """Which of the evaluation's repeats it serves; a failed scoring is tried again under a new number."""
+    """Index of the repeat (spec.evaluation.repeats). A failed scoring is retried under a new `number`."""
     retry: Count = 0
-    """Failed scorings of this repeat before this one."""
+    """Number of earlier failed scorings of this repeat."""
     seed: Seed
-    """The scorer's secret seed."""
+    """Secret seed of the scorer."""
     phase: WorkPhase = "Pending"
     started_at: Time | None = None
     finished_at: Time | None = None
     reason: Word | None = None
-    """Why it failed, in a word."""
+    """Reason of the failure, in CamelCase."""
     infrastructure: bool = False
     message: Line = ""
-    """The end of what the scorer printed, where it failed."""
+    """End of the scorer's output, if it failed."""
     metrics: Annotated[dict[MetricName, float], Field(max_length=32)] = {}
     """Of the verdict."""
     checks: Annotated[list[Check], Field(max_length=32)] = []
@@ -147,77 +147,77 @@ class Verification(Model):
 
 
 class Run(Model):
-    """One training of the candidate with a seed of the operator's choice."""
+    """One execution of the candidate, with a seed chosen by the operator."""
 
     number: Annotated[int, Field(ge=1, le=MAX_RUNS)]
     seed: Seed
-    """What the program is given as RLOOP_SEED."""
+    """Seed, passed to the program as RLOOP_SEED."""
     kind: RunKind
-    """Why it is made: to measure the baseline, screen, confirm or audit a candidate, compare with the incumbent,
-    conclude, or see whether it starts (smoke).
+    """Purpose: measure the baseline; screen, confirm or audit a candidate; compare with the incumbent (reference);
+    conclude (final); check that it starts (smoke).
     """
     phase: RunPhase = "Queued"
     reservation: Reservation | None = None
-    """Written together with the first attempt."""
+    """Reserved budget, written together with the first attempt."""
     attempts: Annotated[list[Attempt], Field(max_length=64)] = []
     verifications: Annotated[list[Verification], Field(max_length=64)] = []
     artifact_sha256: Sha256 | None = None
     value: float | None = None
     """Mean of the objective's metric over the repeats."""
     claimed: float | None = None
-    """What the run itself believed its metric to be."""
+    """Value that the run reported itself. It decides nothing."""
     curves: Annotated[list[Curve], Field(max_length=MAX_CURVES)] = []
-    """What the run reported on its way, for people and agents to look at."""
+    """Curves that the run reported, for information only."""
     reason: Word | None = None
-    """Why it failed, in a word."""
+    """Reason of the failure, in CamelCase."""
 
 
 class Verdict(Model):
     """The decision about a candidate."""
 
     reason: Word
-    """Why, in a word."""
+    """Reason, in CamelCase."""
     message: Line = ""
-    """Why, in a sentence."""
+    """Explanation for people."""
     compared_with: DnsLabel | None = None
-    """The incumbent of its time."""
+    """Incumbent at the time of the decision."""
     value: float | None = None
-    """Mean over the runs that decide."""
+    """Mean of the deciding runs."""
     low: float | None = None
     high: float | None = None
     gain: float | None = None
-    """Over `comparedWith`; positive is better."""
+    """Gain over `comparedWith`; positive is better."""
     z: float | None = None
-    """How certain the gain is, in standard normal units."""
+    """Significance of the gain, as a standard normal score."""
     n: Count = 0
-    """Runs behind `value`."""
+    """Number of runs behind `value`."""
     keep: Count | None = None
-    """The keep's number, 1 for the campaign's first; the incumbent is the experiment with the largest."""
+    """Number of the keep, from 1. The experiment with the largest number is the incumbent."""
     unconfirmed: bool = False
     at: Time
-    """When it was decided."""
+    """Time of the decision."""
 
 
 class ExperimentDisplay(Model):
-    """Short strings for the columns of `kubectl get`. Programs read the fields of `verdict`."""
+    """Strings for the columns of `kubectl get`. Programs should read `verdict` instead."""
 
     value: Line = ""
-    """`verdict.value` with the digits that the noise leaves meaning to."""
+    """`verdict.value`, rounded to the significant digits."""
     gain: Line = ""
-    """`verdict.gain`, in the same digits."""
+    """`verdict.gain`, rounded in the same way."""
 
 
 class ResearchExperimentStatus(Model):
-    """Where the experiment stands."""
+    """Observed state of the experiment."""
 
     phase: ExperimentPhase = "Queued"
-    """Passed is a smoke test's only good end."""
+    """Phase. Passed is the successful end of a smoke test."""
     runs: Annotated[list[Run], Field(max_length=MAX_RUNS)] = []
-    """With the intent of each before it is started."""
+    """Runs. Each is recorded before it is started."""
     verdict: Verdict | None = None
-    """Absent until it is decided; then final."""
+    """The decision. Unset until it is made; final afterwards."""
     folded: bool = False
-    """It stands in the ledger."""
+    """True if the experiment has been appended to the ledger."""
     display: ExperimentDisplay = ExperimentDisplay()
 
 

@@ -38,84 +38,84 @@ MAX_SESSIONS = 4
 
 
 class SessionSpec(Model):
-    """One fresh agent process and its allowances."""
+    """A session: a fresh agent process with its limits."""
 
     name: DnsLabel
     role: Role = "Investigate"
-    """Check: a fresh look at the evidence of earlier findings. Report: says at the end what was found. The others
-    explore.
+    """Role. Check examines the evidence of earlier findings; Report writes the final report; the others propose
+    experiments.
     """
     max_rounds: Count
     session_seconds: Seconds
     max_experiments: Count
     max_tokens: Count = 0
-    """Of a language model; 0 for an agent that uses none."""
+    """Maximum number of language model tokens; 0 for agents without a model."""
 
 
 class ResearchIterationSpec(Model):
-    """Written once, when the iteration opens."""
+    """Written once, when the iteration opens. Immutable."""
 
     model_config = cel(IMMUTABLE)
 
     loop_name: DnsLabel
-    """The campaign."""
+    """Name of the ResearchLoop."""
     number: Count
-    """1 for the first."""
+    """Number of the iteration, from 1."""
     generation: Count
-    """Keeps plus pivots when it opened; a settled iteration of an older generation is neutral."""
+    """Number of keeps plus pivots when it opened. If it differs at the end, the iteration is Neutral."""
     pivots: Count
-    """Pivots when it opened."""
+    """Number of pivots when it opened."""
     pivot_demanded: bool = False
-    """Its first direction had to change the frame."""
+    """True if its first direction must change the frame."""
     sessions: Annotated[list[SessionSpec], Field(min_length=1, max_length=MAX_SESSIONS)]
-    """The agents' processes, with their allowances."""
+    """Sessions and their limits."""
 
 
 class SessionStatus(Model):
-    """The life of one session."""
+    """State of one session."""
 
     name: DnsLabel
     phase: SessionPhase = "Pending"
     attempt: Annotated[int, Field(ge=1, le=1000)] = 1
-    """2 after its first process died and was replaced."""
+    """Number of the current process: 2 after the first restart."""
     started_at: Time | None = None
     died_at: Time | None = None
-    """When its newest process did; the next one starts after a pause."""
+    """Time when the latest process died. The next one starts after a backoff."""
     finished_at: Time | None = None
     reason: Word | None = None
-    """Why it ended, in a word."""
+    """Reason of its end, in CamelCase."""
     message: Line = ""
-    """The cause of a failed session, and the remedy."""
+    """Cause of the failure and remedy."""
     done_at: Time | None = None
-    """When the operator saw that the session had called finish: its process must then end within 30 seconds."""
+    """Time when the operator saw its call of finish. The process must end within 30 seconds after it."""
     infrastructure: bool = False
-    """It ended through no fault of the agent."""
+    """True if the infrastructure ended it."""
     nudges: Count = 0
     waiting: bool = False
-    """It waits for its provider of a language model; kept here to see the end of it."""
+    """True while it waits for its language model provider."""
     answered_at: Time | None = None
-    """When its provider answered again after such a time: rounds are missed only since then."""
+    """Time when the provider last answered again after an outage. Progress is expected only after it."""
     log_tail: Annotated[str, Field(max_length=4096)] = ""
-    """The end of what its process printed."""
+    """End of the output of its process."""
 
 
 class Direction(Model):
-    """A direction that passed the gate."""
+    """An admitted direction."""
 
     name: DnsLabel
     """Name of the direction."""
     title: Line
-    """The direction in a line."""
+    """Title in one line."""
     fields: Annotated[dict[StructuralField, Line], Field(max_length=5)]
-    """What is believed, done, fed, represented and optimised; absent: as before."""
+    """Hypothesis, method, data, representation and objective. Unset: unchanged."""
     frame: FrameValues = {}
-    """With a space.yaml: one value per structural dimension."""
+    """Value of each structural dimension, for tasks with a space.yaml."""
     pivot: Count
-    """Pivots demanded when it was admitted: a demand is met by a direction that carries its number."""
+    """Number of pivots at admission. A pivot is answered by a direction with its number."""
     session: DnsLabel
     """Session that proposed it."""
     at: Time
-    """When it was admitted."""
+    """Time of admission."""
 
 
 class Finding(Model):
@@ -124,102 +124,102 @@ class Finding(Model):
     name: DnsLabel
     """Name of the finding."""
     statement: Text
-    """What was found."""
+    """The statement."""
     evidence: Annotated[list[DnsLabel], Field(min_length=1, max_length=32)]
-    """Names of the experiments that show it."""
+    """Names of the experiments that support it."""
     session: DnsLabel
     """Session that stated it."""
     at: Time
-    """When it was stated."""
+    """Time of the statement."""
     checked: Literal["Supported", "Refuted"] | None = None
-    """By a session that saw only the claim and what was measured. Absent: nobody has, and it counts for nothing."""
+    """Result of the check by a session that saw only claim and measurements. Unset: not checked, so not counted."""
     reason: Line = ""
-    """Why, in the checker's words."""
+    """Reason, written by the checker."""
     checked_by: DnsLabel | None = None
     """Session that checked it."""
 
 
 class Handoff(Model):
-    """What a session leaves to the next one."""
+    """Message of a session to the next one."""
 
     session: DnsLabel
     text: Annotated[str, Field(max_length=2048)]
     drafts: Count = 0
-    """Files that go with it; they are frozen under the session's name."""
+    """Number of draft files that go with it. They are stored under the session's name."""
 
 
 class RefusedCall(Model):
-    """What a call would have taken at the least."""
+    """Minimum that a refused model call would have used."""
 
     tokens: Count
     cost: Amount
 
 
 class CallFailure(Model):
-    """Why a model call had no usable answer. Such a call is not repeated by the LLM proxy."""
+    """Why a model call had no usable response. The LLM proxy does not retry such a call."""
 
     reason: Word
     """AllowanceSpent, BudgetSpent, ContextTooLong, RequestRefused, StreamBroken or AnswerEmpty."""
     message: Line = ""
-    """What the provider or the LLM proxy answered."""
+    """Response of the provider or the LLM proxy."""
 
 
 class SessionUsage(Model):
-    """What one session spent of a language model, and what is set aside for it: together an upper bound at any time."""
+    """Model usage of one session. Used plus held amounts are an upper bound at any time."""
 
     session: DnsLabel
     calls: Count = 0
     input_tokens: Count = 0
     cached_tokens: Count = 0
-    """Part of `inputTokens`."""
+    """Cached tokens, included in `inputTokens`."""
     output_tokens: Count = 0
     cost: Amount = "0"
-    """Of the calls that have a price."""
+    """Cost of the calls with a known price."""
     held_tokens: Count = 0
-    """Set aside by the LLM proxy and not spent yet; of a proxy that died it stays, because nobody knows."""
+    """Tokens reserved by the LLM proxy for calls in progress, and for calls that a proxy restart interrupted."""
     held_cost: Amount = "0"
     waiting: Word | None = None
-    """Why its calls get no answer, in a word: ProviderDown, ProviderRefused, ProviderUnknown, ModelUnknown,
-    PriceUnknown, HourCap, CapTooSmall. Absent while they do.
+    """Why its calls get no response: ProviderDown, ProviderRefused, ProviderUnknown, ModelUnknown, PriceUnknown,
+    HourCap, CapTooSmall. Unset while they are answered.
     """
     waiting_message: Line = ""
     failure: CallFailure | None = None
-    """Failure of its newest call; absent after an answered one. Calls after finish do not change it."""
+    """Failure of its latest call. Unset after a successful one. Calls after finish do not change it."""
     signs: Count = 0
-    """Grows while the session's calls arrive or are in progress: a sign of life beside its heartbeat."""
+    """Counter that grows with each call and while calls are in progress: a sign of life besides heartbeats."""
     refused_call: RefusedCall | None = None
-    """Its first call, refused for want of the session's tokens or of the campaign's budget. Whether that was too little
-    left is for the decision to say; where `calls` is not 0 another call was answered.
+    """Its first call, if it was refused because too little of the session's tokens or of the budget was left. If
+    `calls` is not 0, another call was answered.
     """
 
 
 class Reported(Model):
-    """What gateway and LLM proxy write on the sessions' behalf."""
+    """Reports of the sessions, written by the gateway and the LLM proxy."""
 
     directions: Annotated[list[Direction], Field(max_length=32)] = []
     findings: Annotated[list[Finding], Field(max_length=64)] = []
     proposed: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
-    """Sessions that proposed a direction, an experiment or a finding, or judged one; also if it was refused."""
+    """Sessions that proposed a direction, experiment or finding, or judged a finding, even if it was refused."""
     finished: Annotated[list[DnsLabel], Field(max_length=MAX_SESSIONS)] = []
-    """Sessions that said they were done."""
+    """Sessions that have called finish."""
     handoffs: Annotated[list[Handoff], Field(max_length=MAX_SESSIONS)] = []
     usage: Annotated[list[SessionUsage], Field(max_length=MAX_SESSIONS)] = []
-    """Of a language model, by session; written by the LLM proxy."""
+    """Model usage by session, written by the LLM proxy."""
 
 
 class ResearchIterationStatus(Model):
-    """Where the iteration stands."""
+    """Observed state of the iteration."""
 
     phase: Literal["Open", "Settled"] = "Open"
-    """Open until its sessions ended, each of its experiments has a verdict, and its findings were looked at."""
+    """Open until all its sessions have ended, its experiments are decided and its findings are checked."""
     sessions: Annotated[list[SessionStatus], Field(max_length=MAX_SESSIONS)] = []
     reported: Reported = Reported()
     outcome: Outcome | None = None
-    """Keep or Finding: it brought a verified one. Stale: it counts for a plateau. Neutral and Void: it does not."""
+    """Keep or Finding: it produced a verified one. Stale: counts towards a plateau. Neutral, Void: does not count."""
     keeps_at_settlement: Count = 0
-    """Keeps of the loop when it settled: staleCount counts the Stale iterations since the newest keep."""
+    """Number of keeps of the loop when it settled, to count stale iterations since the last keep."""
     settled_at: Time | None = None
-    """When the last of its experiments was done."""
+    """Time when its last experiment was done."""
 
 
 class ResearchIteration(Model):

@@ -17,88 +17,88 @@ RECENT_LIMIT = 20
 
 
 class Baseline(Model):
-    """The untouched task, measured."""
+    """Measurement of the unchanged task."""
 
     experiment: DnsLabel
-    """The untouched task as an experiment."""
+    """Name of the baseline experiment."""
     value: float
-    """Mean over the runs."""
+    """Mean of the runs."""
     stddev: float
-    """Between runs with different seeds, in the metric's unit."""
+    """Standard deviation between runs with different seeds, in the metric's unit."""
     n: Count
-    """Runs."""
+    """Number of runs."""
     deterministic: bool = False
-    """All runs were equal: a second run is a reproduction and not a sample."""
+    """True if all runs had the same value; further runs then only reproduce it."""
 
 
 class Best(Model):
-    """The incumbent. Its value comes from runs made after the selecting run, never from that run itself."""
+    """The incumbent. Its value comes from runs after the screening run, which selected it and is excluded."""
 
     experiment: DnsLabel
-    """Its name, for `kubectl get rexp`."""
+    """Name of the experiment."""
     value: float
-    """Mean over the runs after the selecting one."""
+    """Mean of the runs after the screening run."""
     low: float
     high: float
-    """Bounds of the 95 % interval of `value`."""
+    """Bounds of the 95 % confidence interval of `value`."""
     gain: float
-    """Against the baseline, positive is better."""
+    """Gain over the baseline; positive is better."""
     claimed: float | None = None
-    """What the experiments' own claims said, mean over the same runs."""
+    """Mean of the values that the same runs reported themselves."""
     n: Count
-    """Runs behind `value`."""
+    """Number of runs behind `value`."""
     unconfirmed: bool = False
-    """Provisional acceptance: one run, shown, never a claim."""
+    """True if only one run supports it (Provisional acceptance)."""
     verified_at: Time
-    """When it was kept, or measured again."""
+    """Time when it was kept or last measured again."""
 
 
 class Final(Model):
     """The conclusion: fresh runs of the incumbent."""
 
     experiment: DnsLabel
-    """The incumbent's name."""
+    """Name of the incumbent."""
     value: float
-    """Mean over the fresh runs."""
+    """Mean of the fresh runs."""
     low: float
-    """Lower bound of its 95 % interval."""
+    """Lower bound of the 95 % confidence interval."""
     high: float
-    """Upper bound of that interval."""
+    """Upper bound of the 95 % confidence interval."""
     n: Count
-    """Fresh runs."""
+    """Number of fresh runs."""
     gap: float
-    """`value` minus the incumbent's value before, in the metric's unit (the dev-final gap)."""
+    """`value` minus the incumbent's earlier value, in the metric's unit (the dev-final gap)."""
     met: bool
-    """Whether they confirmed the target."""
+    """Whether the fresh runs confirmed the target."""
 
 
 class Ending(Model):
-    """How the campaign ends, once that is certain: what Complete is going to say."""
+    """How the campaign ends, once that is certain. Becomes the condition Complete."""
 
     reason: Word
     message: Line
     active_seconds: Annotated[float, Field(ge=0)] = 0
-    """Of the campaign when that was drawn: its report has a limited time."""
+    """Active seconds of the campaign at that time; the report must be finished within a limit."""
     generation: Count = 0
-    """Of the spec when that was drawn."""
+    """Generation of the spec at that time."""
 
 
 class Lead(Model):
-    """The best candidate that the end of the budget left undecided; no result."""
+    """The best candidate that was undecided when the budget was used up. It is not a result."""
 
     experiment: DnsLabel
     value: float
-    """Mean over the runs it has, the screening run included: it flatters."""
+    """Mean of its runs so far. It is biased, because the screening run is included."""
     gain: float
-    """Over the best; positive is better."""
+    """Gain over the incumbent; positive is better."""
     n: Count
-    """Runs behind the value."""
+    """Number of runs behind `value`."""
     runs_left: Count
-    """Most of its own runs that would decide."""
+    """Maximum number of further runs of its own until it is decided."""
 
 
 class ExperimentCounts(Model):
-    """Candidates by where they stand."""
+    """Number of candidates by phase."""
 
     queued: Count = 0
     running: Count = 0
@@ -112,14 +112,14 @@ class ExperimentCounts(Model):
 
 
 class Used(Model):
-    """What the campaign has spent. Reservations of running work are part of it."""
+    """Consumption of the campaign, including reservations of work in progress."""
 
     active_seconds: Annotated[float, Field(ge=0)] = 0
-    """Without suspensions and without the time that no operator was there. As of the newest write."""
+    """Seconds of wall time without suspensions and without operator downtime, as of the last write."""
     experiments: Count = 0
-    """Proposals of agents."""
+    """Number of proposals by agents."""
     runs: Count = 0
-    """Runs of all kinds, running ones included."""
+    """Number of runs of all kinds, including runs in progress."""
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
     cpu_seconds: Annotated[float, Field(ge=0)] = 0
     tokens: Count = 0
@@ -127,32 +127,32 @@ class Used(Model):
 
 
 class BudgetStatus(Model):
-    """Spent so far."""
+    """Consumption of the budget."""
 
     used: Used = Used()
 
 
 class Clock(Model):
-    """How `budget.used.activeSeconds` is counted without a write a second."""
+    """Basis of `budget.used.activeSeconds`, so that it needs no write per second."""
 
     accumulated_seconds: Annotated[float, Field(ge=0)] = 0
-    """Of the stretches that are over."""
+    """Seconds of all past active periods."""
     active_since: Time | None = None
-    """Start of the present stretch; absent while suspended or finished."""
+    """Start of the current active period. Unset while suspended or finished."""
 
 
 class SealedSpace(Model):
-    """A space.yaml whose points can all be tried, because it has finitely many and nothing else may be changed."""
+    """A finite space.yaml, all points of which can be tried because nothing else may be changed."""
 
     points: Count
     task: PointValues
-    """The point of the untouched task."""
+    """Point of the unchanged task."""
     extent: Line
-    """The dimensions and their values, for the message that all were tried."""
+    """Dimensions and their values, for messages."""
 
 
 class SealedTask(Model):
-    """Hashes of what must not change once the loop is Accepted."""
+    """Hashes of the inputs that are frozen once the loop is accepted."""
 
     task: Sha256
     evaluation: Sha256
@@ -163,17 +163,17 @@ class SealedTask(Model):
 
 
 class CurrentDirection(Model):
-    """The direction that experiments now belong to."""
+    """The current direction."""
 
     name: DnsLabel
     title: Line
-    """In the agent's words."""
+    """Title, written by the agent."""
     frame: FrameValues = {}
-    """With a space.yaml: one value per structural dimension."""
+    """Value of each structural dimension, for tasks with a space.yaml."""
 
 
 class RecentResult(Model):
-    """One finished experiment, for a glance."""
+    """Summary of a finished experiment."""
 
     experiment: DnsLabel
     phase: Word
@@ -183,7 +183,7 @@ class RecentResult(Model):
 
 
 class LayerStatus(Model):
-    """One layer of the watchdog. Changes on transitions only; ages are metrics."""
+    """State of one layer of the watchdog. Written on transitions only; ages are metrics."""
 
     state: LayerState = "Unknown"
 
@@ -195,15 +195,15 @@ class WatchdogStatus(Model):
     patrol: LayerStatus = LayerStatus()
     guard: LayerStatus = LayerStatus(state="Absent")
     restarts: Count = 0
-    """Processes of sessions that were replaced."""
+    """Number of restarts of session processes."""
     nudges: Count = 0
-    """How often a silent session was reminded."""
+    """Number of nudges to sessions without progress."""
     evidence: Annotated[list[Line], Field(max_length=RECENT_LIMIT)] = []
-    """What the watchdog did and why, newest last."""
+    """Actions of the watchdog and their reasons, newest last."""
 
 
 class LastHandled(Model):
-    """The newest annotation of each verb that was answered."""
+    """Value of the last handled annotation of each verb."""
 
     pivot: Line = ""
     approve: Line = ""
@@ -211,25 +211,25 @@ class LastHandled(Model):
 
 
 class LoopDisplay(Model):
-    """Short strings for the columns of `kubectl get`. Programs read the fields that they are made from."""
+    """Strings for the columns of `kubectl get`. Programs should read the source fields instead."""
 
     phase: Line = ""
-    """The phase, and after a colon what a glance must not miss: `Complete:TargetMet`, `Iterating:Suspended`."""
+    """Phase with the most important reason: `Complete:TargetMet`, `Iterating:Suspended`."""
     best: Line = ""
-    """`best.value` with the digits that the noise leaves meaning to; a question mark while it is unconfirmed."""
+    """`best.value`, rounded to the significant digits; with a question mark while unconfirmed."""
     gain: Line = ""
-    """`best.gain`, in the same digits."""
+    """`best.gain`, rounded in the same way."""
     budget: Line = ""
-    """What is used of the limit that is nearest: `97/200 runs`."""
+    """Consumption of the limit that is closest to its end: `97/200 runs`."""
 
 
 class ResearchLoopStatus(Model):
-    """Where the campaign stands."""
+    """Observed state of the campaign."""
 
     phase: LoopPhase = "Pending"
-    """Derived, for columns and people; programs match conditions."""
+    """Phase, for people. Programs should use conditions."""
     observed_generation: Count = 0
-    """The newest generation of the spec that the operator has acted on."""
+    """Generation of the spec that the operator has last acted on."""
     conditions: Annotated[
         list[Condition],
         Field(
@@ -237,37 +237,37 @@ class ResearchLoopStatus(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = []
-    """Facts for programs: Accepted, Progressing, Complete, Failed, Degraded, NeedsAttention, PlateauDetected,
-    Suspended, Ready.
+    """Conditions: Accepted, Progressing, Complete, Failed, Degraded, NeedsAttention, PlateauDetected, Suspended,
+    Ready.
     """
     sealed: SealedTask | None = None
     clock: Clock = Clock()
     iteration: Count = 0
-    """Number of the newest iteration."""
+    """Number of the latest iteration."""
     generation: Count = 0
-    """Keeps plus pivots."""
+    """Number of keeps plus number of pivots."""
     stale_count: Count = 0
-    """Stale iterations since the newest keep; spec.stall acts on it."""
+    """Number of stale iterations since the last keep (see spec.stall)."""
     pivots: Count = 0
-    """Changes of frame that were demanded."""
+    """Number of pivots."""
     directional_inputs: Count = 0
-    """How often the director's words were changed."""
+    """Number of edits of spec.direction."""
     direction_sha256: Sha256 | None = None
-    """Of the director's words as last seen: a change of them is a directional input."""
+    """SHA-256 of spec.direction as last seen, to detect edits."""
     baseline: Baseline | None = None
     best: Best | None = None
     final: Final | None = None
     misses: Count = 0
-    """Conclusions that did not confirm the target."""
+    """Number of conclusions that did not confirm the target."""
     ending: Ending | None = None
-    """Nothing is measured any more, and the last sessions write and check the report. Absent before and after."""
+    """Set while the last sessions write and check the report; nothing is measured any more."""
     lead: Lead | None = None
-    """Once the budget is used up: what it would be worth to go on for, with a larger one."""
+    """The best undecided candidate once the budget is used up; a larger budget continues it."""
     experiments: ExperimentCounts = ExperimentCounts()
     budget: BudgetStatus = BudgetStatus()
     current_direction: CurrentDirection | None = None
     recent: Annotated[list[RecentResult], Field(max_length=RECENT_LIMIT)] = []
-    """The last verdicts, newest last."""
+    """The latest verdicts, newest last."""
     watchdog: WatchdogStatus = WatchdogStatus()
     last_handled: LastHandled = LastHandled()
     display: LoopDisplay = LoopDisplay()

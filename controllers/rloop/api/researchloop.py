@@ -47,13 +47,13 @@ class Boundaries(Model):
     )
 
     rules: Annotated[list[Line], Field(max_length=64)] = []
-    """Prose for every agent; what a program must keep belongs into `editable`, `guardrails` or the scorer."""
+    """Instructions shown to every agent. They are not enforced; enforce with `editable`, `guardrails` or the scorer."""
     editable: Annotated[list[Glob], Field(min_length=1, max_length=64)]
-    """Globs in the task's folder, `**` crosses folders. Every other file is sealed by its hash."""
+    """Globs of the task's files that agents may change; `**` crosses folders. All other files are sealed by hash."""
     max_files: Annotated[int, Field(ge=1, le=100)] = 5
-    """Files one experiment may change against its parent."""
+    """Maximum number of files that one experiment may change relative to its parent."""
     max_lines_per_file: Annotated[int, Field(ge=1, le=100_000)] = 300
-    """Changed lines (added plus removed) in one file against its parent."""
+    """Maximum number of changed lines (added plus removed) per file relative to the parent."""
 
     @field_validator("editable")
     @classmethod
@@ -66,7 +66,7 @@ class Boundaries(Model):
 
 
 class Objective(Model):
-    """What success is. Frozen once the loop is accepted."""
+    """The success criterion. Frozen once the loop is accepted."""
 
     model_config = cel(
         (
@@ -81,19 +81,19 @@ class Objective(Model):
     )
 
     metric: MetricName
-    """A metric of the verifier's verdict, `{"metrics": {"error": 0.12}}`; numbers that a run prints decide nothing."""
+    """Metric of the scorer's verdict, `{"metrics": {"error": 0.12}}`. Numbers that a run prints are ignored."""
     goal: Literal["Minimize", "Maximize"]
-    """Which way is better."""
+    """Whether smaller or larger values are better."""
     mode: Literal["Optimize", "Measure"] = "Optimize"
-    """Optimize looks for better values; Measure only measures the cells of `design`."""
+    """Optimize searches for better values; Measure only measures the cells of `design`."""
     design: MeasureDesign | None = None
-    """With mode Measure: what is measured."""
+    """The cells to measure, with mode Measure."""
     target: Decimal | None = None
-    """Success: fresh runs of the incumbent reach it. Without one the campaign runs until its budget ends."""
+    """Value that fresh runs of the incumbent must reach. Unset: the campaign runs until its budget is used up."""
     minimum_gain: Decimal = "0"
-    """A smaller gain is not kept, however certain it is."""
+    """Smallest gain that is kept, in the metric's unit (default 0), however certain a smaller one is."""
     guardrails: Annotated[list[Guardrail], Field(max_length=16)] = []
-    """Bounds on other metrics; an experiment that breaks one is not kept."""
+    """Bounds on other metrics. An experiment that violates one is not kept."""
 
     @field_validator("minimum_gain")
     @classmethod
@@ -115,16 +115,16 @@ EARLY_ATTENTION = "must be at least pivotAfter (a person is asked for after a pi
 
 
 class Stall(Model):
-    """When a plateau forces a change of frame, and when a person is told. Counted in stale iterations."""
+    """When a plateau forces a pivot and when it raises NeedsAttention, in stale iterations."""
 
     model_config = cel(("self.attentionAfter >= self.pivotAfter", EARLY_ATTENTION, ".attentionAfter"))
 
     pivot_after: Annotated[int, Field(ge=1, le=100)] = 2
-    """So many stale iterations (sessions without a verified gain or finding) demand a new frame."""
+    """Consecutive stale iterations (no verified gain or finding) that force a pivot: a change of frame (default 2)."""
     attention_after: Annotated[int, Field(ge=1, le=1000, validate_default=True)] = 4
-    """So many stale iterations since the newest keep set the condition NeedsAttention: a person should look."""
+    """Stale iterations since the last keep that set the condition NeedsAttention (default 4)."""
     on_attention: Literal["Continue", "Suspend"] = "Continue"
-    """What happens then: go on, or suspend."""
+    """Whether the campaign continues or is suspended when NeedsAttention is set."""
 
     @field_validator("attention_after")
     @classmethod
@@ -135,41 +135,41 @@ class Stall(Model):
 
 
 class Watchdog(Model):
-    """When silence is taken for death, and how often the dead are brought back."""
+    """When a silent agent session is considered dead, and how often it is restarted."""
 
     heartbeat_seconds: Seconds = 30
-    """How often a session's process says that it is alive."""
+    """Seconds between two heartbeats of a session (default 30)."""
     missed_heartbeats: Annotated[int, Field(ge=1, le=100)] = 3
-    """So many in a row are taken for its death; it is replaced."""
+    """Missed heartbeats in a row after which a session is considered dead and is restarted (default 3)."""
     progress_seconds: Seconds = 7200
-    """A session that beats but makes no round for so long is nudged."""
+    """Seconds without a new round after which a session is nudged although it sends heartbeats (default 7200)."""
     max_nudges: Annotated[int, Field(ge=0, le=100)] = 3
-    """So many nudges without a new round, and the session is replaced."""
+    """Nudges without a new round after which the session is restarted (default 3)."""
     restart_limit: Annotated[int, Field(ge=0, le=100)] = 5
-    """How often one session is replaced before it is given up."""
+    """Restarts of one session before it fails (default 5)."""
 
 
 class Budget(Model):
-    """Limits of the whole campaign. What is absent is unlimited."""
+    """Limits of the whole campaign. An unset limit is unlimited."""
 
     active_seconds: Count | None = None
-    """Wall time while the campaign is neither suspended nor without an operator."""
+    """Seconds of wall time, not counting suspensions and time without an operator."""
     experiments: Count | None = None
-    """Proposals of agents; the baseline is none."""
+    """Number of proposals by agents, without the baseline."""
     runs: Count | None = None
-    """Runs of all kinds: of the baseline, of candidates, and the incumbent's for comparison. A keep takes about ten."""
+    """Number of runs of all kinds: baseline, candidates, comparison runs of the incumbent. About ten per keep."""
     gpu_seconds: Count | None = None
-    """GPUs times seconds, of all runs."""
+    """GPU seconds (GPUs times seconds) of all runs."""
     cpu_seconds: Count | None = None
-    """CPU time of all runs. Each sets `experiment.cpuSeconds` aside before it starts, or one core for its deadline."""
+    """CPU seconds of all runs. A run reserves `experiment.cpuSeconds` at its start, or one core for its deadline."""
     tokens: Count | None = None
-    """Of a language model, by all sessions."""
+    """Language model tokens of all sessions."""
     cost: Amount | None = None
-    """In the currency of the provider's prices."""
+    """Cost of all model calls, in the currency of the provider's prices."""
 
 
 class ResearchLoopSpec(Model):
-    """A direction, boundaries, what success is, and how it is measured."""
+    """Direction, boundaries, success criterion and measurement of a campaign."""
 
     model_config = cel(
         (
@@ -180,7 +180,7 @@ class ResearchLoopSpec(Model):
     )
 
     direction: Text
-    """The director's words: what is to be found out. May be edited while it runs: the next session gets it."""
+    """The research question in plain words. It may be edited at any time; the next session reads the new text."""
     boundaries: Boundaries
     task: TaskSource
     objective: Objective
@@ -188,21 +188,21 @@ class ResearchLoopSpec(Model):
     experiment: ExperimentTemplate
     agent: Agent
     parallelism: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Runs at once."""
+    """Maximum number of runs at the same time (default 1)."""
     stall: Stall = Stall()
     watchdog: Watchdog = Watchdog()
     budget: Budget = Budget()
     workspace: Workspace = Workspace()
     suspend: bool = False
-    """No new sessions or experiments; what runs finishes or stops by `suspendPolicy`."""
+    """Start no new sessions or runs. `suspendPolicy` says what happens to those in progress."""
     suspend_policy: Literal["Finish", "Stop"] = "Finish"
-    """What a suspension does to what runs: let it finish, or stop it (it is run again after it, and no attempt is
-    counted).
+    """What a suspension does to work in progress: Finish lets it end; Stop ends it, and it is repeated after the
+    suspension without counting as an attempt.
     """
     ttl_seconds_after_finished: Count | None = None
-    """Delete the loop, with all that belongs to it, so long after its end. Absent: it stays."""
+    """Seconds after its end at which the loop and all its objects are deleted. Unset: never."""
     history_limit: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """How many finished experiments stay as objects; older ones stand in the ledger only. Absent: all."""
+    """Number of finished experiments that remain as objects; older ones are in the ledger only. Unset: all."""
 
     @field_validator("direction")
     @classmethod

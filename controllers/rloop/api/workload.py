@@ -55,40 +55,40 @@ class ConfigMapFiles(Model):
     """Files in a ConfigMap. A key cannot hold `/`, so `items` maps keys to paths."""
 
     name: ObjectName
-    """In the loop's own namespace. It is read once, when the loop is accepted."""
+    """ConfigMap in the loop's namespace. It is read once, when the loop is accepted."""
     items: Annotated[dict[Annotated[str, Field(min_length=1, max_length=253)], Path], Field(max_length=512)] = {}
-    """Key in the ConfigMap -> path in the folder. Empty: each key is a file of that name."""
+    """Path in the folder for each key. Empty: each key is a file of that name."""
 
 
 class GitSource(Model):
-    """A git repository; fetched once, at Accept, by a Job with its own egress."""
+    """A git repository. It is fetched once, when the loop is accepted, by a Job."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
-    """As git takes it: https or ssh."""
+    """Repository URL, https or ssh."""
     ref: Annotated[str, Field(min_length=1, max_length=256)]
-    """Branch, tag or commit; resolved to a commit at Accept."""
+    """Branch, tag or commit; resolved to a commit when the loop is accepted."""
     secret_ref: ObjectName | None = None
-    """A Secret with the credentials."""
+    """Secret with the credentials."""
 
 
 class ImageSource(Model):
-    """A folder inside an image, for tasks above 900 KiB."""
+    """A folder in a container image, for tasks above 900 KiB."""
 
     reference: Annotated[str, Field(min_length=1, max_length=512)]
-    """With a digest, or a tag."""
+    """Image reference, with a digest or a tag."""
     path: Path
-    """The folder in it."""
+    """Folder in the image."""
 
 
 class TaskSource(Model):
-    """Where the task's files come from: exactly one of `path`, `configMap`."""
+    """Source of the task's files: exactly one of `path`, `configMap`."""
 
     model_config = cel(one_of("path", "configMap", "git", "image", not_built=("git", "image")))
 
     path: Path | None = None
-    """A folder relative to the manifest. Only the local shell can read it."""
+    """Folder relative to the manifest; only for `rloop run` and `rloop pack`."""
     config_map: ConfigMapFiles | None = None
-    """Up to 900 KiB in all."""
+    """Files in a ConfigMap, up to 900 KiB in total."""
     git: GitSource | None = None
     image: ImageSource | None = None
 
@@ -99,14 +99,14 @@ class TaskSource(Model):
 
 
 class FolderSource(Model):
-    """Where they come from: exactly one of `path`, `configMap`."""
+    """Source of the files: exactly one of `path`, `configMap`."""
 
     model_config = cel(one_of("path", "configMap"))
 
     path: Path | None = None
-    """A folder relative to the manifest. Only the local shell can read it."""
+    """Folder relative to the manifest; only for `rloop run` and `rloop pack`."""
     config_map: ConfigMapFiles | None = None
-    """Up to 900 KiB in all."""
+    """Files in a ConfigMap, up to 900 KiB in total."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -115,18 +115,18 @@ class FolderSource(Model):
 
 
 class CodeSource(FolderSource):
-    """The verifier's own code: exactly one of `path`, `configMap`."""
+    """Source of the scorer's code: exactly one of `path`, `configMap`."""
 
 
 class HeldOut(Model):
-    """Data for the verifier only: exactly one of `path`, `secret`, `configMap`, `persistentVolumeClaim`."""
+    """Data that only the verifier sees: exactly one of `path`, `secret`, `configMap`, `persistentVolumeClaim`."""
 
     model_config = cel(one_of("path", "secret", "configMap", "persistentVolumeClaim"))
 
     path: Path | None = None
-    """A folder relative to the manifest. Only the local shell can read it."""
+    """Folder relative to the manifest; only for `rloop run` and `rloop pack`."""
     secret: ObjectName | None = None
-    """A Secret; each key is a file in $RLOOP_HELD_OUT."""
+    """Secret whose keys become files in $RLOOP_HELD_OUT."""
     config_map: ObjectName | None = None
     """A ConfigMap; each key is a file."""
     persistent_volume_claim: ObjectName | None = None
@@ -144,17 +144,17 @@ class Volume(Model):
     model_config = cel(one_of("persistentVolumeClaim", "configMap", "hostPath", "path"))
 
     name: DnsLabel
-    """Of your choice."""
+    """Name of the volume."""
     mount_path: Path
-    """Where the program finds it."""
+    """Mount path in the container."""
     persistent_volume_claim: ObjectName | None = None
     """A claim, mounted read-only."""
     config_map: ObjectName | None = None
     """A ConfigMap; each key is a file."""
     host_path: Path | None = None
-    """A folder of the node; the namespace must allow it."""
+    """Folder on the node. The namespace's Pod Security level must allow it."""
     path: Path | None = None
-    """A folder relative to the manifest. Only the local shell can read it."""
+    """Folder relative to the manifest; only for `rloop run` and `rloop pack`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -166,26 +166,26 @@ class Toleration(Model):
     """A Kubernetes toleration."""
 
     key: Line | None = None
-    """Of the taint."""
+    """Key of the taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
-    """Exists asks for the key only, Equal for the value too."""
+    """Exists matches the key only; Equal matches key and value."""
     value: Line | None = None
-    """Of the taint, with Equal."""
+    """Value of the taint, with operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Of the taint; absent: any."""
+    """Effect of the taint. Unset: any effect."""
     toleration_seconds: Count | None = None
-    """With NoExecute: how long the pod may stay."""
+    """Seconds that the pod stays on the node after a NoExecute taint. Unset: no limit."""
 
 
 class EnvVar(Model):
-    """One environment variable. Names that start with RLOOP_ belong to the contract between task and loop."""
+    """An environment variable. Names that start with RLOOP_ are reserved."""
 
     model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are set by the loop", ".name"))
 
     name: Annotated[str, Field(pattern=ENV_NAME_PATTERN, min_length=1, max_length=128)]
-    """Letters, digits and _."""
+    """Name: letters, digits and _."""
     value: Argument
-    """Plain text; a Secret is no value here."""
+    """Value in plain text. Secrets are not supported here."""
 
     @field_validator("name")
     @classmethod
@@ -197,16 +197,16 @@ class EnvVar(Model):
 
 
 class Job(Model):
-    """A plain batch job: one process, no options."""
+    """A batch/v1 Job with one process. It has no options."""
 
 
 class PyTorchJob(Model):
-    """A Kubeflow PyTorchJob of equal workers under torchrun's environment."""
+    """A Kubeflow PyTorchJob of equal workers, with the environment of torchrun."""
 
     replicas: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Pods (nodes)."""
+    """Number of pods (default 1)."""
     proc_per_node: Annotated[int, Field(ge=1, le=64)] = 1
-    """Processes (ranks) in each pod."""
+    """Processes (ranks) per pod (default 1)."""
 
     @property
     def ranks(self) -> int:
@@ -218,7 +218,7 @@ class TrainJob(Model):
     """A Kubeflow Trainer v2 TrainJob."""
 
     runtime_ref: ObjectName
-    """A ClusterTrainingRuntime, by name."""
+    """Name of a ClusterTrainingRuntime."""
 
 
 class ExperimentTemplate(Model):
@@ -227,49 +227,49 @@ class ExperimentTemplate(Model):
     model_config = cel(one_of("job", "pyTorchJob", "trainJob", not_built=("trainJob",)))
 
     job: Job | None = None
-    """One process in a batch/v1 Job. Write `job: {}`."""
+    """A batch/v1 Job with one process: `job: {}`."""
     py_torch_job: PyTorchJob | None = None
     train_job: TrainJob | None = None
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
-    """Needed in a cluster; the local shell uses the machine's own programs."""
+    """Container image. Required in a cluster; `rloop run` uses the programs of the machine."""
     image_pull_secrets: Annotated[list[ObjectName], Field(max_length=8)] = []
-    """Secrets with a registry's credentials."""
+    """Secrets with registry credentials."""
     command: Command
-    """Run in a fresh copy of the task with the experiment's files laid over."""
+    """Command of a run, in a fresh copy of the task with the experiment's files."""
     env: Annotated[list[EnvVar], Field(max_length=64)] = []
-    """Beside the contract's own RLOOP_* variables."""
+    """Environment variables, in addition to the RLOOP_* variables of the task contract."""
     resources: Resources = Resources()
-    """Of the container that runs `command`."""
+    """Compute resources of the container that runs `command`."""
     volumes: Annotated[list[Volume], Field(max_length=16)] = []
-    """Data that is too large for the task."""
+    """Read-only volumes, for data that is too large for the task."""
     node_selector: Labels = {}
-    """Labels that its node must have."""
+    """Labels that the node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
-    """Taints that its node may have."""
+    """Taints of nodes that the pods tolerate."""
     runtime_class_name: ObjectName | None = None
-    """A RuntimeClass, for example a sandbox."""
+    """RuntimeClass of the pods, for example a sandbox."""
     queue_name: ObjectName | None = None
-    """A queue of Kueue."""
+    """Kueue LocalQueue of the runs."""
     priority_class_name: ObjectName | None = None
-    """A PriorityClass."""
+    """PriorityClass of the pods."""
     grace_period_seconds: Annotated[int, Field(ge=0, le=3600)] = 10
-    """Between SIGTERM and SIGKILL."""
+    """Seconds between SIGTERM and SIGKILL (default 10)."""
     max_artifact_bytes: Annotated[int, Field(ge=1, le=2**50)] = 2**30
-    """What a run may leave in $RLOOP_ARTIFACTS, in bytes."""
+    """Maximum size of $RLOOP_ARTIFACTS after a run, in bytes (default 1 GiB)."""
     active_deadline_seconds: Seconds = 3600
-    """Wall time of one attempt."""
+    """Maximum seconds of one attempt (default 3600)."""
     pending_deadline_seconds: Seconds = 600
-    """How long an attempt may wait for its pods to start."""
+    """Maximum seconds until the pods of an attempt have started (default 600)."""
     progress_deadline_seconds: Seconds | None = None
-    """The hang rule: an attempt whose step counter stands still for so long is ended and tried again."""
+    """Seconds without a new step after which an attempt counts as hung and is repeated. Unset: no limit."""
     preflight: Command | None = None
-    """Run first, in the same place and with the same files: what it refuses (an exit code other than 0) has failed
-    without another try, and no rank has started.
+    """Command that runs before `command`, in the same container and files. If its exit code is not 0, the run fails
+    without a retry, and no rank is started.
     """
     cpu_seconds: Seconds | None = None
-    """CPU time of one attempt, summed over its process tree; handed to it as RLOOP_CPU_SECONDS."""
+    """Maximum CPU seconds of one attempt's process tree; passed to it as RLOOP_CPU_SECONDS. Unset: no limit."""
     backoff_limit: Annotated[int, Field(ge=0, le=10)] = 2
-    """Failed attempts of one run that are tried again. Preemption and lost nodes do not count."""
+    """Retries of a failed attempt (default 2). Preemption and lost nodes do not count."""
 
     @property
     def gpus(self) -> int:
@@ -284,13 +284,13 @@ class ExperimentTemplate(Model):
 
 
 class Workspace(Model):
-    """The volume that holds artifacts, checkpoints, transcripts and logs."""
+    """The volume for artifacts, checkpoints, transcripts and logs."""
 
     size: Quantity = "10Gi"
-    """Of the claim that the operator makes."""
+    """Size of the PersistentVolumeClaim (default 10Gi)."""
     storage_class_name: ObjectName | None = None
-    """Absent: the cluster's default."""
+    """StorageClass. Unset: the default of the cluster."""
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
-    """ReadWriteOnce keeps all pods of the loop on one node."""
+    """Access mode. ReadWriteOnce keeps all pods of the loop on one node."""
     retention: Literal["Delete", "Retain"] = "Retain"
-    """Whether the claim outlives the loop."""
+    """Whether the claim is deleted with the loop (default Retain)."""
