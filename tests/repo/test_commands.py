@@ -4,8 +4,6 @@ import os
 import re
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
 CI = ROOT / ".ci/run"
@@ -28,13 +26,6 @@ def test_every_target_is_listed_by_help_and_never_taken_for_a_file() -> None:
     phony = set(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split())
     described = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
     assert phony == described == TARGETS
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/contributing.md"])
-def test_a_document_names_only_targets_that_exist(document: str) -> None:
-    path = ROOT / document
-    named = re.findall(r"(?:^|[`$] ?)make ([a-z][a-z-]*)", path.read_text(), re.MULTILINE) if path.exists() else []
-    assert set(named) <= TARGETS
 
 
 def test_demo_needs_the_base_install_only() -> None:
