@@ -29,7 +29,7 @@ def reopen(draft: Draft) -> None:
         elif one.status.phase == "Accepted" and runs != one.status.runs:  # its reference and final runs
             draft.write_experiment(name, runs=runs)
     _close_report(draft)
-    draft.tell("BudgetRaised", f"the budget was raised: the campaign goes on, with {undecided} undecided experiments")
+    draft.tell("BudgetRaised", f"the budget was raised: the campaign continues with {undecided} undecided experiments")
 
 
 def _queued(run: Run) -> Run:

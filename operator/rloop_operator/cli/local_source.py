@@ -50,10 +50,10 @@ class LocalSource(Source):
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
         if standing.finished(snapshot.loop):
             return Operator(alive=False, told=f"none, the campaign is over; its folder is {where}")
-        goes_on = "rloop run with the same manifest goes on"
+        resumes = "rloop run with the same manifest continues"
         if snapshot.suspended:
-            goes_on = f"{words.suspended(snapshot.by_request)}; {goes_on} then"
-        return Operator(alive=False, told=f"none since {snapshot.now:%Y-%m-%d %H:%M:%S} UTC: {goes_on} in {where}")
+            resumes = f"{words.suspended(snapshot.by_request)}; then {resumes}"
+        return Operator(alive=False, told=f"none since {snapshot.now:%Y-%m-%d %H:%M:%S} UTC: {resumes} in {where}")
 
     @override
     def files(self, name: str) -> Files:

@@ -41,12 +41,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
-    help="Autonomous research campaigns that keep only gains that are real.\n\n"
-    "run and validate take a manifest. The others take a LOOP: with --dir a run folder; with -n, --kubeconfig or "
-    "--context a ResearchLoop in a cluster; without either a run here or below ./runs, else, if no run has that name, "
-    "a ResearchLoop of the kubeconfig's namespace. kubectl rloop always means the cluster.",
-    epilog="Exit codes: 0 target met (or done), 2 bad input, or a task that fails at its baseline, "
-    "3 ended (or suspended) without the target, 130 interrupted.",
+    help="Run autonomous research campaigns that keep only verified gains.\n\n"
+    "run, validate and pack take a manifest. All other commands take a campaign: --dir selects a run folder; -n, "
+    "--kubeconfig or --context select a ResearchLoop in a cluster. Without these options the run in the current folder "
+    "or below ./runs is used, or else the ResearchLoop of that name. kubectl rloop always uses the cluster.",
+    epilog="Exit codes: 0 target met (or done), 2 invalid input or a failed baseline, 3 ended (or suspended) without "
+    "the target, 130 interrupted.",
 )
 
 
@@ -65,18 +65,20 @@ def _root(
 @app.command()
 def run(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="The manifest of a ResearchLoop.")],
+    file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="Manifest of a ResearchLoop.")],
     folder: Annotated[
         Path | None,
-        typer.Option("--dir", metavar="DIR", help="The run folder; without it, runs/NAME.", show_default=False),
+        typer.Option("--dir", metavar="DIR", help="Run folder. Default: runs/NAME.", show_default=False),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fixes the seeds of a new campaign's runs.")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live view.")] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed from which the seeds of a new campaign's runs are derived.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of a live view.")] = False,
 ) -> None:
-    """Run a campaign on this machine, or go on with it.
+    """Start or continue a campaign on this machine.
 
-    Ctrl-C ends in order, a second one at once; the same command goes on. A finished campaign prints its result. A
-    suspended one ends when what runs has ended.
+    Ctrl-C stops the campaign in order, a second Ctrl-C immediately; the same command continues it. For a finished
+    campaign the result is printed. A suspended campaign ends when its work in progress has ended.
     """
     from rloop_operator.cli.run import run as run_campaign
 
@@ -107,10 +109,10 @@ def _view(name: str, show: str, told: str) -> None:
     app.command(name, help=told)(command)
 
 
-_view("status", "status.status", "Where the campaign stands, and whether anybody works on it.")
-_view("directions", "directions.directions", "The directions that were tried.")
+_view("status", "status.status", "Show the state of a campaign and of its operator.")
+_view("directions", "directions.directions", "List the directions and frames.")
 _view(
-    "findings", "directions.findings", "What was found out, with its evidence.\n\nKept gains, and statements of agents."
+    "findings", "directions.findings", "List the findings with their evidence.\n\nKept gains, and statements of agents."
 )
 
 
@@ -126,12 +128,12 @@ def experiments(
     kubeconfig: Kubeconfig = "",
     cluster: Context = "",
     output: Output = Format.TABLE,
-    everything: Annotated[bool, typer.Option("--all", help="Also those of long ago that were not kept.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also list old experiments that were not kept.")] = False,
 ) -> None:
-    """What was tried, and what came of it.
+    """List the experiments, or show one in detail.
 
-    With the NAME of an experiment (LOOP-i0001-e1, or i0001-e1 where the loop is clear): its runs, its changes and its
-    verdict. OVER INCUMBENT is the gain over the best of that time, ± half of the value's 95 % interval.
+    NAME is LOOP-i0001-e1, or i0001-e1 if the campaign is clear; it shows runs, changes and verdict. OVER INCUMBENT is
+    the gain over the incumbent of that time, ± half of the 95 % confidence interval of the value.
     """
     from rloop_operator.cli.choice import chosen
 
@@ -174,8 +176,8 @@ def _report(source: Source) -> None:
 _on_campaign(
     "report",
     _report,
-    "The campaign in one Markdown text.\n\n"
-    "Its numbers, what was found with its evidence, and what was tried. It may be asked for at any time.",
+    "Print a report of the campaign in Markdown.\n\n"
+    "Numbers, findings with their evidence, and experiments. Available at any time.",
 )
 
 
@@ -186,7 +188,7 @@ def logs(
         str | None,
         typer.Argument(
             metavar="[LOOP|NAME]",
-            help="A campaign (what was decided), or a session, experiment, run, attempt or verification of one.",
+            help="A campaign, or one of its sessions, experiments, runs, attempts or verifications.",
             show_default=False,
         ),
     ] = None,
@@ -194,14 +196,14 @@ def logs(
     namespace: Namespace = "",
     kubeconfig: Kubeconfig = "",
     cluster: Context = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until it ends.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until it ends.")] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="Of a campaign also what was started and stopped, not only decisions.")
+        bool, typer.Option("--all", help="Also print starts and stops of workloads, not only decisions.")
     ] = False,
 ) -> None:
-    """What was decided, or with NAME what a workload printed.
+    """Print the decisions of a campaign, or the output of a workload.
 
-    In a cluster: the campaign's Events, or the logs of its pods; of a pod that is gone, the end that the status keeps.
+    In a cluster: Events of the campaign, or logs of its pods. If a pod is gone, the end of its log is shown.
     """
     from rloop_operator.cli.choice import chosen
 
@@ -222,35 +224,34 @@ def _verb(verb: Verb, told: str) -> None:
 
 _verb(
     "suspend",
-    "Start nothing new until it is resumed.\n\n"
-    "What runs finishes, or stops by spec.suspendPolicy. A rloop run on this machine then ends with exit code 3.",
+    "Suspend a campaign: start nothing new.\n\n"
+    "Work in progress finishes or is stopped (spec.suspendPolicy). rloop run then ends with exit code 3.",
 )
-_verb("resume", "Let a suspended campaign go on.\n\nOn this machine the next rloop run does.")
+_verb("resume", "Resume a suspended campaign.\n\nOn this machine it continues with the next rloop run.")
 _verb(
     "pivot",
-    "Demand that the frame changes.\n\n"
-    "The next direction must change the method, not a number: what a plateau demands by itself.",
+    "Force a pivot: the next direction must change the frame.\n\nThe same happens automatically after a plateau.",
 )
 
 
 @app.command()
 def validate(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The manifest of a ResearchLoop; - reads stdin.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Manifest of a ResearchLoop; - reads stdin.")],
     target: Annotated[
         Target | None,
         typer.Option(
             "--for",
             metavar="[local|cluster]",
             parser=target_of,
-            help="Where it is to run: local, or with kubectl rloop cluster.",
+            help="Where the campaign will run. Default: local; kubectl rloop: cluster.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Check a manifest and the folders that it names.
+    """Check a manifest and the folders that it refers to.
 
-    Every problem is told at once. What is allowed and probably not meant is a note.
+    All problems are listed at once. Notes are warnings about values that are valid but probably unintended.
     """
     from rloop_operator.cli.validate import validate as check
 
@@ -260,15 +261,19 @@ def validate(
 
 @app.command()
 def pack(
-    file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="The manifest of a ResearchLoop.")],
+    file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="Manifest of a ResearchLoop.")],
     image: Annotated[
         str | None,
-        typer.Option(metavar="IMAGE", help="What runs the command; without it, the manifest says.", show_default=False),
+        typer.Option(
+            metavar="IMAGE",
+            help="Image of the runs (spec.experiment.image). Default: that of the manifest.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Pack a campaign's folders for a cluster.
+    """Package a campaign with its folders for a cluster.
 
-    Writes kustomization.yaml beside the manifest, which stays as it is: kubectl apply -k then brings the files along.
+    Writes kustomization.yaml next to the manifest, which is not changed. kubectl apply -k then applies it.
     """
     from rloop_operator.cli.pack import pack as write_pack
 

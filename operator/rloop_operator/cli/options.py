@@ -21,20 +21,20 @@ KUBECTL = object()
 
 Dir = Annotated[
     Path | None,
-    typer.Option("--dir", metavar="DIR", help="A run folder on this machine.", show_default=False),
+    typer.Option("--dir", metavar="DIR", help="Run folder on this machine.", show_default=False),
 ]
 Namespace = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="NS", help="In a cluster, in this namespace.", show_default=False)
+    str, typer.Option("--namespace", "-n", metavar="NS", help="Namespace in a cluster.", show_default=False)
 ]
 Kubeconfig = Annotated[
-    str, typer.Option("--kubeconfig", metavar="FILE", help="In the cluster that it names.", show_default=False)
+    str, typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig of the cluster.", show_default=False)
 ]
 Context = Annotated[
-    str, typer.Option("--context", metavar="NAME", help="In the cluster of this context.", show_default=False)
+    str, typer.Option("--context", metavar="NAME", help="Context in the kubeconfig.", show_default=False)
 ]
 Loop = Annotated[
     str | None,
-    typer.Argument(metavar="[LOOP]", help="The campaign; not needed where there is only one.", show_default=False),
+    typer.Argument(metavar="[LOOP]", help="Name of the campaign. Optional if there is only one.", show_default=False),
 ]
 
 
@@ -68,5 +68,5 @@ def _format(given: str) -> Format:
 
 Output = Annotated[
     Format,
-    typer.Option("--output", "-o", metavar=f"[{'|'.join(Format)}]", parser=_format, help="How it is printed."),
+    typer.Option("--output", "-o", metavar=f"[{'|'.join(Format)}]", parser=_format, help="Output format."),
 ]

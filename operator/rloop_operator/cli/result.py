@@ -27,7 +27,7 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
     if left:
         told = ", ".join(snapshot.short(one) for one in left)
-        rows.append(board.Row("still runs", f"{told}; rloop run goes on with it, and ends it by two Ctrl-C", "yellow"))
+        rows.append(board.Row("still runs", f"{told}; the same command resumes it, two Ctrl-C stop it", "yellow"))
     _, style = board.state(snapshot)
     rich = is_rich(output)
     if rich:
@@ -51,9 +51,9 @@ def headline(snapshot: Snapshot) -> str:
     if failed is not None:
         return f"Failed ({failed.reason})"
     if complete is None and facts.condition(loop, "Suspended") is not None:
-        return f"Suspended: {words.suspended(snapshot.by_request)}; the same command then goes on"
+        return f"Suspended: {words.suspended(snapshot.by_request)}; the same command then continues"
     if complete is None:
-        return "Interrupted: nothing is lost, and the same command goes on"
+        return "Interrupted: nothing is lost; the same command continues"
     told = words.inside(words.clean(complete.message), snapshot.name)
     if complete.reason == "TargetMetByBaseline":
         return f"Target met by the untouched task: {told}"
@@ -201,12 +201,12 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     yield "next:"
     if not standing.finished(snapshot.loop):
         if snapshot.suspended and snapshot.by_request:
-            yield f"  let it go on      rloop resume {folder}"
+            yield f"  resume            rloop resume {folder}"
         else:
             first = "suspend: false in the manifest, then " if snapshot.suspended else ""
-            yield f"  go on             {first}rloop run {shlex.quote(manifest)} {folder}"
+            yield f"  continue          {first}rloop run {shlex.quote(manifest)} {folder}"
     elif facts.used_up(snapshot.loop):
-        yield f"  go on             raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
+        yield f"  continue          raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
         yield f"  the best's files  rloop experiments {best} {folder}"
     if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):

@@ -34,12 +34,14 @@ LABELS = {
     "TargetMetByBaseline": "complete",
     "TargetNotConfirmed": "complete",
     "BudgetExhausted": "complete",
+    "SpaceExhausted": "complete",
     "Reported": "complete",
+    "BudgetRaised": "resumed",
     "AgentRestarted": "watchdog",
     "AgentFailed": "watchdog",
 }
 ORDER = (
-    "goes on",
+    "resumed",
     "accepted",
     "warning",
     "waiting",
@@ -79,8 +81,8 @@ STYLES = {
 OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
 FAILURE_MAX = 160
 STOPPING = (
-    "ending; what still runs in a moment goes on in the background, and the same command takes it in; "
-    "press Ctrl-C again to stop it now"
+    "ending; runs in progress continue in the background, and the same command resumes with them; "
+    "press Ctrl-C again to stop them now"
 )
 
 
@@ -144,7 +146,7 @@ class Story:
         if self._told is None:
             self._told = _Told()
             if observed.experiments:
-                found.append(("goes on", _goes_on(snapshot)))
+                found.append(("resumed", _resumed(snapshot)))
                 list(_seen(snapshot, self._told))  # what happened before this command is not told again
         due = [*self._due, *self._new] if last else self._due
         self._due, self._new = ([], []) if last else (self._new, [])
@@ -160,7 +162,7 @@ class Story:
             found.append(("suspended", words.suspended(snapshot.by_request)))
         if self._told.suspended and not observed.loop.spec.suspend:
             self._told.suspended = False
-            found.append(("goes on", "resumed"))
+            found.append(("resumed", "the suspension has ended"))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
         # What an event and a condition tell in the same words is told once.
@@ -181,7 +183,7 @@ def progress(snapshot: Snapshot) -> Line:
     return Line(snapshot.active_seconds, "running", ", ".join(told))
 
 
-def _goes_on(snapshot: Snapshot) -> str:
+def _resumed(snapshot: Snapshot) -> str:
     """The first line of a command that finds a campaign under way."""
     runs = words.counted(snapshot.loop.status.budget.used.runs, "run")
     return f"iteration {snapshot.iteration}; experiments {facts.counts(snapshot)}; {runs} so far"
@@ -227,7 +229,7 @@ def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
         if reason:
             yield "waiting", words.brief(message, snapshot.name)
         elif one is not None and one.status == "True":
-            yield "goes on", f"{told.waiting} is over"
+            yield "resumed", f"{told.waiting} has ended"
     told.waiting = reason
 
 

@@ -146,7 +146,7 @@ class LiveView(PlainView):
             return Text("starting …", style="dim")
         draining = self._observed is not None and self._observed.draining
         told = "Ctrl-C ends in order" if not draining else "ending; Ctrl-C again stops what runs"
-        told = f"{told}; to go on: {self._command}"
+        told = f"{told}; to continue: {self._command}"
         return board.panel(snapshot, subtitle=told)
 
     @override

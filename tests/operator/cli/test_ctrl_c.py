@@ -232,4 +232,4 @@ asyncio.run(main())
         _, told = process.communicate(timeout=30)
     assert time.monotonic() - began < seconds()
     assert process.returncode == 130
-    assert b"the same command goes on" in told
+    assert b"the same command continues" in told

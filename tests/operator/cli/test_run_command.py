@@ -75,7 +75,7 @@ def test_a_suspended_campaign_ends_the_command_and_says_how_to_go_on(rloop: Rloo
     done = rloop("run", example(suspend=True))
     assert done.returncode == 3, done.stderr
     assert "Suspended: nothing new starts until suspend: false in the manifest; the same" in done.stdout
-    assert "go on             suspend: false in the manifest, then rloop run " in done.stdout
+    assert "continue          suspend: false in the manifest, then rloop run " in done.stdout
     assert "rloop resume" not in done.stdout
     again = rloop("run", example(budget__runs=20, objective__target="3000000000"), "--seed", "99")
     assert again.returncode == 2  # the target is frozen
@@ -98,14 +98,14 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(example: Example, tmp
     process.send_signal(signal.SIGINT)
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "press Ctrl-C again to stop it now" in told
+    assert "press Ctrl-C again to stop them now" in told
     assert "Interrupted: nothing is lost" in told
     # Found without an exit now, it ran when the last line was printed; whether one takes so long is the machine's.
     running = [one for one in (tmp_path / "runs/demo/workloads").iterdir() if not (one / "exit.json").exists()]
     assert not running or "  still runs" in told, "a run that takes longer than a moment goes on"
     again = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=90)
     assert again.returncode == 3
-    assert "  goes on     iteration 0" in again.stdout
+    assert "  resumed     iteration 0" in again.stdout
 
 
 def test_on_a_terminal_the_story_scrolls_above_a_panel(example: Example, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_on_a_terminal_the_story_scrolls_above_a_panel(example: Example, tmp_pat
     assert code == 3
     told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
     assert "╭─ demo" in told
-    assert "Ctrl-C ends in order; to go on: rloop run" in told
+    assert "Ctrl-C ends in order; to continue: rloop run" in told
     assert told.rindex("Ended without the target") > told.rindex("╭─ demo")
 
 

@@ -58,7 +58,7 @@ def test_a_provider_that_is_down_is_told_and_so_is_its_return(
     done = rloop("run", file, HOME=str(tmp_path), RLOOP_LLM_URL=provider.url, RLOOP_LLM_KEY=KEY)
     assert done.returncode == 3, done.stderr + done.stdout
     waiting = done.stdout.index('waiting     i0001-s1: provider "any"')
-    assert waiting < done.stdout.index("goes on     WaitingForLLM is over")
+    assert waiting < done.stdout.index("resumed     WaitingForLLM has ended")
 
 
 def test_after_ctrl_c_nothing_is_told_as_spent_that_was_only_set_aside(example: Example, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_a_candidate_that_fails_is_told_once_with_its_last_words() -> None:
     told = [(line.label, line.text) for line in story.lines(after)]
     assert told == [("warning", f"i0002-e2 failed (Error): run 1: Error, exit code 1; its last words: {WORDS}")]
     assert story.lines(after) == []
-    assert [line.label for line in Story().lines(after)] == ["goes on"], "what an earlier command told"
+    assert [line.label for line in Story().lines(after)] == ["resumed"], "what an earlier command told"
 
 
 @pytest.mark.parametrize("one", [failed("Smoke"), failed(phase="Rejected")], ids=["a smoke test", "a rejected one"])
