@@ -1,6 +1,6 @@
 """Is the spec usable, and is the task frozen? First step of the chain.
 
-A problem is a condition and is looked at again in every pass: when the cause goes, the campaign goes on by itself. A
+A problem is a condition and is looked at again in every pass: when the cause goes, the campaign continues by itself. A
 loop without a status beside children that it did not make is a restored backup, and is not started from zero.
 """
 
@@ -16,7 +16,7 @@ Child = ResearchExperiment | ResearchIteration
 MESSAGE_MAX = 4096
 RESTORED_TOLD = (
     "experiments or iterations of this loop exist that it has not made, and it has no status: a restored backup; "
-    "restore the statuses too (docs/cluster.md, Backup and restore), and the campaign goes on; to start from zero "
+    "restore the statuses too (docs/cluster.md, Backup and restore), and the campaign continues; to start from zero "
     "instead, delete the loop and apply it again"
 )
 

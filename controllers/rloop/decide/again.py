@@ -38,7 +38,7 @@ def certainly(reason: str | None, code: int | None, log_tail: str) -> str | None
         return None
     code = _own_code(code, log_tail)
     if code == WOULD_COME_AGAIN:
-        return f"exit code {code} says that it would come again"
+        return f"exit code {code} says that a retry would fail in the same way"
     return broken_program(reason, code, log_tail)
 
 

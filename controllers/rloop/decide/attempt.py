@@ -164,14 +164,14 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
     certain = again.certainly(failed.reason, failed.exit_code, failed.log_tail)
     if certain is not None or counted_failures(run.attempts) > limit:
-        why = f"; not tried again: {certain}" if certain is not None else ""
+        why = f"; not retried: {certain}" if certain is not None else ""
         draft.tell("RunFailed", f"{told}{why}{words}", about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
     next_try = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
     draft.write_run(experiment.metadata.name, next_try)
     if overdrawn(draft):
         return _unpaid(draft, experiment, run, told)
-    draft.tell("AttemptFailed", f"{told}; it is tried again", about=experiment.metadata.name, warning=True)
+    draft.tell("AttemptFailed", f"{told}; it is retried", about=experiment.metadata.name, warning=True)
     return next_try
 
 
@@ -182,6 +182,6 @@ def _unpaid(draft: Draft, experiment: ResearchExperiment, run: Run, told: str) -
     """
     if run.kind == "smoke":
         return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})  # whoever asks has gone by then
-    told = f"{told}; it is tried again when the budget pays for it"
+    told = f"{told}; it is retried once the budget allows it"
     draft.tell("AttemptFailed", told, about=experiment.metadata.name, warning=True)
     return run.model_copy(update={"phase": "Queued", "reservation": Reservation(runs=0)})

@@ -155,7 +155,7 @@ def end(draft: Draft) -> None:
     told = f"spec.budget.{limit} is used up" + ("" if why is None else f": {why}")
     if (found := lead.find(draft)) is not None:
         draft.write(lead=found)
-        told += f"; {lead.told(draft, found)}; a larger budget goes on"
+        told += f"; {lead.told(draft, found)}; a larger budget continues the campaign"
     ending.end(draft, "BudgetExhausted", told, warning=True)
 
 

@@ -1,7 +1,7 @@
 """The conclusion: the target counts as met only when fresh runs of the incumbent say so.
 
 When the incumbent's mean over its runs after the screen meets the target, it gets five fresh runs, scored on the final
-held-out data where there is some. A miss is recorded and the campaign goes on, twice at most.
+held-out data where there is some. A miss is recorded and the campaign continues, twice at most.
 """
 
 from __future__ import annotations
@@ -90,4 +90,4 @@ def _draw(draft: Draft, incumbent: ResearchExperiment) -> None:
     elif draft.status.misses >= MISSES_MAX:
         ending.end(draft, "TargetNotConfirmed", f"{told}; missed {draft.status.misses} times", warning=True)
     else:
-        draft.tell("TargetMissed", f"{told}; the campaign goes on", warning=True)
+        draft.tell("TargetMissed", f"{told}; the campaign continues", warning=True)

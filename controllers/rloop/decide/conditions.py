@@ -69,7 +69,7 @@ def _plateau(draft: Draft) -> None:
         draft.condition("PlateauDetected", "False", "None")
     suspended = draft.suspended and not draft.finished
     if suspended != draft.is_true("Suspended") and not draft.finished:
-        draft.tell(*(("Suspended", "nothing new starts") if suspended else ("Resumed", "the campaign goes on")))
+        draft.tell(*(("Suspended", "nothing new starts") if suspended else ("Resumed", "the campaign continues")))
     draft.condition("Suspended", "True" if suspended else "False", "SuspendedByUser" if suspended else "None")
 
 
@@ -82,7 +82,7 @@ def _degraded(draft: Draft) -> None:
     if reason != "None" and (before is None or before.reason != reason) and not refused:
         draft.tell(reason, message, warning=True)
     elif reason == "None" and before is not None and before.status == "True" and not draft.finished:
-        draft.tell("Recovered", f"{before.reason} is over; the campaign goes on")
+        draft.tell("Recovered", f"{before.reason} is over; the campaign continues")
 
 
 def _trouble(draft: Draft) -> tuple[str, str] | None:
@@ -119,7 +119,7 @@ def _of_scorings(draft: Draft) -> tuple[str, str] | None:
         if run.phase == "Verifying" and run.verifications and run.verifications[-1].reason in WAITING
     ]
     if waiting:
-        told = f"{waiting[0].message}; put it back as it was, and the campaign goes on by itself"
+        told = f"{waiting[0].message}; put it back as it was, and the campaign continues by itself"
         return waiting[0].reason or "Unknown", told
     return None
 

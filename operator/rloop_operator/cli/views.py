@@ -1,7 +1,7 @@
 """Who shows a running campaign: plain lines, or a live panel below the story.
 
 Made by `rloop run` and called by `rloop_operator.local.campaign` through its View protocol. A view must never stop a
-campaign: when nobody reads any more it falls silent, and the campaign goes on.
+campaign: when nobody reads any more it falls silent, and the campaign continues.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def taken(kind: str, stored: Object) -> Blocked:
     """The obstacle that a foreign object of our name is."""
     name = stored["metadata"]["name"]
     if stored["metadata"].get("deletionTimestamp"):
-        told = f"an older {kind} of this name is still being deleted; the campaign goes on when it is gone"
+        told = f"an older {kind} of this name is still being deleted; the campaign continues when it is gone"
         return Blocked(BEING_DELETED, name, told)
     if kind.startswith("Research") and not stored.get("status"):
         return Blocked(RESTORED, name, f"a {kind} of this name was created again from a backup")

@@ -46,9 +46,7 @@ async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> st
         await children.create(api, kube.core(namespace, "configmaps"), made)
     if gap in ("", told):
         return ""
-    return (
-        f"parts of the ledger were deleted ({gap}); the campaign goes on, and what they held stands in its experiments"
-    )
+    return f"parts of the ledger were deleted ({gap}); the campaign continues; their content is also in its experiments"
 
 
 def _gap(loop: str, chunks: list[dict[str, Any]], entry: Append) -> str:

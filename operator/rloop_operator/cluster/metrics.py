@@ -38,7 +38,7 @@ WATCHDOG_RESTARTS = Counter(
 )
 
 RECONCILE_SECONDS = Histogram("rloop_reconcile_seconds", "Duration of one pass over one loop", registry=OPERATOR)
-RECONCILE_ERRORS = Counter("rloop_reconcile_errors", "Passes that failed and are tried again", registry=OPERATOR)
+RECONCILE_ERRORS = Counter("rloop_reconcile_errors", "Reconciles that failed and are retried", registry=OPERATOR)
 LOOP_FAILED_PASSES = Gauge(
     "rloop_loop_failed_passes",
     "Failed passes over a loop since the last good one; absent if that was the newest",

@@ -29,7 +29,7 @@ IMAGE_OF = {
 
 
 TRAINING_OPERATOR_MISSING = (
-    "this cluster does not know PyTorchJobs; install the Kubeflow training operator (v1.9), and the campaign goes on"
+    "this cluster does not know PyTorchJobs; install the Kubeflow training operator (v1.9), and the campaign continues"
 )
 REMEDIES = {
     "QuotaExceeded": "raise the quota, or free some of it",

@@ -199,7 +199,7 @@ class KubeStore(Store):
             told = (
                 f"the sealed files were deleted, and {frozen.whence} does not hold them any more; "
                 f"apply it as it was when the campaign was accepted (files-sha256 {frozen.digest}), "
-                "and the campaign goes on"
+                "and the campaign continues"
             )
             raise Blocked(SEALED_FILES_LOST, name, told)
         await self.put_files(owner, name, files)

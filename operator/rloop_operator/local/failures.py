@@ -28,7 +28,7 @@ class TooNew(Corrupt):
 
 def _full(place: Path) -> StorageFull:
     return StorageFull(
-        f'no space is left on the disk of "{place}"; free some and run the same command again: it goes on where it was'
+        f'no space is left on the disk of "{place}"; free some and run the same command again: it continues there'
     )
 
 

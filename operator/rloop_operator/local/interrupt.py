@@ -90,6 +90,6 @@ def _end() -> None:
             if stream.isatty():
                 os.write(stream.fileno(), SHOW_CURSOR.encode())
     with contextlib.suppress(OSError, ValueError):
-        told = b"\nInterrupted: ended while something was in progress; nothing is lost, and the same command goes on\n"
+        told = b"\nInterrupted: ended while something was in progress; nothing is lost; the same command continues\n"
         os.write(sys.stderr.fileno(), told)
     os._exit(INTERRUPTED)

@@ -106,7 +106,7 @@ def test_gpus_are_spent_while_they_are_held(job: dict[str, Any], gpu_seconds: fl
         ),
         pytest.param([a("Failed", infrastructure=True)] * 20, LOST, "Failed", 21, id="but they are not tried for ever"),
         pytest.param([], exited("PreflightFailed", 2), "Failed", 1, id="what the preflight refuses, it would again"),
-        pytest.param([], exited("Error", 3), "Failed", 1, id="exit code 3 says that it would come again"),
+        pytest.param([], exited("Error", 3), "Failed", 1, id="exit code 3 rules out a retry"),
         pytest.param([], exited("ArtifactTooLarge", 0), "Failed", 1, id="what was too large would be so again"),
         pytest.param([], exited("StartFailed", 127), "Failed", 1, id="a program that is not there"),
         pytest.param([], exited("Suspended", None), "Running", 2, id="a suspended attempt does not count"),
@@ -129,7 +129,7 @@ def test_a_run_that_is_not_tried_again_says_why_and_what_it_said_last() -> None:
     seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
     (event,) = after(attempt.record, seen).events
     assert event.message == (
-        f"{NAME}: Error, exit code 3; not tried again: exit code 3 says that it would come again; "
+        f"{NAME}: Error, exit code 3; not retried: exit code 3 says that a retry would fail in the same way; "
         "its last words: stopped: step 1: loss is nan"
     )
 
@@ -207,7 +207,7 @@ def test_a_retry_that_does_not_fit_into_the_budget_waits_for_a_larger_one(kind: 
     (waits,) = decision.experiments[0].status.runs
     assert (waits.phase, waits.reason, len(waits.attempts)) == ("Queued", None, 1)
     assert told(decision) == ["AttemptFailed"]
-    assert "tried again when the budget pays for it" in decision.events[0].message
+    assert "retried once the budget allows it" in decision.events[0].message
     stored = experiment("demo-i0001-e1", waits, phase="Running")
     used = status_after(budget.account, observed(running(), stored)).budget.used
     assert (used.runs, used.cpu_seconds) == (0, 50), "its place is free, and what it used is spent"
