@@ -25,6 +25,14 @@ ANNOTATION_LAST_WORDS = "rloop.dev/last-words"
 """Beside it: the end of the log, because the pods go when their Job or PyTorchJob is stopped."""
 ANNOTATION_BEAT = "rloop.dev/beat"
 """On an agent's pod: `<count>/<round>`; its age is judged by whoever sees it change."""
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""Environment variables that limit the threads of numeric libraries."""
 ANNOTATION_NUDGE = "rloop.dev/nudge"
 ANNOTATION_PROGRESS = "rloop.dev/progress"
 """On a run's pod: step and claims as JSON."""

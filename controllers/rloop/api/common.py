@@ -6,6 +6,7 @@ the model, in the generated CRD and in the error that a user sees.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -179,3 +180,10 @@ class Resources(Model):
         asked = {**self.requests, **self.limits}
         of_gpus = (number for name, number in asked.items() if "gpu" in name or "/mig-" in name)
         return sum(int(number) for number in of_gpus if number.isdigit())
+
+    @property
+    def cpus(self) -> int:
+        """Whole CPUs of the container, at least 1; 1 if unset."""
+        asked = self.limits.get("cpu") or self.requests.get("cpu") or "1"
+        number = float(asked[:-1]) / 1000 if asked.endswith("m") else float(asked) if asked[-1].isdigit() else 1.0
+        return max(1, math.floor(number))

@@ -31,10 +31,7 @@ ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
 def exactly_one(model: Model, *names: str, not_built: Collection[str] = ()) -> None:
-    """Raise ValueError unless exactly one of the fields `names` (snake_case) of `model` is set.
-
-    `not_built`: those of them that the message does not offer.
-    """
+    """Raise ValueError unless exactly one of `names` (snake_case) is set; its message leaves out `not_built`."""
     given = [name for name in names if getattr(model, name) is not None]
     if len(given) != 1:
         fields = {name: field.alias or name for name, field in type(model).model_fields.items()}
@@ -276,6 +273,12 @@ class ExperimentTemplate(Model):
         """GPUs that all pods of one attempt hold together."""
         pods = self.py_torch_job.replicas if self.py_torch_job is not None else 1
         return pods * self.resources.gpus
+
+    @property
+    def threads(self) -> int:
+        """Threads for each process of a run: the CPUs of its pod, shared by the pod's ranks."""
+        ranks = self.py_torch_job.proc_per_node if self.py_torch_job is not None else 1
+        return max(1, self.resources.cpus // ranks)
 
     @model_validator(mode="after")
     def _one_runtime(self) -> Self:

@@ -153,7 +153,7 @@ def _environment(attempt: Attempt) -> dict[str, str]:
         "RLOOP_CHECKPOINTS": CHECKPOINTS,
         "RLOOP_EXPERIMENT": workload.owner,
         "RLOOP_ATTEMPT": str(workload.number),
-        "OMP_NUM_THREADS": "1",
+        **dict.fromkeys(names.THREAD_VARIABLES, str(template.threads)),
     }
     if workload.kind == "smoke":
         env["RLOOP_SMOKE"] = "1"

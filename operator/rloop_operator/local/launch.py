@@ -7,7 +7,6 @@ names.
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Mapping
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from rloop import names
 from rloop.actions import Workload
-from rloop.api.common import Resources
 from rloop.api.helpers import VerifierJob
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
@@ -38,13 +37,6 @@ INHERITED = (
     "HF_HOME",
 )
 """What says how this machine is set up, and nothing about its user."""
-THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 GRACE_SECONDS = 5
 """Of agents and verifiers, between SIGTERM and SIGKILL."""
 LONGEST_TMPDIR = 60
@@ -68,7 +60,7 @@ def _base(folder: Path, workload: Workload, grace_seconds: int, threads: int) ->
     env.setdefault("LANG", "C.UTF-8")
     env |= {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
     # Runs side by side on one machine must not fight for its cores, and their timings must compare.
-    env |= dict.fromkeys(THREADS, str(threads))
+    env |= dict.fromkeys(names.THREAD_VARIABLES, str(threads))
     env[COOKIE] = uuid4().hex
     return {
         "name": workload.name,
@@ -95,20 +87,13 @@ def _tmp_prefix(workloads: Path) -> str:
     return f"rloop-{os.getuid()}-{sha256(os.fsencode(workloads)).hexdigest()[:12]}-"
 
 
-def _threads(resources: Resources) -> int:
-    """CPUs that the spec asks for; 1 if it does not."""
-    asked = resources.limits.get("cpu") or resources.requests.get("cpu") or "1"
-    number = float(asked[:-1]) / 1000 if asked.endswith("m") else float(asked) if asked[-1].isdigit() else 1.0
-    return max(1, math.floor(number))
-
-
 def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_port: int) -> Spec:
     """A run of an experiment, as the task contract has it."""
     folder = layout.workload(workload.name)
     template = loop.spec.experiment
     artifacts = layout.artifacts(workload.owner, workload.run)
     checkpoints = layout.checkpoints(workload.owner, workload.run)
-    spec = _base(folder, workload, template.grace_period_seconds, _threads(template.resources))
+    spec = _base(folder, workload, template.grace_period_seconds, template.threads)
     spec["env"] |= {variable.name: variable.value for variable in template.env} | {
         "RLOOP_SEED": str(workload.seed),
         "RLOOP_ARTIFACTS": str(artifacts),
@@ -218,7 +203,7 @@ def verification_spec(
         timeout_seconds=evaluation.timeout_seconds,
         report=str(report),
     )
-    spec = _base(folder, workload, GRACE_SECONDS, _threads(evaluation.resources))
+    spec = _base(folder, workload, GRACE_SECONDS, evaluation.resources.cpus)
     spec["env"]["RLOOP_VERIFIER_JOB"] = job.model_dump_json(by_alias=True)
     return spec | {
         "command": [sys.executable, "-P", "-m", "rloop_verifier"],
