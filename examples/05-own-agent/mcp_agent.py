@@ -17,8 +17,8 @@ from openai import AsyncOpenAI, OpenAIError
 
 GATEWAY = os.environ["RLOOP_GATEWAY"]
 INSTRUCTIONS = """You are a fresh session of a research campaign; your tools are all that you can reach of it. Begin
-with get_context and get_task. Propose a direction, then experiments, look at what they measured, record findings. A
-refusal says what to do instead. Nobody answers questions. End with post_finish and what the next session should know.
+with read_context and read_task. Propose a direction, then experiments, look at what they measured, record findings. A
+refusal says what to do instead. Nobody answers questions. End with finish and what the next session should know.
 """
 
 
@@ -50,7 +50,7 @@ async def work():
     proxy = AsyncOpenAI(base_url=os.environ["RLOOP_LLM_PROXY"], api_key=key, max_retries=20, timeout=600)
     gateway = {"url": f"{GATEWAY}/mcp", "headers": headers(), "timeout": 30}
     async with MCPServerStreamableHttp(gateway, client_session_timeout_seconds=30, max_retry_attempts=5) as verbs:
-        context = json.loads((await verbs.call_tool("get_context", {})).content[0].text)
+        context = json.loads((await verbs.call_tool("read_context", {})).content[0].text)
         agent = Agent(
             name="researcher",
             instructions=INSTRUCTIONS,
@@ -62,7 +62,7 @@ async def work():
             handoff = (await Runner.run(agent, "Begin. Nobody will answer.", max_turns=rounds)).final_output
         except (AgentsException, OpenAIError) as error:
             handoff = f"The session ended early: {error}"
-        await verbs.call_tool("post_finish", {"handoff": str(handoff)[:2048]})
+        await verbs.call_tool("finish", {"handoff": str(handoff)[:2048]})
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class Watchdog(Model):
     progress_seconds: Seconds = 7200
     """Seconds without a new round after which a session is nudged although it sends heartbeats (default 7200)."""
     max_nudges: Annotated[int, Field(ge=0, le=100)] = 3
-    """Nudges without a new round after which the session is restarted (default 3)."""
+    """Nudges without a new round after which the session is ended (default 3)."""
     restart_limit: Annotated[int, Field(ge=0, le=100)] = 5
     """Restarts of one session before it fails (default 5)."""
 

@@ -70,9 +70,7 @@ def run(
         Path | None,
         typer.Option("--dir", metavar="DIR", help="Run folder. Default: runs/NAME.", show_default=False),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed from which the seeds of a new campaign's runs are derived.")
-    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Determines the seeds of a new campaign's runs.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Print lines instead of a live view.")] = False,
 ) -> None:
     """Start or continue a campaign on this machine.
@@ -264,11 +262,7 @@ def pack(
     file: Annotated[Path, typer.Argument(metavar="LOOP.yaml", help="Manifest of a ResearchLoop.")],
     image: Annotated[
         str | None,
-        typer.Option(
-            metavar="IMAGE",
-            help="Image of the runs (spec.experiment.image). Default: that of the manifest.",
-            show_default=False,
-        ),
+        typer.Option(metavar="IMAGE", help="Image of the runs. Default: that in the manifest.", show_default=False),
     ] = None,
 ) -> None:
     """Package a campaign with its folders for a cluster.

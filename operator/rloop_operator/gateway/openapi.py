@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from rloop.api.wire import Problem
-from rloop_operator.gateway.verbs import VERBS, operation_id
+from rloop_operator.gateway.verbs import VERBS
 
 
 def document() -> dict[str, Any]:
@@ -21,7 +21,7 @@ def document() -> dict[str, Any]:
         problem = _content(Problem, schemas)
         operation: dict[str, Any] = {
             "summary": verb.summary,
-            "operationId": operation_id(verb),
+            "operationId": verb.tool,
             "security": [{"token": []}],
             "responses": {
                 "401": {"description": "the token is not that of a live session", "content": problem},

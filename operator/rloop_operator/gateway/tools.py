@@ -35,7 +35,7 @@ from rloop.errors import Refused
 from rloop_operator.gateway import schemas
 from rloop_operator.gateway.app import BODY_BYTES, answer, problem_of
 from rloop_operator.gateway.service import Gateway
-from rloop_operator.gateway.verbs import VERBS, Verb, operation_id
+from rloop_operator.gateway.verbs import VERBS, Verb
 from rloop_operator.ports import Caller
 
 VERSION_HEADER = "mcp-protocol-version"
@@ -43,17 +43,17 @@ HTTP_VERB = re.compile(r"\b(GET|POST) ([a-z]+)(?:/([\w.-]+))?(/verdict)?")
 """How refusals name a verb: `POST finish`, `GET experiments/NAME`."""
 INSTRUCTIONS = """\
 You are a fresh session of a research campaign, and these tools are all of it that you can reach. Begin with
-get_context: what is to be found, what you may change, what was tried, and how much you may do. get_task gives the
+read_context: what is to be found, what you may change, what was tried, and how much you may do. read_task gives the
 files. Propose a direction, then experiments in it (sequence counts up from session.nextSequence; to send one again is
-harmless). They are run and measured by others: get_experiments shows what was verified, and only that counts. A refusal
-says why, and what to do instead. Nobody answers questions. When you are done, or told Closed, call post_finish with
+harmless). They are run and measured by others: read_results shows what was verified, and only that counts. A refusal
+says why, and what to do instead. Nobody answers questions. When you are done, or told Closed, call finish with
 what the next session should know. Which tools you have depends on your role (session.role).
 """
 
 
 def tools() -> dict[str, Verb]:
     """Verb by the name of its tool."""
-    return {operation_id(verb): verb for verb in VERBS if not verb.of_a_relay}
+    return {verb.tool: verb for verb in VERBS if not verb.of_a_relay}
 
 
 async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,11 +93,12 @@ async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive
 
 def in_tool_names(message: str) -> str:
     """A refusal's message with the names of tools in place of HTTP verbs."""
+    paths = {(verb.method, verb.path): name for name, verb in tools().items()}
 
     def named(found: re.Match[str]) -> str:
         method, noun, one, verdict = found.groups()
-        tool = f"{method.lower()}_{noun}{'_name' if one else ''}{'_verdict' if verdict else ''}"
-        if tool not in tools():
+        tool = paths.get((method, f"/v1/{noun}{'/{name}' if one else ''}{verdict or ''}"))
+        if tool is None:
             return found[0]
         return f"{tool} of {one}" if one and one != "NAME" else tool
 

@@ -47,6 +47,8 @@ class Verb:
 
     method: str
     path: str
+    tool: str
+    """Name of its MCP tool, and its operationId in the OpenAPI document."""
     title: str
     """Of its tool, in two or three words."""
     summary: str
@@ -64,6 +66,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/context",
+        "read_context",
         "Campaign context",
         "All that a fresh session needs: the direction, the limits, the incumbent, what was tried and what it gave",
         None,
@@ -73,6 +76,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/task",
+        "read_task",
         "Task files",
         "The sealed task's files, and which of them may be changed",
         None,
@@ -83,6 +87,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/directions",
+        "propose_direction",
         "Propose a direction",
         "Propose a direction for the experiments that follow; after a demand to pivot, one that is new",
         DirectionRequest,
@@ -93,6 +98,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/experiments",
+        "submit_experiment",
         "Propose an experiment",
         "Propose an experiment: whole files, laid over the parent's; idempotent by sequence",
         ExperimentRequest,
@@ -103,6 +109,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/experiments",
+        "read_results",
         "All experiments",
         "All experiments that this session may see, oldest first, with verified values",
         None,
@@ -112,6 +119,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/experiments/{name}",
+        "read_experiment",
         "One experiment",
         "One experiment with its difference, curves and log; discards too",
         None,
@@ -121,6 +129,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/references",
+        "read_references",
         "List references",
         "Papers and documents to read",
         None,
@@ -131,6 +140,7 @@ VERBS = (
     Verb(
         "GET",
         "/v1/references/{name}",
+        "read_reference",
         "Read a reference",
         "The text of one paper or document, by its path",
         None,
@@ -141,6 +151,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/findings",
+        "record_finding",
         "Record a finding",
         "Record a finding: a statement, and the measured experiments that show it",
         FindingRequest,
@@ -151,6 +162,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/findings/{name}/verdict",
+        "judge_finding",
         "Judge a finding",
         "Say whether its evidence supports a finding (a checker's)",
         FindingVerdict,
@@ -161,6 +173,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/heartbeat",
+        "heartbeat",
         "Heartbeat",
         "Alive, and in which round",
         HeartbeatRequest,
@@ -171,6 +184,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/progress",
+        "report_progress",
         "Progress of a run",
         "A run's step and claims, from its relay",
         ProgressRequest,
@@ -182,6 +196,7 @@ VERBS = (
     Verb(
         "POST",
         "/v1/finish",
+        "finish",
         "Finish the session",
         "The session is done. The first call counts; a later one with another handoff is answered with a note",
         FinishRequest,
@@ -189,9 +204,3 @@ VERBS = (
         lambda g, c, b, _n: g.finish(c, b),
     ),
 )
-
-
-def operation_id(verb: Verb) -> str:
-    """The verb in one word; as a tool it has the same name."""
-    words = verb.path.removeprefix("/v1").replace("{", "").replace("}", "")
-    return verb.method.lower() + words.replace("/", "_")

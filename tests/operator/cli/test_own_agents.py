@@ -70,7 +70,7 @@ def test_an_agent_of_another_maker_finds_its_way_over_mcp(rloop: Rloop, tmp_path
     assert reported.handoffs[0].text == "2 of 2 were measured."
     assert reported.findings[0].evidence == ["own-agent-i0001-e1", "own-agent-i0001-e2"]
     requests = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {one["function"]["name"] for one in requests[0]["tools"]} >= {"get_context", "post_experiments"}
+    assert {one["function"]["name"] for one in requests[0]["tools"]} >= {"read_context", "submit_experiment"}
     assert any('"reason":"Sealed"' in str(message["content"]) for message in requests[-1]["messages"])
 
 

@@ -108,7 +108,7 @@ def test_any_arguments_over_mcp(world: World, verb: Any, body: bytes) -> None:
 @QUIET
 @given(BODIES)
 @example(
-    b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get_context", "arguments": {"a": 1}}}'
+    b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "read_context", "arguments": {"a": 1}}}'
 )
 @example(b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "ping"}')
 def test_any_request_over_mcp(world: World, body: bytes) -> None:

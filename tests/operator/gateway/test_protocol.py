@@ -21,17 +21,17 @@ from rloop_operator.gateway.tools import _tool, in_tool_names, tools
 
 ROOT = Path(__file__).parents[3]
 CALLS: list[tuple[str, dict[str, Any]]] = [
-    ("get_context", {}),
-    ("get_task", {}),
-    ("post_directions", {"title": "mode a", "frame": {"mode": "a"}}),
-    ("post_experiments", {"sequence": 1, "title": "t", "files": RECIPE}),
-    ("get_experiments", {}),
-    ("get_experiments_name", {"name": "demo-i0001-e1"}),
-    ("get_references", {}),
-    ("get_references_name", {"name": "notes/kuhn.md"}),
-    ("post_heartbeat", {"round": 1}),
-    ("post_finish", {"handoff": "done", "drafts": {"a.md": "b"}}),
-    ("get_context", {}),
+    ("read_context", {}),
+    ("read_task", {}),
+    ("propose_direction", {"title": "mode a", "frame": {"mode": "a"}}),
+    ("submit_experiment", {"sequence": 1, "title": "t", "files": RECIPE}),
+    ("read_results", {}),
+    ("read_experiment", {"name": "demo-i0001-e1"}),
+    ("read_references", {}),
+    ("read_reference", {"name": "notes/kuhn.md"}),
+    ("heartbeat", {"round": 1}),
+    ("finish", {"handoff": "done", "drafts": {"a.md": "b"}}),
+    ("read_context", {}),
 ]
 
 
@@ -62,12 +62,12 @@ def test_the_results_about_findings_are_as_their_schema_says() -> None:
     asyncio.run(world.measure("demo-i0001-e1"))
     code, finding = world.call("i0001-s1", "POST", "findings", {"statement": "s", "evidence": ["demo-i0001-e1"]})
     assert code == 200
-    jsonschema.validate(finding, schema_of("post_findings"))
+    jsonschema.validate(finding, schema_of("record_finding"))
     asyncio.run(world.open(2, "Investigate", "Check"))
     path = f"findings/{finding['name']}/verdict"
     code, verdict = world.call("i0002-s2", "POST", path, {"supported": True, "reason": "it is"})
     assert code == 200
-    jsonschema.validate(verdict, schema_of("post_findings_name_verdict"))
+    jsonschema.validate(verdict, schema_of("judge_finding"))
 
 
 def schema_of(tool: str) -> dict[str, Any]:
@@ -120,10 +120,10 @@ def test_no_field_of_any_body_lacks_a_description() -> None:
 @pytest.mark.parametrize(
     ("role", "has", "has_not"),
     [
-        ("Investigate", {"post_experiments", "post_findings"}, {"post_findings_name_verdict", "post_heartbeat"}),
-        ("Refute", {"post_directions"}, {"post_findings_name_verdict"}),
-        ("Check", {"get_context", "post_findings_name_verdict", "post_finish"}, {"post_experiments", "post_findings"}),
-        ("Report", {"get_context", "post_findings", "post_finish"}, {"post_experiments", "post_directions"}),
+        ("Investigate", {"submit_experiment", "record_finding"}, {"judge_finding", "heartbeat"}),
+        ("Refute", {"propose_direction"}, {"judge_finding"}),
+        ("Check", {"read_context", "judge_finding", "finish"}, {"submit_experiment", "record_finding"}),
+        ("Report", {"read_context", "record_finding", "finish"}, {"submit_experiment", "propose_direction"}),
     ],
 )
 def test_a_session_is_offered_the_tools_of_its_role(role: Any, has: set[str], has_not: set[str]) -> None:
@@ -207,6 +207,6 @@ def test_over_mcp_a_refusal_names_tools() -> None:
     for line in texts:
         if '"""' not in line and "`" not in line:
             assert not re.search(r"\b(GET|POST) [a-z]", in_tool_names(line)), line
-    assert in_tool_names("GET experiments/demo-b01 has all") == "get_experiments_name of demo-b01 has all"
-    assert in_tool_names("POST findings/NAME/verdict, then") == "post_findings_name_verdict, then"
+    assert in_tool_names("GET experiments/demo-b01 has all") == "read_experiment of demo-b01 has all"
+    assert in_tool_names("POST findings/NAME/verdict, then") == "judge_finding, then"
     assert in_tool_names("a POST to remember") == "a POST to remember"

@@ -17,7 +17,7 @@ from tests.operator.gateway.test_app import World
 
 from rloop.api.wire import ExperimentRequest
 from rloop_operator.gateway.app import BODY_BYTES
-from rloop_operator.gateway.verbs import VERBS, operation_id
+from rloop_operator.gateway.verbs import VERBS
 from rloop_operator.local.server import listen, serving
 
 RECIPE = {"recipe.json": '{"mode": "a", "x": 0.25}'}
@@ -66,18 +66,18 @@ def test_a_session_through_every_tool(world: World, mode: str) -> None:
                 assert not result.is_error, result
                 return told(result)
 
-            context = await call("get_context")
+            context = await call("read_context")
             assert context == await asyncio.to_thread(world.get, "context")
-            assert (await call("get_task"))["files"]["recipe.json"] == '{"mode": "a", "x": 0.5}'
-            assert (await call("post_directions", title="mode a", frame={"mode": "a"}))["name"] == "demo-i0001-d1"
+            assert (await call("read_task"))["files"]["recipe.json"] == '{"mode": "a", "x": 0.5}'
+            assert (await call("propose_direction", title="mode a", frame={"mode": "a"}))["name"] == "demo-i0001-d1"
             wanted = {"sequence": context["session"]["nextSequence"], "title": "t", "files": RECIPE}
-            proposed = await call("post_experiments", **wanted)
+            proposed = await call("submit_experiment", **wanted)
             assert (proposed["name"], proposed["phase"]) == ("demo-i0001-e1", "Queued")
-            assert await call("post_experiments", **wanted) == proposed
-            assert await call("get_experiments") == {"items": [proposed]}
-            assert '"x": 0.25' in (await call("get_experiments_name", name=proposed["name"]))["difference"]
-            assert await call("post_heartbeat", round=2) == {"nudge": None, "closing": False}
-            assert await call("post_finish", handoff="read this") == {"note": ""}
+            assert await call("submit_experiment", **wanted) == proposed
+            assert await call("read_results") == {"items": [proposed]}
+            assert '"x": 0.25' in (await call("read_experiment", name=proposed["name"]))["difference"]
+            assert await call("heartbeat", round=2) == {"nudge": None, "closing": False}
+            assert await call("finish", handoff="read this") == {"note": ""}
         assert (await asyncio.to_thread(world.get, "context"))["handoff"]["text"] == "read this"
 
     played(story, world)
@@ -87,14 +87,14 @@ def test_a_tool_takes_what_its_verb_takes(world: World) -> None:
     async def story(url: str) -> None:
         async with connected(url, "auto") as client:
             listed = {one.name: one for one in (await client.list_tools()).tools}
-            not_explorers = {"post_progress", "post_heartbeat", "post_findings_name_verdict"}
-            assert set(listed) == {operation_id(verb) for verb in VERBS} - not_explorers
-            assert set(listed["post_experiments"].input_schema["properties"]) == set(ExperimentRequest.model_fields)
-            assert listed["get_experiments_name"].input_schema["required"] == ["name"]
+            not_explorers = {"report_progress", "heartbeat", "judge_finding"}
+            assert set(listed) == {verb.tool for verb in VERBS} - not_explorers
+            assert set(listed["submit_experiment"].input_schema["properties"]) == set(ExperimentRequest.model_fields)
+            assert listed["read_experiment"].input_schema["required"] == ["name"]
             for name, tool in listed.items():
                 assert tool.annotations is not None
-                assert tool.annotations.read_only_hint is name.startswith("get_")
-            assert "get_context" in (client.instructions or "")
+                assert tool.annotations.read_only_hint is name.startswith("read_")
+            assert "read_context" in (client.instructions or "")
 
     played(story, world)
 
@@ -103,17 +103,17 @@ def test_a_tool_takes_what_its_verb_takes(world: World) -> None:
     ("name", "arguments", "reason", "words"),
     [
         (
-            "post_experiments",
+            "submit_experiment",
             {"sequence": 1, "title": "t", "files": RECIPE},
             "DirectionMissing",
             "direction first",
         ),
-        ("post_findings", {"statement": "s", "evidence": ["nobody"]}, "EvidenceUnknown", "nobody"),
-        ("get_experiments_name", {"name": "nobody"}, "NotFound", "nobody"),
-        ("get_experiments_name", {}, "Malformed", "name: "),
-        ("post_directions", {"title": "t", "colour": "red"}, "Malformed", "colour"),
-        ("get_context", {"verbose": True}, "Malformed", "verbose"),
-        ("post_progress", {"step": 1}, "NotFound", "use get_context"),
+        ("record_finding", {"statement": "s", "evidence": ["nobody"]}, "EvidenceUnknown", "nobody"),
+        ("read_experiment", {"name": "nobody"}, "NotFound", "nobody"),
+        ("read_experiment", {}, "Malformed", "name: "),
+        ("propose_direction", {"title": "t", "colour": "red"}, "Malformed", "colour"),
+        ("read_context", {"verbose": True}, "Malformed", "verbose"),
+        ("report_progress", {"step": 1}, "NotFound", "use read_context"),
     ],
 )
 def test_a_refusal_is_an_error_of_the_tool_with_its_remedy(
@@ -139,9 +139,9 @@ def test_a_client_outlives_its_gateway(world: World, mode: str) -> None:
         async with AsyncExitStack() as rest:
             async with serving(world.app, listener) as url:
                 client = await rest.enter_async_context(connected(url, mode))
-                before = await client.call_tool("get_context", {})
+                before = await client.call_tool("read_context", {})
             await rest.enter_async_context(serving(restarted.app, listen(port)))
-            assert told(await client.call_tool("get_context", {})) == told(before)
+            assert told(await client.call_tool("read_context", {})) == told(before)
 
     asyncio.run(story())
 
@@ -162,7 +162,7 @@ def test_a_stranger_sees_no_tool(world: World) -> None:
 def test_a_run_has_no_agents_rights(world: World) -> None:
     async def story(url: str) -> None:
         async with connected(url, "auto", "run") as client:
-            assert told(await client.call_tool("get_context", {}))["reason"] == "Forbidden"
+            assert told(await client.call_tool("read_context", {}))["reason"] == "Forbidden"
 
     played(story, world)
 

@@ -255,7 +255,7 @@ def code(response: httpx.Response) -> tuple[int, str]:
 def test_the_farewell_of_a_session_that_called_finish_is_answered_for_some_calls(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Each client asks its model once more after post_finish: Claude Code retried the refusal for three minutes."""
+    """Each client asks its model once more after finish: Claude Code retried the refusal for three minutes."""
 
     async def story(world: World) -> None:
         await finish(world)

@@ -155,7 +155,7 @@ def test_a_choice_of_a_tool_that_is_left_out_is_refused(path: str, tools: list[d
                     "type": "namespace",
                     "name": "mcp__rloop",
                     "description": "d",
-                    "tools": [{"type": "function", "name": "get_task", "parameters": {"type": "object"}}],
+                    "tools": [{"type": "function", "name": "read_task", "parameters": {"type": "object"}}],
                 }
             ],
         ),
