@@ -121,7 +121,7 @@ def test_one_line_of_kubectl_get_tells_the_story(cluster: Cluster, namespace: st
     heading, row = cluster.kubectl("get", "rloop", "-n", namespace).splitlines()
     assert heading.split() == ["NAME", "PHASE", "BEST", "GAIN", "ITER", "EXP", "PIVOTS", "BUDGET", "AGE"]
     assert row.split()[:9] == ["demo", "Iterating:Suspended", "0.2500", "0.2500", "2", "3", "1", "12/200", "runs"]
-    assert "Runs of all kinds" in cluster.kubectl("explain", "rloop.spec.budget.runs")
+    assert "runs of all kinds" in cluster.kubectl("explain", "rloop.spec.budget.runs")
 
 
 def test_events_are_told_in_order(cluster: Cluster, namespace: str, rloop: Rloop) -> None:
