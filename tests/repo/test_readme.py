@@ -79,5 +79,15 @@ def test_modules_that_are_named_exist(document: Path) -> None:
         assert (ROOT / f"{name.replace('.', '/')}.py").exists(), name
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_lines_fit_side_by_side_in_a_review(document: Path) -> None:
+    if document.name == "crd-reference.md":
+        return  # generated: a rule's message is one line
+    prose = re.sub(r"^( *)```.*?^\1```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    wide = [line for line in prose.splitlines() if len(line) > 100 and not line.lstrip().startswith("|")]
+    # A link or a piece of code cannot be broken.
+    assert [line for line in wide if " " in re.sub(r"`[^`]*`|\[[^]]*\]\([^)]*\)", "", line.strip())] == []
+
+
 def test_the_readme_is_short() -> None:
     assert len(README.splitlines()) <= 250
