@@ -1,1 +1,1 @@
-"""The pure core: what is true of a campaign without a cluster, a clock or a network."""
+"""The pure core: rules and decisions of a campaign, without a cluster, a clock or a network."""

@@ -1,7 +1,7 @@
-"""What a decision may ask the shell to do: a closed set of frozen values.
+"""Actions that a decision may request from the shell: a closed set of frozen values.
 
-Made by `rloop.decide`, carried out by `rloop_operator.reconcile`. Each is idempotent, because a crash may make the
-shell carry it out twice.
+Created by `rloop.decide`, carried out by `rloop_operator.reconcile`. Each action is idempotent, because after a crash
+the shell may carry it out twice.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ Role = Literal["agent", "run", "verification"]
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One process (tree) or pod that is to run once, and never again under this name."""
+    """One process (tree) or pod that is run once, and never again under this name."""
 
     name: str
     role: Role
     owner: str
-    """The iteration of an agent, the experiment of a run or a verification."""
+    """The iteration of an agent; the experiment of a run or a verification."""
     deadline_seconds: int
     session: str = ""
-    """Of an agent."""
+    """Name of the session, for an agent."""
     run: int = 0
-    """Of a run or a verification: the run's number."""
+    """Number of the run, for a run or a verification."""
     number: int = 1
-    """Of the attempt or the verification."""
+    """Number of the attempt or the verification."""
     seed: int = 0
     place: str = ""
-    """Of a run or a verification: the name of the run's folder on a workspace that several runs share."""
+    """Name of the run's folder on a workspace that several runs share, for a run or a verification."""
     kind: str = ""
-    """The run's kind; a verification of a `final` run sees the final held-out data."""
+    """Kind of the run. A verification of a `final` run sees the final held-out data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Create an object of ours, once; one that exists already is left as it is."""
+    """Create one of our objects. An existing object is left unchanged."""
 
     object: ResearchIteration | ResearchExperiment
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start a workload whose intent stands in a stored status."""
+    """Start a workload whose intent is recorded in a stored status."""
 
     workload: Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End a workload; its exit is observed later."""
+    """Stop a workload. Its exit is observed later."""
 
     name: str
     reason: str
@@ -61,14 +61,14 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Forget a workload whose exit stands in a stored status; what it left in the workspace stays."""
+    """Remove a workload whose exit is recorded in a stored status. Its files in the workspace are kept."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Append to the ledger; an entry with this key is written once."""
+    """Append to the ledger. An entry with this key is written only once."""
 
     key: str
     kind: Literal["direction", "experiment", "finding", "pivot", "conclusion"]
@@ -77,7 +77,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """Answer a session's next beat with a nudge."""
+    """Send a nudge in the response to a session's next heartbeat."""
 
     session: str
     message: str
@@ -88,10 +88,10 @@ Action = Create | Start | Stop | Remove | Append | Nudge
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A transition, told once, after the status that it belongs to was written."""
+    """A transition, reported once, after the status that it belongs to was written."""
 
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
     object: str
-    """Name of the object that it is about."""
+    """Name of the object that the event is about."""

@@ -1,4 +1,4 @@
-"""What a fresh session sees: the recorded state, and only what it needs of it.
+"""The context of a fresh session: the part of the recorded state that it needs.
 
 Built by the gateway for every GET context. Verified values are rounded to half a noise unit (the Ladder rule, Blum &
 Hardt 2015), so that an agent cannot climb the noise of the held-out data.
@@ -31,11 +31,11 @@ from rloop.standing import Situation
 
 FAILURES_MAX = 3
 NOT_SHOWN = frozenset({"EvaluationFailed"})
-"""Reasons whose message holds the scorer's own output, which may quote held-out data."""
+"""Reasons whose message contains the scorer's own output, which may quote held-out data."""
 
 
 def noise_unit(incumbent: ResearchExperiment | None) -> float:
-    """The noise between the incumbent's runs (standard deviation, in the metric's unit); 0 while it is unknown."""
+    """Standard deviation between the incumbent's runs, in the metric's unit; 0 while it is unknown."""
     found = runs.incumbent_values(incumbent) if incumbent is not None else ()
     return noise(without_outliers(found), ())[0]
 
@@ -46,7 +46,7 @@ def view(experiment: ResearchExperiment, unit: float) -> ExperimentView:
 
 
 def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str], difference: str) -> ExperimentDetail:
-    """The same with files, difference from the task and the tail of the newest log."""
+    """`view` plus the files, the difference from the task and the log tail of the newest attempt that has one."""
     attempts = [attempt for run in experiment.status.runs for attempt in run.attempts]
     tail = next((one.log_tail for one in reversed(attempts) if one.log_tail), "")
     return ExperimentDetail(
@@ -83,7 +83,7 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
 
 
 def evidence(experiment: ResearchExperiment, unit: float) -> Evidence:
-    """The ledger's facts about an experiment, for whoever checks a claim that rests on it."""
+    """The recorded facts about an experiment, for checking a claim that rests on it."""
     verdict = experiment.status.verdict
     low, high = (verdict.low, verdict.high) if verdict is not None else (None, None)
     return Evidence(
@@ -104,13 +104,13 @@ def _values(experiment: ResearchExperiment, unit: float) -> dict[str, list[float
 
 
 def _final(situation: Situation) -> Final | None:
-    """The conclusion once nobody explores any more: before that its held-out data is nobody's business."""
+    """The conclusion, only after exploration has ended: its held-out data must not influence explorers."""
     status = situation.loop.status
     return status.final if status.ending is not None else None
 
 
 def for_checker(situation: Situation) -> Context:
-    """Only the claims and what was measured: no direction, no handoff, no file, nobody's hopes."""
+    """The context of a checker: claims and measurements only, without directions, handoffs, files or expectations."""
     unit = noise_unit(situation.incumbent)
     experiments = situation.experiments
     claims = [
@@ -144,7 +144,7 @@ def for_checker(situation: Situation) -> Context:
 
 
 def handoff(situation: Situation) -> Handoff | None:
-    """What the newest session of the same role left; of any, where none of it left something."""
+    """Handoff of the newest session with the same role; if that role has no handoff, the newest of any role."""
     roles = {one.name: one.role for it in situation.iterations.values() for one in it.spec.sessions}
     left = [one for it in situation.iterations.values() for one in it.status.reported.handoffs]
     alike = [one for one in left if roles.get(one.session) == situation.session.role]

@@ -1,4 +1,4 @@
-"""The reference of the three kinds as Markdown, from the same schemas as the CRDs.
+"""The reference of the three kinds as Markdown, generated from the same schemas as the CRDs.
 
 Called by `python -m rloop_operator.generate`, which writes docs/crd-reference.md.
 """
@@ -22,7 +22,7 @@ neither required nor has a default may be left out.
 
 
 def reference() -> str:
-    """The whole page."""
+    """The complete page."""
     return "\n".join([HEAD, *(line for kind in KINDS for line in _kind(kind))]) + "\n"
 
 

@@ -1,8 +1,8 @@
-"""From the models to the CustomResourceDefinitions.
+"""CustomResourceDefinitions generated from the models.
 
-Called by `python -m rloop_operator.generate`, which writes crds/. Pydantic's JSON schema is close to what the
-API server wants; this brings it into structural form. What a field must be stands in the models, and only the
-columns of `kubectl get` stand here: so a new field needs no change in this file.
+Called by `python -m rloop_operator.generate`, which writes crds/. Converts Pydantic's JSON schema to the structural
+form that the API server requires. Constraints of fields are defined in the models, and only the columns of `kubectl
+get` are defined here, so a new field needs no change in this file.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COPIED = (
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
 )
-"""Keywords that mean the same on both sides."""
+"""Keywords with the same meaning in both schemas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,18 @@ UNSEEN = Condition(
     message="no operator has looked at this loop yet; one must serve its namespace (the chart's watchNamespaces)",
     last_transition_time=datetime.fromtimestamp(0, UTC),
 )
-"""Without it kstatus and GitOps tools take a loop that nobody serves for a healthy one."""
+"""Default condition. Without it kstatus and GitOps tools consider a loop healthy that no operator serves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of this project, as the API server is told of it."""
+    """A kind of this project, as it is registered with the API server."""
 
     model: type[Model]
     short_name: str
     columns: tuple[Column, ...]
     unseen: Condition | None = None
-    """The condition of an object that no operator has looked at yet."""
+    """The condition of an object that no operator has reconciled yet."""
 
     @property
     def name(self) -> str:
@@ -174,7 +174,7 @@ def _root(kind: Kind) -> Schema:
     source = kind.model.model_json_schema(by_alias=True)
     schema = structural(source, source["$defs"])
     properties = schema["properties"]
-    # The API server answers for these itself, and refuses a schema that says more of metadata.
+    # The API server defines these itself, and rejects a schema that says more about metadata.
     properties["apiVersion"] = {"type": "string", "description": f"{GROUP}/{VERSION}"}
     properties["kind"] = {"type": "string", "description": kind.name}
     properties["metadata"] = {"type": "object"}
@@ -189,13 +189,13 @@ def _root(kind: Kind) -> Schema:
 def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schema:
     """Pydantic's JSON schema `node` in the structural form of the API server.
 
-    References are written out, since there are none in a CRD. "X or null" becomes X, for the API server takes
-    a null for an absent field. additionalProperties: false falls away: the API server drops unknown fields
-    itself, and kubectl refuses them before.
+    References are replaced by their targets, because a CRD cannot contain references. "X or null" becomes X, because
+    the API server treats null as an absent field. additionalProperties: false is dropped: the API server drops unknown
+    fields itself, and kubectl rejects them before that.
     """
     if "$ref" in node:
         target = definitions[node["$ref"].removeprefix("#/$defs/")]
-        # What is said where a model is used beats what the model says of itself.
+        # Keywords at the place of use override those of the model itself.
         return structural({**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
     if "anyOf" in node:
         (only,) = (branch for branch in node["anyOf"] if branch != {"type": "null"})
@@ -228,7 +228,7 @@ def structural(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Schem
 
 
 def _map_of(node: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Mapping[str, Any]]:
-    """What a map's values and its keys must be; no values if `node` is no map."""
+    """Schema of a map's values, and schema of its keys. The first is None if `node` is not a map."""
     names = node.get("propertyNames", {})
     if "patternProperties" in node:
         ((pattern, child),) = node["patternProperties"].items()
@@ -238,7 +238,7 @@ def _map_of(node: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, Mapping[
 
 
 def _default(value: object) -> object:
-    """The default without what is absent or empty anyway; None if nothing remains."""
+    """The default without empty and null parts, which are absent anyway; None if nothing remains."""
     if isinstance(value, Mapping):
         kept = {key: _default(child) for key, child in value.items()}
         return {key: child for key, child in kept.items() if child is not None} or None
@@ -246,7 +246,7 @@ def _default(value: object) -> object:
 
 
 def _key_rules(names: Mapping[str, Any]) -> list[Schema]:
-    """Bounds on the keys of a map: a structural schema knows none, so they become rules."""
+    """Rules for the keys of a map, because a structural schema cannot bound keys."""
     if "enum" in names:
         allowed = names["enum"]
         return [{"rule": f"self.all(key, key in {allowed})", "message": f"keys are {', '.join(allowed)}"}]
@@ -266,7 +266,10 @@ def _key_rules(names: Mapping[str, Any]) -> list[Schema]:
 
 
 def _without_defaults(schema: Mapping[str, Any]) -> Schema:
-    """A status is written whole by its owner; a default inside it would claim what nobody has observed."""
+    """The schema without defaults.
+
+    A status is written as a whole by its owner, so a default in it would claim an observation that nobody made.
+    """
     bare: Schema = {key: value for key, value in schema.items() if key != "default"}
     for key in ("items", "additionalProperties"):
         if key in bare:

@@ -1,7 +1,7 @@
-"""How a measured value is written wherever a person reads it: with the digits that its noise leaves meaning to.
+"""Formatting of measured values for people, with only those digits that are significant given the noise.
 
-Used by the decisions in their messages and by the command line, so that the end of a campaign does not say 0.0282526
-beside 0.0283.
+Used by the decisions in their messages and by the command line, so that the end of a campaign does not show 0.0282526
+next to 0.0283.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import math
 
 SIGNIFICANT = 4
 NOISE_LEAST, NOISE_MOST = 2, 4
-"""Significant digits of the noise that a value shows at least, and at most."""
+"""Minimum and maximum number of significant digits of the noise that a value shows."""
 DECIMALS_MAX = 9
-"""Beyond them, and from a million on, a power of ten is shorter."""
+"""Beyond it, and for values from LARGE on that are rounded before the point, scientific notation is shorter."""
 LARGE = 1e6
 
 
 def number(value: float, noise: float = 0.0) -> str:
-    """`0.02734`, `0.2500`, `1235`, `3.000e-09`; `-1234566.98` where the noise is 0.51. See `decimals`."""
+    """The value as text: `0.02734`, `0.2500`, `1235`, `3.000e-09`; `-1234566.98` with noise 0.51. See `decimals`."""
     return fixed(value, decimals(value, noise))
 
 
 def decimals(value: float, noise: float = 0.0) -> int:
-    """Digits behind the point that show four significant ones of the value; negative: how many before it are rounded.
+    """Number of decimals that show four significant digits of the value; negative: digits before the point to round.
 
-    With a noise (a standard deviation or half an interval, in the value's unit) never fewer than show two significant
-    digits of it, and never more than show four.
+    With a noise (a standard deviation or half an interval, in the value's unit) at least two and at most four
+    significant digits of the noise are shown.
     """
     if not math.isfinite(value):
         return 0
@@ -37,7 +37,7 @@ def decimals(value: float, noise: float = 0.0) -> int:
 
 
 def fixed(value: float, places: int) -> str:
-    """The value with so many digits behind the point, or as a power of ten with the digits that these places have."""
+    """The value with `places` decimals, or in scientific notation with the same digits."""
     if not math.isfinite(value):
         return str(value)
     if value != 0 and (places > DECIMALS_MAX or (places < 0 and abs(value) >= LARGE)):
@@ -47,5 +47,5 @@ def fixed(value: float, places: int) -> str:
 
 
 def _places(value: float, significant: int) -> int:
-    rounded = abs(float(f"{value:.{significant - 1}e}"))  # 0.99996 is 1.000, which has a digit less behind the point
+    rounded = abs(float(f"{value:.{significant - 1}e}"))  # 0.99996 rounds to 1.000, which has one decimal less
     return significant - 1 - math.floor(math.log10(rounded)) if 0 < rounded < math.inf else 0

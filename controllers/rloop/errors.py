@@ -2,12 +2,12 @@
 
 ```
 RloopError                 every message names the remedy
-|- BadInput                the user's manifest or files; exit 2
-|- Refused                 the gateway's admission said no; carries a reason
-|- NotFound                no object of that name
-|- Conflict                somebody wrote first: read again and decide again
-|- Blocked                the world refuses what the campaign needs; it waits until the cause goes
-|- Unstartable            what a workload is made from is lost for good; it has failed
+|- BadInput                the user's manifest or files are wrong; exit 2
+|- Refused                 the gateway's admission rejects a request; has a reason
+|- NotFound                no object has that name
+|- Conflict                another writer was first: read again and decide again
+|- Blocked                 the environment denies what the campaign needs; it waits until the cause is gone
+|- Unstartable             the inputs of a workload are lost for good; it has failed
 |- InUse                   another process owns the run folder
 `- Corrupt                 stored state that cannot be read
 ```
@@ -25,13 +25,13 @@ class RloopError(Exception):
 
 
 def readable(text: str) -> str:
-    """The text with half characters written as escapes: JSON and YAML can hold them, but no answer or terminal can."""
+    """The text with lone surrogates escaped: JSON and YAML can contain them, but responses and terminals cannot."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)
 class InputProblem:
-    """One thing that is wrong with the input."""
+    """One problem of the input."""
 
     field: str
     """Field path in the manifest (`spec.objective.target`), or a file."""
@@ -44,7 +44,7 @@ class InputProblem:
 
 
 class BadInput(RloopError):
-    """The user's manifest or files are wrong; every problem is told at once."""
+    """The user's manifest or files are wrong. All problems are reported at once."""
 
     def __init__(self, *problems: InputProblem) -> None:
         self.problems = problems
@@ -52,7 +52,7 @@ class BadInput(RloopError):
 
 
 class Refused(RloopError):
-    """The gateway's admission refuses a request."""
+    """The gateway's admission rejects a request."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -61,28 +61,28 @@ class Refused(RloopError):
 
 
 class NotFound(RloopError):
-    """There is no object of that name."""
+    """No object has that name."""
 
 
 class Conflict(RloopError):
-    """Somebody else wrote first, or an object of that name exists; read again and decide again."""
+    """Another writer was first, or an object of that name exists. Read again and decide again."""
 
 
 class Blocked(RloopError):
-    """The world refuses something that the campaign needs; the campaign waits, and tries again by itself."""
+    """The environment denies something that the campaign needs. The campaign waits and retries by itself."""
 
     def __init__(self, reason: str, about: str, message: str) -> None:
         self.reason = reason
-        """One CamelCase word, the reason of the condition."""
+        """Reason of the condition, one word in CamelCase."""
         self.about = about
-        """Name of what could not be made."""
+        """Name of the object or workload concerned."""
         self.message = message
-        """What is in the way, and the remedy."""
+        """The obstacle, and the remedy."""
         super().__init__(f"{reason}: {message}")
 
 
 class Unstartable(RloopError):
-    """What a workload is made from is lost for good: it has failed, and no further attempt can help."""
+    """The inputs of a workload are lost for good: it has failed, and no further attempt can help."""
 
 
 class InUse(RloopError):

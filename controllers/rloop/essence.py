@@ -1,7 +1,7 @@
-"""What of a long campaign fits into the context of a session: the essence first, and a word on what is left out.
+"""Reduces the context of a session to its size limit: the most relevant parts first, and a note about the rest.
 
-Called by `rloop.context`. A fresh session that is given everything has no room left to think; one that is not told of
-what is missing takes a part for the whole.
+Called by `rloop.context`. A full history would leave a session no room to work; without the note it would consider the
+part that it sees complete.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from rloop.api.wire import ExperimentView
 CONTEXT_BYTES = 256 * 1024
 RESULTS_MAX = 60
 NEAR_MISSES = 20
-"""Of these, older ones that came closest to a keep."""
+"""Of RESULTS_MAX, at most this many older results that came closest to a keep."""
 DIRECTIONS_MAX = 60
 FINDINGS_MAX = 40
 TAIL = 512
-"""Characters of a log that stay when there is no room."""
+"""Characters of each log tail that remain if the context is too large."""
 CLAIMS_MAX = 40
 WHERE = {
     "claims": "",
@@ -31,7 +31,7 @@ WHERE = {
 
 
 def select(results: Sequence[ExperimentView], limit: int = RESULTS_MAX) -> list[ExperimentView]:
-    """The newest, and of the older ones those with the largest gains, in order."""
+    """The newest results, plus those of the older ones with the largest gains, in order."""
     near = min(NEAR_MISSES, limit // 3)
     newest = list(results[-(limit - near) :])
     older = [one for one in results[: -(limit - near)] if one.gain is not None]
@@ -40,7 +40,7 @@ def select(results: Sequence[ExperimentView], limit: int = RESULTS_MAX) -> list[
 
 
 def bounded(whole: Context) -> Context:
-    """The context within its bounds, and what was left out."""
+    """The context within its bounds, with notes about what was left out."""
     cut = whole.model_copy(
         update={
             "directions": whole.directions[-DIRECTIONS_MAX:],
@@ -84,7 +84,7 @@ def _without_drafts(context: Context) -> Context:
 
 
 def _small_files(context: Context) -> Context:
-    """The incumbent's files without the largest ones."""
+    """The context without the largest of the incumbent's files."""
     files = dict(context.incumbent.files)
     room = CONTEXT_BYTES - (_size(context) - sum(len(text.encode()) for text in files.values()))
     while files and sum(len(text.encode()) for text in files.values()) > max(0, room) // 2:
@@ -93,7 +93,7 @@ def _small_files(context: Context) -> Context:
 
 
 CUTS = (_short_tails, partial(_shorter, limit=20), _without_drafts, _small_files, partial(_shorter, limit=3))
-"""What is taken away while there is too much, the least essential first."""
+"""Cuts applied while the context is too large, least relevant content first."""
 
 
 def _told(whole: Context, cut: Context) -> list[str]:

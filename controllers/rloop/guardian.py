@@ -1,8 +1,8 @@
-"""Whether another process of ours is to be restarted, by deleting its pod: one rule for guard and patrol.
+"""Decides whether another component is restarted by deleting its pod: one rule for guard and patrol.
 
-Called by the shell of both (`rloop_operator.cluster.watchdog`) with what it saw. Ages come from the caller's own
-monotonic clock. A deletion that does not help is repeated ever more rarely, and then no more: whoever is out of order
-for good needs a person, not a hammer.
+Called by the shell of both (`rloop_operator.cluster.watchdog`) with its observations. Ages come from the caller's own
+monotonic clock. Deletions that do not help are repeated with growing backoff and then stop: a component that is
+permanently broken needs a person, not more restarts.
 """
 
 from __future__ import annotations
@@ -12,57 +12,56 @@ from dataclasses import dataclass
 from typing import Literal
 
 CRASH_SECONDS = 15.0
-"""A container that waits longer in CrashLoopBackOff: a new pod starts at once, the old one waits up to five minutes."""
+"""Seconds in CrashLoopBackOff before a restart. A new pod starts at once; the old one would wait up to five minutes."""
 START_SECONDS = 30.0
-"""A process that has just been started loads for so long before its first sign, on a busy node. Another restart would
-only begin its start again."""
+"""Seconds until the first sign of life of a started process on a busy node. An earlier restart only delays it."""
 RESTART_LIMIT = 5
 BACKOFF_SECONDS = 60.0
 BACKOFF_SECONDS_MAX = 900.0
 HEALTHY_SECONDS = 600.0
-"""After so long in good order, what was before is forgotten."""
+"""Seconds of healthy operation after which earlier restarts no longer count."""
 
 Action = Literal["None", "Restart", "Wait", "GiveUp"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """The process' pod as it was seen."""
+    """Observed state of the process' pod."""
 
     terminating: bool = False
     running_seconds: float | None = None
-    """How long its container was seen running; None while it does not."""
+    """Seconds for which its container has been observed running; None if it is not running."""
     crashed_seconds: float | None = None
-    """How long it was seen waiting in CrashLoopBackOff; None while it does not."""
+    """Seconds for which it has been observed in CrashLoopBackOff; None if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One sign of life or of progress, and how old it is."""
+    """One sign of life or of progress, and its age."""
 
     reason: str
-    """One CamelCase word for its absence: LeaseNotRenewed"""
+    """Reason if it is missing, one word in CamelCase: LeaseNotRenewed"""
     told: str
-    """What is then the matter, as the end of a sentence: `has not renewed its Lease`"""
+    """The fault, as the end of a sentence: `has not renewed its Lease`"""
     age_seconds: float
     limit_seconds: float
     restart_limit: int = RESTART_LIMIT
-    """So many restarts it is worth: fewer where the cause may well be elsewhere."""
+    """Maximum number of restarts for this sign: fewer where the cause may well be elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was done before; it outlives the process that did it."""
+    """Earlier restarts. The record outlives the process that made them."""
 
     restarts: int = 0
-    """Since it was last in good order for long."""
+    """Number of restarts since the process was last healthy for long enough."""
     ago_seconds: float = float("inf")
-    """Since the newest of them; by a caller that does not know it, since the caller's own start."""
+    """Seconds since the latest restart, or since the caller's own start if the caller does not know it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be done, and why."""
+    """Action to take, and its reason."""
 
     action: Action
     reason: str
@@ -70,12 +69,16 @@ class Verdict:
 
     @property
     def healthy(self) -> bool:
-        """Whether there is nothing to complain of: neither a fault nor a start or an end that takes its time."""
+        """True if the process has no fault and is neither starting nor terminating."""
         return self.reason == "Healthy"
 
 
 def judge(pod: Pod | None, signs: Sequence[Sign], record: Record) -> Verdict:
-    """Look at one process. The StatefulSet makes a missing pod; deleting one that does not start does not help."""
+    """Judge one process.
+
+    A missing pod is recreated by the StatefulSet. A pod that does not start is left alone, because deleting it does not
+    help.
+    """
     if pod is None:
         return Verdict("None", "Absent")
     if pod.terminating:
@@ -95,7 +98,7 @@ def judge(pod: Pod | None, signs: Sequence[Sign], record: Record) -> Verdict:
 
 
 def backoff_seconds(restarts: int) -> float:
-    """The pause after so many restarts that did not help; none before the first."""
+    """Pause in seconds after this many unsuccessful restarts; 0 before the first."""
     return min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS * 2.0 ** (restarts - 1)) if restarts else 0.0
 
 

@@ -1,7 +1,7 @@
-"""Every name, label and annotation, made in one place.
+"""Every name, label and annotation, defined in one place.
 
-Called by the decisions, the gateway and the shells. Names are deterministic and each counter has one writer: that is
-what makes a retried create find its own first try instead of making a second child.
+Called by the decisions, the gateway and the shells. Names are deterministic and each counter has one writer, so that a
+retried create finds the object of its first try instead of creating a second one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ LABEL_OWNER = "rloop.dev/owner"
 LABEL_WORKLOAD = "rloop.dev/workload"
 """On the pods of a Job or a PyTorchJob: its name."""
 LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
-"""On a Job or a PyTorchJob: the queue of Kueue that holds it back, by suspending it."""
+"""On a Job or a PyTorchJob: the Kueue queue that holds it back by suspending it."""
 LABEL_WORKSPACE = "rloop.dev/workspace"
 """On pods that mount the workspace."""
 ANNOTATION_STOP = "rloop.dev/stop-reason"
 ANNOTATION_LAST_WORDS = "rloop.dev/last-words"
-"""Beside it: the end of the log, because the pods go when their Job or PyTorchJob is stopped."""
+"""With ANNOTATION_STOP: the log tail, because the pods are deleted when their Job or PyTorchJob is stopped."""
 ANNOTATION_BEAT = "rloop.dev/beat"
-"""On an agent's pod: `<count>/<round>`; its age is judged by whoever sees it change."""
+"""On an agent's pod: `<count>/<round>`. Its age is measured by the process that observes the change."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,20 +40,20 @@ ANNOTATION_DIGEST = "rloop.dev/files-sha256"
 ANNOTATION_HEAD = "rloop.dev/ledger-head"
 """SHA-256 of a ledger chunk's newest entry."""
 ANNOTATION_GAP = "rloop.dev/ledger-gap"
-"""On a ledger's newest chunk: the missing chunks that were told already."""
+"""On a ledger's newest chunk: the missing chunks that were already reported."""
 ANNOTATION_ASKED = "rloop.dev/canary-asked"
-"""On the canary's Lease: a number that the guard counts up."""
+"""On the canary's Lease: a number that the guard increments."""
 ANNOTATION_ECHOED = "rloop.dev/canary-echoed"
 ANNOTATION_RESTARTS = "rloop.dev/restarts-"
-"""With a process' name, on the Lease of whoever restarted it: how often, since it was last in good order for long."""
+"""Prefix before a process' name, on the restarting component's Lease: number of restarts since it was last healthy."""
 ANNOTATION_REPAIRS = "rloop.dev/repairs"
-"""Beside it: the newest restarts, as JSON."""
+"""On the same Lease: the latest restarts, as JSON."""
 ANNOTATION_NAMESPACES = "rloop.dev/namespaces"
-"""On the operator's Lease: the namespaces that it serves, and those that it cannot, as JSON."""
+"""On the operator's Lease: the namespaces that it serves, and those that it cannot serve, as JSON."""
 ANNOTATION_PIVOT = "rloop.dev/pivot-requested-at"
-"""On a loop, by its director: any new text demands a pivot once."""
+"""On a loop, set by its director: each new value demands one pivot."""
 ANNOTATION_SUSPENDED = "rloop.dev/suspended-at"
-"""On a loop of a run folder that `rloop suspend` holds, whatever its manifest says."""
+"""On a loop of a run folder that `rloop suspend` has suspended, whatever its manifest says."""
 
 
 def baseline(loop: str) -> str:
@@ -67,12 +67,12 @@ def iteration(loop: str, number: int) -> str:
 
 
 def session(iteration_name: str, index: int) -> str:
-    """`kuhn-i0007-s1`: the index counts the iteration's explorers from 1."""
+    """`kuhn-i0007-s1`: the index counts the iteration's sessions from 1."""
     return f"{iteration_name}-s{index}"
 
 
 def experiment(session_name: str, sequence: int) -> str:
-    """`kuhn-i0007-e2` for the first explorer, `kuhn-i0007-s2-e2` for another: the agent's own sequence number."""
+    """`kuhn-i0007-e2` for the first explorer, `kuhn-i0007-s2-e2` for another; 2 is the agent's own sequence number."""
     prefix = session_name.removesuffix("-s1")
     return f"{prefix}-e{sequence}"
 
@@ -103,7 +103,7 @@ def agent(session_name: str, attempt: int) -> str:
 
 
 def attempt(experiment_name: str, run: int, number: int) -> str:
-    """`kuhn-i0007-e2-r3-a1`: one try at a run."""
+    """`kuhn-i0007-e2-r3-a1`: one attempt of a run."""
     return f"{experiment_name}-r{run}-a{number}"
 
 
@@ -119,24 +119,24 @@ def uid_of_seed(seed: int, loop: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SeedKeys:
-    """The secrets of a shell from which seeds are derived. No agent, run, task or scorer may ever see them."""
+    """A shell's secrets, from which seeds are derived. No agent, run, task or scorer may ever see them."""
 
     runs: bytes = field(repr=False)
-    """Of the seeds of runs; the same as `scorings`, unless a user fixed the seeds of the runs."""
+    """Key for the seeds of runs; equal to `scorings` unless a user fixed the seeds of the runs."""
     scorings: bytes = field(repr=False)
-    """Of the seeds of scorings: whoever computes one can prepare an artifact for it."""
+    """Key for the seeds of scorings. Anyone who can compute such a seed can prepare an artifact for it."""
 
 
 def seed(key: bytes, uid: str, *parts: str | int) -> int:
-    """A 31-bit seed: HMAC-SHA256 with a secret key over the loop's uid and what the seed is for."""
+    """A 31-bit seed: HMAC-SHA256 with a secret key over the loop's uid and the purpose of the seed."""
     text = "/".join([uid, *map(str, parts)])
     return int.from_bytes(hmac.digest(key, text.encode(), "sha256")[:4]) & 0x7FFFFFFF
 
 
 def place(uid: str, experiment_name: str, run: int, run_seed: int) -> str:
-    """The name of a run's folder on a workspace: a digest, because a run sees it among its mounts.
+    """Name of a run's folder on a workspace: a digest, because the run sees it among its mounts.
 
-    It depends on stored facts only, the run's seed among them, so it stays the same when the key is lost.
+    It depends on stored facts only, including the run's seed, so it does not change if the key is lost.
     """
     return sha256(f"place/{uid}/{experiment_name}/{run}/{run_seed}".encode()).hexdigest()[:32]
 
@@ -144,8 +144,8 @@ def place(uid: str, experiment_name: str, run: int, run_seed: int) -> str:
 def labels(loop: str, role: str) -> dict[str, str]:
     """Labels of every child of a loop in a cluster.
 
-    Without `app.kubernetes.io/instance`: Argo CD takes an object with that label for part of the application of that
-    name, and prunes what Git does not hold.
+    `app.kubernetes.io/instance` is omitted: Argo CD considers an object with that label part of the application of that
+    name, and prunes it because it is not in Git.
     """
     return {
         "app.kubernetes.io/name": "researchloop",

@@ -1,4 +1,4 @@
-"""The facts that a decision may look at, including the time.
+"""The facts that a decision may use, including the time.
 
 Gathered by `rloop_operator.reconcile` from the three ports, read by `rloop.decide`. A decision sees nothing else, so
 the same facts always give the same decision.
@@ -19,15 +19,15 @@ from rloop.errors import InputProblem
 from rloop.names import SeedKeys
 
 PENDING_DEADLINE = "PendingDeadline"
-"""Reason of a workload that was ended because it never began."""
+"""Reason of a workload that was ended because it did not start in time."""
 PREFLIGHT = "PreflightFailed"
-"""Reason of an attempt whose files the preflight refused, and would again."""
+"""Reason of an attempt whose files the preflight rejected; it would reject them again."""
 ARTIFACT_LOST = "ArtifactLost"
-"""Reason of a scoring that found no artifact of a run that has succeeded: its volume was lost."""
+"""Reason of a scoring that found no artifact of a successful run: its volume was lost."""
 DISRUPTED = "Disrupted"
-"""Reason of a workload that its node, a drain or a preemption ended. One that vanished without a reason is Lost."""
+"""Reason of a workload ended by its node, a drain or a preemption. One that vanished without a reason is Lost."""
 FILES_LOST = "FilesLost"
-"""Reason of an attempt whose experiment's files were deleted: nothing can make them again."""
+"""Reason of an attempt whose experiment's files were deleted. They cannot be recreated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,20 @@ class Exit:
     """How a workload ended."""
 
     code: int | None
-    """The process' exit code; None where it has none of its own (lost, or ended by us). A program that could not be
-    executed has a shell's: 127 where it is not there, 126 else.
+    """Exit code of the process; None without one of its own (lost, or ended by us).
+
+    A program that could not be executed has that of a shell: 127 if it was not found, otherwise 126.
     """
     reason: str
-    """One CamelCase word: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, Disrupted,
-    StartFailed, PreflightFailed, FilesLost"""
+    """One word in CamelCase: Completed, Error, DeadlineExceeded, CpuExceeded, Killed, Hang, Stopped, Lost, Disrupted,
+    StartFailed, PreflightFailed, FilesLost
+    """
     finished_at: datetime
     infrastructure: bool = False
     usage: Usage = field(default_factory=Usage)
     log_tail: str = ""
     message: str = ""
-    """Termination message: of a verification a VerifierReport as JSON."""
+    """Termination message. For a verification: a VerifierReport as JSON."""
     claims: Mapping[str, float] = field(default_factory=dict)
     curves: Sequence[Curve] = ()
     artifact_sha256: str | None = None
@@ -54,14 +56,14 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What keeps the campaign from going on, though nothing in it is at fault."""
+    """An external condition that blocks the campaign, although nothing in the campaign is wrong."""
 
     reason: str
-    """One CamelCase word of `rloop.reasons`."""
+    """Reason, one word of `rloop.reasons`."""
     about: str
-    """Name of the workload or object that cannot start or be made."""
+    """Name of the workload or object that cannot be started or created."""
     message: str
-    """What is in the way, and the remedy."""
+    """The obstacle, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +72,18 @@ class WorkloadState:
 
     name: str
     started_at: datetime
-    """When its program began; of one that still waits, since when it might have: time in a queue does not count."""
+    """Start of its program. While it waits: since when it could have started, not counting time in a queue."""
     exit: Exit | None = None
     step: int | None = None
-    """The newest step it reported."""
+    """The latest step that it reported."""
     step_age_seconds: float = 0
-    """Since the step last moved (or the start), by the shell's own monotonic clock."""
+    """Seconds since the step last changed (or since the start), by the shell's own monotonic clock."""
     started: bool = True
-    """False while it waits for a place, an image or a volume."""
+    """False while it waits for resources, an image or a volume."""
     obstacle: Obstacle | None = None
-    """Why it waits, where that is known."""
+    """Why it waits, if known."""
     ending: bool = False
-    """Its program has ended, but the workload has no result yet; no event announces it."""
+    """Its program has ended, but the workload has no result yet. No event announces the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,15 @@ class Beat:
     """A session's signs of life, by the operator's own monotonic clock."""
 
     age_seconds: float
-    """Since the newest beat, or since we began to wait for one."""
+    """Seconds since the latest heartbeat, or since we began to wait for one."""
     round: int
     round_age_seconds: float
-    """Since the round counter last moved."""
+    """Seconds since the round counter last changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """The watchdog restarted a process that serves all loops."""
+    """A restart by the watchdog of a process that serves all loops."""
 
     at: datetime
     told: str
@@ -105,12 +107,12 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Watchdog:
-    """What the watchdog's outer layers show; the same for all loops. A laptop has no guard."""
+    """State of the watchdog's outer layers, the same for all loops. The local shell has no guard."""
 
     guard: LayerState = "Absent"
-    """Unknown: it was not looked at for long enough to say."""
+    """Unknown until it has been observed for long enough."""
     repairs: tuple[Repair, ...] = ()
-    """The newest few, and only those of the last minutes."""
+    """The latest restarts, only those of the last minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +122,20 @@ class Observed:
     now: datetime
     loop: ResearchLoop
     seed_keys: SeedKeys
-    """The shell's secrets; only the seeds made from them are ever written anywhere."""
+    """The shell's secrets. Only the seeds derived from them are ever written anywhere."""
     iterations: Mapping[str, ResearchIteration]
     experiments: Mapping[str, ResearchExperiment]
     workloads: Mapping[str, WorkloadState]
     beats: Mapping[str, Beat] = field(default_factory=dict)
-    """By name of the session."""
+    """Heartbeats by session name."""
     sealed: SealedTask | None = None
-    """The frozen task; None while it could not be sealed."""
+    """The frozen task; None if it could not be sealed."""
     problems: tuple[InputProblem, ...] = ()
-    """Why it could not."""
+    """Why it could not be sealed."""
     obstacles: tuple[Obstacle, ...] = ()
-    """What could not be made; those of waiting workloads stand with them."""
+    """Obstacles of objects that could not be created. Those of waiting workloads are in `workloads`."""
     down_since: datetime | None = None
     """On the first pass of an operator: when its predecessor was last alive. That gap is not active time."""
     draining: bool = False
-    """The operator is asked to end in order: what runs finishes, nothing new starts."""
+    """The operator is shutting down: work in progress finishes, nothing new starts."""
     watchdog: Watchdog = Watchdog()

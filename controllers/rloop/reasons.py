@@ -1,7 +1,7 @@
 """Why a campaign waits, and who ends the wait: one table for all reasons.
 
-Read by `rloop.decide.conditions` and `display`: Ready, Degraded and Stalled follow from it. A new reason is one line
-here and one in docs/troubleshooting.md, which a test compares.
+Read by `rloop.decide.conditions` and `display`, which derive Ready, Degraded and Stalled from it. A new reason needs
+one line here and one in docs/troubleshooting.md; a test compares both.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Actor = Literal["Person", "Time"]
 CAPACITY: Final = "WaitingForCapacity"
 """The nodes are full; other workloads will end."""
 QUEUED: Final = "Queued"
-"""A queue holds the workload back. A workload that is made anew starts at the queue's end, so no deadline counts."""
+"""A queue holds the workload back. No deadline counts, because a recreated workload starts at the end of the queue."""
 BEING_DELETED: Final = "BeingDeleted"
 """An older object of the same name is still being deleted."""
 SEALED_FILES_LOST: Final = "SealedFilesLost"
-"""Sealed files were deleted and cannot be made again."""
+"""Sealed files were deleted and cannot be recreated."""
 RESTORED: Final = "RestoredWithoutStatus"
-"""Objects of a backup exist, and the loop's status, which is the campaign's only memory, is missing."""
+"""Objects of a backup exist, but the loop's status, which is the campaign's only memory, is missing."""
 
 ACTORS: Final[Mapping[str, Actor]] = MappingProxyType(
     {
@@ -51,7 +51,7 @@ ACTORS: Final[Mapping[str, Actor]] = MappingProxyType(
         "TrainingOperatorSilent": "Person",
         CAPACITY: "Time",
         QUEUED: "Time",
-        # What was sealed, and the verifier's inputs
+        # Sealed files, and the verifier's inputs
         SEALED_FILES_LOST: "Person",
         "EvaluatorChanged": "Person",
         "InputsUnavailable": "Person",
@@ -80,5 +80,5 @@ ACTORS: Final[Mapping[str, Actor]] = MappingProxyType(
 
 
 def needs_person(reason: str) -> bool:
-    """Whether the campaign waits for a person. A reason that the table does not know does: better asked than missed."""
+    """Whether the campaign waits for a person. True for an unknown reason, so that no wait goes unnoticed."""
     return ACTORS.get(reason, "Person") == "Person"

@@ -1,7 +1,7 @@
-"""What a session is shown of the campaign: not its siblings while they work, and as a checker only what it is to check.
+"""The part of a campaign that a session may see: explorers not their active siblings, a checker only its claims.
 
-Called by the gateway for every request. Explorers that read each other follow each other; a checker that knows who
-claims what, and hopes for it, is none. What is hidden cannot be a parent or a piece of evidence either.
+Called by the gateway for every request. Explorers that read each other follow each other; a checker that knows who made
+a claim, and what they hope for, is not independent. Hidden experiments cannot be used as parent or evidence either.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from rloop.standing import Situation
 
 
 def of_session(whole: Situation) -> Situation:
-    """The situation as its session may know it; `iteration` stays whole, for it is what is written to."""
+    """The situation as its session may see it. `iteration` stays complete, because reports are written to it."""
     return _of_checker(whole) if whole.session.role == "Check" else _of_explorer(whole)
 
 
 def claims(situation: Situation) -> list[Finding]:
-    """What a checker is to check: findings of earlier iterations that nobody has."""
+    """The findings that a checker examines: unchecked ones of earlier open iterations."""
     own = situation.iteration.spec.number
     earlier = (one for one in situation.iterations.values() if one.spec.number < own and one.status.phase == "Open")
     return [finding for one in earlier for finding in one.status.reported.findings if finding.checked is None]

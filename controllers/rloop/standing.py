@@ -1,7 +1,7 @@
-"""Where a campaign stands, as questions about its stored objects that more than one part asks.
+"""Shared queries about the stored objects of a campaign.
 
-Used by the decisions, the gateway and the context of sessions, so that all of them mean the same incumbent and the same
-demand to pivot.
+Used by the decisions, the gateway and the context of sessions, so that all of them agree on the incumbent and on
+whether a pivot is demanded.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def kept_number(experiment: ResearchExperiment) -> int:
 
 
 def undecided(experiment: ResearchExperiment) -> bool:
-    """Whether the end of the budget withdrew it: a larger budget brings it back."""
+    """Whether it was withdrawn because the budget was used up. A larger budget continues it."""
     verdict = experiment.status.verdict
     return experiment.status.phase == "Withdrawn" and verdict is not None and verdict.reason == "BudgetExhausted"
 
 
 def never_tried(experiment: ResearchExperiment) -> bool:
-    """Whether it was withdrawn for good before anything of it ran: what it proposed may be proposed again.
+    """Whether it was withdrawn for good before any run started, so that the same may be proposed again.
 
-    What comes back keeps its place, or two experiments would be the same.
+    An undecided experiment does not count: it can be continued later, and then two experiments would be equal.
     """
     status = experiment.status
     for_good = status.phase == "Withdrawn" and not undecided(experiment)
@@ -43,7 +43,7 @@ def never_tried(experiment: ResearchExperiment) -> bool:
 
 
 def incumbent(loop: str, experiments: Mapping[str, ResearchExperiment]) -> ResearchExperiment | None:
-    """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
+    """The experiment with the newest keep; the baseline before the first keep; None before the baseline exists."""
     best = max(experiments.values(), key=kept_number, default=None)
     return best if best is not None and kept_number(best) else experiments.get(names.baseline(loop))
 
@@ -60,23 +60,23 @@ def newest(iterations: Mapping[str, ResearchIteration]) -> int:
 
 
 def newest_first(iterations: Mapping[str, ResearchIteration]) -> list[ResearchIteration]:
-    """For questions that the newest one with something to say answers."""
+    """All iterations, newest first, for queries that the newest iteration with relevant data answers."""
     return sorted(iterations.values(), key=lambda one: one.spec.number, reverse=True)
 
 
 def pivot_demanded(pivots: int, iterations: Mapping[str, ResearchIteration]) -> bool:
-    """Whether a direction must pass the gate before any experiment is admitted, `pivots` having been demanded."""
+    """Whether a direction must be admitted before any experiment. `pivots` is the number of pivots demanded so far."""
     answered = (one.pivot for it in iterations.values() for one in it.status.reported.directions)
     return pivots > max(answered, default=0)
 
 
 def finished(loop: ResearchLoop) -> bool:
-    """Completion is final: Complete or Failed is True."""
+    """Whether Complete or Failed is True. Final, except that a larger budget can continue the campaign."""
     return any(one.type in ("Complete", "Failed") and one.status == "True" for one in loop.status.conditions)
 
 
 def may_go_on(stored: ResearchLoop, wanted: ResearchLoop) -> bool:
-    """Whether a finished campaign goes on with the wanted spec: it ended for its budget, and has another one now."""
+    """Whether a finished campaign continues with the wanted spec: its budget was used up and has been changed."""
     return _budget_end(stored) is not None and stored.spec.budget != wanted.spec.budget
 
 
@@ -87,20 +87,20 @@ def edited_since_its_budget_ended(loop: ResearchLoop) -> bool:
 
 
 def _budget_end(loop: ResearchLoop) -> Condition | None:
-    """The condition that says that the campaign is over because its budget was used up."""
+    """The condition Complete, if the campaign ended because its budget was used up."""
     ended = (one for one in loop.status.conditions if one.type == "Complete" and one.status == "True")
     return next((one for one in ended if one.reason == "BudgetExhausted"), None)
 
 
 def closing(iteration: ResearchIteration) -> bool:
-    """Whether it is one of the last, that explore no more: for the report, or for its check."""
+    """Whether it is one of the last iterations, which write or check the report and explore nothing."""
     return all(one.role in NO_EXPLORERS for one in iteration.spec.sessions)
 
 
 def noise(spec: ResearchLoopSpec, status: ResearchLoopStatus) -> float:
-    """The difference between two values that says nothing yet, in the metric's unit; 0 before it is known.
+    """Difference between two values that is still noise, in the metric's unit; 0 before the baseline is measured.
 
-    Where the task is deterministic that is `minimumGain`.
+    The standard deviation of the baseline, or `minimumGain` if the task is deterministic.
     """
     if status.baseline is None:
         return 0.0
@@ -108,9 +108,9 @@ def noise(spec: ResearchLoopSpec, status: ResearchLoopStatus) -> float:
 
 
 def session_over(loop: ResearchLoop, iteration: ResearchIteration, session: str) -> bool:
-    """Whether a session may propose nothing more and call no model: it has ended, or its campaign does not go on.
+    """Whether a session may no longer propose or call a model: it has ended, or its campaign has ended or is suspended.
 
-    That the session itself has said goodbye stands in `reported.finished`.
+    `reported.finished` shows whether the session itself has called finish.
     """
     ended = all(one.phase in SESSION_OVER for one in iteration.status.sessions if one.name == session)
     reporting = loop.status.ending is not None and not closing(iteration)
@@ -119,7 +119,7 @@ def session_over(loop: ResearchLoop, iteration: ResearchIteration, session: str)
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The stored facts of one loop, and the session that asks."""
+    """The stored facts of one loop, and the session that sends the request."""
 
     loop: ResearchLoop
     iteration: ResearchIteration
@@ -127,7 +127,7 @@ class Situation:
     iterations: Mapping[str, ResearchIteration]
     experiments: Mapping[str, ResearchExperiment]
     hidden: int = 0
-    """Candidates that the session is not shown (`rloop.sight`)."""
+    """Number of candidates that are hidden from the session (`rloop.sight`)."""
 
     @property
     def incumbent(self) -> ResearchExperiment | None:
@@ -146,6 +146,6 @@ class Situation:
 
 
 def active_seconds(clock: Clock, now: datetime) -> float:
-    """Wall time while the campaign was neither suspended nor without an operator, in seconds."""
+    """Wall time in seconds while the campaign was neither suspended nor without an operator."""
     present = (now - clock.active_since).total_seconds() if clock.active_since is not None else 0.0
     return clock.accumulated_seconds + max(0.0, present)

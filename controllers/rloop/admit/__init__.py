@@ -1,1 +1,1 @@
-"""The gate: which directions, experiments and findings of an agent are let in, and why not."""
+"""Admission: which directions, experiments and findings of an agent are accepted, and why others are rejected."""

@@ -1,6 +1,6 @@
-"""What of a ResearchLoop is accepted and probably not what its author means.
+"""Notes about a ResearchLoop that is valid but probably not what its author means.
 
-Called by `rloop validate` and `rloop run`, which print it as notes; nobody is refused for it.
+Called by `rloop validate` and `rloop run`, which print the notes. They never reject a loop.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from rloop.api.researchloop import ResearchLoop, ResearchLoopSpec
 from rloop.errors import InputProblem
 
 RUNS_OF_A_KEEP = {"Standard": 10, "Economy": 5, "Provisional": 1}
-"""Runs of its own that a kept proposal has, the screening one included."""
+"""Number of runs of a kept proposal, including its screening run."""
 RUNS_OF_A_CONCLUSION = 5
 LAUNCHERS = frozenset({"torchrun", "accelerate", "deepspeed", "torch.distributed.run"})
-"""Programs that start a process for each GPU themselves."""
+"""Programs that start one process per GPU themselves."""
 
 
 def advice(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
-    """Everything there is to say, with the remedy."""
+    """All notes, each with its remedy."""
     found = [*_budget(loop.spec), *_gpus(loop.spec), *_deadlines(loop.spec)]
     if shell == "local":
         found += _local(loop.spec)
@@ -53,7 +53,7 @@ def _budget(spec: ResearchLoopSpec) -> Found:
 
 
 def _gpus(spec: ResearchLoopSpec) -> Found:
-    """What would hold GPUs, or wait for them, for nothing."""
+    """Settings that would hold GPUs, or wait for them, to no effect."""
     template, limit = spec.experiment, spec.budget.gpu_seconds
     if not template.gpus:
         return

@@ -1,7 +1,7 @@
-"""What the files of a proposed experiment are: what differs, whether it may, and where in the search space it lies.
+"""Examines the files of a proposed experiment: the differences, whether they are allowed, and the point in the space.
 
-Called by the gateway before `rloop.admit.experiment`, with a deadline, because an agent chooses these texts. It imports
-little: for large texts it runs in a process of its own, whose start is what the agent waits for.
+Called by the gateway before `rloop.admit.experiment`, with a deadline, because an agent chooses these texts. The module
+imports little: large texts are examined in a separate process, and the agent waits for its start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rloop.errors import Refused
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What the files of a request are compared with, and how much of it they may change."""
+    """The texts that a request is compared with, and the limits of its changes."""
 
     task: Mapping[str, str]
     """Text files of the sealed task."""
@@ -34,17 +34,17 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the files of a request are."""
+    """Result of examining the files of a request."""
 
     files: Mapping[str, str]
-    """All files that differ from the task: self-contained."""
+    """All files that differ from the task, so that the experiment is self-contained."""
     point: dict[str, str]
     frame: Frame
     digest: str
 
 
 def examine(files: Mapping[str, str], texts: Texts) -> Content:
-    """Everything that depends on the files alone. May be slow: the gateway runs it with a deadline.
+    """Everything that depends on the files alone. Can be slow, so the gateway runs it with a deadline.
 
     Raises Refused: PathInvalid, Sealed, TooLarge, TooManyFiles, TooManyLines, NothingChanged or OutsideSpace.
     """
@@ -55,7 +55,7 @@ def examine(files: Mapping[str, str], texts: Texts) -> Content:
 
 
 def _whole_difference(files: Mapping[str, str], texts: Texts) -> dict[str, str]:
-    """All files that differ from the task when the request's lie over the parent's."""
+    """All files that differ from the task, after the request's files are laid over the parent's."""
     for path in files:
         rules.check_path(path)
     _check_size(files)
@@ -92,7 +92,7 @@ def _check_size(files: Mapping[str, str]) -> None:
 
 
 def _point(files: Mapping[str, str], texts: Texts) -> tuple[dict[str, str], Frame]:
-    """The point that the files hold, as text, and its frame; both empty where the task has no space."""
+    """The point in the files, as text, and its frame; both empty if the task has no space."""
     space = texts.space
     if space is None:
         return {}, {}
@@ -104,14 +104,14 @@ def _point(files: Mapping[str, str], texts: Texts) -> tuple[dict[str, str], Fram
         task = document.read(space.file, texts.task[space.file]) if missing and space.file in texts.task else {}
     except ValueError as error:
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
-    # The default would count, but a program that reads the key fails.
+    # Dimensions would fall back to the default, but a program that reads the key fails.
     if dropped := [one.key for one in missing if one.stands_in(task)]:
         raise Refused("OutsideSpace", f'{space.file}: "{dropped[0]}" is missing; the task has it: write it, too')
     return space.as_text(point), space.frame_of(point)
 
 
 def _meaning(path: str, text: str, space: Space | None) -> str:
-    """What of a file counts for equality: the point of a space's file, the normalised text of any other."""
+    """The part of a file that counts for equality: the point in a space's file, otherwise the normalised text."""
     if space is not None and path == space.file:
         found = document.read(path, text)
         return json.dumps([space.as_text(space.read(found)), space.write(found, {})], sort_keys=True)

@@ -1,7 +1,8 @@
-"""The direction gate: is this a new direction, or an old one in other words?
+"""The direction gate: whether a direction is new, or repeats or rewords a tried one.
 
-Called by the gateway before it records a direction. After a pivot was demanded a direction must change a structural
-field against every tried one; with a `space.yaml` that is its frame, which no wording can fake.
+Called by the gateway before it records a direction. After a pivot was demanded, a direction must change a structural
+field compared with every tried one. With a `space.yaml` the structural fields are its frame, which rewording cannot
+change.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from rloop.errors import Refused
 
 FIELDS = get_args(StructuralField)
 SAME_FIELD = 80.0
-"""Two texts of one structural field above this similarity (0..100, rapidfuzz' token_set_ratio) say the same."""
+"""Two texts of one structural field say the same from this similarity on (0..100, rapidfuzz' token_set_ratio)."""
 SAME_WORDS = 85.0
-"""As SAME_FIELD, for title and fields together: above it a direction is a rewording."""
+"""The same for title and fields together: from this similarity on a direction is a rewording."""
 
 
 def admit(
     request: DirectionRequest, *, space: Space | None, tried: Sequence[Direction], pivot_demanded: bool
 ) -> Direction | None:
-    """The tried direction that the request repeats, or None if it is a new one that passes.
+    """The tried direction that the request repeats, or None if it is accepted as a new one.
 
     Raises Refused: FrameInvalid, NotNew, Rewording or FieldsMissing, with the remedy.
     """
@@ -51,18 +52,18 @@ def admit(
 
 
 def _left(tried: Sequence[Direction]) -> list[Direction]:
-    """The directions that a pivot left behind: to go back to one in other words is no new direction either."""
+    """The directions that a pivot left behind. Rewording one of these to return to it is rejected as well."""
     newest = max((one.pivot for one in tried), default=0)
     return [one for one in tried if one.pivot < newest]
 
 
 def _frames(space: Space) -> int:
-    """How many frames the space has."""
+    """Number of frames of the space."""
     return prod(len(dimension.values or []) for dimension in space.structural)
 
 
 def _used_up(space: Space, tried: Sequence[Direction]) -> bool:
-    """Whether every frame was tried. A demand to pivot could then never be met, and the campaign would idle."""
+    """Whether every frame was tried. A demanded pivot could then never be answered, and the campaign would idle."""
     return len({frozenset(one.frame.items()) for one in tried}) >= _frames(space)
 
 

@@ -1,6 +1,6 @@
-"""What the gateway lets in as an experiment: files inside the boundaries, in an admitted direction's frame, and new.
+"""Admission of an experiment: files inside the boundaries, in the frame of an admitted direction, and new.
 
-Called by the gateway with everything it knows; pure, so that each refusal is a row in a table of tests.
+Called by the gateway with everything it knows. Pure, so that each rejection is one row in a table of tests.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from rloop.standing import never_tried
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that the admission of one experiment looks at."""
+    """All facts that the admission of one experiment depends on."""
 
     loop: ResearchLoop
     iteration: ResearchIteration
     session: SessionSpec
     directions: Sequence[Direction]
-    """All that were admitted, oldest first."""
+    """All admitted directions, oldest first."""
     pivot_demanded: bool
     experiments: Mapping[str, ResearchExperiment]
     incumbent: str
     parent_name: str | None
     hidden: int = 0
-    """Candidates that the session is not shown; they count all the same."""
+    """Number of candidates that are hidden from the session. They count towards the limit all the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What passed."""
+    """An admitted experiment."""
 
     name: str
     spec: ResearchExperimentSpec
     files: Mapping[str, str]
-    """All files that differ from the task: self-contained."""
+    """All files that differ from the task, so that the experiment is self-contained."""
 
 
 def admit(request: ExperimentRequest, facts: Facts, content: Content) -> Admitted:
-    """The experiment that the request describes. `content` is what `content.examine` returned for its files.
+    """The experiment that the request describes. `content` is the result of `content.examine` for its files.
 
-    Raises Refused: what `check_session` raises, OutsideFrame, SequenceTaken or Duplicate.
+    Raises Refused: the reasons of `check_session`, OutsideFrame, SequenceTaken or Duplicate.
     """
     direction = check_session(request, facts)
     _check_frame(content.frame, direction)
@@ -76,7 +76,7 @@ def admit(request: ExperimentRequest, facts: Facts, content: Content) -> Admitte
 
 
 def check_session(request: ExperimentRequest, facts: Facts) -> Direction:
-    """The direction of the experiment, if the session may propose one at all: the cheap checks, before `examine`.
+    """The direction of the experiment, if the session may propose one: the cheap checks, run before `examine`.
 
     Raises Refused: LimitReached, PivotRequired, DirectionMissing or DirectionUnknown.
     """
@@ -133,9 +133,10 @@ def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:
 
 
 def _check_new(name: str, own: str, kind: str, facts: Facts) -> None:
-    """What a smoke test showed to start may be proposed, and what was proposed may be smoke-tested.
+    """Reject a name of other files, and a duplicate. Smoke tests and proposals are compared separately.
 
-    A name can never be used again. The same files can, if their experiment was withdrawn before any run started.
+    So a smoke-tested experiment can be proposed, and a proposed one can be smoke-tested. A name can never be used
+    again. The same files can, if their experiment was withdrawn before any run started.
     """
     alike = {key: one for key, one in facts.experiments.items() if (one.spec.kind == "Smoke") == (kind == "Smoke")}
     same = next((key for key, one in alike.items() if one.spec.digest == own and not never_tried(one)), None)

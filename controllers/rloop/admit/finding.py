@@ -1,7 +1,7 @@
-"""What the gateway lets in as a finding, and as a checker's verdict on one.
+"""Admission of a finding, and of a checker's verdict on one.
 
-A finding is a statement whose evidence are measured experiments of this campaign; a verdict comes from a session that
-neither made the claim nor works beside whoever did.
+A finding is a statement with measured experiments of this campaign as evidence. A verdict comes from a session that
+neither made the claim nor works in parallel with the session that made it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def admit(request: FindingRequest, experiments: Mapping[str, ResearchExperiment]
 
 
 def admit_verdict(name: str, session: SessionSpec, claims: Sequence[Finding]) -> Finding:
-    """The claim that may be judged. Raises Refused (Forbidden, FindingUnknown)."""
+    """The claim that the session may judge. Raises Refused (Forbidden, FindingUnknown)."""
     if session.role != "Check":
         raise Refused("Forbidden", "only a session of role Check judges findings")
     found = next((one for one in claims if one.name == name), None)

@@ -1,4 +1,7 @@
-"""What the gateway takes as a session's handoff: files of the task's kind, few and small."""
+"""Admission of a session's handoff: the drafts need valid paths and a limited size.
+
+Called by the gateway when a session finishes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from rloop.errors import Refused
 
 
 def admit(request: FinishRequest) -> None:
-    """Raises Refused (PathInvalid, TooLarge) unless the drafts can be kept."""
+    """Raises Refused (PathInvalid, TooLarge) unless the drafts can be stored."""
     for path in request.drafts:
         check_path(path)
     size = sum(len(text.encode()) for text in request.drafts.values())

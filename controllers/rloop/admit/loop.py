@@ -1,7 +1,7 @@
-"""What a ResearchLoop may ask of the shell that is to run it, beyond having the right form.
+"""Checks that the shell supports everything a ResearchLoop requests, beyond its schema.
 
-Called by `rloop validate`, and by each shell before it accepts a loop. A field of the API that is not built
-yet must be refused by name: a campaign that ignored it would look like one that obeyed.
+Called by `rloop validate`, and by each shell before it accepts a loop. A field of the API that is not built yet must be
+rejected by name: a campaign that ignored it would look like one that obeyed it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from rloop.errors import InputProblem
 
 Shell = Literal["local", "cluster"]
 OURS = ("/rloop", "/task", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 -- paths in a pod, not of this process
-"""Where a run's pod has what the task contract promises, and what every container has."""
+"""Paths in a run's pod that the task contract reserves or that every container has."""
 LONGEST_NAME_OF_PYTORCHJOBS = 33
-"""A Service stands for each worker, and `NAME-i0001-e10-r16-a99-worker-1023` may have 63 characters."""
+"""Each worker has a Service, and its name `NAME-i0001-e10-r16-a99-worker-1023` may have at most 63 characters."""
 BUILT_POLICIES = ("random-search", "coordinate-search")
 
 
 def unsupported(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:
-    """What the loop asks for and `shell` cannot do; each says what to use instead."""
+    """Features of the loop that `shell` does not support, each with what to use instead."""
     sources = _sources_of_a_cluster if shell == "local" else _sources_of_a_laptop
     found = [*sources(loop.spec), *_not_built(loop.spec), *_never_spent(loop.spec), *_parts_of_gpus(loop.spec)]
     if shell == "cluster" and loop.spec.experiment.py_torch_job is not None:
@@ -140,7 +140,7 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
 
 
 def _never_spent(spec: ResearchLoopSpec) -> Found:
-    """A limit that nothing counts against would be taken for protection."""
+    """Limits that nothing counts against: a user would rely on a protection that has no effect."""
     if spec.budget.gpu_seconds is not None and not spec.experiment.gpus:
         told = "no GPU is asked for in spec.experiment.resources.limits, so nothing counts: use runs or activeSeconds"
         yield "spec.budget.gpuSeconds", told
@@ -153,7 +153,7 @@ def _never_spent(spec: ResearchLoopSpec) -> Found:
 
 
 def _parts_of_gpus(spec: ResearchLoopSpec) -> Found:
-    """As the API server says it of a pod, but before anything is made."""
+    """Extended resources that are not whole numbers: the API server rejects them too, but only in a pod."""
     for kind, asked in (("requests", spec.experiment.resources.requests), ("limits", spec.experiment.resources.limits)):
         for name, number in asked.items():
             if "/" in name and not number.isdigit():
@@ -169,7 +169,7 @@ def _too_long(name: str) -> Found:
 
 
 def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputProblem]:
-    """Where `new` differs from the Accepted `old` in what is frozen, as the API server has it."""
+    """Fields that are frozen once the loop is Accepted and differ in `new`, by the same rule as in the API server."""
     before = old.model_dump(mode="json", by_alias=True)["spec"]
     after = new.model_dump(mode="json", by_alias=True)["spec"]
     return [
@@ -190,7 +190,7 @@ def _at(document: Any, place: tuple[str, ...]) -> Any:
 
 
 def _differences(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
-    """Down to the fields that differ, so that "evaluation" is not all that the user is told."""
+    """The individual fields that differ, so that a user sees more than "evaluation"."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted({*old, *new}):
             yield from _differences(old.get(name), new.get(name), (*place, name))
@@ -199,7 +199,7 @@ def _differences(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[t
 
 
 def glob_problem(glob: str) -> str | None:
-    """Why no file can match the glob as it was meant (`rloop.admit.files.matches` says what globs can do)."""
+    """Why no file can match the glob as intended; None if it is well formed (syntax: `rloop.api.globs`)."""
     parts = glob.split("/")
     if "\\" in glob:
         return f'"{glob}": folders are separated by /'

@@ -1,7 +1,7 @@
-"""The task's space.yaml at Accept: whether it and the recipe can be read, and whether all its points can be tried.
+"""Checks the task's space.yaml at Accept: whether it and the recipe are valid, and whether it can be exhausted.
 
-Called by `rloop_operator.reconcile` with the sealed task, in every shell: what agents would stumble over for days is
-named before anything runs.
+Called by `rloop_operator.reconcile` with the sealed task, in every shell. Errors that would hold up agents for days are
+reported before anything runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rloop.errors import BadInput, InputProblem
 FILE = "space.yaml"
 EXTENT = 1000
 MOST_POINTS = 1_000_000
-"""No campaign tries more."""
+"""No campaign tries more points than this."""
 
 
 def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None:
@@ -46,7 +46,7 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
         raise BadInput(InputProblem(space.file, str(error))) from error
     if problems := list(_differences(space, recipe, point)):
         raise BadInput(*problems)
-    # Where another file may be changed too, equal points are not equal experiments.
+    # If other files may be changed too, experiments at the same point can differ.
     if list(editable) != [space.file] or (size := space.size) > MOST_POINTS:
         return None
     extent = "; ".join(one.extent for one in space.dimensions)[:EXTENT]
@@ -54,9 +54,9 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
 
 
 def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:
-    """Where the untouched task is not what space.yaml says of it: a gain would be credited to something else.
+    """Differences between the untouched task and space.yaml: they would credit a gain to the wrong value.
 
-    A key that is misspelt would be written beside the one that the program reads, and change nothing.
+    The value of a misspelt key would be written next to the one that the program reads, and have no effect.
     """
     for one in space.dimensions:
         if one.name not in point:
@@ -72,7 +72,7 @@ def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputPr
 
 
 def _keys(recipe: object, before: str = "") -> Iterator[str]:
-    """All keys that hold a value in a parsed file, as space.yaml writes them."""
+    """All keys of a parsed file that hold a value, in the notation of space.yaml."""
     for key, value in recipe.items() if isinstance(recipe, Mapping) else ():
         if isinstance(value, Mapping):
             yield from _keys(value, f"{before}{key}.")

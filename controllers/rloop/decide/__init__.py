@@ -1,1 +1,1 @@
-"""The decisions: each file looks at observed facts and says what to do next, and why."""
+"""The decisions: each module examines the observed facts and decides what to do next, with a reason."""

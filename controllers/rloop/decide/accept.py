@@ -1,7 +1,7 @@
-"""Is the spec usable, and is the task frozen? First step of the chain.
+"""Accepts the loop: is the spec usable, and is the task frozen? First step of the chain.
 
-A problem is a condition and is looked at again in every pass: when the cause goes, the campaign continues by itself. A
-loop without a status beside children that it did not make is a restored backup, and is not started from zero.
+A problem becomes a condition and is checked again in every pass: when its cause is gone, the campaign continues by
+itself. A loop without a status whose children it did not create is a restored backup, and is not started from zero.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RESTORED_TOLD = (
 
 
 def seal(draft: Draft) -> None:
-    """Set Accepted, and remember the hashes of what must not change from now on."""
+    """Set Accepted, and record the hashes of everything that must not change from now on."""
     observed = draft.observed
     if _restored(draft):
         if not _refused_as_restored(draft):
@@ -51,8 +51,8 @@ def seal(draft: Draft) -> None:
 def _restored(draft: Draft) -> bool:
     """Whether the loop was created again from a backup, without the status that is the campaign's memory.
 
-    Said once, it holds until a status is written: the API server soon deletes children whose owner does not exist. The
-    children of an earlier loop of the same name, which is being deleted, have a status.
+    Once reported, this holds until a status is written, because the API server soon deletes children whose owner does
+    not exist. Children of an earlier loop of the same name, which is being deleted, have a status.
     """
     if draft.status.baseline is not None or draft.finished:
         return False
@@ -68,14 +68,17 @@ def _refused_as_restored(draft: Draft) -> bool:
 
 
 def _others(draft: Draft) -> list[Child]:
-    """Children that this very loop has not made."""
+    """Children that were not created by this loop object."""
     uid = draft.loop.metadata.uid or "unknown"
     children: list[Child] = [*draft.observed.experiments.values(), *draft.observed.iterations.values()]
     return [one for one in children if all(owner.uid != uid for owner in one.metadata.owner_references)]
 
 
 def _bare(draft: Draft, child: Child) -> bool:
-    """Whether it is one that gets its status at once and has none: the API server drops what a create says of it."""
+    """Whether the child has no status although it gets one right after its creation.
+
+    A restored child has none, because the API server drops the status in a create request.
+    """
     if isinstance(child, ResearchIteration):
         return not child.status.sessions
     return child.metadata.name == names.baseline(draft.name) and not child.status.runs

@@ -1,23 +1,22 @@
-"""Whether a gain is real: more runs, keep, or reject. Pure arithmetic on verified values.
+"""Decides whether a gain is real: more runs, keep, or reject. Pure arithmetic on verified values.
 
-Called by judge for each challenger with news, by baseline (noise, interval) and by context (rounded).
-It exists because keep-if-better keeps noise: of 100 proposals without any effect it keeps about four, and
-the value it then reports is 2.5 standard deviations too good.
+Called by judge for each challenger with new results, and by baseline and conclusion for noise and intervals. It exists
+because keep-if-better keeps noise: of 100 proposals without any effect it keeps about four, and the value that it then
+reports is 2.5 standard deviations too good.
 
-A challenger is screened with one run, confirmed one run at a time, and audited with fresh runs. The screen
-and the confirmations can only give a challenger up, so they need no correction for looking often, and may use
-all its runs. What is kept is decided by Welch's test (Welch 1947, degrees of freedom after Satterthwaite
-1946) over the runs after the screen alone: the run that selected a challenger is never part of its value
-(winner's curse). A fresh incumbent was selected too, so its mean is a little too good; that is why
-challengers bring more runs of it. The screen hardens with the number of challengers an incumbent has beaten:
-where gains have become rare, runs are better spent on new proposals.
+A challenger is screened with one run, confirmed one run at a time, and audited with fresh runs. The screen and the
+confirmations can only reject a challenger, so they need no correction for repeated looks and may use all its runs. A
+keep is decided by Welch's test (Welch 1947, degrees of freedom after Satterthwaite 1946) over the runs after the screen
+alone: the run that selected a challenger is never part of its value (winner's curse). A fresh incumbent was selected
+too, so its mean is a little too good; therefore challengers request more runs of it. The screen threshold rises with
+the number of challengers an incumbent has beaten: where gains have become rare, runs are better spent on new proposals.
 
 A single wild run decides nothing (docs/adr/0011): outliers of the incumbent count as their neighbours, the spread of
 rejected challengers is bounded by the incumbent's own, and a challenger whose every run is better than each of the
 incumbent's has at least the z of the exact Mann-Whitney test.
 
-Units: values and gains are in the metric's unit, z in normal standard deviations. A gain is positive when
-better. No function raises for any numbers; a value beyond 1e150 or not finite rejects with NotFinite.
+Units: values and gains are in the metric's unit, z in normal standard deviations. A gain is positive when better. No
+function raises for any numbers; a value that is not finite or beyond 1e150 rejects the challenger with NotFinite.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ __all__ = [
 ]
 
 TIE_CHANCE: Final = 0.05
-"""Equal runs count as an ignored seed only if the metric's coarseness makes that as improbable as this."""
+"""Equal runs count as an ignored seed only if their probability, given the metric's coarseness, is below this."""
 
 
 class Phase(StrEnum):
@@ -84,13 +83,14 @@ class Challenger:
 
 @dataclass(frozen=True, slots=True)
 class Incumbent:
-    """What the challenger is compared with."""
+    """The incumbent's side of the comparison."""
 
     values: tuple[float, ...]
-    """Its runs after the screen, or the baseline's, and the reference runs added since."""
+    """Its runs after the screen, or the baseline's, plus the reference runs added since."""
     rejected: tuple[tuple[float, ...], ...] = ()
-    """Runs after the screen, one tuple for each challenger that had some and was beaten by this incumbent.
-    Their spread adds to the noise, within a bound, and their number to the screen's patience; never their level."""
+    """Runs after the screen, one tuple for each challenger that had some and was beaten by this incumbent. Their spread
+    adds to the noise within a bound, and their number raises the screen threshold; their level is never used.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,29 +110,29 @@ class Keep:
     """Mean of its runs after the screen (Provisional: the one run)."""
     low: float
     high: float
-    """95 % interval of the value; both equal to it where one run, or a deterministic task, has none."""
+    """Bounds of the 95 % interval of the value; equal to it for a single run or a deterministic task."""
     gain: float
     z: float
     n: int
-    """Runs in `value`."""
+    """Number of runs in `value`."""
     confirmed: bool = True
-    """False for Provisional: shown, never a claim."""
+    """False for Provisional: shown, never claimed as a result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The challenger is given up."""
+    """The challenger is rejected."""
 
     gain: float
     z: float
     n: int
-    """Runs the gain was computed from."""
+    """Number of runs from which the gain was computed."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SeedIgnored:
-    """All `n` runs gave this value, though the incumbent's differ: the candidate fixes its seed."""
+    """All `n` runs gave this value, although the incumbent's differ: the candidate fixes its seed."""
 
     value: float
     n: int
@@ -149,7 +149,7 @@ def judge(
     challenger: Challenger,
     incumbent: Incumbent,
 ) -> Verdict:
-    """What to do next with a challenger, given all its finished runs. The same facts give the same answer."""
+    """The next step for a challenger, given all its finished runs. The same facts give the same verdict."""
     if not incumbent.values:
         return More(Phase.SCREEN, 1 if challenger.screen is None else 0, max(1, rules.baseline_runs))
     if challenger.screen is None:
@@ -185,11 +185,10 @@ def judge(
 def _reproduce(
     screen: float, fresh: tuple[float, ...], first: float, again: float | None, minimum_gain: float
 ) -> Verdict | None:
-    """Deterministic so far: a gain counts once a second seed reproduces it.
+    """Judge while the task is deterministic so far: a gain counts once a second seed reproduces it.
 
-    `again` is the second run's gain while it is the last run. The answer is None when that run differs but is a
-    gain too: the task was constant only so far (a success rate that was always 0), and the procedure for
-    noise decides.
+    `again` is the second run's gain while it is the last run. Returns None if that run differs but is a gain too: the
+    task was constant only so far (a success rate that was always 0), and the procedure for noise decides.
     """
     if (reason := _too_little(first, minimum_gain)) is not None:
         return Reject(first, 0.0, 1 + len(fresh), reason)
@@ -203,7 +202,7 @@ def _reproduce(
 
 
 def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challenger, incumbent: Incumbent) -> Verdict:
-    """Screen and confirmations: give a challenger up early, never keep it."""
+    """Screen and confirmations: they can reject a challenger early, never keep it."""
     confirm = challenger.confirm
     assert challenger.screen is not None
     runs = (challenger.screen, *confirm)
@@ -222,7 +221,7 @@ def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challe
         reason = "BelowScreen"
     if z < limit:
         return Reject(gain, z, len(runs), reason)
-    if gain + 2 * error < minimum_gain:  # even a lucky rest would not reach it
+    if gain + 2 * error < minimum_gain:  # out of reach even with lucky further runs
         return Reject(gain, z, len(runs), "BelowMinimumGain")
     if len(confirm) < steps:
         return More(Phase.CONFIRM, 1, int(len(incumbent.values) < rules.incumbent_runs))
@@ -232,11 +231,11 @@ def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challe
 
 
 def _or_separated(z: float, sign: float, runs: tuple[float, ...], incumbent: Incumbent) -> float:
-    """A t test's z, or the rank test's if every run is better than each of the incumbent's and that z is larger.
+    """The t test's z, or the rank test's if every run is better than each of the incumbent's and that z is larger.
 
-    The t test charges the incumbent's spread to the challenger too. Where that spread is two modes it stays low
-    even for a challenger that beats both. The rank test is used at its extreme only: at every step it lets more no-ops
-    through (docs/adr/0011).
+    The t test charges the incumbent's spread to the challenger too. If that spread comes from two modes, z stays low
+    even for a challenger that beats both. The rank test is used at its extreme only: at every step it would let more
+    proposals without effect through (docs/adr/0011).
     """
     if min(sign * value for value in runs) > max(sign * value for value in incumbent.values):
         return max(z, separation_z(len(incumbent.values), len(runs)))
@@ -251,7 +250,7 @@ def _final(
     gain = sign * (value - mean(incumbent.values))
     n, m = len(fresh), len(incumbent.values)
     a = noise(fresh, ())[0] ** 2 / n
-    # One run has no spread of its own; the challenger's stands in, and what else is known within its bound.
+    # A single run has no spread: use the challenger's, plus the other known spreads within its bound.
     s, df = noise(incumbent.values, ()) if m > 1 else bounded_noise(fresh, incumbent.rejected)
     b = s**2 / m
     if a + b > 0:
@@ -269,7 +268,7 @@ def _final(
 
 
 def _too_little(gain: float, minimum_gain: float) -> str | None:
-    """Reason why a gain does not count, whatever the noise; NaN counts as no gain."""
+    """Reason why a gain does not count, whatever the noise, or None. NaN counts as no gain."""
     if not gain > 0:
         return "NotBetter"
     return "BelowMinimumGain" if gain < minimum_gain else None
@@ -278,9 +277,9 @@ def _too_little(gain: float, minimum_gain: float) -> str | None:
 def _seed_ignored(runs: tuple[float, ...], incumbent: Incumbent) -> bool:
     """Whether equal runs mean that the candidate fixes its seed, rather than that the metric is coarse.
 
-    Two runs of the incumbent are equal in (ties + 1/2) of (pairs + 1): the chance that n runs of the
-    challenger are equal by accident is that share to the power n - 1. With five different baseline values two
-    equal runs are enough; for a success rate out of ten episodes it takes more.
+    The probability that two runs of the incumbent are equal is estimated as (ties + 1/2) / (pairs + 1); that of n equal
+    runs of the challenger by chance is this share to the power n - 1. With five different baseline values two equal
+    runs are enough; for a success rate out of ten episodes more are needed.
     """
     if len(runs) < 2 or any(value != runs[0] for value in runs):
         return False

@@ -1,7 +1,7 @@
-"""Whether a failure would come again: then another attempt costs the same and shows the same.
+"""Decides whether a failure would repeat: then another attempt costs the same and fails in the same way.
 
-Asked by `attempt`, `verification` and `played` before anything is tried again. Only what is certain counts: a wrong
-"certain" ends a run that a second attempt would have saved, a wrong "uncertain" costs a retry.
+Used by `attempt`, `verification` and `played` before a retry. Only certain cases count: a wrong "certain" ends a run
+that a second attempt would have saved, a wrong "uncertain" costs one retry.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from rloop.observed import FILES_LOST, PREFLIGHT
 
 TOO_LARGE = "ArtifactTooLarge"
 WOULD_COME_AGAIN = 3
-"""With this exit code a program says itself that another attempt would end in the same way (docs/task-contract.md)."""
+"""Exit code by which a program reports that a retry would fail in the same way (docs/task-contract.md)."""
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-"""What a shell, and so everybody, ends with where a program cannot be executed or is not there."""
+"""Exit codes of a shell, and by convention of all others, if a program cannot be executed or is not found."""
 NOTE = "[rloop] "
-"""How a line of ours begins in the log of a program."""
+"""Prefix of our own lines in the log of a program."""
 MADE_WHILE_IT_RUNS = ("transformers_modules",)
-"""Packages that a library downloads at run time: one that is missing may be there the next time."""
+"""Packages that a library downloads at run time: one that is missing may be present next time."""
 
 _MISSING = re.compile(r"ModuleNotFoundError: No module named '([\w.]+)")
 _NAME_MISSING = re.compile(r"ImportError: cannot import name '([\w.]+)")
@@ -27,7 +27,7 @@ _TORCHRUN = re.compile(r"Root Cause \(first observed failure\):.*?exitcode\s*: (
 
 
 def certainly(reason: str | None, code: int | None, log_tail: str) -> str | None:
-    """Why it would come again, as a clause; None if another attempt may end otherwise."""
+    """Why the failure would repeat, as a clause; None if another attempt may succeed."""
     if reason == PREFLIGHT:
         return "the preflight refuses the files"
     if reason == FILES_LOST:
@@ -43,7 +43,7 @@ def certainly(reason: str | None, code: int | None, log_tail: str) -> str | None
 
 
 def broken_program(reason: str | None, code: int | None, log_tail: str) -> str | None:
-    """Why the program itself cannot work, as a clause; also of an agent's, to which exit code 3 means nothing."""
+    """Why the program itself cannot work, as a clause. Also used for agents, where exit code 3 has no meaning."""
     if reason not in ("Error", "StartFailed"):
         return None
     if code in (NOT_EXECUTABLE, NOT_FOUND):
@@ -52,7 +52,7 @@ def broken_program(reason: str | None, code: int | None, log_tail: str) -> str |
 
 
 def broken_code(log_tail: str) -> str | None:
-    """What Python's last line says of the code itself; None where it says nothing that is certain."""
+    """A certain defect of the code, from the last line that Python printed; None if that line proves none."""
     last = last_line(log_tail, but=NOTE)
     if missing := missing_module(log_tail):
         return None if missing.startswith(MADE_WHILE_IT_RUNS) else f'Python finds no module "{missing}"'
@@ -62,18 +62,18 @@ def broken_code(log_tail: str) -> str | None:
 
 
 def missing_module(log_tail: str) -> str | None:
-    """The module that an uncaught ModuleNotFoundError names."""
+    """The module named by an uncaught ModuleNotFoundError."""
     found = _MISSING.match(last_line(log_tail, but=NOTE))
     return found[1] if found else None
 
 
 def last_line(log_tail: str, *, but: str | tuple[str, ...] = ()) -> str:
-    """The last line that says something, but for those with such a beginning."""
+    """The last line that is not blank and does not start with one of these prefixes."""
     lines = (line.rstrip() for line in reversed(log_tail.splitlines()))
     return next((line for line in lines if line.strip() and not line.startswith(but)), "")
 
 
 def _own_code(code: int | None, log_tail: str) -> int | None:
-    """The rank's own exit code: torchrun itself ends with 1, whatever it was."""
+    """The exit code of the rank that failed first: torchrun itself always ends with 1."""
     found = _TORCHRUN.findall(log_tail) if code == 1 else []
     return int(found[-1]) if found else code

@@ -1,7 +1,7 @@
-"""What became of the attempts at runs, and whether a failed one is tried again.
+"""Records the outcome of attempts at runs, and decides whether a failed one is retried.
 
-The intent of an attempt stands in the stored status before its workload is started, and its result before the workload
-is forgotten; so a Pending attempt without a workload was never started, and is started now.
+The intent of an attempt is in the stored status before its workload is started, and its result before the workload is
+removed. So a Pending attempt without a workload was never started, and is started now.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from rloop.decide.runs import counted_failures, how_it_ended, last_words
 from rloop.observed import DISRUPTED, PENDING_DEADLINE, Exit, WorkloadState
 
 INFRASTRUCTURE_LIMIT = 20
-"""Attempts of one run that may be lost through no fault of the candidate before we stop trying."""
+"""Attempts of one run that may be lost without a fault of the candidate before the run fails."""
 LOST_LIMIT = 5
-"""Of them those in a row that are gone, and nothing says why: a run that ends its own supervisor looks like that."""
+"""Attempts in a row, lost without a reason, that fail a run: one that kills its own supervisor looks like that."""
 
 NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", DISRUPTED, PENDING_DEADLINE})
 """Reasons of ends that we, or the machine, caused."""
@@ -30,7 +30,7 @@ RETRY_SECONDS_MAX = 60
 
 
 def record(draft: Draft) -> None:
-    """Bring every started run's newest attempt up to date with its workload."""
+    """Bring the newest attempt of every started run up to date with its workload."""
     for experiment, run in draft.moving_runs():
         if run.phase == "Running":
             _record_run(draft, experiment, run)
@@ -89,7 +89,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
 
 
 def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
-    """A withdrawn run's attempt is ended by `cleanup`; what it used until then counts as spent."""
+    """Record the end of a withdrawn run's attempt, which `cleanup` stops. What it used until then counts as spent."""
     attempt = run.attempts[-1]
     wanted = workload(draft, experiment, run, attempt)
     state = draft.observed.workloads.get(wanted.name) or _vanished(draft, wanted)
@@ -99,7 +99,10 @@ def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) ->
 
 
 def _waited(draft: Draft, run: Run) -> bool:
-    """Whether the pause after the last lost attempt is over: 1, 2, 4, … seconds, or a dead node eats all attempts."""
+    """Whether the pause after the last lost attempt is over, so that a dead node cannot use up all attempts.
+
+    It lasts 1, 2, 4, … seconds.
+    """
     lost = [one for one in run.attempts if one.phase == "Failed" and one.infrastructure]
     ended = lost[-1].finished_at if lost else None
     pause = min(RETRY_SECONDS_MAX, 2 ** (len(lost) - 1)) if lost else 0
@@ -123,14 +126,14 @@ def _still_running(
 
 
 def _vanished(draft: Draft, wanted: Workload) -> WorkloadState:
-    """A running workload that the runtime does not know any more (somebody deleted it)."""
+    """The state of a running workload that the runtime no longer knows (somebody deleted it)."""
     gone = Exit(code=None, reason="Lost", finished_at=draft.now, infrastructure=True)
     return WorkloadState(wanted.name, started_at=draft.now, exit=gone)
 
 
 def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) -> Attempt:
     success = exit_.code == 0 and exit_.reason == "Completed"
-    # Held is spent: nobody else could use them.
+    # GPUs that were held count as used: nobody else could use them.
     gpu_seconds = exit_.usage.wall_seconds * draft.spec.experiment.gpus
     return attempt.model_copy(
         update={
@@ -148,12 +151,12 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
 
 
 def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
-    """The run with another attempt after this one has failed, or failed itself."""
+    """The run with another attempt after this one failed, or the run itself as failed."""
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
     told, words = f"{name}: {how_it_ended(failed)}", last_words(failed)
     if draft.ended:
         return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
-    # One that never began says nothing, and waiting may take days: a status may not grow by it.
+    # Attempts that never started are dropped: waiting may take days, and must not make the status grow.
     begun = [one for one in run.attempts if one.reason != PENDING_DEADLINE]
     lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
@@ -161,7 +164,7 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
     if len(begun) >= LOST_LIMIT and all(one.reason == "Lost" for one in begun[-LOST_LIMIT:]):
         draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
-    limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # whoever asks wants to know at once
+    limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # the agent waits for the result
     certain = again.certainly(failed.reason, failed.exit_code, failed.log_tail)
     if certain is not None or counted_failures(run.attempts) > limit:
         why = f"; not retried: {certain}" if certain is not None else ""
@@ -176,12 +179,12 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
 
 
 def _unpaid(draft: Draft, experiment: ResearchExperiment, run: Run, told: str) -> Run:
-    """The run back in the queue, because the budget does not pay for another attempt: no failure of what it measures.
+    """The run back in the queue, because the budget does not pay for another attempt.
 
-    Its place among the runs is free again; what its attempts used stays spent.
+    This is no failure of what it measures. It no longer counts among the runs, but what its attempts used stays spent.
     """
     if run.kind == "smoke":
-        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})  # whoever asks has gone by then
+        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})  # nobody waits for it later
     told = f"{told}; it is retried once the budget allows it"
     draft.tell("AttemptFailed", told, about=experiment.metadata.name, warning=True)
     return run.model_copy(update={"phase": "Queued", "reservation": Reservation(runs=0)})

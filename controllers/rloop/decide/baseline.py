@@ -1,6 +1,6 @@
-"""The untouched task, measured first: the value to beat, and the noise between runs (A/A).
+"""Measures the untouched task first: the value to beat, and the noise between runs (A/A).
 
-Without it no gain means anything. Its failure ends the campaign, because nothing else can work then.
+Without it no gain has a meaning. If it fails, the campaign ends, because nothing else can work then.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def measure(draft: Draft) -> None:
         return
     name = experiment.metadata.name
     wanted = draft.spec.evaluation.baseline_runs
-    # It may have others: what follows can be stored before its value is. A withdrawn run measures nothing.
+    # It may already have runs of later steps, because experiments are stored before the loop's status, which has the
+    # value. A withdrawn run measures nothing.
     own = [run for run in runs.of_kind(experiment, "baseline") if run.phase != "Withdrawn"]
     have = len(own)
     if have < wanted:

@@ -1,7 +1,7 @@
-"""What the campaign has spent and set aside, and the end when nothing is left.
+"""Accounts for what the campaign has used and reserved, and ends it when nothing is left.
 
-A live attempt is counted with its reservation, a finished one with what it used, and no attempt starts that does not
-fit; so the sum passes a limit only by what attempts use beyond their reservation, whatever crashes in between.
+A live attempt counts with its reservation, a finished one with its usage, and no attempt starts that does not fit. So
+the sum exceeds a limit only by what attempts use beyond their reservation, even if a crash happens in between.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rloop.decide.draft import Draft
 from rloop.standing import active_seconds, newest_first
 
 SMOKE_SECONDS = 300
-"""An attempt at a smoke test: long enough to load a model and take a step."""
+"""Deadline of an attempt at a smoke test: enough to load a model and take a step."""
 HELD_SECONDS = 30
-"""Longer than the LLM proxy takes to give back what it holds for a session; of a proxy that died it stays held."""
+"""Longer than the LLM proxy takes to release what it holds for a session. What a dead proxy held stays held."""
 
 
 def account(draft: Draft) -> None:
-    """Write what is used; activeSeconds only together with something else, because an idle loop costs no write."""
+    """Write what is used; activeSeconds only with another change, because an idle loop should cost no write."""
     turn_clock(draft)
     limit = draft.spec.budget.active_seconds
     if limit is not None:
@@ -41,7 +41,7 @@ def account(draft: Draft) -> None:
 
 
 def exhausted(draft: Draft, sessions: int | None = None) -> list[str]:
-    """The limits under which so many new sessions may not start, by default the next iteration's."""
+    """The limits that allow no new sessions; `sessions` is their number, by default that of the next iteration."""
     budget, used = draft.spec.budget, spent(draft)
     limits: tuple[tuple[str, float, float | Decimal | None], ...] = (
         ("runs", used.runs, budget.runs),
@@ -57,7 +57,7 @@ def exhausted(draft: Draft, sessions: int | None = None) -> list[str]:
 
 
 def _unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
-    """The limits of which so little is left that sessions opened now could not even ask their model once, and why.
+    """The limits with too little left for even the first model call of a new session, and why.
 
     A call that would not fit in maxTokensPerSession either says nothing about the budget.
     """
@@ -80,7 +80,7 @@ def _unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
 
 
 def _refused_calls(draft: Draft) -> list[RefusedCall]:
-    """The first calls of the newest sessions that asked a model, if not one of these was answered."""
+    """The refused first calls of the newest sessions that called a model; empty if any call of theirs was answered."""
     for iteration in newest_first(draft.iterations):
         usages = iteration.status.reported.usage
         if any(one.calls for one in usages):
@@ -99,12 +99,12 @@ def affordable(draft: Draft, reservation: Reservation) -> bool:
 
 
 def overdrawn(draft: Draft) -> bool:
-    """Whether what is spent and reserved passes a limit: then no further attempt of a run may start."""
+    """Whether used plus reserved amounts exceed a limit: then no further attempt of a run may start."""
     return _too_much(draft, spent(draft), Reservation(runs=0)) is not None
 
 
 def _too_much(draft: Draft, used: Used, more: Reservation) -> str | None:
-    """The first limit that is passed when this is added."""
+    """The first limit that is exceeded with this addition."""
     budget = draft.spec.budget
     limits: tuple[tuple[str, float, int | None], ...] = (
         ("runs", used.runs + more.runs, budget.runs),
@@ -115,14 +115,16 @@ def _too_much(draft: Draft, used: Used, more: Reservation) -> str | None:
 
 
 def deadline_seconds(template: ExperimentTemplate, kind: RunKind) -> int:
-    """How long an attempt at a run of this kind may take."""
+    """Maximum duration of an attempt at a run of this kind."""
     whole = template.active_deadline_seconds
     return min(whole, SMOKE_SECONDS) if kind == "smoke" else whole
 
 
 def reservation(draft: Draft, kind: RunKind = "screen") -> Reservation:
-    """What one run may spend. Without experiment.cpuSeconds one core for the whole deadline is set aside; a GPU is held
-    by an attempt from its start to its end, used or not. A smoke test is no run of the campaign's.
+    """What one run may use. A smoke test does not count as a run of the campaign.
+
+    Without experiment.cpuSeconds one core is reserved for the whole deadline. A GPU is held by an attempt from its
+    start to its end, used or not.
     """
     template = draft.spec.experiment
     deadline = deadline_seconds(template, kind)
@@ -133,11 +135,11 @@ def reservation(draft: Draft, kind: RunKind = "screen") -> Reservation:
 
 
 def end(draft: Draft) -> None:
-    """Complete the campaign when a limit is reached, nothing runs and nothing that is queued can be afforded."""
+    """Complete the campaign when a limit is reached, nothing runs and nothing queued can be afforded."""
     reached = exhausted(draft)
     limit = next(iter(reached), None)
     if "activeSeconds" in reached:
-        # A session ends at the limit, a run that holds its place may end by itself: what it measured is paid for.
+        # Sessions end at the limit. A run that has started may finish: what it measures is already paid for.
         for name, iteration in list(draft.iterations.items()):
             if not standing.closing(iteration):
                 ending.end_sessions(draft, name, findings.LOOP_FINISHED)
@@ -160,7 +162,7 @@ def end(draft: Draft) -> None:
 
 
 def may_come_back(draft: Draft) -> bool:
-    """Whether the LLM proxy still has time to give back what it holds for sessions that have just ended."""
+    """Whether the LLM proxy may still release what it holds for sessions that have just ended."""
     iterations = draft.iterations.values()
     held = any(one.held_tokens or Exact(one.held_cost) for it in iterations for one in it.status.reported.usage)
     ends = [one.finished_at for it in iterations for one in it.status.sessions if one.finished_at is not None]
@@ -168,7 +170,7 @@ def may_come_back(draft: Draft) -> bool:
 
 
 def active_for(draft: Draft, seconds: float) -> bool:
-    """Whether the campaign has been active for so long; if its clock runs, the loop is looked at again then."""
+    """Whether the campaign has been active for this long; if not, and its clock runs, note the next pass for then."""
     used = active_seconds(draft.status.clock, draft.now)
     if draft.status.clock.active_since is None:
         return used >= seconds
@@ -176,7 +178,7 @@ def active_for(draft: Draft, seconds: float) -> bool:
 
 
 def turn_clock(draft: Draft) -> None:
-    """Start and stop the clock of active seconds; a time without an operator is none."""
+    """Start and stop the clock of active seconds. Time without an operator does not count."""
     clock, now = draft.status.clock, draft.now
     down = draft.observed.down_since
     if clock.active_since is not None and down is not None and down < now:
@@ -212,7 +214,7 @@ def spent(draft: Draft) -> Used:
 
 
 def _of_runs(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float, float]:
-    """Proposals, runs, and their CPU and GPU seconds: measured for what ended, reserved for what is live."""
+    """Proposals, runs, and their CPU and GPU seconds: measured for ended attempts, reserved for live ones."""
     proposed, total_runs, cpu, gpu = 0, 0, 0.0, 0.0
     for experiment in experiments:
         proposed += experiment.spec.kind == "Candidate"
@@ -230,9 +232,9 @@ def _of_runs(experiments: Iterable[ResearchExperiment]) -> tuple[int, int, float
 
 
 def _of_sessions(iterations: Iterable[ResearchIteration]) -> tuple[int, float]:
-    """Tokens and cost of all sessions, with what the LLM proxy holds for them.
+    """Tokens and cost of all sessions, including what the LLM proxy holds for them.
 
-    Summed as decimals: three calls of 0.1 reach a limit of 0.3, and do not pass it.
+    Summed as decimals, so that three calls of 0.1 reach a limit of 0.3 without exceeding it.
     """
     usages = [one for iteration in iterations for one in iteration.status.reported.usage]
     tokens = sum(one.input_tokens + one.output_tokens + one.held_tokens for one in usages)

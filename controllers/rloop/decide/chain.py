@@ -1,7 +1,7 @@
-"""The order of all decisions: one list that reads like a specification.
+"""The order of all decisions, as one list that reads like a specification.
 
-Called by `rloop_operator.reconcile` with the facts; every step looks at the draft that the steps before it left. What a
-step wants done needs no memory: the next pass sees the world and asks again.
+Called by `rloop_operator.reconcile` with the facts. Each step sees the draft as the previous steps left it. Steps
+remember no requests: the next pass observes the world and requests again what is still missing.
 """
 
 from __future__ import annotations
@@ -39,41 +39,44 @@ Step = Callable[[Draft], None]
 ALWAYS: tuple[Step, ...] = (
     accept.seal,  # is the spec usable, and is the task frozen?
     reopen.reopen,  # was the budget raised after the campaign had used it up?
-    budget.turn_clock,  # before anything asks for the time
-    attempt.record,  # what became of the attempts at runs
-    verification.record,  # what became of the scorings of their artifacts
-    session.record,  # what became of the sessions
+    budget.turn_clock,  # before anything uses the active time
+    attempt.record,  # outcome of attempts at runs
+    verification.record,  # outcome of scorings of their artifacts
+    session.record,  # outcome of sessions
 )
 WHILE_RUNNING: tuple[Step, ...] = (
     baseline.measure,  # the untouched task: value and noise
-    smoke.look,  # short runs that only show whether something starts
-    judge.judge,  # keep, reject, or ask for more runs
+    smoke.look,  # short runs that only show whether an experiment starts
+    judge.judge,  # keep, reject, or request more runs
     plateau.pivot,  # no gain for long enough: change the frame (before settling: a pivot makes open iterations neutral)
-    plateau.withdraw,  # what the pivot ended
+    plateau.withdraw,  # work that the pivot made pointless
     iteration.settle,  # iterations whose work is done
     plateau.count,  # staleCount, from the settled iterations
-    patrol.patrol,  # who is silent or stuck
-    conclusion.conclude,  # is the target met, by fresh runs?
-    budget.account,  # what was spent and reserved; is anything left?
+    patrol.patrol,  # sessions that are silent or stuck
+    conclusion.conclude,  # do fresh runs confirm the target?
+    budget.account,  # what is used and reserved
     schedule.schedule,  # which queued runs start now
-    budget.end,  # nothing runs and nothing can: is that the end?
-    exhaustion.end,  # every point of a finite space was tried
-    iteration.open_next,  # does the agent's next session start?
+    budget.end,  # is the budget used up, and nothing left to run?
+    exhaustion.end,  # was every point of a finite space tried?
+    iteration.open_next,  # does the next iteration start?
 )
 WHILE_REPORTING: tuple[Step, ...] = (patrol.patrol,)
 LAST: tuple[Step, ...] = (
-    report.write,  # when the outcome is drawn: the last sessions, then Complete
+    report.write,  # once the outcome is decided: the last sessions, then Complete
     cleanup.clean,  # workloads that no record wants
-    ledger.append,  # what is final goes into the ledger, once
-    budget.account,  # with what this very decision reserved
-    conditions.fold,  # the story, in as few conditions as tell it
-    display.show,  # and in one line of kubectl get
-    look_again.plan,  # when to look again although no event arrives
+    ledger.append,  # final results, appended to the ledger once
+    budget.account,  # again, including what this decision reserved
+    conditions.fold,  # conditions, phase and counts
+    display.show,  # columns of kubectl get
+    look_again.plan,  # time of the next pass if no event arrives
 )
 
 
 def hindered(observed: Observed) -> Decision:
-    """What to write when the ledger could not be: only the story, or what it lacks would pass for written. Pure."""
+    """What to write if the ledger could not be written: conditions and display only. Pure.
+
+    Any other write would mark entries as appended that the ledger does not have.
+    """
     draft = Draft(observed)
     conditions.fold(draft)
     display.show(draft)
@@ -82,7 +85,7 @@ def hindered(observed: Observed) -> Decision:
 
 
 def decide(observed: Observed) -> Decision:
-    """Decide what is to be done in the observed world. Pure: the same facts give the same decision."""
+    """Decide what to do in the observed world. Pure: the same facts give the same decision."""
     draft = Draft(observed)
     for step in ALWAYS:
         step(draft)

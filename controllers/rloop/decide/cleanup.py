@@ -1,6 +1,6 @@
-"""Workloads that no record wants: end them, and forget those whose result is stored.
+"""Ends workloads that no record wants, and removes those whose result is stored.
 
-Looks at the stored objects and not at the draft: a workload may be forgotten only when its result is really written.
+Uses the stored objects and not the draft: a workload may be removed only when its result has really been written.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ OVER = frozenset({"Succeeded", "Failed"})
 
 
 def clean(draft: Draft) -> None:
-    """Stop what runs without being wanted, remove what has ended and is recorded; after the end, everything."""
-    # Stored: what is closed for an end that then does not come about would stay closed.
+    """Stop running workloads that are not wanted, remove ended ones that are recorded; after the end, all of them."""
+    # Requires a stored end: what is closed for an end that is then not written would stay closed.
     over = finished(draft.loop) and draft.finished
     if over or draft.loop.status.ending is not None:
         _withdraw(draft)
@@ -38,9 +38,9 @@ def clean(draft: Draft) -> None:
 
 
 def _stored(draft: Draft) -> tuple[set[str], set[str]]:
-    """Names of the workloads that stored statuses want, and of those whose end is in a status or in none's interest.
+    """Names of workloads that stored statuses want, and of ended ones that may be removed (recorded or not needed).
 
-    The attempt of a withdrawn run is in neither until its end is recorded: what it used was spent.
+    The attempt of a withdrawn run is in neither set until its end is recorded, because its usage counts as spent.
     """
     wanted: set[str] = set()
     pending: set[str] = set()
@@ -63,7 +63,7 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
 
 
 def _start_only_what_is_live(draft: Draft) -> None:
-    """Drop the starts that a later step of this very decision made pointless."""
+    """Drop starts that a later step of the same decision made pointless."""
     if draft.finished or (draft.ended and draft.loop.status.ending is None):
         draft.actions = [one for one in draft.actions if not isinstance(one, Start)]
         return
@@ -83,7 +83,7 @@ def _of_run(workload: Workload) -> tuple[str, int]:
 
 
 def _withdraw(draft: Draft) -> None:
-    """After the end nothing is measured: what was not decided is withdrawn, and sessions are over but the report's."""
+    """Withdraw everything undecided, and end all sessions except the report's: after the end nothing is measured."""
     ending = draft.status.ending
     complete = (one.reason for one in draft.status.conditions if one.type == "Complete" and one.status == "True")
     how = ending.reason if ending is not None else next(complete, None)
@@ -104,7 +104,7 @@ def _withdraw(draft: Draft) -> None:
 
 
 def _close(draft: Draft) -> None:
-    """After the report every iteration is settled, and nobody is watched."""
+    """After the report, settle every iteration and mark all watchdog layers as Absent."""
     for name, iteration in list(draft.iterations.items()):
         if iteration.status.phase == "Open" and all_terminal(draft, experiments_of(draft, iteration)):
             close(draft, name)

@@ -1,7 +1,7 @@
-"""The conclusion: the target counts as met only when fresh runs of the incumbent say so.
+"""The conclusion: the target counts as met only when fresh runs of the incumbent confirm it.
 
 When the incumbent's mean over its runs after the screen meets the target, it gets five fresh runs, scored on the final
-held-out data where there is some. A miss is recorded and the campaign continues, twice at most.
+held-out data if there is any. A miss is recorded and the campaign continues; the second miss ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MISSES_MAX = 2
 
 
 def conclude(draft: Draft) -> None:
-    """Ask for the final runs of an incumbent that meets the target, and draw the conclusion when they are done."""
+    """Request the final runs of an incumbent that meets the target, and draw the conclusion when they are done."""
     best, incumbent = draft.status.best, draft.incumbent
     if best is None or incumbent is None or draft.spec.objective.target is None or best.unconfirmed:
         return
@@ -41,7 +41,7 @@ def conclude(draft: Draft) -> None:
 
 
 def _final(incumbent: ResearchExperiment) -> list[Run]:
-    """Its final runs. One that was withdrawn shows nothing, so it is no miss."""
+    """Its final runs. A withdrawn one shows nothing, so it is no miss."""
     return [run for run in runs.of_kind(incumbent, "final") if run.phase != "Withdrawn"]
 
 

@@ -1,8 +1,8 @@
-"""The story in as few conditions as tell it, the phase for columns, the counts and the last results.
+"""Derives the conditions, the phase, the counts and the latest results of a loop.
 
-Folds what the other steps left; decides nothing. Polarity and reasons after Kubernetes' conventions: Reconciling and
-Stalled have kstatus' meaning, so GitOps tools show Healthy for a running and a finished loop. While a person must act
-(`rloop.reasons`) Ready is False, and Degraded and Stalled are True.
+Summarizes what the other steps left; decides nothing. Polarity and reasons follow the conventions of Kubernetes:
+Reconciling and Stalled have the meaning of kstatus, so GitOps tools show Healthy for a running and a finished loop.
+While a person must act (`rloop.reasons`) Ready is False, and Degraded and Stalled are True.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rloop.reasons import needs_person
 
 
 def fold(draft: Draft) -> None:
-    """Write conditions, phase, counts, the current direction and the last results."""
+    """Write conditions, phase, counts, the current direction and the latest results."""
     _counts(draft)
     _direction(draft)
     newest = standing.newest(draft.iterations)
@@ -50,7 +50,7 @@ def _phase(draft: Draft) -> LoopPhase:
 
 
 def _terminal(draft: Draft) -> None:
-    """Complete, Failed, and Finished: the one condition to wait for, whatever the end is."""
+    """Set Complete, Failed, and Finished, the one condition to wait for in any case."""
     for type_ in ("Complete", "Failed"):
         if not draft.is_true(type_):
             draft.condition(type_, "False", "InProgress")
@@ -74,11 +74,11 @@ def _plateau(draft: Draft) -> None:
 
 
 def _degraded(draft: Draft) -> None:
-    """Whether a person must act; told as an event when its reason changes, and when it is over."""
+    """Set Degraded: whether a person must act. An event reports each new reason, and the recovery."""
     before = _condition(draft, "Degraded")
     reason, message = _trouble(draft) or ("None", "")
     draft.condition("Degraded", "False" if reason == "None" else "True", reason, message)
-    refused = (accepted := _condition(draft, "Accepted")) is not None and accepted.reason == reason  # `accept` told it
+    refused = (accepted := _condition(draft, "Accepted")) is not None and accepted.reason == reason  # done by `accept`
     if reason != "None" and (before is None or before.reason != reason) and not refused:
         draft.tell(reason, message, warning=True)
     elif reason == "None" and before is not None and before.status == "True" and not draft.finished:
@@ -86,7 +86,7 @@ def _degraded(draft: Draft) -> None:
 
 
 def _trouble(draft: Draft) -> tuple[str, str] | None:
-    """Reason and message of the first thing that needs a person."""
+    """Reason and message of the first problem that needs a person."""
     if draft.finished:
         return None
     accepted = _condition(draft, "Accepted")
@@ -99,7 +99,7 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
 
 
 def _of_sessions(draft: Draft) -> tuple[str, str] | None:
-    """What keeps sessions from working; a suspended campaign opens none."""
+    """Reason and message of what keeps sessions from working. A suspended campaign opens no sessions."""
     unanswered = provider.waiting(draft)
     if unanswered is not None and unanswered.waiting is not None and needs_person(unanswered.waiting):
         return unanswered.waiting, _of_provider(unanswered)
@@ -112,7 +112,7 @@ def _of_sessions(draft: Draft) -> tuple[str, str] | None:
 
 
 def _of_scorings(draft: Draft) -> tuple[str, str] | None:
-    """What the verifier waits for."""
+    """Reason and message of what the verifier waits for."""
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()
@@ -129,7 +129,7 @@ def _of_provider(unanswered: SessionUsage) -> str:
 
 
 def _obstacles(draft: Draft) -> list[Obstacle]:
-    """All that is in the way, in an order that does not change from pass to pass."""
+    """All obstacles, in an order that does not change from pass to pass."""
     states = draft.observed.workloads.values()
     found = [*draft.observed.obstacles, *(one.obstacle for one in states if one.obstacle is not None)]
     return sorted(found, key=lambda one: (one.reason, one.about))
@@ -161,7 +161,7 @@ def _anything_runs(draft: Draft) -> bool:
 
 
 def _ready(draft: Draft) -> None:
-    """Ready, Reconciling and Stalled: what kstatus and GitOps tools read."""
+    """Set Ready, Reconciling and Stalled, which kstatus and GitOps tools read."""
     draft.condition("Reconciling", "False", "UpToDate")
     stops = next(
         (one for one in draft.status.conditions if one.type in ("Failed", "Degraded") and one.status == "True"), None
@@ -210,7 +210,7 @@ def _counts(draft: Draft) -> None:
         if one.status.phase in TERMINAL_PHASES and one.status.verdict is not None:
             finished.append(one)
     counts = ExperimentCounts(**counted)
-    if counts == draft.status.experiments:  # verdicts are final, so the last results are the same too
+    if counts == draft.status.experiments:  # verdicts are final, so the latest results are unchanged too
         return
     missing = sum(draft.status.experiments.model_dump().values()) - sum(counted.values())
     if missing > 0:

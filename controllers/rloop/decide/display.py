@@ -1,6 +1,6 @@
-"""The columns of `kubectl get` as short strings: a column cannot round, and 0.016658888555555557 tells nothing.
+"""The columns of `kubectl get` as short strings, because a column cannot round values like 0.016658888555555557.
 
-The last step of a decision, because it folds what all others wrote. Nothing reads these strings but people.
+A late step of a decision, because it summarizes what the other steps wrote. Only people read these strings.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def show(draft: Draft) -> None:
 
 
 def _phase(draft: Draft) -> str:
-    """`Iterating`, `Complete:TargetMet`: the phase, and the one thing that a glance must not miss."""
+    """`Iterating`, `Complete:TargetMet`: the phase, and the most important reason."""
     phase = draft.status.phase
     by_type = {one.type: one for one in draft.status.conditions}
     accepted = by_type.get("Accepted")
@@ -56,7 +56,7 @@ def _phase(draft: Draft) -> str:
 
 
 def _budget(budget: Budget, used: Used) -> str:
-    """`97/200 runs`: the limit that is nearest, and what is used of it."""
+    """`97/200 runs`: usage of the limit that is closest to its end."""
     limits = [
         (used.runs, budget.runs, "runs"),
         (used.experiments, budget.experiments, "experiments"),

@@ -1,7 +1,7 @@
-"""The working copy that the steps of one decision write to, and the decision that comes out of it.
+"""The working copy that the steps of one decision write to, and the resulting decision.
 
-Made by `rloop.decide.chain`, handed from step to step. Steps change it through `write_*` only, so that a decision holds
-exactly the objects that differ from the stored ones. From outside, `decide` stays a pure function.
+Created by `rloop.decide.chain` and passed from step to step. Steps change it through `write_*` only, so that a decision
+contains exactly the objects that differ from the stored ones. From outside, `decide` stays a pure function.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from rloop.observed import Observed
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be done, and the statuses to be written: actions first, then objects, the loop last, then events."""
+    """Actions and statuses to write, in this order: actions, objects, the loop, events."""
 
     actions: tuple[Action, ...]
     experiments: tuple[ResearchExperiment, ...]
-    """Those whose status differs from the stored one."""
+    """Experiments whose status differs from the stored one."""
     iterations: tuple[ResearchIteration, ...]
     status: ResearchLoopStatus | None
-    """The loop's new status; None if it stays as it is."""
+    """The loop's new status; None if it is unchanged."""
     events: tuple[Event, ...]
     look_again: float | None = None
     """Seconds until the next pass is needed even if no event arrives; None if only an event can change anything."""
 
 
 class Draft:
-    """See the module."""
+    """The working copy of one decision; see the module."""
 
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
@@ -52,19 +52,19 @@ class Draft:
         self.iterations = dict(observed.iterations)
         self.actions: list[Action] = []
         self.events: list[Event] = []
-        # A long campaign is mostly history: what may still move is found once, what is derived is kept until it moves.
+        # Most of a long campaign is history: what may still change is found once, and derived values are cached.
         self._moving = {name for name, one in self.experiments.items() if _moves(one)}
         self._incumbent: ResearchExperiment | None = None
         self._incumbent_known = False
         self.used: Used | None = None
-        """What is spent and reserved: kept here by `budget`, gone when an experiment or the clock is written."""
+        """Used and reserved amounts, cached by `budget`; reset when an experiment or the loop's status is written."""
         self._look_again_at: datetime | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @property
     def baseline(self) -> ResearchExperiment | None:
-        """The untouched task as an experiment, once it exists."""
+        """The untouched task as an experiment; None until it exists."""
         return self.experiments.get(names.baseline(self.name))
 
     def run_seed(self, experiment: str, run: int) -> int:
@@ -76,17 +76,17 @@ class Draft:
         return names.seed(self.observed.seed_keys.scorings, self.loop.metadata.uid, experiment, run, "v", number)
 
     def place(self, experiment: str, run: Run) -> str:
-        """The name of a run's folder on the workspace."""
+        """Name of the run's folder on the workspace."""
         return names.place(self.loop.metadata.uid, experiment, run.number, run.seed)
 
     @property
     def keeps(self) -> int:
-        """Keeps so far, the baseline not counted."""
+        """Number of keeps so far, without the baseline."""
         return 0 if self.incumbent is None else standing.kept_number(self.incumbent)
 
     @property
     def incumbent(self) -> ResearchExperiment | None:
-        """The experiment with the newest keep; the baseline before the first; None before there is a baseline."""
+        """The experiment with the newest keep; the baseline before the first keep; None before the baseline exists."""
         if not self._incumbent_known:
             self._incumbent = standing.incumbent(self.name, self.experiments)
             self._incumbent_known = True
@@ -94,7 +94,7 @@ class Draft:
 
     @property
     def generation(self) -> int:
-        """Keeps plus pivots."""
+        """Number of keeps plus number of pivots."""
         return self.keeps + self.status.pivots
 
     @property
@@ -104,40 +104,40 @@ class Draft:
 
     @property
     def pivot_demanded(self) -> bool:
-        """Whether a direction must pass the gate before any experiment is admitted."""
+        """Whether a direction must be admitted before any experiment."""
         return standing.pivot_demanded(self.status.pivots, self.iterations)
 
     @property
     def finished(self) -> bool:
-        """Completion is final: Complete or Failed is True."""
+        """Whether Complete or Failed is True."""
         return self.is_true("Complete") or self.is_true("Failed")
 
     @property
     def ended(self) -> bool:
-        """Nothing is measured any more: finished, or but for its report."""
+        """Whether nothing is measured any more: finished, or only the report is missing."""
         return self.finished or self.status.ending is not None
 
     @property
     def suspended(self) -> bool:
-        """The user asked to suspend."""
+        """Whether the user requested a suspension."""
         return self.spec.suspend
 
     @property
     def holding(self) -> bool:
-        """Nothing new starts now: suspended, or the operator is about to end in order."""
+        """Whether nothing new may start: suspended, or the operator is shutting down."""
         return self.suspended or self.observed.draining
 
     @property
     def sealed(self) -> bool:
-        """The loop is Accepted and its task frozen."""
+        """Whether the loop is Accepted and its task frozen."""
         return self.status.sealed is not None and self.is_true("Accepted")
 
     def candidates(self) -> list[ResearchExperiment]:
-        """What agents proposed, in order of their proposal."""
+        """All proposals of agents, in order of proposal."""
         return _in_order(self.experiments.values())
 
     def open_candidates(self) -> list[ResearchExperiment]:
-        """Candidates without a verdict."""
+        """Candidates without a verdict, in order of proposal."""
         moving = _in_order(self.moving())
         return [one for one in moving if one.status.phase not in TERMINAL_PHASES]
 
@@ -148,19 +148,19 @@ class Draft:
                 yield experiment, run
 
     def moving(self) -> list[ResearchExperiment]:
-        """What a decision may still change: all experiments but those that are history."""
+        """The experiments that a decision may still change: all except history."""
         return [self.experiments[name] for name in sorted(self._moving)]
 
     def moving_runs(self) -> list[tuple[ResearchExperiment, Run]]:
-        """All runs of these."""
+        """All runs of the moving experiments."""
         return [(one, run) for one in self.moving() for run in one.status.runs]
 
     def number(self, value: float) -> str:
-        """A measured value or a difference of such, with the digits that the campaign's noise leaves meaning to."""
+        """A measured value or difference as text, with the digits that are significant given the campaign's noise."""
         return number(value, standing.noise(self.spec, self.status))
 
     def is_true(self, condition: str) -> bool:
-        """Whether the condition is there and True."""
+        """Whether the condition exists and is True."""
         for one in self.status.conditions:
             if one.type == condition:
                 return one.status == "True"
@@ -170,7 +170,7 @@ class Draft:
     # All comparisons with the clock are made here, so that none can be forgotten in `Decision.look_again`.
 
     def passed(self, moment: datetime) -> bool:
-        """Whether the moment has come; if not, the loop is looked at again then."""
+        """Whether the moment has come. If not, the next pass is due then at the latest."""
         if self.now >= moment:
             return True
         if self._look_again_at is None or moment < self._look_again_at:
@@ -178,7 +178,7 @@ class Draft:
         return False
 
     def older(self, age_seconds: float, limit_seconds: float) -> bool:
-        """Whether something of this age has reached the limit; if not, the loop is looked at again then."""
+        """Whether an age has reached the limit. If not, the next pass is due then at the latest."""
         return self.passed(self.now + timedelta(seconds=limit_seconds - age_seconds))
 
     # -- writing ---------------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ class Draft:
     def condition(
         self, type_: str, status: ConditionStatus, reason: str, message: str = "", *, generation: int | None = None
     ) -> None:
-        """Set a condition; its transition time moves only with its status. `generation`: of the spec it speaks of."""
+        """Set a condition. Its transition time changes only with its status. `generation`: of the spec it refers to."""
         generation = self.loop.metadata.generation if generation is None else generation
         old = next((one for one in self.status.conditions if one.type == type_), None)
         told = (status, reason, message, generation)
@@ -242,13 +242,13 @@ class Draft:
         self.events.append(Event("Warning" if warning else "Normal", reason, message[:1024], about or self.name))
 
     def evidence(self, sentence: str) -> None:
-        """Note what the watchdog did and why, newest last."""
+        """Record an action of the watchdog and its reason, newest last."""
         watchdog = self.status.watchdog
         kept = [*watchdog.evidence, sentence[:1024]][-RECENT_LIMIT:]
         self.write(watchdog=watchdog.model_copy(update={"evidence": kept}))
 
     def decision(self) -> Decision:
-        """What came out: only what differs from the stored objects."""
+        """The resulting decision: only what differs from the stored objects."""
         stored = self.observed
         return Decision(
             actions=tuple(self.actions),
@@ -269,7 +269,11 @@ class Draft:
 
 
 def _moves(experiment: ResearchExperiment) -> bool:
-    """Whether it has no verdict yet, a run of it is open (an incumbent's, say), or one it was withdrawn from ends."""
+    """Whether a decision may still change the experiment.
+
+    True if it has no verdict yet, a run of it is open (for example of an incumbent), or the attempt of a withdrawn run
+    has not ended.
+    """
     if experiment.status.phase not in TERMINAL_PHASES:
         return True
     for run in experiment.status.runs:
@@ -279,6 +283,6 @@ def _moves(experiment: ResearchExperiment) -> bool:
 
 
 def _in_order(experiments: Iterable[ResearchExperiment]) -> list[ResearchExperiment]:
-    """The candidates among them, in order of their proposal."""
+    """The candidates among them, in order of proposal."""
     found = [one for one in experiments if one.spec.kind == "Candidate"]
     return sorted(found, key=lambda one: (one.spec.iteration, one.spec.session or "", one.spec.sequence))

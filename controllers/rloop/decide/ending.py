@@ -1,6 +1,6 @@
-"""How an experiment, or the whole campaign, comes to its end: writes that several decisions make alike.
+"""Writes that end an experiment, a session or the whole campaign, shared by several decisions.
 
-Used by baseline, budget, cleanup, conclusion, judge and plateau. No decisions here.
+Used by baseline, budget, cleanup, conclusion, exhaustion, judge, plateau, reopen and smoke. Takes no decisions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rloop.standing import active_seconds
 
 
 def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:
-    """Give an experiment up: its queued and live runs end, its verdict says why."""
+    """Withdraw an experiment: its queued and live runs end, and its verdict gives the reason."""
     experiment = draft.experiments[name]
     ended = [
         run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
@@ -24,7 +24,7 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
 
 
 def end_sessions(draft: Draft, iteration: str, reason: str) -> None:
-    """Its sessions that are at work are over; their workloads go because no record wants them any more."""
+    """End the iteration's sessions in progress. `cleanup` stops their workloads, which no record wants any more."""
     for session in draft.iterations[iteration].status.sessions:
         if session.phase in ("Pending", "Running"):
             ended = {"phase": "Finished", "reason": reason, "finished_at": draft.now}
@@ -32,7 +32,7 @@ def end_sessions(draft: Draft, iteration: str, reason: str) -> None:
 
 
 def end(draft: Draft, reason: str, message: str, *, warning: bool = False) -> None:
-    """End the campaign with a result, and say how; it is Complete when its report is written (`report`)."""
+    """End the campaign with a result. It is Complete once its report is written (`report`)."""
     now = active_seconds(draft.status.clock, draft.now)
     generation = draft.loop.metadata.generation
     draft.write(ending=Ending(reason=reason, message=message, active_seconds=now, generation=generation))
@@ -40,6 +40,6 @@ def end(draft: Draft, reason: str, message: str, *, warning: bool = False) -> No
 
 
 def fail(draft: Draft, reason: str, message: str) -> None:
-    """End the campaign as Failed: it cannot go on, and a person must act."""
+    """End the campaign as Failed: it cannot continue, and a person must act."""
     draft.condition("Failed", "True", reason, message[:4096])
     draft.tell(reason, message, warning=True)

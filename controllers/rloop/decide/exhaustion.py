@@ -1,7 +1,7 @@
-"""The end of a finite search space: when every point of space.yaml was tried, no session can propose anything new.
+"""Ends a campaign with a finite search space: once every point of space.yaml was tried, nothing new can be proposed.
 
-Called by `chain` before an iteration opens, and asked by `iteration`. Without it a campaign of three points opens
-empty iterations and pivots until somebody looks.
+Called by `chain` before an iteration opens, and by `iteration`. Without it a campaign of three points opens empty
+iterations and pivots until somebody notices.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rloop.decide.draft import Draft
 
 
 def reached(draft: Draft) -> bool:
-    """Whether every point was tried, or is the task's own: the gateway refuses each of them as a duplicate."""
+    """Whether every point was tried or is the task's own. The gateway rejects each of them as a duplicate."""
     space = _space(draft)
     if space is None:
         return False

@@ -1,7 +1,7 @@
-"""What a loop says when passes over it fail: its own decision is not there to say it.
+"""Conditions of a loop whose passes fail, because then no decision exists that could write them.
 
-Called by the cluster's operator after a pass that raised. The conditions stand until a pass succeeds, because that one
-writes all of them anew.
+Called by the cluster's operator after a pass that raised. The conditions remain until a pass succeeds, which writes all
+of them again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TOLD: tuple[tuple[str, ConditionStatus], ...] = (("Degraded", "True"), ("Ready",
 
 
 def conditions(before: Sequence[Condition], message: str, generation: int, now: datetime) -> list[Condition]:
-    """The loop's conditions with the failure in them."""
+    """The loop's conditions, including the failure."""
     by_type = {one.type: one for one in before}
     for type_, status in TOLD:
         old = by_type.get(type_)
@@ -33,5 +33,5 @@ def conditions(before: Sequence[Condition], message: str, generation: int, now: 
 
 
 def told(conditions: Sequence[Condition]) -> bool:
-    """Whether they say already that passes fail."""
+    """Whether the conditions already report failing passes."""
     return any(one.type == "Degraded" and one.reason == REASON for one in conditions)

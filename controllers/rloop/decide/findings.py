@@ -1,7 +1,7 @@
-"""Which findings wait for their check: an agent's word counts once a fresh session has compared it with the facts.
+"""Which findings wait for their check: a claim counts once a fresh session has compared it with the facts.
 
-Asked by iteration when it settles one and opens the next. Only our agent with a language model is asked to; without
-it findings are recorded, and count for nothing (docs/adr/0003, 0008).
+Used by iteration when it settles one and opens the next, and by the report. Only our agent with a language model can
+check; with any other agent findings are recorded but do not count (docs/adr/0003, 0008).
 """
 
 from __future__ import annotations
@@ -11,27 +11,30 @@ from rloop.decide.draft import Draft
 from rloop.standing import NO_EXPLORERS
 
 HELD = "Held"
-"""Reason of a session that had to finish because the loop is suspended or its operator ends: it says nothing."""
+"""Reason of a session that had to end because of a suspension or an operator shutdown. It implies no result."""
 LOOP_FINISHED = "LoopFinished"
-"""Reason of a session that was at work when the campaign ended."""
+"""Reason of a session that was in progress when the campaign ended."""
 CUT_SHORT = frozenset({HELD, "PivotDemanded", LOOP_FINISHED})
-"""Reasons of a checker that was not given its time: another one is."""
+"""Reasons of a checker that was cut short. Another one is started."""
 
 
 def explorers(iteration: ResearchIteration) -> list[SessionStatus]:
-    """The sessions that propose; a checker's fate is not the iteration's."""
+    """The sessions that propose. How a checker ends does not affect the outcome of an iteration."""
     others = {one.name for one in iteration.spec.sessions if one.role in NO_EXPLORERS}
     return [one for one in iteration.status.sessions if one.name not in others]
 
 
 def can_check(draft: Draft) -> bool:
-    """Whether the campaign's agent is ours, with a language model: no other plays the roles of checker and writer."""
+    """Whether the campaign's agent is ours, with a language model: no other has the roles of checker and writer."""
     agent = draft.spec.agent
     return agent.llm is not None and agent.image is None
 
 
 def unchecked(draft: Draft, iteration: ResearchIteration) -> list[Finding]:
-    """Its findings that somebody will still look at. Stored facts only: a verdict may come until a checker's end is."""
+    """Findings of a stored iteration that can still be checked.
+
+    Stored facts only, because a verdict may arrive until the end of the checker is stored.
+    """
     waiting = [one for one in iteration.status.reported.findings if one.checked is None]
     if not waiting or not can_check(draft) or _had_its_chance(draft, iteration):
         return []
@@ -44,7 +47,7 @@ def to_check(draft: Draft) -> bool:
 
 
 def _had_its_chance(draft: Draft, iteration: ResearchIteration) -> bool:
-    """Whether a checker of a later iteration has ended: what it left open was not worth a word to it."""
+    """Whether a checker of a later iteration has ended regularly. What it left unchecked is not checked again."""
     for one in draft.observed.iterations.values():
         if one.spec.number <= iteration.spec.number:
             continue

@@ -1,4 +1,4 @@
-"""Iterations: when one is settled, and with which outcome; when the next one opens, and with which sessions.
+"""Iterations: when and with which outcome one is settled, and when the next one opens with which sessions.
 
 An iteration opens when fewer screens are queued than slots exist: waiting for every experiment to end would leave most
 slots of a wide campaign empty.
@@ -25,11 +25,11 @@ from rloop.decide.judge import concluding
 
 
 def settle(draft: Draft) -> None:
-    """Settle the iterations whose sessions ended, whose experiments are all terminal and whose findings were checked.
+    """Settle the iterations whose sessions ended, whose experiments are terminal and whose findings are checked.
 
-    Only what is stored counts. The end of a session is seen later than the experiments were read, and its last one may
-    have come between; and an iteration that is settled by a verdict, a keep or a pivot which then is not stored would
-    be wrong for ever.
+    Only stored facts count, for two reasons. The end of a session is observed after the experiments were read, so its
+    last experiment may be missing. And an iteration that is settled because of a verdict, a keep or a pivot that is
+    then not stored would stay wrong.
     """
     if draft.generation != draft.loop.status.generation:
         return
@@ -52,7 +52,7 @@ def settle(draft: Draft) -> None:
 
 
 def experiments_of(draft: Draft, iteration: ResearchIteration) -> list[ResearchExperiment]:
-    """All experiments that the iteration's sessions proposed."""
+    """All candidates that the iteration's sessions proposed."""
     number = iteration.spec.number
     return [one for one in draft.experiments.values() if one.spec.iteration == number and one.spec.kind == "Candidate"]
 
@@ -63,7 +63,7 @@ def all_terminal(draft: Draft, own: list[ResearchExperiment]) -> bool:
 
 
 def gain(iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome | None:
-    """What an iteration with these experiments has to show that was verified; None for nothing."""
+    """The verified result of an iteration with these experiments; None without one."""
     phases = {one.status.phase for one in own}
     if "Accepted" in phases:
         return "Keep"
@@ -72,7 +72,7 @@ def gain(iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome
 
 
 def close(draft: Draft, name: str) -> None:
-    """Settle one that the end of the campaign took its time from: without a result it is no stale one."""
+    """Settle an iteration that the end of the campaign cut short. Without a result it is Neutral, not Stale."""
     iteration = draft.iterations[name]
     outcome = gain(iteration, experiments_of(draft, iteration)) or "Neutral"
     draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
@@ -96,12 +96,12 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
 
 
 def open_next(draft: Draft) -> None:
-    """Open the next iteration: fresh sessions that get only what they need."""
+    """Open the next iteration, with fresh sessions."""
     if draft.holding or draft.status.baseline is None or concluding(draft) or exhausted(draft):
         return
     if exhaustion.reached(draft):  # every proposal would be a duplicate
         return
-    # What raises the generation is stored before an iteration bears its number, and a pivot that is due comes first.
+    # A new generation is stored before an iteration is stamped with it, and a due pivot comes first.
     if draft.generation != draft.loop.status.generation or plateau.due(draft):
         return
     if draft.at_work or any(_settles_next(draft, one) for one in draft.iterations.values()):
@@ -116,7 +116,7 @@ def open_next(draft: Draft) -> None:
 
 
 def _settles_next(draft: Draft, iteration: ResearchIteration) -> bool:
-    """Whether the next pass will settle it, without anything measured: the pause after it counts from there."""
+    """Whether the next pass settles it without any measurement. The pause before the next one counts from there."""
     status = iteration.status
     ended = bool(status.sessions) and all(one.phase in SESSION_OVER for one in status.sessions)
     idle = status.phase == "Open" and not status.reported.findings and not experiments_of(draft, iteration)
@@ -124,7 +124,7 @@ def _settles_next(draft: Draft, iteration: ResearchIteration) -> bool:
 
 
 def open_with(draft: Draft, roles: list[Role]) -> None:
-    """Open an iteration with a session of each of these roles."""
+    """Open an iteration with one session for each of these roles."""
     number = standing.newest(draft.iterations) + 1
     draft.act(Create(_iteration(draft, number, roles)))
     draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
@@ -156,7 +156,7 @@ def _iteration(draft: Draft, number: int, roles: list[Role]) -> ResearchIteratio
 
 
 def _allowance(draft: Draft) -> int:
-    """Experiments of one session: its share of what the budget has left."""
+    """Maximum number of experiments of one session: its share of the remaining budget."""
     limit = draft.spec.budget.experiments
     wanted = draft.spec.agent.max_experiments
     if limit is None:
@@ -166,7 +166,7 @@ def _allowance(draft: Draft) -> int:
 
 
 def _tokens(draft: Draft, sessions: int) -> int:
-    """Tokens of one of so many sessions: its share of what the budget has left."""
+    """Maximum number of tokens of one of `sessions` sessions: its share of the remaining budget."""
     agent, limit = draft.spec.agent, draft.spec.budget.tokens
     if agent.llm is None:
         return 0
@@ -175,7 +175,7 @@ def _tokens(draft: Draft, sessions: int) -> int:
 
 
 def _paused_long_enough(draft: Draft) -> bool:
-    """After iterations that came to nothing we wait 1, 2, 4, … seconds: what is broken must not start in a hot loop."""
+    """Whether the pause after empty or Void iterations is over: 1, 2, 4, … seconds, to avoid a hot loop."""
     settled = sorted(
         (one for one in draft.iterations.values() if one.status.settled_at is not None),
         key=lambda one: one.spec.number,

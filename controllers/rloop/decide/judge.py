@@ -1,8 +1,7 @@
-"""Keep, reject, or ask for more runs: every open candidate whose present runs are done is judged.
+"""Judges every open candidate whose present runs are done: keep, reject, or request more runs.
 
-The statistics are `rloop.decide.acceptance`'s; here stands what they are asked about, and what follows from the answer.
-Challengers are compared with the incumbent of this moment, and at most one is kept in a pass: the next one meets the
-new incumbent.
+The statistics are in `rloop.decide.acceptance`; this module prepares their input and applies the verdict. Challengers
+are compared with the current incumbent, and at most one is kept in a pass: the next one meets the new incumbent.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ PHASE_OF_REASON = {
     "VerdictMissing": "Invalid",
     "VerdictMalformed": "Invalid",
 }
-"""What a run that ended so makes of its experiment; any other failure makes it Failed."""
+"""Phase of an experiment with a run that ended for this reason; any other failure makes it Failed."""
 
 
 def judge(draft: Draft) -> None:
@@ -62,18 +61,18 @@ def judge(draft: Draft) -> None:
 
 
 def concluding(draft: Draft) -> bool:
-    """While fresh runs of the incumbent are made, it stays the incumbent."""
+    """Whether final runs of the incumbent are open. Until they are done it stays the incumbent."""
     return draft.incumbent is not None and runs.any_open(draft.incumbent, ("final",))
 
 
 def rule(draft: Draft) -> Procedure:
-    """The acceptance procedure that the spec asks for."""
+    """The acceptance procedure that the spec requests."""
     evaluation = draft.spec.evaluation
     return procedure(evaluation.acceptance, float(evaluation.false_keep_rate))
 
 
 def challenger(experiment: ResearchExperiment) -> Challenger:
-    """What the runs of a candidate say."""
+    """The values of a candidate's runs."""
     screen = runs.values(experiment, ("screen",))
     return Challenger(
         screen=screen[0] if screen else None,
@@ -83,7 +82,7 @@ def challenger(experiment: ResearchExperiment) -> Challenger:
 
 
 def incumbent_of(draft: Draft, experiment: ResearchExperiment) -> Incumbent:
-    """The incumbent's side of the comparison; its noise comes from its own runs and its rejected challengers'."""
+    """The incumbent's side of the comparison. Its noise comes from its own runs and its rejected challengers'."""
     rejected = (
         runs.values(one, runs.POST_SCREEN)
         for one in draft.experiments.values()
@@ -189,7 +188,7 @@ def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExper
 
 
 def _would_have_been_kept(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExperiment) -> bool:
-    """Whether the incumbent of its proposal would have lost to it: then it is a finding, only no keep."""
+    """Whether it would have been kept against the incumbent of its proposal: then it is a finding, but no keep."""
     older = draft.experiments.get(experiment.spec.incumbent or "")
     if older is None or older.metadata.name == incumbent.metadata.name:
         return False
@@ -197,7 +196,7 @@ def _would_have_been_kept(draft: Draft, experiment: ResearchExperiment, incumben
 
 
 def _broken_guardrail(draft: Draft, experiment: ResearchExperiment) -> str | None:
-    """A sentence about the first guardrail that the runs behind the keep break."""
+    """A sentence about the first guardrail that the runs behind the keep violate; None if they meet all."""
     counted = [run for run in experiment.status.runs if run.phase == "Done" and run.kind in runs.POST_SCREEN]
     counted = counted or [run for run in experiment.status.runs if run.phase == "Done"]
     for guardrail in draft.spec.objective.guardrails:
@@ -256,7 +255,7 @@ def _show_phase(draft: Draft, experiment: ResearchExperiment) -> None:
 
 
 def _refresh_best(draft: Draft) -> None:
-    """The incumbent's value over all its runs after the screen; reference runs made since sharpen it."""
+    """Update the incumbent's value over all its runs after the screen, including later reference runs."""
     incumbent, baseline = draft.incumbent, draft.status.baseline
     if incumbent is None or baseline is None:
         return

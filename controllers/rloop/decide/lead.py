@@ -1,6 +1,7 @@
-"""The lead: the best candidate that the end of the budget left undecided, so that a person can decide to go on.
+"""The lead: the best candidate that was undecided at the end of the budget, so that a person can decide to continue.
 
-Asked by `budget` when it ends the campaign. A lead is no result: it is told with its evidence and what is missing.
+Called by `budget` when it ends the campaign. A lead is no result: it is reported with its evidence and the number of
+missing runs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MEASURED = ("screen", *runs.POST_SCREEN)
 
 
 def find(draft: Draft) -> Lead | None:
-    """Of the candidates without a verdict, the one whose mean is better than the best's by most; None if none is."""
+    """The undecided candidate with the largest gain over the best, if it is positive and at least minimumGain."""
     best = draft.status.best
     if best is None:
         return None
@@ -39,7 +40,7 @@ def find(draft: Draft) -> Lead | None:
 
 
 def told(draft: Draft, lead: Lead) -> str:
-    """One sentence for the message of the end."""
+    """One sentence for the message about the end."""
     metric, n = draft.spec.objective.metric, f"{lead.n} run{'s' if lead.n > 1 else ''}"
     gain = f"{draft.number(lead.gain)} better than the best"
     left = f"at most {lead.runs_left} more of its runs decide"
@@ -49,6 +50,6 @@ def told(draft: Draft, lead: Lead) -> str:
 
 
 def _left(draft: Draft, experiment: ResearchExperiment) -> int:
-    """Runs that the procedure may still ask of it."""
+    """Maximum number of further runs that the procedure may request for it."""
     rule = judge.rule(draft)
     return max(0, 1 + rule.post_screen_runs - len(runs.values(experiment, MEASURED)))

@@ -1,6 +1,6 @@
-"""What is final goes into the ledger, once and for ever: directions, experiments with their verdicts, findings.
+"""Appends final facts to the ledger, exactly once: directions, experiments with their verdicts, findings.
 
-An entry is appended before its object is marked as folded; the key makes the second try after a crash do nothing.
+An entry is appended before its object is marked as folded. The key makes a second try after a crash a no-op.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ def append(draft: Draft) -> None:
         if experiment.status.folded or experiment.status.phase not in TERMINAL_PHASES:
             continue
         if draft.experiments[name].status.phase not in TERMINAL_PHASES:
-            continue  # a larger budget has just brought it back: its verdict is to be told
+            continue  # a larger budget has just brought it back: its verdict is still to come
         if experiment.spec.kind == "Baseline" and standing.undecided(experiment):
-            continue  # every ledger begins with its value, or with why it has none
+            continue  # every ledger begins with its value, or with the reason why it failed
         if not runs.any_open(experiment):
             draft.act(Append(_key(experiment), "experiment", _experiment(experiment)))
             draft.write_experiment(name, folded=True)
@@ -40,7 +40,10 @@ def append(draft: Draft) -> None:
 
 
 def _key(experiment: ResearchExperiment) -> str:
-    """One entry a verdict: what the end of the budget withdrew may come back, and has another verdict then."""
+    """The key of an experiment's verdict.
+
+    What the end of the budget withdrew has a key of its own, because it may come back and get another verdict.
+    """
     name, verdict = experiment.metadata.name, experiment.status.verdict
     if verdict is not None and standing.undecided(experiment):
         return f"undecided/{name}/{verdict.at:%Y%m%dT%H%M%SZ}"

@@ -1,8 +1,8 @@
-"""The watchdog's patrol (layer 1): which sessions are silent, and which beat but get nowhere.
+"""The watchdog's patrol (layer 1): detects sessions that are silent, and sessions that are alive without progress.
 
 Alive is not progress: both are judged, by the operator's own monotonic clock. The patrol restarts and nudges; it never
-does the worker's work. A process that takes its time to end is asked again in every pass; what was done about it is
-noted once, by `session.record`, when its end is seen.
+does the worker's work. A process that is slow to end is asked to stop again in every pass; `session.record` records the
+action once, when the end of the process is observed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from rloop.decide.draft import Draft
 from rloop.decide.session import INTERRUPTED
 
 FINISH_SECONDS = 20
-"""A session that called finish has so long to end its process; with the pause between two passes and the grace period
-after SIGTERM that makes at most 30 seconds.
+"""Seconds from a session's call of finish until its process is stopped.
+
+With the pause between two passes and the grace period after SIGTERM this makes at most 30 seconds.
 """
 
 
 def patrol(draft: Draft) -> None:
-    """Look at every running session."""
+    """Check every running session."""
     silent = False
     for iteration in list(draft.iterations.values()):
         for session in iteration.status.sessions:
@@ -45,7 +46,7 @@ def patrol(draft: Draft) -> None:
 
 
 def _outer_repairs(draft: Draft) -> None:
-    """Note once what guard and patrol did to the processes that serve this loop, since it exists."""
+    """Record once what guard and patrol did to the processes that serve this loop, since the loop exists."""
     born = draft.loop.metadata.creation_timestamp
     for repair in draft.observed.watchdog.repairs:
         told = f"{repair.at:%Y-%m-%dT%H:%M:%SZ} {repair.told}"
@@ -54,7 +55,7 @@ def _outer_repairs(draft: Draft) -> None:
 
 
 def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) -> bool:
-    """Act on one session; whether it is silent."""
+    """Act on one session. Returns whether it is silent."""
     watchdog = draft.spec.watchdog
     workload = names.agent(session.name, session.attempt)
     if draft.observed.draining:
@@ -83,7 +84,7 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
 
 
 def _hold_to_its_end(draft: Draft, iteration: ResearchIteration, session: SessionStatus, workload: str) -> None:
-    """End the process of a session that called finish, even if it beats, calls, or waits for its model."""
+    """End the process of a session that called finish, even if it sends heartbeats or calls or waits for its model."""
     if session.done_at is None:
         draft.write_session(iteration.metadata.name, session.model_copy(update={"done_at": draft.now}))
     elif draft.passed(session.done_at + timedelta(seconds=FINISH_SECONDS)):

@@ -1,4 +1,4 @@
-"""Plateau and pivot: when no verified gain comes for long enough, the frame must change, not the parameters.
+"""Plateau and pivot: without a verified gain for long enough, the frame must change, not the parameters.
 
 Rules (design section 4.8). `generation` = keeps + pivots, stamped on an iteration when it opens. A keep sets staleCount
 to 0 at once. A settled iteration without a keep or a verified finding adds 1 if its generation is still the current
@@ -16,11 +16,11 @@ from rloop.decide.draft import Draft
 from rloop.decide.ending import end_sessions, withdraw_experiment
 
 VOID_LIMIT = 3
-"""Iterations in a row that say nothing about their directions, before a person is told."""
+"""Consecutive Void iterations, which say nothing about their directions, that set NeedsAttention."""
 
 
 def stale_count(draft: Draft) -> int:
-    """Stale iterations since the newest keep."""
+    """Number of stale iterations since the newest keep."""
     keeps = draft.keeps
     return sum(
         one.status.outcome == "Stale" and one.status.keeps_at_settlement == keeps for one in draft.iterations.values()
@@ -32,7 +32,7 @@ def _stale(number: int) -> str:
 
 
 def count(draft: Draft) -> None:
-    """Write the counters that are derived, and say when a person should look."""
+    """Write the derived counters, and set NeedsAttention if a person should look."""
     stale = stale_count(draft)
     draft.write(stale_count=stale, generation=draft.generation)
     if stale >= draft.spec.stall.attention_after:
@@ -50,7 +50,7 @@ def count(draft: Draft) -> None:
             reason, message = session.trouble(failed)
         told = f"the last {void} iterations came to nothing"
         if not draft.is_true("NeedsAttention"):
-            # Why was told when the first of them failed.
+            # The cause was reported when the first of them failed.
             draft.tell("NeedsAttention", f"{told}: {message if failed is None else reason}", warning=True)
         draft.condition("NeedsAttention", "True", reason, f"{told}; the newest: {message}")
         return
@@ -58,7 +58,7 @@ def count(draft: Draft) -> None:
 
 
 def pivot(draft: Draft) -> None:
-    """Demand a change of frame on a plateau, or when the director asks. One status write raises the generation."""
+    """Demand a change of frame on a plateau, or on request of the director. One status write raises the generation."""
     requested = draft.loop.metadata.annotations.get(names.ANNOTATION_PIVOT, "")
     asked = bool(requested) and requested != draft.status.last_handled.pivot
     if draft.status.baseline is None or draft.status.phase == "Concluding":
@@ -74,7 +74,10 @@ def pivot(draft: Draft) -> None:
 
 
 def due(draft: Draft) -> bool:
-    """Enough stale iterations, the newest of them in the present generation: a pivot is answered before the next."""
+    """Whether enough iterations are stale, one of them in the present generation.
+
+    The second condition lets a pivot be answered before the next one is demanded.
+    """
     if draft.pivot_demanded or stale_count(draft) < draft.spec.stall.pivot_after:
         return False
     generation = draft.generation
@@ -84,7 +87,7 @@ def due(draft: Draft) -> bool:
 def withdraw(draft: Draft) -> None:
     """End what a pivot makes pointless: sessions and unstarted screens of iterations that opened before it.
 
-    Running jobs finish and may still be kept.
+    Runs in progress finish and may still be kept.
     """
     for name, iteration in list(draft.iterations.items()):
         if iteration.status.phase == "Settled" or iteration.spec.pivots >= draft.status.pivots:

@@ -1,9 +1,9 @@
-"""How an agent session ended: it played, it failed, or its process is to be restarted.
+"""Judges how an agent session ended: it played, it failed, or its process is restarted.
 
 Called by `session` when a session's process has ended. A session has played if it proposed something (a direction, an
-experiment, a finding or a verdict on one; also if the gateway refused it), or if it called finish while its model
+experiment, a finding or a verdict on one; also if the gateway rejected it), or if it called finish while its model
 answered. Reading is not playing: every client reads. Only a session that played says anything about its direction, so
-only that one can make an iteration stale (docs/adr/0013). Pure: the same facts give the same judgement.
+only such a session can make an iteration stale (docs/adr/0013). Pure: the same facts give the same judgement.
 """
 
 from __future__ import annotations
@@ -37,36 +37,36 @@ REMEDIES = {
     "NoProgress": "check what the agent waits for",
 }
 MEND = "mend the agent's program, or spec.agent.command"
-"""Remedy of a program that cannot work; its reason is the plain one of its process."""
+"""Remedy for a program that cannot work. The reason is that of its process."""
 _TEXTS = re.compile(r'"(?:result|message|error|text)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a session whose process has ended."""
+    """The known facts about a session whose process has ended."""
 
     proposed: bool
     finished: bool
-    """It called finish."""
+    """True if it called finish."""
     code: int | None
     """Exit code of its process; None if it was ended from outside or vanished."""
     reason: str
-    """Of the end of its process, in a word."""
+    """Reason of the end of its process, in one word."""
     lost: bool = False
-    """The process vanished, was silent, or never began."""
+    """True if the process vanished, was silent, never started, or was ended by the infrastructure."""
     failure: CallFailure | None = None
-    """Of its newest model call."""
+    """Failure of its latest model call."""
     waits: SessionUsage | None = None
-    """The provider did not answer it."""
+    """Set if its model calls get no response from the provider."""
     log_tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What follows. Neither played nor failed: its process is restarted, if a restart is left."""
+    """Result. If `end` is False, the process is restarted, provided that a restart is left."""
 
     end: bool
-    """The session is over."""
+    """True if the session is over."""
     failed: bool
     reason: str
     message: str = ""
@@ -74,7 +74,7 @@ class Judgement:
 
 
 def judge(facts: Facts) -> Judgement:
-    """Whether the session is over, and whether it failed."""
+    """Decide whether the session is over, and whether it failed."""
     if facts.waits is not None:
         why = facts.waits.waiting or "ProviderDown"
         return Judgement(True, True, why, facts.waits.waiting_message, infrastructure=True)
@@ -87,7 +87,7 @@ def judge(facts: Facts) -> Judgement:
         return _ended(facts, facts.reason)
     if facts.lost or (facts.code != 0 and facts.reason not in OVERTIME):
         why = facts.reason if failure is None or facts.lost else failure.reason
-        # After a call without an answer it may have stumbled over that: a doubt is for another process.
+        # After a failed model call the program may have crashed because of that: retry it in another process.
         doubtful = facts.lost or failure is not None
         certain = None if doubtful else again.broken_program(facts.reason, facts.code, facts.log_tail)
         message = _message(facts, why, certain)
@@ -96,7 +96,7 @@ def judge(facts: Facts) -> Judgement:
 
 
 def _ended(facts: Facts, reason: str) -> Judgement:
-    """It will not be restarted: a session that proposed something is judged by that, any other has failed."""
+    """Judgement of a session that is not restarted: if it proposed something, that counts; otherwise it has failed."""
     if facts.proposed:
         return Judgement(True, False, reason)
     if facts.failure is not None:
@@ -107,7 +107,7 @@ def _ended(facts: Facts, reason: str) -> Judgement:
 
 
 def _message(facts: Facts, reason: str, certain: str | None = None) -> str:
-    """The cause, as whoever saw it tells it, and the remedy. The log's end is the last resort."""
+    """The cause, as reported by the component that observed it, and the remedy. The log tail is the last resort."""
     if facts.failure is not None and not facts.lost:
         cause = facts.failure.message or reason
     elif reason == NOTHING_DONE:
@@ -125,7 +125,7 @@ def _message(facts: Facts, reason: str, certain: str | None = None) -> str:
 
 
 def quoted(log_tail: str) -> str:
-    """The last words of a process as the end of a sentence: of a line of JSON the text in it, not its last bytes."""
+    """The last line of a log as the end of a sentence; of a line of JSON the text in it, not its last characters."""
     words = log_tail.strip().rpartition("\n")[2].strip()
     if words.endswith(("}", "]", ",")) and (texts := _TEXTS.findall(words)):
         words = " ".join(texts[-1].replace('\\"', '"').replace("\\n", " ").split())

@@ -1,7 +1,7 @@
-"""Thresholds of the acceptance procedures, and how falseKeepRate chooses among them.
+"""Thresholds of the acceptance procedures, and how falseKeepRate selects among them.
 
-Called by judge (through acceptance.procedure). Apart from acceptance.py, because these numbers come from a
-simulation, benchmarks/acceptance_model.py, which also tells what they give: change both together.
+Called by judge (through acceptance.procedure). Separate from acceptance.py because these numbers come from a
+simulation, benchmarks/acceptance_model.py, which also states the resulting rates: change both together.
 """
 
 from __future__ import annotations
@@ -18,47 +18,47 @@ Acceptance = Literal["Standard", "Economy", "Provisional"]
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """Thresholds of one way to judge. A z is a normal quantile: 1.9 leaves 2.9 % above it."""
+    """Thresholds of one acceptance procedure. A z is a normal quantile: 1.9 leaves 2.9 % above it."""
 
     screen_z: float
-    """A fresh incumbent's challenger goes on with this z or more after its one screening run."""
+    """A challenger of a fresh incumbent continues with at least this z after its one screening run."""
     confirm_zs: tuple[float, ...]
-    """After each confirming run, screening run included: below it the challenger is given up."""
+    """Threshold after each confirming run, over all runs including the screen; a challenger below it is rejected."""
     audit_runs: int
-    """Fresh runs, started together once all confirming runs are passed."""
+    """Number of fresh runs, started together once all confirming runs are passed."""
     keep_z: float
-    """Welch z over all runs after the screen."""
+    """Threshold of the Welch z over all runs after the screen."""
     incumbent_runs: int
-    """Each confirming run brings one more run of the incumbent until it has this many."""
+    """Each confirming run adds one more run of the incumbent until it has this many."""
     baseline_runs: int
-    """Runs of the untouched task that the simulation starts from."""
+    """Runs of the untouched task with which the simulation starts."""
     patience_z: float = 0.0
     """Added to screen_z for each challenger that got past the screen and was beaten by this incumbent."""
     patience_limit_z: float = 0.0
-    """The most that patience adds."""
+    """Upper bound of that addition."""
     provisional: bool = False
     """One run decides; what is kept is marked unconfirmed."""
 
     @property
     def post_screen_runs(self) -> int:
-        """Runs after the screen that a kept challenger has: its value, interval and next reference."""
+        """Number of runs after the screen of a kept challenger: its value, its interval and the next reference."""
         return len(self.confirm_zs) + self.audit_runs
 
 
 STANDARD_KEEP_Z: Final = ((0.002, 2.88), (0.005, 2.3), (0.01, 1.9), (0.02, 1.3), (0.05, 0.9))
 ECONOMY_KEEP_Z: Final = ((0.002, 2.6), (0.005, 1.9), (0.01, 1.5), (0.02, 1.1), (0.05, 0.7))
-"""Rows (falseKeepRate, keep z). With normal and bimodal noise, the worst of nine families, the simulated rate
-stays below falseKeepRate, its 95 % bound included. The gates bound it too: rows above 0.02 buy little."""
+"""Rows (falseKeepRate, keep z). With normal and bimodal noise, the worst of nine families, the simulated rate stays
+below falseKeepRate, including its 95 % bound. The gates bound it too, so rows above 0.02 gain little.
+"""
 
 
 def procedure(acceptance: Acceptance, false_keep_rate: float) -> Procedure:
-    """The procedure for a wished rate of false keeps, per proposal that has no effect.
+    """The procedure for a requested rate of false keeps, per proposal that has no effect.
 
-    Between two rows keep z is linear in log(rate). Above the last row (0.05) the last row holds: it is
-    stricter than asked. Below the first (0.002) nothing was simulated, and keep z is the larger of the
-    first row's and Phi^-1(1 - rate): the nominal level of a Welch test of the runs after the screen alone,
-    which the gates can only make smaller because they only remove challengers. A rate that is no number, or not
-    positive, is read as 1e-9: the strictest.
+    Between two rows keep z is linear in log(rate). Above the last row (0.05) the last row applies, which is stricter
+    than requested. Below the first (0.002) nothing was simulated, and keep z is the larger of the first row's and
+    Phi^-1(1-rate): the nominal level of a Welch test of the runs after the screen alone, which the gates can only make
+    smaller because they only remove challengers. A rate that is NaN or not positive is read as 1e-9, the strictest.
     """
     if acceptance == "Provisional":
         return Procedure(0.0, (), 0, 0.0, incumbent_runs=0, baseline_runs=3, provisional=True)

@@ -1,8 +1,8 @@
-"""Sessions that wait for their provider of a language model: what the LLM proxy wrote of them, as questions.
+"""Queries about sessions that wait for their language model provider, from what the LLM proxy recorded.
 
-Asked by session, iteration, plateau, patrol and conditions. As waiting for a place (docs/adr/0005) it is nobody's
-failure: a session that ends while it waits says nothing about its direction and is opened again. Only the proxy says
-that one waits, so that no agent can excuse itself.
+Used by session, iteration, plateau, patrol, report, conditions and display. Like waiting for resources (docs/adr/0005)
+it is not a failure: a session that ends while it waits says nothing about its direction and is opened again. Only the
+proxy reports that a session waits, so that no agent can excuse itself.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ WAITED = "WaitingForLLM"
 REASONS = frozenset(
     {"ProviderRefused", "ProviderUnknown", "ModelUnknown", "PriceUnknown", "CapTooSmall", "ProviderDown", "HourCap"}
 )
-"""Why sessions wait; a session that ends then has failed for this reason."""
+"""Reasons for which sessions wait. A session that ends while it waits has failed for this reason."""
 
 
 def unanswered(iteration: ResearchIteration, session: str) -> SessionUsage | None:
-    """What was written of the session, if its calls get no answer."""
+    """The usage record of the session, if its calls get no response; otherwise None."""
     return next((one for one in iteration.status.reported.usage if one.session == session and one.waiting), None)
 
 
 def failure(iteration: ResearchIteration, session: str) -> CallFailure | None:
-    """Why the session's newest model call had no usable answer; None if it had one, or there was none."""
+    """Why the session's latest model call had no usable response; None if it had one, or no call was made."""
     return next((one.failure for one in iteration.status.reported.usage if one.session == session), None)
 
 
@@ -35,12 +35,16 @@ def waited(session: SessionStatus) -> bool:
 
 
 def lost(iteration: ResearchIteration) -> bool:
-    """Whether a session of it ended while it waited."""
+    """Whether a session of the iteration ended while it waited."""
     return any(waited(one) for one in iteration.status.sessions)
 
 
 def waiting(draft: Draft) -> SessionUsage | None:
-    """What the campaign waits for now: told by the newest session that called, so that a pause does not hide it."""
+    """The usage record of a session that waits now; None if the campaign does not wait.
+
+    Taken from the newest iteration whose sessions wait, were answered or ended otherwise, so that a pause between
+    iterations does not hide the wait.
+    """
     if draft.spec.agent.policy is not None:
         return None
     for iteration in standing.newest_first(draft.iterations):

@@ -1,6 +1,7 @@
-"""A larger budget goes on: a campaign that ended because its budget was used up is opened again when that is raised.
+"""Continues a campaign that ended because its budget was used up, when the budget is raised.
 
-Second step of the chain. What the end withdrew for the budget's sake comes back, of whatever kind (docs/adr/0027).
+Second step of the chain. Everything that the end withdrew because of the budget comes back, regardless of its kind
+(docs/adr/0027).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from rloop.decide.draft import Draft
 
 
 def reopen(draft: Draft) -> None:
-    """Take Complete=BudgetExhausted back if the spec was edited since and pays for at least one more run."""
+    """Revoke Complete=BudgetExhausted if the spec was edited since and pays for another session and run."""
     if not standing.edited_since_its_budget_ended(draft.loop) or not draft.sealed:
         return
     if budget.exhausted(draft) or not budget.affordable(draft, budget.reservation(draft)):
@@ -33,13 +34,13 @@ def reopen(draft: Draft) -> None:
 
 
 def _queued(run: Run) -> Run:
-    """A run that the end withdrew while it waited for its first or its next attempt; the attempts it has stay."""
+    """Requeue a run that the end withdrew while it waited for its first or next attempt. Its earlier attempts stay."""
     waits = run.phase == "Withdrawn" and run.reason == "BudgetExhausted"
     return run.model_copy(update={"phase": "Queued", "reason": None}) if waits else run
 
 
 def _close_report(draft: Draft) -> None:
-    """The report of this end is written: the next end must not take its sessions for its own."""
+    """Settle the report of this end, so that the next end does not consider its sessions its own."""
     for name, one in list(draft.iterations.items()):
         if standing.closing(one) and one.status.phase == "Open":
             ending.end_sessions(draft, name, findings.LOOP_FINISHED)

@@ -1,7 +1,7 @@
-"""The report: once the outcome is drawn a session says what was found, another checks it, and the campaign is Complete.
+"""The report: once the outcome is decided, one session states what was found, another checks it; then Complete.
 
-Called after all other decisions. Statements are findings, so none in a report is without evidence, and what a checker
-refuted says so (docs/adr/0010). Everything else in it is a function of the records (`rloop report`).
+Called after all other decisions. Statements are findings, so each statement of a report has evidence, and one that a
+checker refuted is marked as such (docs/adr/0010). The rest of the report is a function of the records (`rloop report`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rloop.decide import budget, findings, iteration, provider
 from rloop.decide.draft import Draft
 
 SPENT_BY_SESSIONS = frozenset({"tokens", "cost", "activeSeconds"})
-"""Limits that the report would pass; campaigns that end by others have their report."""
+"""Limits that the report would exceed. Campaigns that end because of other limits get their report."""
 
 
 def write(draft: Draft) -> None:
@@ -26,7 +26,7 @@ def write(draft: Draft) -> None:
     if not _wanted(draft) or _overdue(draft, ending):
         _complete(draft, ending)
         return
-    # What the end closes must be closed first, and a session that is at work has its turn.
+    # First what the end closes must be closed, and sessions in progress must end.
     if draft.loop.status.ending is None or draft.at_work:
         return
     spent = SPENT_BY_SESSIONS & {*budget.exhausted(draft, sessions=1)}
@@ -40,24 +40,34 @@ def write(draft: Draft) -> None:
 
 
 def _wanted(draft: Draft) -> bool:
-    """Whether there is somebody to write it, and something to write about; what was begun is not given up."""
+    """Whether an agent can write a report and something was measured; True also for a report that was begun."""
     measured = any(run.value is not None for one in draft.candidates() for run in one.status.runs)
     return bool(_last(draft)) or (findings.can_check(draft) and measured)
 
 
 def _last(draft: Draft) -> list[ResearchIteration]:
-    """The iterations that write and check it; those of an earlier end, which a larger budget took back, are settled."""
+    """The open iterations that write and check the report.
+
+    Those of an earlier end, which a larger budget revoked, are settled.
+    """
     return [one for one in draft.iterations.values() if standing.closing(one) and one.status.phase == "Open"]
 
 
 def _overdue(draft: Draft, ending: Ending) -> bool:
-    """Whether it has taken longer than both of its sessions may: no quota, queue or loop of crashes keeps a result."""
+    """Whether the report takes longer than its two sessions may.
+
+    So no quota, queue or crash loop can withhold the result.
+    """
     most = 2 * (draft.spec.experiment.pending_deadline_seconds + draft.spec.agent.session_seconds)
     return budget.active_for(draft, ending.active_seconds + most)
 
 
 def _next(draft: Draft) -> Role | None:
-    """Who has not had its turn. A session that a suspension ended has another; nobody waits for a provider here."""
+    """Role of the next session; None if there is no further one.
+
+    A session that a suspension ended is repeated. One that waited for its provider is not: the report does not wait for
+    it.
+    """
     if not findings.can_check(draft):
         return None
     had: set[Role] = set()
@@ -73,7 +83,7 @@ def _next(draft: Draft) -> Role | None:
 
 
 def _complete(draft: Draft, ending: Ending) -> None:
-    # Of the spec that it ended under: an edit made meanwhile is later than the end.
+    # The generation of the spec under which it ended: an edit made meanwhile is later than the end.
     draft.condition("Complete", "True", ending.reason, ending.message, generation=ending.generation)
     draft.write(ending=None)
     if _last(draft):

@@ -1,6 +1,6 @@
-"""What the runs of an experiment say: small questions that several decisions ask.
+"""Queries about the runs of an experiment, shared by several decisions.
 
-Used by attempt, verification, baseline, judge, conclusion, schedule and context. No decisions here.
+Used by most decisions and by context. Takes no decisions.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from rloop.decide import again
 LIVE = frozenset({"Running", "Verifying"})
 OPEN = frozenset({"Queued", "Running", "Verifying"})
 NOTES = ("[rloop] progress.jsonl:", "[rloop] claims.json")
-"""Notes that the local shell adds below the log about these two files: the program did not print them."""
+"""Notes that the local shell appends to the log about these two files. The program did not print them."""
 FINAL_RUNS_MIN = 3
-"""Places that failed reference runs never take from the final ones."""
+"""Places among MAX_RUNS kept free for final runs: reference runs, even failed ones, never take them."""
 POST_SCREEN: tuple[RunKind, ...] = ("confirm", "audit")
 REFERENCE: tuple[RunKind, ...] = ("baseline", "confirm", "audit", "reference")
-"""Kinds whose values an incumbent is compared by: never the run that selected it."""
+"""Kinds of runs by which an incumbent is compared: never the run that selected it."""
 
 
 def values(experiment: ResearchExperiment, kinds: Iterable[RunKind]) -> tuple[float, ...]:
@@ -34,13 +34,13 @@ def values(experiment: ResearchExperiment, kinds: Iterable[RunKind]) -> tuple[fl
 def incumbent_values(experiment: ResearchExperiment) -> tuple[float, ...]:
     """The values that challengers are compared with.
 
-    Runs after the screen; the screening run itself only where there is nothing else (Provisional acceptance).
+    Runs after the screen; the screening run only if there are no others (Provisional acceptance).
     """
     return values(experiment, REFERENCE) or values(experiment, ("screen",))
 
 
 def of_kind(experiment: ResearchExperiment, kind: RunKind) -> list[Run]:
-    """The runs of one kind, whatever their phase."""
+    """The runs of one kind, in any phase."""
     return [run for run in experiment.status.runs if run.kind == kind]
 
 
@@ -51,7 +51,7 @@ def any_open(experiment: ResearchExperiment, kinds: Iterable[RunKind] | None = N
 
 
 def add(experiment: ResearchExperiment, kind: RunKind, count: int, seed: Callable[[str, int], int]) -> list[Run]:
-    """The experiment's runs with up to `count` queued ones added; each with a fresh seed.
+    """The experiment's runs plus up to `count` queued ones, each with a fresh seed.
 
     `seed` is `Draft.run_seed`. Bounded by MAX_RUNS: what does not fit is not added.
     """
@@ -63,23 +63,23 @@ def add(experiment: ResearchExperiment, kind: RunKind, count: int, seed: Callabl
 
 
 def room_for_references(incumbent: ResearchExperiment) -> int:
-    """Reference runs that still fit; some places stay free, so that an incumbent can always conclude."""
+    """Number of reference runs that still fit. Some places stay free, so that an incumbent can always conclude."""
     return MAX_RUNS - FINAL_RUNS_MIN - len(incumbent.status.runs)
 
 
 def counted_failures(attempts: Iterable[Attempt]) -> int:
-    """Failed attempts that count against backoffLimit."""
+    """Number of failed attempts that count towards backoffLimit."""
     return sum(one.phase == "Failed" and not one.infrastructure for one in attempts)
 
 
 def how_it_ended(attempt: Attempt) -> str:
-    """Its reason, and its exit code and the newest step if it has them."""
+    """Reason of its end, with exit code and latest step if set."""
     code = f", exit code {attempt.exit_code}" if attempt.exit_code is not None else ""
     return f"{attempt.reason}{code}" + (f", at step {attempt.step}" if attempt.step is not None else "")
 
 
 def last_words(attempt: Attempt) -> str:
-    """The last line of its log, as the end of a sentence; empty where it said nothing."""
+    """The last line of its log, as the end of a sentence; empty if it printed nothing."""
     line = again.last_line(attempt.log_tail, but=NOTES)
     return f"; its last words: {line.strip()[-300:]}" if line else ""
 
@@ -90,7 +90,7 @@ def started(experiment: ResearchExperiment) -> bool:
 
 
 def failed_checks(scoring: Verification) -> str:
-    """`check "schema" failed: 3 columns; check "range" failed`; empty where all passed."""
+    """`check "schema" failed: 3 columns; check "range" failed`; empty if all passed."""
     return "; ".join(
         f'check "{check.name}" failed' + (f": {check.detail}" if check.detail.strip() else "")
         for check in scoring.checks

@@ -1,6 +1,6 @@
-"""Which queued runs start now: what confirms comes before what explores.
+"""Starts queued runs: those that confirm come before those that explore.
 
-A run starts by one write: its reservation and the intent of its next attempt. The workload follows in the next pass.
+A run starts with one write: its reservation and the intent of its next attempt. The workload follows in the next pass.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ORDER: dict[RunKind, int] = {
 
 
 def schedule(draft: Draft) -> None:
-    """Fill the free slots, as far as the budget goes. A run holds its slot until its artifact is scored."""
+    """Fill the free slots, as far as the budget allows. A run occupies its slot until its artifact is scored."""
     if draft.holding:
         return
     free = draft.spec.parallelism - sum(run.phase in runs.LIVE for _, run in draft.moving_runs())
@@ -30,7 +30,7 @@ def schedule(draft: Draft) -> None:
         reserved = reservation(draft, run.kind)
         if free <= 0 or not affordable(draft, reserved):
             return
-        number = run.attempts[-1].number + 1 if run.attempts else 1  # it may have been tried before its budget ended
+        number = run.attempts[-1].number + 1 if run.attempts else 1  # it may have had attempts before its budget ended
         attempts = [*run.attempts, Attempt(number=number)]
         started = {"phase": "Running", "reservation": reserved, "attempts": attempts}
         name = experiment.metadata.name
@@ -41,7 +41,7 @@ def schedule(draft: Draft) -> None:
 
 
 def _queue(draft: Draft) -> list[tuple[ResearchExperiment, Run]]:
-    """Queued runs, first to start first. While the incumbent concludes, nothing else starts."""
+    """Queued runs in the order of their start. While the incumbent concludes, nothing else starts."""
     queued = [(experiment, run) for experiment, run in draft.moving_runs() if run.phase == "Queued"]
     if any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.moving_runs()):
         queued = [(experiment, run) for experiment, run in queued if run.kind == "final"]

@@ -1,7 +1,7 @@
-"""Sessions: they start, die and are replaced, and how each of them ended.
+"""Sessions: starts and restarts their processes, and records how each session ended.
 
-Step of the chain, before anything that looks at what sessions proposed. A dead process says nothing about its
-direction, so it is replaced, in pauses that grow, where a restart can help; what its end means is decided by `played`.
+Step of the chain, before anything that uses the proposals of sessions. A dead process says nothing about its direction,
+so it is replaced with growing pauses if a restart can help; `played` judges what its end means.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from rloop.decide.draft import Draft
 from rloop.observed import PENDING_DEADLINE, Exit
 
 GRACE_SECONDS = 30
-"""An agent's process may outlive its session's time by so much, to hand off, before it is ended from outside."""
+"""Seconds that an agent's process may outlive its session, for the handoff, before it is ended from outside."""
 LOST = frozenset({"Lost", "HeartbeatMissed", PENDING_DEADLINE})
 INTERRUPTED = "Interrupted"
-"""Reason of a process that was ended because the operator itself ends: it says nothing."""
+"""Reason of a process that was ended because the operator itself ends. It implies no result."""
 _NUMBERS = re.compile(r"\d+")
 
 
 def record(draft: Draft) -> None:
-    """Bring every open session up to date with its process; a dead one is replaced within restartLimit."""
+    """Bring every open session up to date with its process. A dead process is replaced within restartLimit."""
     for name in list(draft.iterations):
         if not draft.iterations[name].status.sessions:
-            # A new object has no status: an API server drops what a create says of it.
+            # A new object has no status: an API server drops the status in a create request.
             pending = [SessionStatus(name=one.name) for one in draft.iterations[name].spec.sessions]
             draft.write_iteration(name, sessions=pending)
             continue  # started once that is stored
@@ -49,7 +49,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
     )
     state = draft.observed.workloads.get(wanted.name)
     if state is None and session.phase == "Pending":
-        # Unsealed, nobody would watch it.
+        # Without an Accepted loop no patrol would watch it.
         if not draft.finished and not draft.holding and draft.sealed and _rested(draft, session):
             draft.act(Start(wanted))
         return
@@ -65,7 +65,7 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
 
 
 def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStatus, exit_: Exit | None) -> None:
-    """Its process has ended: the session is over, or its process is restarted."""
+    """Handle the end of a session's process: the session is over, or its process is restarted."""
     name, reported = iteration.metadata.name, iteration.status.reported
     reason = exit_.reason if exit_ is not None else "Lost"
     tail = exit_.log_tail[-4096:] if exit_ is not None else ""
@@ -84,7 +84,8 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
     ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False, "message": judged.message}
     ended |= {"reason": judged.reason, "infrastructure": judged.infrastructure}
     if facts.waits is None or standing.closing(iteration):
-        # A writer that is done has no second session; why an explorer ended while the loop is held, nobody knows.
+        # A writer or checker that is done needs no second session. Why an explorer ended while the loop is held is
+        # unknown.
         done = facts.finished and standing.closing(iteration)
         if (draft.holding and not done) or reason == INTERRUPTED:
             held = {"phase": "Finished", "reason": findings.HELD, "message": "", "infrastructure": False}
@@ -106,7 +107,7 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
 
 
 def _stands_already(draft: Draft, told: str) -> bool:
-    """Whether Degraded says it of an earlier session: only names, times and other numbers differ."""
+    """Whether Degraded already says this about an earlier session: only names, times and other numbers differ."""
     degraded = next((one.message for one in draft.status.conditions if one.type == "Degraded"), "")
     return _NUMBERS.sub("", degraded) == _NUMBERS.sub("", told)
 
@@ -128,19 +129,22 @@ def _restart(draft: Draft, name: str, session: SessionStatus, judged: played.Jud
 
 
 def _rested(draft: Draft, session: SessionStatus) -> bool:
-    """Whether the pause after its process died is over: what dies at once must not use up its restarts at once."""
+    """Whether the pause after a process died is over, so that instant crashes do not use up all restarts at once."""
     return session.died_at is None or waiting.paused(draft, session.died_at, session.attempt - 1)
 
 
 def trouble(failed: SessionStatus) -> tuple[str, str]:
-    """Reason and message of the condition that tells a person of a session that was given up."""
+    """Reason and message of the condition that reports a failed session to a person."""
     reason = failed.reason if failed.reason in played.REMEDIES else "AgentFailing"
     after = f" after {failed.attempt} processes" if failed.attempt > 1 else ""
     return reason or "AgentFailing", f"{failed.name} failed{after}: {failed.reason}: {failed.message}"
 
 
 def given_up(draft: Draft) -> SessionStatus | None:
-    """A session of the newest iteration that tells something, if that is only that its agent's program fails."""
+    """A failed explorer, if all explorers of the newest conclusive iteration failed by themselves; otherwise None.
+
+    Iterations are skipped if their explorers were only held, or have neither ended nor reported anything.
+    """
     for one in standing.newest_first(draft.iterations):
         explorers = findings.explorers(one)
         if explorers and all(each.phase == "Failed" and not each.infrastructure for each in explorers):

@@ -1,7 +1,7 @@
-"""Smoke tests: one short run of an experiment that is never scored, so that an agent sees whether it starts at all.
+"""Smoke tests: one short run of an experiment that is never scored and shows an agent whether it starts at all.
 
-They stand beside the campaign: no candidate, nothing that a baseline, a plateau or a keep looks at. Their time on CPU
-and GPU is the campaign's all the same.
+They are no candidates, and no baseline, plateau or keep considers them. Their CPU and GPU time counts towards the
+campaign's budget all the same.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rloop.decide.ending import withdraw_experiment
 
 
 def look(draft: Draft) -> None:
-    """Give each its run, and tell how it went."""
+    """Give each smoke test its run, and record the result."""
     over = {one.name: one.phase in SESSION_OVER for it in draft.iterations.values() for one in it.status.sessions}
     for experiment in draft.moving():
         if experiment.spec.kind == "Smoke" and experiment.status.phase not in TERMINAL_PHASES:

@@ -1,6 +1,7 @@
-"""What became of the scorings of a run's artifact, and what value they give the run.
+"""Records the scorings of a run's artifact, and derives the run's value from them.
 
-Who did the work never judges it: a value comes only from the verifier's report, never from a claim or a printed number.
+The worker never judges its own work: a value comes only from the verifier's report, never from a claim or a printed
+number.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from rloop.decide.draft import Draft
 from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, Exit, WorkloadState
 
 VERIFIER_RETRIES = 2
-"""Failed scorings of one repeat that are tried again; lost ones do not count."""
+"""Maximum number of retries of one repeat after failed scorings. Lost ones do not count."""
 INFRASTRUCTURE_LIMIT = 20
 RETRY_SECONDS_MAX = 60
 WAITING = frozenset({"EvaluatorChanged", "InputsUnavailable"})
-"""Reasons of the verifier that end when a person puts held-out data or code back."""
+"""Reasons of the verifier that last until a person restores held-out data or code."""
 NOT_LOST = WAITING | {PENDING_DEADLINE}
-"""Reasons of scorings that could not begin: they say nothing about the machine, and use up no limit."""
+"""Reasons of scorings that could not start. They say nothing about the machine, and count towards no limit."""
 
 
 def record(draft: Draft) -> None:
-    """Start scorings, take their reports in, and give runs their values."""
+    """Start scorings, record their reports, and give runs their values."""
     for experiment, run in draft.moving_runs():
         if run.phase == "Verifying":
             _record_run(draft, experiment, run)
@@ -40,7 +41,7 @@ def workload(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
         name=names.verification(experiment.metadata.name, run.number, verification.number),
         role="verification",
         owner=experiment.metadata.name,
-        # The verifier's own process ends the scorer at timeoutSeconds and says so; this one is for the verifier itself.
+        # The verifier ends the scorer at timeoutSeconds and reports it; this deadline is for the verifier itself.
         deadline_seconds=draft.spec.evaluation.timeout_seconds + 30,
         run=run.number,
         number=verification.number,
@@ -70,7 +71,10 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
 
 
 def _sealed(draft: Draft, experiment: ResearchExperiment, run: Run) -> Run:
-    """All scorings of a run judge the same bytes: in a cluster those that its first scoring copied."""
+    """The run, in which scorings have failed that judged other bytes than the sealed artifact.
+
+    In a cluster the artifact is sealed as its first scoring copied it.
+    """
     judged = []
     for one in run.verifications:
         name = names.verification(experiment.metadata.name, run.number, one.number)
@@ -86,7 +90,10 @@ def _sealed(draft: Draft, experiment: ResearchExperiment, run: Run) -> Run:
 
 
 def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings: list[Verification]) -> Run:
-    """The run with a new attempt, because the artifact of the last one is lost. Its scorings judge another artifact."""
+    """The run with a new attempt, because the artifact of the last one is lost.
+
+    The scorings of the lost artifact become void.
+    """
     void = {"phase": "Failed", "reason": ARTIFACT_LOST, "infrastructure": True, "metrics": {}, "checks": []}
     kept = [one.model_copy(update={**void, "finished_at": one.finished_at or draft.now}) for one in scorings]
     told = "the workspace has no artifact of it any more"
@@ -130,7 +137,7 @@ def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
 
 
 def _result(draft: Draft, exit_: Exit) -> dict[str, object]:
-    """The fields that a finished scoring's exit gives."""
+    """Status fields from the exit of a finished scoring."""
     metric = draft.spec.objective.metric
     if not exit_.message:
         return _failed(exit_.reason, exit_.log_tail[-500:], infrastructure=exit_.infrastructure)
@@ -156,7 +163,7 @@ def _failed(reason: str, message: str, *, infrastructure: bool) -> dict[str, obj
 
 
 def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Verification]:
-    """New scorings for the repeats that have neither a result nor a live one."""
+    """New scorings for the repeats that have neither a result nor a live scoring."""
     wanted: list[Verification] = []
     newest = max((one.number for one in run.verifications), default=0)
     for repeat in range(1, draft.spec.evaluation.repeats + 1):
@@ -171,15 +178,18 @@ def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Ver
 
 
 def _waited(draft: Draft, failed: Verification) -> bool:
-    """Whether the pause after the last failure is over: 0, 1, 3, 7, … seconds, so that nothing fails in a hot loop."""
-    # A wait leaves `retry` as it is; the numbers go on, though the records of lost scorings are dropped.
+    """Whether the pause after the last failure is over: 0, 1, 3, 7, … seconds, to avoid a hot loop of failures."""
+    # A wait does not raise `retry`; numbers continue, although the records of lost scorings are dropped.
     failures = failed.number - failed.repeat if failed.reason in NOT_LOST else failed.retry
     pause = min(RETRY_SECONDS_MAX, 2 ** min(failures, 10) - 1)
     return failed.finished_at is None or draft.passed(failed.finished_at + timedelta(seconds=pause))
 
 
 def _pruned(verifications: list[Verification]) -> list[Verification]:
-    """Without lost scorings that were tried again: waiting for a missing input may take days, a status may not grow."""
+    """The scorings without lost ones that were retried.
+
+    Waiting for a missing input may take days and must not make the status grow.
+    """
     newest = {one.repeat: one.number for one in verifications}
     return [
         one
@@ -189,19 +199,19 @@ def _pruned(verifications: list[Verification]) -> list[Verification]:
 
 
 def _given_up(failures: list[Verification]) -> bool:
-    """Whether scorings were lost too often. While an input is missing we wait: that is no candidate's fault."""
+    """Whether scorings were lost too often. A missing input is waited for, because it is no fault of the candidate."""
     waits = bool(failures) and failures[-1].reason in NOT_LOST
     return bool(failures) and failures[-1].retry >= INFRASTRUCTURE_LIMIT and not waits
 
 
 def _certain(failed: Verification) -> bool:
-    """Whether the next scoring would fail in the same way: the scorer's own code is broken, or the artifacts' size."""
+    """Whether the next scoring would fail in the same way: broken code of the scorer, or too large artifacts."""
     would = again.broken_code(failed.message) if failed.reason == "EvaluationFailed" else None
     return not failed.infrastructure and (failed.reason == again.TOO_LARGE or would is not None)
 
 
 def _complete(draft: Draft, run: Run) -> Run:
-    """The run with its value once every repeat has one; Failed when a repeat is out of tries."""
+    """The run with its value once every repeat has one; Failed if a repeat has no retries left."""
     repeats = draft.spec.evaluation.repeats
     done = [one for one in run.verifications if one.phase == "Succeeded"]
     for repeat in range(1, repeats + 1):

@@ -1,7 +1,7 @@
-"""Workloads that wait before they begin, those that run on after their deadline, and the pause after one that failed.
+"""Workloads that wait for their start, workloads that exceed their deadline, and the pause after a failure.
 
-Asked by `attempt`, `verification`, `session` and `iteration`. Waiting for a place, an image or a volume
-is nobody's failure: it uses up no deadline, and one that waits too long is made anew without being counted.
+Used by `attempt`, `verification`, `session` and `iteration`. Waiting for resources, an image or a volume is not a
+failure: it uses up no deadline, and a workload that waits too long is created again without being counted.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from rloop.observed import PENDING_DEADLINE, WorkloadState
 from rloop.reasons import QUEUED
 
 SLACK_SECONDS = 15
-"""A runtime that can ends a workload at its deadline itself; this is for one that cannot."""
+"""Extra seconds for a runtime that ends a workload at its deadline itself; after them it is ended from here."""
 
 PAUSE_SECONDS_MAX = 300
 
 
 def waits(draft: Draft, state: WorkloadState) -> bool:
-    """Whether its program has not begun. One that waited for pendingDeadlineSeconds is ended."""
+    """Whether its program has not started. A workload that waited for pendingDeadlineSeconds is ended."""
     if state.started:
         return False
     if state.obstacle is not None and state.obstacle.reason == QUEUED:
@@ -32,11 +32,11 @@ def waits(draft: Draft, state: WorkloadState) -> bool:
 
 
 def hold_to_deadline(draft: Draft, wanted: Workload, state: WorkloadState) -> None:
-    """End a workload that has run past its deadline, counted from the start of its program."""
+    """End a workload that has exceeded its deadline, counted from the start of its program."""
     if draft.passed(state.started_at + timedelta(seconds=wanted.deadline_seconds + SLACK_SECONDS)):
         draft.act(Stop(state.name, "DeadlineExceeded"))
 
 
 def paused(draft: Draft, since: datetime, times: int) -> bool:
-    """Whether the pause after so many failures in a row is over: 1, 2, 4, … seconds. Nothing broken is tried hotly."""
+    """Whether the pause after `times` failures in a row is over: 1, 2, 4, … seconds, to avoid a hot loop."""
     return draft.passed(since + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (times - 1))))
