@@ -1,1 +1,1 @@
-"""The cluster shell: the three ports on a Kubernetes API server, and the processes that run there."""
+"""The cluster shell: the three ports implemented on a Kubernetes API server, and the processes in a cluster."""

@@ -1,7 +1,7 @@
-"""Frozen files as they lie in a ConfigMap: one tar.gz, and what of it this process has read.
+"""Frozen files as stored in a ConfigMap: one tar.gz, and a cache of the files that this process has read.
 
-Called by the cluster's store. Whoever may create ConfigMaps in a namespace can put one under the name of ours, so
-nothing in it is trusted: a small archive may unpack into a very large one, and one process serves all namespaces.
+Called by the cluster's store. Anyone who may create ConfigMaps in a namespace can create one under our name, so its
+content is not trusted: a small archive may unpack into a very large one, and one process serves all namespaces.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from collections import OrderedDict
 from rloop_operator.ports import File, Files
 
 MAX_FILES = 2000
-"""Of a ConfigMap, where each is a key. So many are read in a tenth of a second, while nobody else is served."""
+"""Maximum files per archive. Reading this many takes a tenth of a second, during which the event loop is blocked."""
 MAX_BYTES = 4 * 2**20
-"""Of an archive without its compression: what a ConfigMap holds (1 MiB), and up to 1.5 KiB around each of its files."""
+"""Maximum uncompressed size of an archive: the content of a ConfigMap (1 MiB), plus up to 1.5 KiB for each file."""
 BLOCK = 512
 LONG_NAME = re.compile(rb"[0-9]+ path=(.+)\n", re.DOTALL)
-"""The one extended header that `pack` needs, before a file with a long path or one that is not ASCII."""
+"""The only extended header that `pack` writes: before a file whose path is long or not ASCII."""
 KEPT_BYTES = 64 * 2**20
-"""Of all files that a process keeps, which has 1 GiB of memory: those of thirty campaigns or more."""
+"""Maximum size of all cached files of a process, which has 1 GiB of memory: enough for thirty campaigns or more."""
 PER_FILE_BYTES = 512
-"""What Python needs around the content of a file."""
+"""Memory that Python needs for a file in addition to its content."""
 
 
 class NotOurs(Exception):
-    """The bytes are no archive that `pack` made; the message says in what way."""
+    """The bytes are not an archive made by `pack`; the message says why."""
 
 
 def pack(files: Files) -> bytes:
-    """A tar.gz with these files and nothing of the moment: equal files give equal bytes."""
+    """A tar.gz of these files, without timestamps: equal files give equal bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path, file in sorted(files.items()):
@@ -45,9 +45,9 @@ def pack(files: Files) -> bytes:
 
 
 def unpack(archive: bytes) -> dict[str, File]:
-    """The files of an archive that `pack` made. Raises NotOurs.
+    """The files of an archive made by `pack`. Raises NotOurs.
 
-    Read by ourselves: with the headers that tarfile knows, and `pack` never writes, a small archive takes it seconds.
+    Parsed here because tarfile also reads headers that `pack` never writes: with them a small archive takes seconds.
     """
     try:
         with gzip.open(io.BytesIO(archive)) as stream:
@@ -81,7 +81,7 @@ def _members(content: bytes) -> dict[str, File]:
 
 
 class Cache:
-    """The files that were read last, by the uid of their ConfigMap; the oldest go when they are too many."""
+    """Files by the uid of their ConfigMap; above `most_bytes` the least recently used ones are dropped."""
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._most = most_bytes
@@ -89,14 +89,14 @@ class Cache:
         self._bytes = 0
 
     def get(self, uid: str) -> Files | None:
-        """The files, if they are kept."""
+        """The cached files, or None."""
         if uid not in self._kept:
             return None
         self._kept.move_to_end(uid)
         return self._kept[uid][0]
 
     def put(self, uid: str, files: Files) -> None:
-        """Keep them."""
+        """Cache the files, unless they alone exceed the limit."""
         size = sum(len(path) + len(file.content) + PER_FILE_BYTES for path, file in files.items())
         if uid in self._kept or size > self._most:
             return

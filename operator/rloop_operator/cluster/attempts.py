@@ -1,8 +1,8 @@
-"""Manifests of the attempts at runs: one pod's, and around it a Job or a PyTorchJob.
+"""Manifests of the attempts at runs: a pod template in a Job or a PyTorchJob.
 
-Called by the cluster's runtime. The user's image and command stay as they are: our init container lays the task out,
-the preflight is another one, our sidecar relays progress. A pod that takes the place of another one of the same attempt
-is refused by the first of them, so nothing runs twice, whoever made it.
+Called by the cluster's runtime. The user's image and command are not changed: our init container unpacks the task, a
+second init container runs the preflight, our sidecar relays progress. Our init container rejects a pod that replaces
+another pod of the same attempt, so nothing runs twice, regardless of what created the pod.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from rloop_operator.cluster.settings import Settings
 
 Manifest = dict[str, Any]
 REPLICA_INDEX = "training.kubeflow.org/replica-index"
-"""Label of a PyTorchJob's pod: its number among the workers."""
+"""Label of a PyTorchJob's pod with its worker number."""
 MAIN = "experiment"
 MAIN_OF_PYTORCHJOB = "pytorch"
-"""The training operator looks for a container of this name."""
+"""Container name that the training operator requires."""
 MASTER_PORT = 23456
-"""The training operator's own default, so that it adds no port of its own."""
+"""The default of the training operator, so that it does not add another port."""
 ARTIFACTS = "/rloop/artifacts"
 CHECKPOINTS = "/rloop/checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What the manifest of an attempt is made from."""
+    """Inputs of an attempt's manifest."""
 
     loop: ResearchLoop
     workload: Workload
     settings: Settings
     digests: dict[str, str]
-    """ConfigMap with files -> their digest: the task's, and the experiment's over it."""
+    """Name of a ConfigMap -> digest of its files: the task's, then the experiment's, which overwrite them."""
 
 
 def job(attempt: Attempt, owner: Manifest) -> Manifest:
-    """One pod in a Job."""
+    """A Job with one pod."""
     spec = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
@@ -53,8 +53,10 @@ def job(attempt: Attempt, owner: Manifest) -> Manifest:
 
 
 def pytorch_job(attempt: Attempt, replicas: PyTorchJob, owner: Manifest) -> Manifest:
-    """Workers only, with torchrun's variables from us: a Master makes the training operator inject a container that
-    Pod Security *restricted* refuses. Running pods go when one has failed; what has ended stays, to be read.
+    """A PyTorchJob with workers only, and torchrun's variables set by us.
+
+    With a Master the training operator injects a container that Pod Security *restricted* rejects. After a failure
+    running pods are deleted; ended pods are kept, to be read.
     """
     worker = {
         "replicas": replicas.replicas,
@@ -79,8 +81,8 @@ def _metadata(attempt: Attempt, owner: Manifest) -> Manifest:
 
 
 def _torchrun(name: str, job: PyTorchJob) -> list[Manifest]:
-    """The variables of torchrun, https://docs.pytorch.org/docs/stable/elastic/run.html; with several processes in a pod
-    those of its launcher, which sets them for each.
+    """The variables that torchrun sets, https://docs.pytorch.org/docs/stable/elastic/run.html. With several processes
+    per pod only those that its launcher needs: the launcher sets the others for each process.
     """
     address = [_value("MASTER_ADDR", f"{name}-worker-0"), _value("MASTER_PORT", str(MASTER_PORT))]
     index = _field("RANK", f"metadata.labels['{REPLICA_INDEX}']")
@@ -97,7 +99,7 @@ def _torchrun(name: str, job: PyTorchJob) -> list[Manifest]:
 
 
 def _command(template: ExperimentTemplate) -> list[str]:
-    """The user's own; with several processes in a pod torchrun starts it, which every image with torch has."""
+    """The user's command. With several processes per pod torchrun starts it; every image with torch has torchrun."""
     job, own = template.py_torch_job, [parts.literal(word) for word in template.command]
     if job is None or job.proc_per_node == 1:
         return own
@@ -115,7 +117,7 @@ def _command(template: ExperimentTemplate) -> list[str]:
 
 
 def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
-    """The pod template. `ranks` are the variables that only the ranks of a training have."""
+    """The pod template. `ranks` are variables that only the ranks of a training get."""
     loop, workload, settings = attempt.loop, attempt.workload, attempt.settings
     template = loop.spec.experiment
     place = parts.place(workload)
@@ -163,7 +165,7 @@ def _environment(attempt: Attempt) -> dict[str, str]:
 
 
 def _unpack(attempt: Attempt, place: str, artifacts: Manifest) -> Manifest:
-    """Our init container: the task's files, the experiment's over them, and the fence against a second life."""
+    """Our init container: unpacks the task's files and the experiment's over them, and rejects a replacement pod."""
     archives = [
         {"path": f"/rloop/files/{index}/files.tar.gz", "sha256": digest}
         for index, digest in enumerate(attempt.digests.values())
@@ -181,7 +183,7 @@ def _unpack(attempt: Attempt, place: str, artifacts: Manifest) -> Manifest:
 
 
 def _relay(attempt: Attempt, artifacts: Manifest) -> Manifest:
-    """Our native sidecar: it holds the only token."""
+    """Our native sidecar, the only container with a token."""
     workload = attempt.workload
     env = {
         "RLOOP_GATEWAY": attempt.settings.gateway_url,
@@ -200,21 +202,24 @@ def _resources(template: ExperimentTemplate) -> Manifest:
 
 
 def _resources_without_gpus(template: ExperimentTemplate) -> Manifest:
-    """A preflight looks at files. It runs before the main container, in the room that the pod has anyway."""
+    """Resources of the preflight, without GPUs because it only looks at files.
+
+    They do not increase the pod's request, because the preflight ends before the main container starts.
+    """
     asked = template.resources.model_dump(exclude_defaults=True)
     kept = {kind: {key: value for key, value in one.items() if "/" not in key} for kind, one in asked.items()}
     return parts.of_run({kind: one for kind, one in kept.items() if one}, gpus=template.resources.gpus)
 
 
 def _hidden_gpus(template: ExperimentTemplate) -> list[Manifest]:
-    """Images with CUDA ask NVIDIA's runtime for all GPUs of the node, and a container that has asked Kubernetes for
-    none would get them, other people's among them.
+    """Variables that hide the GPUs from the preflight. CUDA images request all GPUs of the node from NVIDIA's runtime,
+    so a container without GPUs in its resources would get them all, including those of other workloads.
     """
     return [_value("NVIDIA_VISIBLE_DEVICES", "void")] if template.resources.gpus else []
 
 
 def _number_of_ranks(template: ExperimentTemplate) -> list[Manifest]:
-    """The preflight is no rank, but has to know how many there will be: a batch must be shared out among them."""
+    """Variable with the number of ranks for the preflight, which is not a rank: a batch is divided among the ranks."""
     job = template.py_torch_job
     return [] if job is None else [_value("WORLD_SIZE", str(job.ranks))]
 

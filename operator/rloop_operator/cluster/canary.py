@@ -1,7 +1,7 @@
-"""The canary: a Lease on which the guard asks, and the operator answers out of its real work.
+"""The canary: a Lease with a number that the guard increments and that the operator's patrol echoes.
 
-A renewed Lease shows that one task of the operator lives. An echo shows more: since the guard asked, the patrol has
-listed every loop, no pass over a loop hangs, the watch has delivered what the patrol saw change, and a write arrived.
+A renewed Lease proves only that one task of the operator is alive. An echo proves more: the patrol has listed every
+loop, no pass over a loop hangs, the watch has delivered the changes that patrols saw, and a write succeeded.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ LEASE = "rloop-canary"
 
 
 class Canary:
-    """The Lease, for both sides."""
+    """The Lease, as used by guard and operator."""
 
     def __init__(self, api: kube.Kube, namespace: str) -> None:
         self._api = api
         self._path = kube.group("coordination.k8s.io/v1", namespace, "leases")
 
     async def look(self) -> tuple[int, int]:
-        """Asked and echoed; zeros while there is none. Raises KubeError."""
+        """The number asked and the number echoed; zeros while the Lease does not exist. Raises KubeError."""
         try:
             found = await self._api.get(f"{self._path}/{LEASE}")
         except NotFound:
@@ -32,7 +32,7 @@ class Canary:
         return int(annotations.get(names.ANNOTATION_ASKED, "0")), int(annotations.get(names.ANNOTATION_ECHOED, "0"))
 
     async def ask(self, number: int) -> None:
-        """Ask; the first question makes the Lease. Raises KubeError."""
+        """Write the guard's number; the first call creates the Lease. Raises KubeError."""
         annotated = _annotated(names.ANNOTATION_ASKED, number)
         try:
             await self._api.patch(f"{self._path}/{LEASE}", annotated)
@@ -45,7 +45,7 @@ class Canary:
                 return
 
     async def echo(self, number: int) -> None:
-        """Answer. Raises KubeError."""
+        """Write the operator's number. Raises KubeError."""
         await self._api.patch(f"{self._path}/{LEASE}", _annotated(names.ANNOTATION_ECHOED, number))
 
 

@@ -1,7 +1,7 @@
-"""Children of a loop: POSTed once, under a name that is theirs, and never applied again.
+"""Creates the children of a loop: one POST under a fixed name, never applied again.
 
-Called by the cluster's store, ledger and runtime. A name that somebody else's object has, a quota and a namespace that
-goes are obstacles of the campaign, not errors.
+Called by the cluster's store, ledger and runtime. A name used by a foreign object, a quota and a terminating namespace
+are obstacles of the campaign, not errors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rloop_operator.cluster.kube import Kube, KubeError, Object
 
 
 async def create(api: Kube, path: str, body: Object) -> Object:
-    """POST it. Raises Conflict if it exists and is ours, Blocked if the name is taken or the server refuses it."""
+    """POST it. Raises Conflict if it exists and is ours, Blocked if the name is taken or the server rejects it."""
     name = body["metadata"]["name"]
     try:
         return await api.create(path, body)
@@ -35,7 +35,7 @@ def check_ours(kind: str, stored: Object, wanted: Object) -> None:
 
 
 def taken(kind: str, stored: Object) -> Blocked:
-    """The obstacle that a foreign object of our name is."""
+    """The obstacle for a foreign object under our name."""
     name = stored["metadata"]["name"]
     if stored["metadata"].get("deletionTimestamp"):
         told = f"an older {kind} of this name is still being deleted; the campaign continues when it is gone"

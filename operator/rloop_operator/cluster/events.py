@@ -1,6 +1,6 @@
-"""Kubernetes Events: one for each transition of a loop, on the loop, so that `kubectl describe rloop` tells its story.
+"""Kubernetes Events: one for each transition of a loop, about the loop: `kubectl describe rloop` shows them.
 
-Called by the operator after the status that an event belongs to was written, and by the watchdog about pods of ours.
+Called by the operator after the status that an event belongs to was written, and by the watchdog about our own pods.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import structlog
 
 from rloop import names
 from rloop.actions import Event
-from rloop.errors import Conflict
+from rloop.errors import Conflict, NotFound
 from rloop_operator.cluster import kube
 
 log = structlog.get_logger("rloop.events")
@@ -39,9 +39,10 @@ async def write(
     component: str,
     labels: dict[str, str] | None = None,
 ) -> None:
-    """Write an Event about an object. Its name is made from `unique`; what comes again is counted there.
+    """Write an Event about an object. Its name is derived from `unique`; a repetition increases its count.
 
-    An Event that cannot be written is no reason to stop.
+    If the Event cannot be written (its namespace is gone, or another writer deleted or changed it), this is logged and
+    ignored: nothing depends on an Event.
     """
     metadata = about["metadata"]
     namespace, uid = metadata["namespace"], metadata["uid"]
@@ -73,5 +74,5 @@ async def write(
         except Conflict:
             count = (await api.get(f"{path}/{name}")).get("count", 1) + 1
             await api.patch(f"{path}/{name}", {"lastTimestamp": moment, "count": count})
-    except kube.KubeError as error:
+    except (kube.KubeError, NotFound, Conflict) as error:
         log.info("event_not_written", reason=reason, detail=str(error))

@@ -1,7 +1,7 @@
-"""Passes that raise: a condition and an Event of the loop, and a metric, so that nobody has to read the operator's log.
+"""Reports passes that raise: by a condition and an Event of the loop, and a metric, not only in the operator's log.
 
-Called by `passes`. Telling never raises, and what was told is not written again: a failure must not cause writes, whose
-events would cause passes, for ever.
+Called by `passes`. Reporting never raises, and the same message is not written again: otherwise a failure would cause
+writes, whose events would cause further passes without end.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rloop_operator.cluster.progress import Key
 log = structlog.get_logger("rloop.failures")
 RETRY_SECONDS_MAX = 30.0
 TOLD_AFTER = 2
-"""Failed passes in a row: one may be chance."""
+"""Failed passes in a row before they are reported; a single one may be chance."""
 _CONDITIONS = TypeAdapter(list[Condition])
 
 
@@ -34,13 +34,13 @@ class Failures:
         self._told: dict[Key, str] = {}
 
     def succeeded(self, key: Key) -> None:
-        """A pass has succeeded, or the loop is gone. Its conditions are written by the pass itself."""
+        """Reset the count after a successful pass or a deletion. The pass itself writes the loop's conditions."""
         self._told.pop(key, None)
         if self._in_a_row.pop(key, None) is not None:
             metrics.LOOP_FAILED_PASSES.remove(*key)
 
     async def failed(self, key: Key, error: Exception) -> float:
-        """A pass raised: count it, tell it; seconds until the next one."""
+        """Count and report a pass that raised. Returns the seconds until the next pass."""
         metrics.RECONCILE_ERRORS.inc()
         count = self._in_a_row[key] = self._in_a_row.get(key, 0) + 1
         pause = min(RETRY_SECONDS_MAX, 2.0**count)
@@ -68,7 +68,7 @@ class Failures:
                     },
                 }
                 await self._api.patch(f"{path}/status", body)
-            # The words may change from pass to pass; the Event is that passes fail.
+            # One Event reports that passes fail; the message may change from pass to pass.
             self._told[key] = message
             if not failing.told(before):
                 labels = {names.LABEL_LOOP: key[1]}
@@ -81,7 +81,7 @@ class Failures:
 
 
 def _message(key: Key, error: Exception) -> str:
-    """The error's words, and what to do."""
+    """The error's message and a remedy."""
     namespace, name = key
     if isinstance(error, RloopError):
         remedy = f"The operator tries again every {RETRY_SECONDS_MAX:.0f} s; its log has more about {namespace}/{name}"

@@ -1,7 +1,7 @@
-"""The gateway's process in a cluster: the same verbs as on a laptop, callers known by TokenReview.
+"""The gateway's process in a cluster: the same verbs as on a laptop, callers authenticated by TokenReview.
 
-Run as `python -m rloop_operator.cluster.gateway` in its own StatefulSet. Without state of its own: it may be
-restarted at any time, and agents try again.
+Run as `python -m rloop_operator.cluster.gateway` in its own StatefulSet. It has no state of its own: it may be
+restarted at any time, and agents retry.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _now() -> datetime:
 
 
 def own_hosts(environment: Mapping[str, str]) -> frozenset[str]:
-    """The names under which agents and relays reach the gateway: its URL's, the Service's, and a port-forward's."""
+    """Host names under which agents and relays reach the gateway: by its URL, its Service or a port-forward."""
     namespace = environment.get("RLOOP_NAMESPACE", "")
     service = [f"rloop-gateway{suffix}" for suffix in ("", f".{namespace}", f".{namespace}.svc")]
     url = urlsplit(environment.get("RLOOP_GATEWAY_URL", "")).hostname or ""
@@ -49,7 +49,7 @@ def own_hosts(environment: Mapping[str, str]) -> frozenset[str]:
 
 
 class Counted:
-    """ASGI middleware: counts requests by route, so that a name in a path makes no series of its own."""
+    """ASGI middleware that counts requests by route, so that a name in a path creates no metric series of its own."""
 
     def __init__(self, application: Starlette) -> None:
         self._application = application
@@ -78,13 +78,13 @@ class Counted:
 
 
 async def run() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     async with kube.connected(manager="rloop-gateway") as api:
         signs, cache = GatewaySigns(api), Cache()
         gateways: dict[str, Gateway] = {}
 
         def gateway_of(caller: Caller) -> Gateway:
-            # Each request is a task of its own, and so are the lines that it writes.
+            # Each request is a task of its own, so only the log lines of this request get these values.
             structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop)
             if caller.namespace not in gateways:
                 store = KubeStore(api, caller.namespace, cache=cache)
@@ -97,14 +97,14 @@ async def run() -> None:
         log.info("started", port=PORT)
         serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")
         parts = [serving, *reach.parts()]
-        # Beside everything else: it takes as long as all other imports, and the first session comes much later.
+        # In the background: it takes as long as all other imports, and the first session needs it much later.
         loading = asyncio.create_task(asyncio.to_thread(load_tools))
         await health.until_first_ends(server.serve(), reach.watch(), health.serve(parts, metrics.GATEWAY))
         await loading
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the process."""
     logs.configure()
     asyncio.run(run())
 

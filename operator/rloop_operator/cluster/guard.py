@@ -1,8 +1,8 @@
-"""The guard, layer 0 of the watchdog: a process of its own that restarts an operator which does not work.
+"""The guard, layer 0 of the watchdog: a separate process that restarts an operator which does not work.
 
-Run as `python -m rloop_operator.cluster.guard` in its own StatefulSet, with an account that may delete one pod and
-write Events. It looks from outside: at the operator's Lease, at the canary's echo, at the oldest change of a spec that
-nobody has looked at, and at the pod. What follows from that is decided by `rloop.guardian`.
+Run as `python -m rloop_operator.cluster.guard` in its own StatefulSet, with a ServiceAccount that may delete one pod
+and write Events. It monitors the operator's Lease, the canary's echo, the oldest spec change that is not reconciled,
+and the pod. `rloop.guardian` decides whether to restart.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ log = structlog.get_logger("rloop.guard")
 LEASE = "rloop-guard"
 OPERATOR = "rloop-operator"
 LEASE_SECONDS = 2 * DURATION_SECONDS
-"""A busy node makes an operator late; it stops writing long before this."""
+"""Age of the operator's Lease that causes a restart: long, as busy nodes delay renewals; writes stop much earlier."""
 LIST_SECONDS = 30.0
-"""Specs are compared this often: a list of all loops is no small request."""
+"""Seconds between two comparisons of specs, because listing all loops is an expensive request."""
 PATROLS = 3
-"""So many patrols the operator has for an echo, beyond the time that it has to renew its Lease."""
+"""Patrols within which the operator must echo the canary, in addition to LEASE_SECONDS."""
 
 
 class Guard:
-    """Looks at the operator, for ever."""
+    """Monitors the operator."""
 
     def __init__(self, api: kube.Kube, told: Place) -> None:
         self._api = api
@@ -47,12 +47,12 @@ class Guard:
         self._namespaces = Namespaces(api, told.watched)
         self._listed_at = float("-inf")
         self._behind: dict[str, float] = {}
-        """Changed specs that nobody has looked at, and when we saw each first."""
+        """Spec changes that are not reconciled -> when each was first seen."""
         self.tried_at = self.looked_at = time.monotonic()
         self.problem = ""
 
     async def watch(self) -> None:
-        """Look for ever."""
+        """Look every LOOK_SECONDS until cancelled."""
         while True:
             try:
                 await self.look()
@@ -65,7 +65,7 @@ class Guard:
 
     async def look(self) -> None:
         """Look once. Raises RloopError."""
-        # Renewed by the very task that looks: a guard that only renews would be worse than none.
+        # Renewed by the task that looks: a separate renewal would hide that the guard no longer looks.
         await self._lease.step()
         operators = await self._operators_lease()
         renewed = str(operators.get("spec", {}).get("renewTime", ""))
@@ -75,11 +75,11 @@ class Guard:
         ages = self._ages
         ages.tick()
         lease_age = ages.age("lease", renewed)
-        # The value changes with the question as well as with the answer, so an answered one has no age.
+        # The pair changes with each question and each echo: its age counts from the question, and ends with the echo.
         unanswered = ages.age("canary", (asked, echoed)) if echoed < asked else 0.0
         if loops is not None:
             said = served.read(operators)
-            # A restart gives no rights: what the operator cannot reach is no sign that it hangs.
+            # A restart grants no permissions: a namespace that the operator cannot reach is no sign that it hangs.
             reached = [one for one in loops if said is None or said.serves(one["metadata"]["namespace"])]
             behind = {_version(one) for one in reached if _is_behind(one)}
             self._behind = {key: self._behind.get(key, ages.now) for key in behind}
@@ -92,7 +92,7 @@ class Guard:
         signs = [
             Sign("LeaseNotRenewed", "has not renewed its Lease", lease_age, LEASE_SECONDS),
             Sign("CanarySilent", "has not echoed the canary", unanswered, patience),
-            # One object that cannot be reconciled must not cost all others their operator again and again.
+            # One restart at most: an object that cannot be reconciled must not interrupt all others repeatedly.
             Sign("Unreconciled", "has not looked at a changed spec", oldest, 2 * patience + LIST_SECONDS, 1),
         ]
         await self._keeper.keep(ages, pod, signs)
@@ -107,13 +107,13 @@ class Guard:
             return {"metadata": {}}
 
     async def _loops(self) -> list[dict[str, Any]] | None:
-        """All loops; None while the last list is young."""
+        """All loops; None if the last list is less than LIST_SECONDS old."""
         if time.monotonic() - self._listed_at < LIST_SECONDS:
             return None
         return await self._namespaces.loops()
 
     def parts(self) -> list[Part]:
-        """What has to work."""
+        """The health parts of the guard."""
         allowed = 12 * LOOK_SECONDS
         return [
             Part("look", lambda: late(time.monotonic() - self.tried_at, allowed, "it ended")),
@@ -133,7 +133,7 @@ def _is_behind(loop: dict[str, Any]) -> bool:
 
 
 async def run() -> None:
-    """Guard until the process is ended."""
+    """Monitor the operator until the process ends."""
     told = place()
     async with kube.connected(manager="rloop-guard") as api:
         guard = Guard(api, told)
@@ -142,7 +142,7 @@ async def run() -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the process."""
     logs.configure()
     asyncio.run(run())
 

@@ -1,7 +1,7 @@
-"""Health and metrics of a process, on a port of their own: what works, what does not, and how much of it there was.
+"""Health and metrics endpoints of a process, on a separate port.
 
-Served by the operator, the gateway and the guard. /healthz is the kubelet's question whether a restart would help,
-/readyz whether the process does its work now: an API server that is away is the second and not the first.
+Served by the operator, the gateway, the LLM proxy and the guard. /healthz reports whether a restart would help, /readyz
+whether the process does its work now: an unavailable API server affects only /readyz.
 """
 
 from __future__ import annotations
@@ -21,53 +21,53 @@ from starlette.routing import Route
 from rloop_operator.cluster import metrics
 
 PORT = 8081
-EVERYWHERE = "0.0.0.0"  # noqa: S104 -- a pod is reached at its own address; by whom, NetworkPolicies say
+EVERYWHERE = "0.0.0.0"  # noqa: S104 -- a pod is reached at its own address; NetworkPolicies limit access
 LAG_SECONDS = 5.0
 BEAT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a process that has to work."""
+    """One part of a process, with its own line in the health report."""
 
     name: str
     problem: Callable[[], str]
-    """What is wrong with it now; empty if nothing is."""
+    """Returns the current problem; empty if the part works."""
     curable: bool = True
     """Whether a restart may help."""
     required: bool = True
-    """Whether the process is not ready without it; otherwise the report shows it and nothing follows."""
+    """Whether its problem affects the endpoints; otherwise the report only shows it."""
 
 
 class Pulse:
-    """How late the event loop is: whatever blocks it makes every beat and Lease late as well."""
+    """Event-loop lag. Anything that blocks the event loop also delays every heartbeat and Lease renewal."""
 
     def __init__(self) -> None:
         self._expected = time.monotonic()
 
     def lag_seconds(self) -> float:
-        """How much later than asked for the loop came round, now."""
+        """Current event-loop lag in seconds."""
         return max(0.0, time.monotonic() - self._expected)
 
     async def beat(self) -> None:
-        """Measure for ever."""
+        """Measure until cancelled."""
         while True:
             self._expected = time.monotonic() + BEAT_SECONDS
             await asyncio.sleep(BEAT_SECONDS)
             metrics.EVENT_LOOP_LAG.set(self.lag_seconds())
 
     def part(self) -> Part:
-        """The pulse as a part."""
+        """The health part of the event loop."""
         return Part("event-loop", lambda: late(self.lag_seconds(), LAG_SECONDS, "it came round"))
 
 
 def late(age: float, limit: float, what: str) -> str:
-    """A problem if the age is above the limit."""
+    """A problem if the age in seconds exceeds the limit, otherwise an empty string."""
     return f"{what} {age:.0f} s ago, and not since; {limit:.0f} s are allowed" if age > limit else ""
 
 
 def report(parts: Sequence[Part], *, curable_only: bool) -> tuple[str, int]:
-    """What the endpoint says, a line a part, and its HTTP status."""
+    """The response of an endpoint (one line per part) and its HTTP status."""
     told = {part.name: part.problem() for part in parts}
     judged = [part.name for part in parts if part.required and (part.curable or not curable_only)]
     lines = [f"{name}: {problem or 'ok'}" for name, problem in told.items()]
@@ -75,10 +75,10 @@ def report(parts: Sequence[Part], *, curable_only: bool) -> tuple[str, int]:
 
 
 async def until_first_ends(*work: Awaitable[None]) -> None:
-    """Run them all; the first that ends takes the others with it, and so the process.
+    """Run all until the first one ends; the caller then ends the process. Raises the error of the one that ended.
 
-    A half of a process is worse than none: the kubelet starts a whole one again. It is also how a SIGTERM ends us, for
-    as process 1 of its container a program is not ended by the signal itself.
+    An incomplete process is worse than none: the kubelet restarts a complete one. SIGTERM ends the process in this way
+    too, because the signal alone does not end process 1 of a container.
     """
     tasks = [asyncio.ensure_future(one) for one in work]
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -87,7 +87,7 @@ async def until_first_ends(*work: Awaitable[None]) -> None:
 
 
 async def serve(parts: Sequence[Part], own: CollectorRegistry, port: int = PORT) -> None:
-    """Serve /healthz, /readyz and /metrics for ever."""
+    """Serve /healthz, /readyz and /metrics until cancelled."""
     pulse = Pulse()
     judged = [*parts, pulse.part()]
 

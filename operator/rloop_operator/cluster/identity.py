@@ -1,7 +1,7 @@
-"""Who calls in a cluster: a token's pod, by TokenReview, and that pod's controller.
+"""Authenticates callers in a cluster: TokenReview gives a token's pod, the pod's labels give its loop and owner.
 
-Called by the gateway and by the LLM proxy. A pod's labels are believed only where its owner is an object of this very
-loop.
+Called by the gateway and by the LLM proxy. The labels are trusted only if the named owner exists and belongs to the
+named loop; an agent's pod must also have that owner in its ownerReferences.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from rloop_operator.ports import Caller, Identity
 POD_NAME = "authentication.kubernetes.io/pod-name"
 POD_UID = "authentication.kubernetes.io/pod-uid"
 CACHE_SECONDS = 10.0
-"""A token is looked up again after this, so that a deleted pod loses its rights soon."""
+"""Seconds before a token is looked up again. Short, so that a deleted pod soon loses its permissions."""
 KEPT_MAX = 4096
 PARALLEL_UNKNOWN = 4
-"""Lookups of tokens that were not valid before, at a time: the API server has other work."""
+"""Maximum concurrent lookups of tokens that were not valid before, to limit the load on the API server."""
 UNKNOWN_BURST, UNKNOWN_PER_SECOND = 60.0, 10.0
-"""Unknown tokens from one address. Many pods may share one, and all come at once when the gateway was restarted."""
+"""Limit of unknown tokens from one address. Many pods may share it, and all call at once after a gateway restart."""
 TOKEN = re.compile(r"[\w-]+(\.[\w-]+){2}", re.ASCII)
-"""The API server issues JSON Web Tokens."""
+"""Format of the tokens that the API server issues: JSON Web Tokens."""
 
 
 class Rates:
-    """How many unknown tokens each address may still show (token buckets)."""
+    """Rate limit of unknown tokens, one token bucket for each address."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._left: dict[str, tuple[float, float]] = {}
-        """Address -> what was left, and when; longest unused first."""
+        """Address -> (fill level of its bucket, time of that level); longest unused first."""
 
     def spend(self, peer: str) -> bool:
-        """Whether the address may show one more now."""
+        """Whether the address may send one more unknown token now; if so, counts it."""
         now = self._clock()
         left, at = self._left.pop(peer, (UNKNOWN_BURST, now))
         left = min(UNKNOWN_BURST, left + (now - at) * UNKNOWN_PER_SECOND)
@@ -55,7 +55,7 @@ class Rates:
 
 
 class KubeIdentity(Identity):
-    """Callers by TokenReview."""
+    """Identity by TokenReview."""
 
     def __init__(
         self,
@@ -65,13 +65,13 @@ class KubeIdentity(Identity):
     ) -> None:
         self._api = api
         self._roles = roles
-        """Whoever has another is nobody here."""
+        """Accepted roles. A caller with another role is unknown to this process."""
         self._clock = clock
         self._cache: dict[bytes, tuple[float, Caller | None]] = {}
-        """By the token's hash, oldest first."""
+        """Hash of a token -> (time of its lookup, caller); oldest first."""
         self._looking: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._valid: dict[bytes, None] = {}
-        """Tokens that were valid at their last lookup, newest last. They pass the limit of unknown ones."""
+        """Hashes of tokens that were valid at their last lookup, newest last. They are exempt from the limit."""
         self._reviews = Rates(clock)
         self._unknown = asyncio.Semaphore(PARALLEL_UNKNOWN)
 
@@ -92,7 +92,7 @@ class KubeIdentity(Identity):
         return await asyncio.shield(self._looking[key])
 
     async def _look_up(self, key: bytes, token: str, *, known: bool) -> Caller | None:
-        """Look the token up and keep the result. Everybody who shows the same token meanwhile waits for it."""
+        """Look the token up and cache the result. Concurrent requests with the same token wait for this lookup."""
         try:
             if known:
                 caller = await self._look(token)
@@ -146,7 +146,7 @@ class KubeIdentity(Identity):
 
 
 async def review(api: kube.Kube, token: str) -> dict[str, Any]:
-    """What the API server says of a token. Raises KubeError."""
+    """The status of a TokenReview of this token. Raises KubeError."""
     body = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenReview",

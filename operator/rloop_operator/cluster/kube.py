@@ -1,7 +1,7 @@
-"""The only file that talks to a Kubernetes API server.
+"""Client of a Kubernetes API server; no other module sends requests of our own to it.
 
-Called by the cluster's store, runtime, identity, lease and operator. Objects are plain dicts, errors are ours: an
-ApiException never leaves this file.
+Called by the cluster's store, runtime, identity, lease and operator. Objects are plain dicts, errors are those of
+`rloop.errors`: an ApiException never leaves this module.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ PARALLEL_LEASE_REQUESTS = 4
 LEASES = "/apis/coordination.k8s.io/"
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)
-"""What the library raises for a kubeconfig that is broken in one of many ways."""
+"""Exceptions that the library raises for an invalid kubeconfig."""
 MERGE_PATCH = "application/merge-patch+json"
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 
 class KubeError(RloopError):
-    """The API server refused a request, or cannot be reached."""
+    """The API server rejected a request or cannot be reached, or our Lease has expired."""
 
     def __init__(self, status: int, reason: str, message: str) -> None:
         self.status = status
-        """HTTP status; 0 when the server did not answer."""
+        """HTTP status; 0 if the server did not respond, or if our Lease had expired."""
         self.reason = reason
         super().__init__(message)
 
@@ -58,28 +58,28 @@ class Kube:
         self._api = api
         self._api.user_agent = manager
         self._manager = manager
-        """Our name in managedFields: it tells the writes of our processes, and of people's commands, apart."""
+        """Our name in managedFields: it distinguishes the writes of our processes and of users' commands."""
         self.server = server
-        """Its address, for messages."""
+        """Address of the API server, for messages."""
         self.namespace = namespace
-        """Where we are at home: the pod's own, or the kubeconfig context's."""
+        """Our own namespace: that of the pod or of the kubeconfig context."""
         self._slots = asyncio.Semaphore(PARALLEL_REQUESTS)
         self._lease_slots = asyncio.Semaphore(PARALLEL_LEASE_REQUESTS)
         self.may_write: Callable[[], bool] = lambda: True
-        """Asked before every write of a holder of our Lease: no write after it has expired."""
+        """Called before every write except to Leases. The operator sets it: no write after its Lease has expired."""
 
     async def get(self, path: str) -> Object:
         """The object. Raises NotFound, KubeError."""
         return _object(await self._raw("GET", path))
 
     async def uid(self, path: str) -> str:
-        """The uid of an object, without its bytes. Raises NotFound, KubeError."""
+        """The uid of an object, without fetching its content. Raises NotFound, KubeError."""
         found = _object(await self._raw("GET", path, accept=METADATA_ONLY))
         uid: str = found["metadata"]["uid"]
         return uid
 
     async def all(self, path: str, selector: str = "", *, fields: str = "") -> list[Object]:
-        """All objects that the selectors (by labels, by fields) match, in pages."""
+        """All objects that match the label selector and the field selector, fetched in pages."""
         found: list[Object] = []
         token = ""
         while True:
@@ -94,7 +94,7 @@ class Kube:
                 return found
 
     async def text(self, path: str, **query: str) -> str:
-        """The raw text of an answer (a pod's log)."""
+        """The raw text of a response (a pod's log)."""
         return (await self._raw("GET", path, query=list(query.items()))).decode(errors="replace")
 
     async def create(self, path: str, body: Object) -> Object:
@@ -102,11 +102,11 @@ class Kube:
         return _object(await self._raw("POST", path, body=body))
 
     async def patch(self, path: str, body: Object) -> Object:
-        """A merge patch; conditional if it holds a resourceVersion. Raises Conflict, NotFound, KubeError."""
+        """Apply a merge patch; conditional if it contains a resourceVersion. Raises Conflict, NotFound, KubeError."""
         return _object(await self._raw("PATCH", path, body=body, content_type=MERGE_PATCH))
 
     async def delete(self, path: str, uid: str, *, grace_seconds: int | None = None) -> None:
-        """Delete the very object with this uid. One that is gone, or has another uid, is left alone."""
+        """Delete the object if it has this uid. An object that is gone or has another uid is ignored."""
         body: Object = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         if grace_seconds is not None:
             body["gracePeriodSeconds"] = grace_seconds
@@ -166,7 +166,7 @@ def _object(data: bytes) -> Object:
 
 
 def _ours(status: int, body: str | bytes, path: str) -> RloopError:
-    """Our error for an API server's Status object."""
+    """The error of ours that corresponds to a Status object of the API server."""
     text = body.decode(errors="replace") if isinstance(body, bytes) else body
     try:
         document = json.loads(text)
@@ -183,11 +183,11 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
 
 @asynccontextmanager
 async def connected(kubeconfig: str = "", context: str = "", *, manager: str = "rloop") -> AsyncIterator[Kube]:
-    """A client by the pod's own ServiceAccount, or by a kubeconfig: the given one, KUBECONFIG or ~/.kube/config.
+    """A client with the pod's ServiceAccount, or with a kubeconfig: the given one, KUBECONFIG or ~/.kube/config.
 
-    `manager` names who writes in the fields that it writes: a process, or a person's command.
+    `manager` is the name of the writer in managedFields: a process, or a user's command.
 
-    Raises RloopError where neither is there, or the kubeconfig cannot be used.
+    Raises RloopError if neither exists or the kubeconfig cannot be used.
     """
     configuration = client.Configuration()
     namespace = ""
@@ -199,7 +199,7 @@ async def connected(kubeconfig: str = "", context: str = "", *, manager: str = "
     except config.ConfigException:
         namespace = await _from_kubeconfig(configuration, kubeconfig, context)
     configuration.proxy = configuration.proxy or proxy_for(configuration.host)
-    # Or aiohttp reads the environment and ~/.netrc again for each request, in a thread.
+    # Otherwise aiohttp reads the environment and ~/.netrc again for each request, in a thread.
     configuration.client_session_kwargs = {"trust_env": False}
     async with client.ApiClient(configuration) as api:
         yield Kube(api, configuration.host, namespace or "default", manager)
@@ -215,7 +215,7 @@ def proxy_for(server: str) -> str | None:
 
 
 async def _from_kubeconfig(configuration: client.Configuration, kubeconfig: str, context: str) -> str:
-    """Take server and credentials over; the context's namespace."""
+    """Load server and credentials into the configuration. Returns the context's namespace."""
     given = kubeconfig or os.environ.get("KUBECONFIG", "") or "~/.kube/config"
     if not any(Path(one).expanduser().is_file() for one in given.split(os.pathsep) if one):
         told = f'there is no kubeconfig "{given}": give one with --kubeconfig, or set KUBECONFIG'
@@ -233,7 +233,7 @@ async def _from_kubeconfig(configuration: client.Configuration, kubeconfig: str,
 
 
 def owner_reference(owner: Object) -> Object:
-    """The reference of a child to its owner."""
+    """The ownerReference of a child to its owner."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -250,7 +250,7 @@ def objects(namespace: str, plural: str, name: str = "") -> str:
 
 
 def everywhere(namespaces: Sequence[str], plural: str) -> list[str]:
-    """Paths of our own kind in these namespaces; in all of them if none is named."""
+    """Paths of one of our kinds in these namespaces; if the list is empty, one path for all namespaces."""
     return [objects(one, plural) for one in namespaces] or [f"/apis/rloop.dev/v1alpha1/{plural}"]
 
 

@@ -1,7 +1,7 @@
-"""Our own Lease: exactly one operator acts, and one that cannot renew stops acting in time.
+"""Our own Lease: only one operator acts, and one that cannot renew stops acting in time.
 
-Judged by the local monotonic clock only: a holder is dead when we have not seen its Lease change for the whole
-duration, and we are when we have not renewed for less than that. The identity is the pod's name.
+Only the local monotonic clock counts: another holder is considered dead when its Lease has not changed for
+DURATION_SECONDS; we stop acting earlier, FENCE_SECONDS after our last renewal. The identity is the pod's name.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ log = structlog.get_logger("rloop.lease")
 DURATION_SECONDS = 15.0
 RENEW_SECONDS = 4.0
 FENCE_SECONDS = 10.0
-"""We act only this long after a renewal: shorter than anybody else waits."""
+"""Seconds after a renewal during which we act; shorter than DURATION_SECONDS, for which others wait."""
 
 
 class Lease:
-    """One Lease object and our hold on it."""
+    """One Lease object, which we acquire and renew."""
 
     def __init__(self, api: kube.Kube, namespace: str, name: str, holder: str) -> None:
         self._api = api
@@ -36,18 +36,18 @@ class Lease:
         self._seen: tuple[str, float] = ("", float("-inf"))
         self._renewal = asyncio.Event()
         self.annotations: dict[str, str] = {}
-        """As last read: what a holder leaves for its next life."""
+        """Annotations as last read. They keep data of the holder across its restarts."""
         self.sight = Sight(time.monotonic, FENCE_SECONDS)
-        """The time in which we saw the API server: each try to renew that it answered is a look at it."""
+        """Clock that runs only while the API server responds: each successful `step` of `hold` is a look at it."""
         self.tried_at = time.monotonic()
-        """When the newest try to renew ended, whether or not it did."""
+        """When the newest try to renew ended, successful or not."""
 
     def held(self) -> bool:
         """Whether we may write now."""
         return time.monotonic() - self._renewed_at < FENCE_SECONDS
 
     async def hold(self) -> None:
-        """Acquire and renew for ever."""
+        """Acquire and renew until cancelled."""
         while True:
             try:
                 await self.step()
@@ -63,7 +63,7 @@ class Lease:
             await self._renewal.wait()
 
     async def annotate(self, annotations: dict[str, str]) -> None:
-        """Keep this for our next life. Raises KubeError."""
+        """Store annotations that outlive this process. Raises KubeError."""
         stored = await self._api.patch(f"{self._path}/{self._name}", {"metadata": {"annotations": annotations}})
         self.annotations = stored["metadata"].get("annotations", {})
 
@@ -91,12 +91,12 @@ class Lease:
             await self._api.patch(f"{self._path}/{self._name}", {"metadata": metadata, "spec": self._spec(transitions)})
         except Conflict:
             return
-        # The moment before the request: what we know is that it was ours at some time after that.
+        # The time before the request, because all we know is that the Lease was ours at some later moment.
         self._renew(begun)
 
     def _renew(self, moment: float) -> None:
         self._renewed_at = moment
-        # Those who wait hold the old event: it wakes all of them, and nobody has to clear it.
+        # Waiting tasks hold the old event: it wakes all of them and need not be cleared.
         self._renewal.set()
         self._renewal = asyncio.Event()
 

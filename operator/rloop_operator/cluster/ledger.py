@@ -1,6 +1,6 @@
-"""The ledger of a cluster's campaign: hash-chained ConfigMaps `<loop>-ledger-NNNN`, each closed when it is full.
+"""The ledger of a cluster's campaign: hash-chained ConfigMaps `<loop>-ledger-NNNN`, each made immutable when full.
 
-Called by the cluster's store. Entries are keyed, so that a second append after a crash finds the first.
+Called by the cluster's store. Entries are keyed, so that a repeated append after a crash finds the first one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ CHUNK_BYTES = 512 * 1024
 
 
 async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> str:
-    """Append once; returns what is missing, told once. Raises Conflict if somebody else appended meanwhile."""
+    """Append the entry unless its key is stored already. Raises Conflict if another writer appended meanwhile.
+
+    Returns a sentence about missing chunks, once for each gap; otherwise an empty string.
+    """
     chunks = await _chunks(api, namespace, loop)
     key = entry.key.replace("/", ".")
     if any(key in chunk.get("data", {}) for chunk in chunks):
@@ -50,9 +53,9 @@ async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> st
 
 
 def _gap(loop: str, chunks: list[dict[str, Any]], entry: Append) -> str:
-    """The chunks that are missing: gaps in their numbers, or all of them where others must have been written before.
+    """The missing chunks: gaps in the numbering, or all if no chunk exists although this entry cannot be the first.
 
-    The first entry of every ledger is the baseline's, unless the director demanded a pivot in that very moment.
+    The first entry of a ledger is the baseline's, unless the user requested a pivot at the same moment.
     """
     if not chunks:
         first = entry.kind == "pivot" or entry.key == f"experiment/{names.baseline(loop)}"

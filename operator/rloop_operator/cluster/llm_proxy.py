@@ -1,7 +1,7 @@
 """The LLM proxy's process in a cluster: the only pod that mounts providers' keys.
 
-Run as `python -m rloop_operator.cluster.llm_proxy` in its own StatefulSet, made only where providers are configured.
-What sessions spend stands in their iterations: it may be restarted at any time, and charges what it had set aside.
+Run as `python -m rloop_operator.cluster.llm_proxy` in its own StatefulSet, created only if providers are configured.
+The usage of sessions is stored in their iterations: the proxy may be restarted at any time, and charges open reserves.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PORT = 8080
 SHOWN = {"closed": 0.0, "half-open": 0.5, "open": 1.0}
 SHOW_SECONDS = 5.0
 STOP_SECONDS = 15
-"""For answers that are under way; the pod has thirty."""
+"""Grace period for responses in progress; that of the pod is 30 s."""
 
 
 async def show_breakers(proxy: Proxy) -> None:
-    """As a metric, for ever."""
+    """Update the metric of the circuit breakers until cancelled."""
     while True:
         for (provider, model), state in proxy.upstream.states().items():
             metrics.LLM_BREAKER.labels(provider, model).set(SHOWN[state])
@@ -44,7 +44,7 @@ async def show_breakers(proxy: Proxy) -> None:
 
 
 async def run(providers: Providers) -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     async with kube.connected(manager="rloop-proxy") as api:
         stores: dict[str, KubeStore] = {}
 
@@ -68,19 +68,19 @@ async def run(providers: Providers) -> None:
             await health.until_first_ends(
                 server.serve(), keeping, reach.watch(), show_breakers(proxy), health.serve(parts, metrics.PROXY)
             )
-        finally:  # while the API server can still be told what was spent
+        finally:  # while usage can still be written to the API server
             keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await keeping
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the process."""
     logs.configure()
     try:
         providers = load(Path(os.environ.get("RLOOP_PROVIDERS", "/etc/rloop/providers/providers.yaml")))
     except BadInput as error:
-        log.error("bad_configuration", detail=str(error))  # noqa: TRY400 -- the person who wrote it needs no traceback
+        log.error("bad_configuration", detail=str(error))  # noqa: TRY400 -- a user's mistake needs no traceback
         sys.exit(2)
     asyncio.run(run(providers))
 

@@ -1,7 +1,7 @@
-"""Logs of the cluster's processes: one JSON object a line, ours and the libraries' alike.
+"""Logs of the cluster's processes: one JSON object per line, for our messages and those of libraries.
 
-Called once by each process' main. What is bound with structlog's contextvars (loop, namespace) stands on each line that
-a task writes, also on those of the code below that knows nothing of it.
+Called once by the main function of each process. Values bound with structlog's contextvars (loop, namespace) are on
+each line that a task writes, including lines of called code that does not know them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 QUIET = ("kopf", "aiohttp", "uvicorn", "kubernetes", "asyncio", "mcp")
-"""Libraries: only what they warn of."""
+"""Libraries of which only warnings and errors are logged."""
 
 REPEAT_SECONDS = 300.0
 REMEMBERED = 1000
-"""Lines; the oldest are forgotten."""
+"""Maximum number of lines remembered; the oldest are dropped."""
 
 
 class Once:
-    """Drops a line that says the very same as one of the last minutes.
+    """Drops a line that is identical to one of the last REPEAT_SECONDS.
 
-    What a pass finds is found again by the next one, five seconds later: a stop that takes its time, a missing image.
+    A pass five seconds later finds the same as the one before, for example a slow stop or a missing image.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Once:
         self._said: dict[str, float] = {}
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """Let it pass, or raise DropEvent."""
+        """Return the event, or raise DropEvent."""
         now = self._monotonic()
         line = json.dumps(event, default=str, sort_keys=True)
         if now - self._said.get(line, float("-inf")) < REPEAT_SECONDS:
@@ -47,13 +47,13 @@ class Once:
 
 
 def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """When, how bad and what first: for people who read the raw lines."""
+    """Put time, level and event first, for people who read the raw lines."""
     first = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
     return first | dict(event)
 
 
 def configure() -> None:
-    """Write to stdout as JSON from now on."""
+    """Configure logging to stdout as JSON."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -62,7 +62,7 @@ def configure() -> None:
         structlog.processors.format_exc_info,
     ]
     structlog.configure(
-        # Before the time, which makes every line another.
+        # Before the timestamp, which makes every line unique.
         processors=[*shared[:3], Once(), *shared[3:], structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -1,6 +1,6 @@
-"""The merge patch (RFC 7386) that turns one JSON document into another.
+"""The merge patch (RFC 7386) that transforms one JSON document into another.
 
-Used for status writes: what is absent in the new status must be nulled, and lists are replaced whole.
+Used for status writes: a field that is absent from the new status is set to null, and lists are replaced as a whole.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def merge_patch(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The smallest patch; empty if there is nothing to change."""
+    """The smallest patch; empty if the documents are equal."""
     patch: dict[str, Any] = {key: None for key in old if key not in new}
     for key, value in new.items():
         before = old.get(key)

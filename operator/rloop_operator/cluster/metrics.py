@@ -1,7 +1,7 @@
-"""All metrics, by the process that shows them. docs/metrics.md lists them, and a test compares.
+"""All metrics, by the process that exposes them. docs/metrics.md lists them, and a test compares the two.
 
-Labels take few values: kinds of things, never names, but for the loop whose sessions' age is shown; a deleted loop's
-series goes with it. Counters say what this process did since it was started.
+Labels have few values. Only some gauges have a loop or a namespace as label; the series of a loop are removed when it
+is deleted. Counters start at 0 with the process.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 
 if TYPE_CHECKING:
-    from rloop_operator.llm_proxy.app import Record  # httpx likewise
-    from rloop_operator.reconcile import Pass  # brings scipy along, which only the operator needs
+    from rloop_operator.llm_proxy.app import Record  # imports httpx, which only the LLM proxy needs
+    from rloop_operator.reconcile import Pass  # imports scipy, which only the operator needs
 
 SHARED, OPERATOR, GATEWAY, GUARD, PROXY = (CollectorRegistry() for _ in range(5))
 ProcessCollector(registry=SHARED)
@@ -124,7 +124,7 @@ def api_request(verb: str, code: int, seconds: float) -> None:
 
 
 def llm_call(record: Record) -> None:
-    """Count a call that is over."""
+    """Count a finished model call."""
     LLM_REQUESTS.labels(record.provider, record.code).inc()
     LLM_SECONDS.labels(record.provider, record.model).observe(record.seconds)
     for kind in ("input", "cached", "output"):
@@ -134,23 +134,23 @@ def llm_call(record: Record) -> None:
 
 
 def heartbeats(namespace: str, loop: str, ages: Iterable[float]) -> None:
-    """Show the age of the loop's most silent session, if it has one."""
+    """Show the age of the newest heartbeat of the loop's most silent session; without sessions, remove the series."""
     oldest = max(ages, default=None)
     if oldest is None:
         forget(namespace, loop)
     else:
-        # It ages until the next pass, which may be a while.
+        # A function, because the age grows until the next pass, which may be much later.
         silent_since = time.monotonic() - oldest
         HEARTBEAT_AGE.labels(namespace, loop).set_function(lambda: time.monotonic() - silent_since)
 
 
 def forget(namespace: str, loop: str) -> None:
-    """Show nothing more of a loop that is gone."""
+    """Remove the heartbeat series of a loop that has no sessions or is deleted."""
     HEARTBEAT_AGE.remove_by_labels({"namespace": namespace, "loop": loop})
 
 
 def count(done: Pass) -> None:
-    """Count what a pass started, and what it recorded as failed: each once, as a status is written once."""
+    """Count the workloads a pass started and the failures it recorded: once each, as each status is written once."""
     decision, observed = done.decision, done.observed
     if decision is None:
         return
@@ -166,7 +166,7 @@ def count(done: Pass) -> None:
 
 
 def look(loops: Iterable[dict[str, Any]]) -> None:
-    """Count the loops that a patrol has listed, and what they say of their experiments."""
+    """Count the loops that a patrol has listed, by phase, and their experiments, by state."""
     phases: Tally[str] = Tally()
     states: Tally[str] = Tally()
     for loop in loops:
@@ -180,7 +180,7 @@ def look(loops: Iterable[dict[str, Any]]) -> None:
 
 
 def _failed(one: Object) -> Tally[tuple[str, str]]:
-    """How many of its workloads failed, by role and reason. A session's is that of its newest process."""
+    """Number of its failed workloads by role and reason. A session's reason is that of its newest process."""
     if isinstance(one, ResearchIteration):
         sessions = one.status.sessions
         return Tally(

@@ -1,7 +1,7 @@
-"""Which of the watched namespaces answer: lists the loops of each, and reports those that cannot be listed.
+"""Lists the loops of each watched namespace, and reports namespaces that cannot be listed.
 
 Used by the operator's patrol and by the guard. A namespace that was deleted, is forbidden or fails is skipped until it
-answers again, so that it costs the other namespaces nothing.
+can be listed again, so that the other namespaces are not affected.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rloop_operator.cluster.served import EVERYWHERE, Served
 
 log = structlog.get_logger("rloop.namespaces")
 REFUSED = (403, 404)
-"""The answers about a namespace that was deleted, or in which the chart made no Role."""
+"""HTTP statuses for a namespace that was deleted, or in which the chart created no Role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +34,24 @@ class Change:
 
 
 class Namespaces:
-    """The watched namespaces; without any, the whole cluster, which answers as one."""
+    """The watched namespaces. If none is configured, all namespaces of the cluster, listed together."""
 
     def __init__(self, api: kube.Kube, watched: Sequence[str]) -> None:
         self._api = api
         self._watched = tuple(dict.fromkeys(watched))
         self.problems: dict[str, str] = {}
-        """Namespace -> why its loops cannot be served, as of the newest look."""
+        """Namespace -> why its loops cannot be served, as of the newest listing."""
         self._changes: list[Change] = []
 
     async def loops(self) -> list[kube.Object]:
-        """The loops of all namespaces that answer.
+        """The loops of all namespaces that can be listed.
 
-        Raises RloopError if the API server fails for all of them: then it is not the namespaces' problem.
+        Raises RloopError if all fail and at least one not with 403 or 404: then the API server is at fault.
         """
         if not self._watched:
             return await self._api.all(kube.everywhere((), "researchloops")[0])
         paths = kube.everywhere(self._watched, "researchloops")
-        # A task each, so that one namespace that times out does not make the others late.
+        # In parallel, so that a namespace that times out does not delay the others.
         answers = await asyncio.gather(*(self._answer(path) for path in paths))
         errors = [one for one in answers if isinstance(one, RloopError)]
         broken = [one for one in errors if not _is_refused(one)]
@@ -81,22 +81,22 @@ class Namespaces:
         self.problems = problems
 
     def changes(self) -> list[Change]:
-        """What changed since this was last asked."""
+        """The changes since the previous call."""
         taken, self._changes = self._changes, []
         return taken
 
     def serves(self, namespace: str) -> bool:
-        """Whether the namespace answered the newest look."""
+        """Whether the namespace could be listed most recently."""
         return namespace not in self.problems
 
     def served(self) -> Served:
-        """What the operator announces on its Lease."""
+        """The value that the operator publishes on its Lease."""
         if not self._watched:
             return Served((EVERYWHERE,), {})
         return Served([one for one in self._watched if self.serves(one)], self.problems)
 
     def part(self) -> Part:
-        """Shown in the health report. It decides nothing: the other namespaces are served."""
+        """The line of the health report. It affects no endpoint, because the other namespaces are served."""
         return Part("namespaces", self._problem, required=False)
 
     def _problem(self) -> str:
@@ -104,9 +104,9 @@ class Namespaces:
 
 
 async def announce(api: kube.Kube, lease: Lease, namespaces: Namespaces) -> None:
-    """Write to the operator's Lease what it serves, and an Event in the release's namespace for each change.
+    """Write the served namespaces to the operator's Lease, and an Event in the release's namespace for each change.
 
-    Does nothing while the Lease is another operator's. Raises NotFound, KubeError.
+    Does nothing while this operator does not hold the Lease. Raises NotFound, KubeError.
     """
     if not lease.held():
         return

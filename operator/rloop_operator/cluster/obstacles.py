@@ -1,7 +1,7 @@
-"""What is in the way of a pod or an object, in words a person can act on: pure functions on what the API server says.
+"""Why a pod cannot start or an object cannot be created, with a remedy: pure functions of the API server's responses.
 
-Called by the cluster's runtime and by `children`. Each reason is documented in docs/troubleshooting.md; none of them
-is a failure of the campaign, which waits and goes on by itself.
+Called by the cluster's runtime, `states`, `children` and `peers`. Each reason is documented in docs/troubleshooting.md;
+none is a failure of the campaign, which waits and continues by itself.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ REMEDIES = {
 
 
 def refusal(error: KubeError, about: str) -> Blocked | None:
-    """Why a POST was refused, if that is no passing trouble of the API server."""
+    """Why a POST was rejected; None if the error is a transient problem of the API server."""
     told = str(error)
     if error.status not in (400, 403, 422):
         return None
@@ -58,7 +58,7 @@ def refusal(error: KubeError, about: str) -> Blocked | None:
 
 
 def of_events(told: Sequence[str]) -> tuple[str, str] | None:
-    """Reason and message from the warnings that stand about a pod, a job or a claim."""
+    """Reason and message from the newest known warning about a pod, a job or a claim; None if no warning is known."""
     for one in reversed(told):
         if "exceeded quota" in one:
             return _known("QuotaExceeded", one[one.index("exceeded quota") :])
@@ -83,7 +83,7 @@ _STORAGE = "make the StorageClass, or mend spec.workspace and delete the claim, 
 
 
 def of_containers(pod: Manifest) -> Obstacle | None:
-    """What the pod itself says of a container that does not start."""
+    """The obstacle in the pod's own status, if a container does not start."""
     name = pod["metadata"]["name"]
     status = pod.get("status", {})
     for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
@@ -100,7 +100,7 @@ def of_containers(pod: Manifest) -> Obstacle | None:
 
 
 def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_told: Sequence[str]) -> Obstacle | None:
-    """Why a pod has not begun; `told` are warnings about it, `claim` is the workspace it waits for."""
+    """Why a pod has not begun. `told` and `claim_told` are the warnings about it and about `claim`, its workspace."""
     name = pod["metadata"]["name"]
     if found := of_events(told):
         return Obstacle(found[0], name, found[1])
@@ -109,7 +109,7 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
     if unplaced is None:
         return None
     told_of_volumes = "volume" in unplaced["message"].lower()
-    # A claim may also be pending because it waits for the pod to be placed.
+    # A claim may also be pending because it waits until the pod is scheduled.
     if claim is not None and claim.get("status", {}).get("phase") == "Pending" and told_of_volumes:
         reason, message = of_events(claim_told) or ("VolumeNotBound", _STORAGE.format(unplaced["message"]))
         return Obstacle(reason, claim["metadata"]["name"], message)
@@ -120,7 +120,7 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
 
 
 def queued(workload: Manifest) -> Obstacle | None:
-    """Whether a queue holds a Job or a PyTorchJob back: Kueue does so by suspending it, and we leave that alone."""
+    """The obstacle if a queue holds back a Job or a PyTorchJob. Kueue does so by suspending it; we do not resume it."""
     spec, metadata = workload["spec"], workload["metadata"]
     suspended = spec.get("suspend") or spec.get("runPolicy", {}).get("suspend")
     if not suspended or names.ANNOTATION_STOP in metadata.get("annotations", {}):

@@ -1,7 +1,7 @@
-"""The operator's process: kopf only wakes it, one reconcile per loop does all the work.
+"""The operator's process: kopf only delivers events, one reconcile per loop does all the work.
 
-Run as `python -m rloop_operator.cluster.operator` in its own StatefulSet. Level-triggered: an event names a loop and
-nothing more (`passes`); the patrol LISTs all loops once a minute and wakes those that changed unseen.
+Run as `python -m rloop_operator.cluster.operator` in its own StatefulSet. Level-triggered: an event only names a loop
+(`passes`); the patrol lists all loops (once a minute by default) and wakes those that changed without an event.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class Operator:
         self.watches = Watches()
         self.passes = Passes(api, lease, self.progress, self._shell, self.namespaces.serves)
         self._told: Watchdog | None = None
-        """What loops were last told of the watchdog."""
+        """The watchdog facts for which all loops were last woken; None to wake them again."""
 
     async def patrol(self) -> None:
-        """Wake every loop that no pass has read as it is now, and answer the guard, for ever."""
+        """Wake every loop whose current version no pass has read, and echo the canary; repeat until cancelled."""
         while True:
             try:
                 await self._patrol()
@@ -94,7 +94,7 @@ class Operator:
         self.progress.echoed()
 
     def _tell_watchdog(self) -> None:
-        """A restart by the watchdog, or another state of the guard, goes into the status of each loop."""
+        """Wake all loops after a watchdog restart or a change of the guard's state: their statuses contain both."""
         facts = self.warden.facts()
         known = self._told.repairs if self._told is not None else ()
         if self._told is None or facts.guard != self._told.guard or not set(facts.repairs) <= set(known):
@@ -102,8 +102,8 @@ class Operator:
         self._told = facts
 
     def _facts(self) -> Watchdog:
-        """What a pass is told. Another guard's state than the patrol's last one may be over before its next: then that
-        patrol tells every loop again, or this one would keep it.
+        """The watchdog facts of a pass. If the guard's state differs from that at the last patrol, it may change back
+        before the next patrol. That patrol then wakes every loop, or this loop would keep the outdated state.
         """
         facts = self.warden.facts()
         if self._told is not None and facts.guard != self._told.guard:
@@ -122,7 +122,7 @@ class Operator:
 
 
 def refused(loop: ResearchLoop, *, own: bool) -> list[InputProblem]:
-    """What is wrong with a loop here; `own`: it lies in the namespace of the release itself."""
+    """Why a loop is rejected in a cluster. `own`: whether it is in the namespace of the release itself."""
     if own:
         told = "this is the release's own namespace, whose Secrets a loop could mount; apply the loop in another one"
         return [InputProblem("metadata.namespace", told)]
@@ -134,10 +134,10 @@ def _now() -> datetime:
 
 
 def _registry(operator: Operator) -> kopf.OperatorRegistry:
-    """Only on.event handlers: no finalizers, no annotations, and nothing here is retried by kopf."""
+    """Only on.event handlers: with them kopf adds no finalizers or annotations and retries nothing."""
     registry = kopf.OperatorRegistry()
 
-    # Async, though it waits for nothing: kopf calls plain functions in threads, where no task can be made.
+    # Async although it awaits nothing: kopf calls plain functions in threads, where no task can be created.
     async def seen(*, namespace: str | None, name: str, labels: Mapping[str, str], **_: Any) -> None:
         loop = labels.get(names.LABEL_LOOP) or name
         if namespace and loop:
@@ -172,7 +172,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
 
 
 def parts(operator: Operator, lease: Lease) -> list[Part]:
-    """What has to work in this process."""
+    """The health parts of the operator."""
     allowed = 12 * RENEW_SECONDS
 
     def lease_task() -> str:
@@ -192,7 +192,7 @@ def parts(operator: Operator, lease: Lease) -> list[Part]:
 
 
 async def watch(operator: Operator, settings: Settings) -> None:
-    """Have kopf wake the operator until the process is ended."""
+    """Run kopf, which wakes the operator, until the process ends."""
     logging.getLogger(LOGGER).addFilter(FirstOnly())
     await kopf.operator(
         registry=_registry(operator),
@@ -200,12 +200,12 @@ async def watch(operator: Operator, settings: Settings) -> None:
         namespaces=settings.watched,
         clusterwide=not settings.watched,
         standalone=True,
-        identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and asks for a user name otherwise
+        identity=settings.pod,  # type: ignore[arg-type]  # kopf hides the type, and looks up a user name if unset
     )
 
 
 async def run() -> None:
-    """Serve until the process is ended."""
+    """Serve until the process ends."""
     settings, keys = read(), seed_keys()
     async with kube.connected(manager="rloop-operator") as api:
         lease = Lease(api, settings.namespace, LEASE, settings.pod)
@@ -225,7 +225,7 @@ async def run() -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the process."""
     logs.configure()
     asyncio.run(run())
 

@@ -1,6 +1,6 @@
-"""How a Pod, a Job or a PyTorchJob ended, read from its status: pure functions on what the API server says.
+"""How a Pod, a Job or a PyTorchJob ended, read from its status: pure functions of the API server's responses.
 
-Called by the cluster's runtime. The words are the same as the other shells': one contract suite reads them.
+Called by the cluster's runtime. The reasons are the same as in the other shells: one contract suite tests all of them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Manifest = dict[str, Any]
 INFRASTRUCTURE = frozenset(
     {"Evicted", "NodeLost", "Shutdown", "NodeShutdown", "Preempting", "UnexpectedAdmissionError"}
 )
-"""Pod reasons that are nobody's fault in this loop."""
+"""Pod reasons that this loop has not caused."""
 OWN_LIMIT = re.compile(r"exceed(s|ed) (the|its)\b.*\blimit\b")
-"""In the kubelet's message about a pod that it evicted for the pod's own use of disk, not for want of the node's."""
+"""Matches the kubelet's message about a pod evicted for its own disk usage, not because the node ran out of disk."""
 JOB_FAILED = "PyTorchJobFailed"
-"""The training operator's one reason for all failures of a job."""
+"""The training operator's only reason, for all failures of a job."""
 
 
 @dataclass(slots=True)
 class Step:
-    """A step, and when we saw it first."""
+    """A step, and when it was first seen."""
 
     step: int
     at: float
@@ -47,8 +47,10 @@ def ended(workload: Manifest) -> bool:
 
 
 def succeeded(workload: Manifest, own_pods: list[Manifest]) -> bool:
-    """Whether in each pod every container has ended, the main one with 0 and nobody's help: the phases say so seconds
-    later. Any other end is told by the phase, or by the Job: only they know whether somebody ended it, and why.
+    """Whether in each pod every container has ended, the main one with exit code 0, and the pod is not being deleted.
+
+    The phases show this only seconds later. Any other end is read from the phase or the Job: only they show whether it
+    was caused from outside, and why.
     """
     return len(own_pods) == wanted_pods(workload) and all(_pod_succeeded(one) for one in own_pods)
 
@@ -64,12 +66,12 @@ def _pod_succeeded(pod: Manifest) -> bool:
 
 
 def ending(own_pods: list[Manifest]) -> bool:
-    """Whether every main program has ended: the phase of the pod or the condition of the job follows soon."""
+    """Whether every main program has ended. The phase of the pod or the condition of the job follows soon."""
     return all(containers.terminated(one) for one in own_pods)
 
 
 def wanted_pods(workload: Manifest) -> int:
-    """How many pods a workload has when all of them are there."""
+    """The number of pods of a workload when all exist."""
     if workload["kind"] != "PyTorchJob":
         return 1
     replicas: int = workload["spec"]["pytorchReplicaSpecs"]["Worker"]["replicas"]
@@ -77,25 +79,25 @@ def wanted_pods(workload: Manifest) -> int:
 
 
 def disrupted(workload: Manifest, own_pods: list[Manifest]) -> bool:
-    """Whether a PyTorchJob has lost a worker to its node, a drain or a preemption: it would wait for it, or start
-    another one in its place, and the training of the others cannot go on with either.
+    """Whether a PyTorchJob has lost a worker to its node, a drain or a preemption. The job would wait for that worker
+    or replace it; the training of the other workers cannot continue in either case.
     """
     return workload["kind"] == "PyTorchJob" and any(_condition(one, "DisruptionTarget") for one in own_pods)
 
 
 def made_at(workload: Manifest) -> datetime:
-    """When it was created."""
+    """When the workload was created."""
     return datetime.fromisoformat(workload["metadata"]["creationTimestamp"])
 
 
 def waits_since(workload: Manifest, now: datetime) -> datetime:
-    """Since when one that has not begun could have: what a queue takes is not counted.
+    """Since when a workload that has not begun could have started; time in a queue is not counted.
 
-    The controller of a Job or a PyTorchJob sets startTime anew when it finds the job let go. Until then it calls it
-    Suspended, and an older startTime, of before a preemption, may still be there.
+    The controller of a Job or a PyTorchJob resets startTime when it sees that the job was resumed. Until then the
+    condition Suspended is true, and a startTime from before a preemption may still be set.
     """
     if workload["kind"] == "Pod":
-        return made_at(workload)  # a kubelet's startTime leaves out the wait for a place
+        return made_at(workload)  # a pod's startTime excludes the time until it was scheduled
     if _condition(workload, "Suspended"):
         return now
     started = workload.get("status", {}).get("startTime")
@@ -103,9 +105,9 @@ def waits_since(workload: Manifest, now: datetime) -> datetime:
 
 
 def taken_up(workload: Manifest, own_pods: list[Manifest]) -> bool:
-    """Whether a kubelet or a controller has begun with it. Jobs always count: they are stopped by suspending them.
+    """Whether a kubelet or a controller has begun with it. Always true for Jobs: they are stopped by suspending them.
 
-    A PyTorchJob's pods come a little before its startTime.
+    The pods of a PyTorchJob appear shortly before its startTime is set.
     """
     if workload["kind"] == "Job":
         return True
@@ -114,7 +116,7 @@ def taken_up(workload: Manifest, own_pods: list[Manifest]) -> bool:
 
 
 def begun_at(workload: Manifest, own_pods: list[Manifest]) -> datetime | None:
-    """When the last of its main programs began; None while one of them waits."""
+    """When the last of its main programs began; None while one of them has not begun."""
     begun = [_begun_at(one) for one in own_pods]
     if len(begun) < wanted_pods(workload) or None in begun:
         return None
@@ -131,7 +133,7 @@ def _begun_at(pod: Manifest) -> datetime | None:
 
 
 def decisive(own_pods: list[Manifest]) -> Manifest | None:
-    """The pod whose end tells most: of several workers the first that failed, since it takes the others with it."""
+    """The pod whose end explains the workload's: the first that failed, because its failure ends the other workers."""
     failed = [one for one in own_pods if _failed(one)]
     if not failed:
         return own_pods[0] if own_pods else None
@@ -139,18 +141,18 @@ def decisive(own_pods: list[Manifest]) -> Manifest | None:
 
 
 def _told_first(pod: Manifest) -> tuple[bool, str]:
-    # A kubelet that has lost sight of a container (ContainerStatusUnknown) knows no time.
+    # finishedAt is unset if the kubelet has lost track of the container (ContainerStatusUnknown).
     return containers.terminated(pod).get("reason") != "OOMKilled", _failed(pod).get("finishedAt") or ""
 
 
 def container_to_read(pod: Manifest) -> str:
-    """The container whose log tells how a pod ended: the main one, or the preflight that refused it."""
+    """The container whose log shows how a pod ended: the main one, or the preflight if it failed."""
     name: str = "preflight" if containers.init_failure(pod, "preflight") else pod["spec"]["containers"][0]["name"]
     return name
 
 
 def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: datetime) -> Exit:
-    """The exit of an ended workload. `log_tail` is that of the decisive pod; what was noted at a stop comes first."""
+    """The exit of an ended workload. `log_tail` is that of the decisive pod; one stored at a stop takes precedence."""
     pod = decisive(own_pods)
     terminated = containers.terminated(pod) or containers.init_failure(pod, "preflight")
     code = containers.code(terminated)
@@ -172,7 +174,7 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
-    """Of the main program; where its pod is gone, of the Job, which counts the waiting too."""
+    """Wall time of the main program. If its pod is gone, that of the Job, which includes the time it waited."""
     begun = (
         containers.terminated(pod).get("startedAt") if pod is not None else workload.get("status", {}).get("startTime")
     )
@@ -182,11 +184,11 @@ def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetim
 def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step], now: float) -> WorkloadState:
     """The state with what the relay reported on the run's pod: the step and its age, claims and curves.
 
-    A step's age is counted from the first look after the program began: in a queue there is none. `now` is of a clock
-    that stands still while nobody can report.
+    The age of a step counts from the first observation after the program began, so time in a queue does not count.
+    `now` comes from a clock that stops while reports cannot arrive.
     """
     if not state.started:
-        steps.pop(state.name, None)  # of before a preemption
+        steps.pop(state.name, None)  # may be from before a preemption
         return state
     notes = [pod["metadata"].get("annotations", {}).get(names.ANNOTATION_PROGRESS) for pod in own_pods]
     report = next((ProgressRequest.model_validate_json(note) for note in notes if note), None)
@@ -220,13 +222,13 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
 
 
 def _from_outside(workload: Manifest, own_pods: list[Manifest], word: str) -> tuple[str, bool] | None:
-    """Whether its node, a person or its volume ended it."""
+    """Reason, and whether it is infrastructure, if the node, a person or the volume ended it; otherwise None."""
     if word in INFRASTRUCTURE or any(_condition(one, "DisruptionTarget") for one in own_pods):
         return DISRUPTED, True
     if any(map(containers.replaced, own_pods)) or _nobody_failed(workload, own_pods):
         return "Lost", True
     if any(str(containers.init_failure(one).get("message", "")).startswith(ARTIFACT_MISSING) for one in own_pods):
-        return ARTIFACT_LOST, True  # every run's pod makes the folder
+        return ARTIFACT_LOST, True  # every run's pod creates the folder, so it was lost
     return None
 
 
@@ -241,12 +243,12 @@ def _of_itself(pod: Manifest | None, code: int | None) -> tuple[str, bool]:
 
 
 def _nobody_failed(workload: Manifest, own_pods: list[Manifest]) -> bool:
-    """Whether no pod is left that says why: it, or another worker, was deleted by somebody else."""
+    """Whether no remaining pod shows a failure, because the pod, or one of the workers, was deleted from outside."""
     return workload["kind"] != "Pod" and not any(map(_failed, own_pods))
 
 
 def _failed(pod: Manifest) -> Manifest:
-    """How a pod failed: its main container's end or an init container's; {} if it did not, or somebody deleted it."""
+    """The termination of a pod's failed main or init container; {} if it has not failed or is being deleted."""
     if "deletionTimestamp" in pod["metadata"]:
         return {}
     terminated = containers.terminated(pod)

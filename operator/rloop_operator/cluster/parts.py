@@ -1,6 +1,6 @@
-"""What all our pods have in common: a restricted pod, a container, a mount, a token for the gateway.
+"""Parts that all our pods share: a restricted pod spec, a container, a mount, a token for the gateway.
 
-Called by `pods` and `attempts`, which say what runs in them.
+Called by `pods` and `attempts`, which define what runs in the pods.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ SMALL: Manifest = {
     "requests": {"cpu": "20m", "memory": "64Mi", DISK: "0"},
     "limits": {"memory": "512Mi", DISK: "1Gi"},
 }
-"""Of our own containers. A request of 0 stands there because without one Kubernetes takes the limit for it."""
+"""Resources of our own containers. The request of 0 is set because the default of a request is the limit."""
 RUN_MEMORY = "4Gi"
 RUN_MEMORY_PER_GPU_GIB = 64
 RUN_DISK_GIB = 10
-"""Limits of a run or a scoring whose spec has none: whoever fills a node is the one that ends."""
+"""Default limits of a run or a scoring, so that the workload that fills a node is the one that is ended."""
 
 
 def pod_spec(account: str, settings: Settings, containers: list[Manifest], volumes: list[Manifest]) -> Manifest:
-    """A pod's spec that passes Pod Security restricted, runs once, and has no token of the API server."""
+    """A pod spec that passes Pod Security restricted, runs once, and has no API server token."""
     volumes = [{"name": "tmp", "emptyDir": {}}, {"name": "shm", "emptyDir": {"medium": "Memory"}}, *volumes]
     resources = containers[0]["resources"]
     return {
@@ -52,7 +52,7 @@ def pod_spec(account: str, settings: Settings, containers: list[Manifest], volum
 
 
 def _bounded(volume: Manifest, resources: Manifest) -> Manifest:
-    """A volume of the pod's own may hold what the pod's main container may use."""
+    """Limit the size of an emptyDir to what the pod's main container may use."""
     if "emptyDir" not in volume:
         return volume
     key = "memory" if volume["emptyDir"].get("medium") == "Memory" else DISK
@@ -61,7 +61,7 @@ def _bounded(volume: Manifest, resources: Manifest) -> Manifest:
 
 
 def container(name: str, image: str, settings: Settings, *, env: dict[str, str], mounts: list[Manifest]) -> Manifest:
-    """A container without any right; /tmp is its home."""
+    """A container without privileges; /tmp is its home."""
     variables = {"HOME": "/tmp", "TMPDIR": "/tmp", "USER": "rloop"} | env  # noqa: S108 -- an emptyDir of the pod's own
     return {
         "name": name,
@@ -75,12 +75,12 @@ def container(name: str, image: str, settings: Settings, *, env: dict[str, str],
 
 
 def literal(text: str) -> str:
-    """Text that Kubernetes hands on as it is: it would put variables in the place of `$(NAME)`, and `$` of `$$`."""
+    """Text escaped for Kubernetes, which otherwise expands `$(NAME)` and replaces `$$` by `$`."""
     return text.replace("$", "$$")
 
 
 def ours(command: str, settings: Settings, env: dict[str, str], mounts: list[Manifest]) -> Manifest:
-    """A container of the sidecar's image."""
+    """A container of the sidecar image."""
     made = container(command, settings.sidecar_image, settings, env=env, mounts=mounts)
     made["args"] = [command]
     made["securityContext"] = made["securityContext"] | {"readOnlyRootFilesystem": True}
@@ -88,7 +88,7 @@ def ours(command: str, settings: Settings, env: dict[str, str], mounts: list[Man
 
 
 def mount(name: str, path: str, *, sub_path: str = "", read_only: bool = False) -> Manifest:
-    """A volume's place in a container."""
+    """A volume mount."""
     made: Manifest = {"name": name, "mountPath": path}
     if sub_path:
         made["subPath"] = sub_path
@@ -98,33 +98,36 @@ def mount(name: str, path: str, *, sub_path: str = "", read_only: bool = False) 
 
 
 def token_volume() -> Manifest:
-    """The one token a pod of ours may hold: for the gateway, short-lived, bound to the pod."""
+    """The only token that our pods may have: for gateway and LLM proxy, short-lived, bound to the pod."""
     token = {"path": "token", "audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS}
     return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
 
 
 def claim_name(loop: str) -> str:
-    """The workspace claim's name."""
+    """Name of the workspace claim."""
     return f"{loop}-workspace"
 
 
 def place(workload: Workload) -> str:
-    """The folder of a workload's run on the workspace. Its pod sees the path among its mounts: it tells nothing."""
+    """Folder of a workload's run on the workspace. The pod sees this path among its mounts, so it reveals nothing."""
     return place_of(workload.place)
 
 
 def place_of(name: str) -> str:
-    """The same, from the folder's name (`rloop.names.place`)."""
+    """Folder of a run on the workspace, by the folder's name (`rloop.names.place`)."""
     return f"runs/{name}"
 
 
 def deadline(loop: ResearchLoop, seconds: int) -> int:
-    """What Kubernetes holds it to: it counts waiting too, and does so when the operator, which does not, is down."""
+    """The activeDeadlineSeconds of a workload, which Kubernetes enforces even while the operator is down.
+
+    It includes the pending deadline, because Kubernetes counts waiting too; the operator's own deadline does not.
+    """
     return loop.spec.experiment.pending_deadline_seconds + seconds
 
 
 def beside(loop: ResearchLoop) -> Manifest:
-    """A volume that one node at a time can mount keeps all pods that mount it on one node."""
+    """Affinity that keeps all pods of a workspace on one node, if only one node at a time can mount its volume."""
     if loop.spec.workspace.access_mode != "ReadWriteOnce":
         return {}
     together = {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
@@ -133,12 +136,12 @@ def beside(loop: ResearchLoop) -> Manifest:
 
 
 def metadata(loop: ResearchLoop, workload: Workload, owner: Manifest) -> Manifest:
-    """Of the object that stands for a workload."""
+    """Metadata of the object that represents a workload."""
     return {"name": workload.name, "labels": labels(loop, workload), "ownerReferences": [owner]}
 
 
 def labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
-    """Labels of a workload, and of its pods."""
+    """Labels of a workload and of its pods."""
     made = names.labels(loop.metadata.name, workload.role) | {names.LABEL_OWNER: workload.owner}
     if workload.role == "agent":
         made |= {names.LABEL_SESSION: workload.session}
@@ -148,7 +151,7 @@ def labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
 
 
 def on_workspace(loop: ResearchLoop, workload: Workload) -> bool:
-    """Whether its pod mounts the workspace: a policy writes no transcripts."""
+    """Whether its pod mounts the workspace: all except an agent with a policy, which writes no transcripts."""
     return workload.role != "agent" or loop.spec.agent.policy is None
 
 
@@ -158,7 +161,7 @@ def workspace(loop: ResearchLoop) -> Manifest:
 
 
 def with_defaults(asked: Manifest, *, memory: str, disk: str) -> Manifest:
-    """Resources as asked for, and a bound for memory and disk where nothing is said of them."""
+    """The requested resources, with defaults for CPU, memory and disk where they are unset."""
     requests, limits = dict(asked.get("requests", {})), dict(asked.get("limits", {}))
     if "cpu" not in {**requests, **limits}:
         requests["cpu"] = "50m"
@@ -169,14 +172,14 @@ def with_defaults(asked: Manifest, *, memory: str, disk: str) -> Manifest:
 
 
 def of_run(asked: Manifest, *, gpus: int = 0, disk_bytes: int = 0) -> Manifest:
-    """Resources of a run or a scoring; `disk_bytes` is what it is given to begin with."""
+    """Resources of a run or a scoring. `disk_bytes` is the size of the data that it starts with."""
     memory = f"{RUN_MEMORY_PER_GPU_GIB * gpus}Gi" if gpus else RUN_MEMORY
     disk = RUN_DISK_GIB + -(-disk_bytes // 2**30)
     return with_defaults(asked, memory=memory, disk=f"{disk}Gi")
 
 
 def placing(template: ExperimentTemplate) -> Manifest:
-    """Where a run's pods may go, and who vouches for their images."""
+    """Scheduling and pull secrets of a run's pods, as fields of the pod spec."""
     chosen: Manifest = {}
     if template.node_selector:
         chosen["nodeSelector"] = template.node_selector

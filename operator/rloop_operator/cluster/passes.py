@@ -1,6 +1,6 @@
-"""One pass at a time over each loop, a bounded number at the same time: who has a turn, and what follows a pass.
+"""Runs the passes, one at a time for each loop and a limited number concurrently, and schedules what follows a pass.
 
-Run by the operator. Watches and patrol only name loops here; everything else is one `reconcile`.
+Run by the operator. Watches and patrol only name loops here; everything else is done by `reconcile`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from rloop_operator.reconcile import Pass, Shell, reconcile
 
 log = structlog.get_logger("rloop.passes")
 PASSES = 12
-"""Limit of concurrent passes. A pass is a few requests in a row, so more of them only wait for each other."""
+"""Maximum concurrent passes. A pass is a few requests in a row, so more passes would only wait for each other."""
 NAMESPACE_PASSES = 8
-"""The same for one namespace: whatever happens there, others find a free worker."""
+"""Maximum concurrent passes of one namespace, so that other namespaces always find a free worker."""
 BREATH_SECONDS = 0.3
-"""Pause between two passes over a loop: what happens in it is seen by one pass, and nothing becomes a hot loop."""
+"""Pause between two passes over a loop: one pass handles all changes during the pause, and hot loops are avoided."""
 REPEATED_SECONDS = 5.0
-"""Pause after a pass that did the very same as the one before it, and nothing else: it did not help. Events still come
-through.
+"""Pause after a pass that only repeated the actions of the one before it, which did not help. Events still cause
+passes.
 """
 NO_SERVER_SECONDS = 2.0
-"""Pause after a pass that found no API server, or lost the Lease: not the loop's failure."""
+"""Pause after a pass that could not reach the API server or lost the Lease, which is not a failure of the loop."""
 
 
 class Passes:
@@ -49,26 +49,26 @@ class Passes:
     ) -> None:
         self._lease = lease
         self._serves = serves
-        """Whether a namespace answers; the patrol wakes its loops when it does so again."""
+        """Whether a namespace is served; the patrol wakes its loops when it is served again."""
         self._progress = progress
         self._shell = shell
         self._failures = Failures(api)
         self._queue = WorkQueue(NAMESPACE_PASSES)
         self._read: dict[Key, str] = {}
-        """The resourceVersion of each loop that its newest pass has read; empty before the first."""
+        """Loop -> the resourceVersion that its newest pass has read; empty before the first pass."""
         self._hurried: dict[Key, int] = {}
-        """The generation of each loop that was put before others: once, or one that fails would be for ever."""
+        """Loop -> its generation that was urgent: only once, or a loop whose passes fail would always come first."""
         self._did: dict[Key, tuple[str, ...]] = {}
-        """What the newest pass over each loop did without writing anything."""
+        """Loop -> the actions of its newest pass if that wrote no status (`_did`)."""
         metrics.QUEUE_DEPTH.set_function(self._queue.depth)
         metrics.QUEUE_OLDEST.set_function(self._queue.oldest_seconds)
 
     def wake(self, key: Key) -> None:
-        """Something of this loop changed."""
+        """Request a pass, because something of this loop changed."""
         self._queue.add(key)
 
     def changed(self, loop: dict[str, Any]) -> None:
-        """The loop itself was changed, or listed: a pass, unless one has read this version; at once for a new spec."""
+        """Request a pass for a changed or listed loop, unless one has read this version. A new spec is urgent."""
         metadata = loop["metadata"]
         key = (metadata["namespace"], metadata["name"])
         if self._read.get(key) != metadata["resourceVersion"]:
@@ -79,7 +79,7 @@ class Passes:
             self._queue.add(key, urgent=new)
 
     def wake_all(self) -> None:
-        """Something changed that every loop is told."""
+        """Request a pass for every loop, because a fact common to all has changed."""
         for key in self._read:
             self._queue.add(key)
 
@@ -102,7 +102,7 @@ class Passes:
         except NotFound:
             self._forget(key)
             self._queue.done(key)
-        except Exception as error:  # noqa: BLE001 -- whatever it is, it is told, and stops no other loop
+        except Exception as error:  # noqa: BLE001 -- any error is reported, and stops no other loop
             if not self._serves(key[0]):
                 self._forget(key)
                 self._queue.done(key)
@@ -114,7 +114,9 @@ class Passes:
             self._queue.done(key, rest_seconds=BREATH_SECONDS, again_after=self._again_after(key, done))
 
     def _again_after(self, key: Key, done: Pass) -> float | None:
-        """An object that we make, and then do not find under our labels, must not become a hot loop."""
+        """Seconds until the next pass. Longer after a repetition: an object that we create but do not find under our
+        labels must not cause a hot loop.
+        """
         before, self._did[key] = self._did.get(key), _did(done)
         return REPEATED_SECONDS if done.changed and before and before == self._did[key] else done.look_again
 
@@ -140,7 +142,7 @@ class Passes:
 
 
 def _did(done: Pass) -> tuple[str, ...]:
-    """The actions of a pass that wrote nothing; empty if it wrote something, for then it has got on."""
+    """The actions of a pass that wrote no status; empty if it wrote one, because then it made progress."""
     if done.decision is None:
         return ("conflict",)
     if done.decision.status or done.decision.experiments or done.decision.iterations:
@@ -163,7 +165,7 @@ def _about(action: Action) -> str:
 
 
 def _of_everybody(error: Exception) -> bool:
-    """Whether it says nothing about the loop: no API server, or no Lease."""
+    """Whether the error says nothing about the loop: the API server is unreachable or the Lease has expired."""
     found = isinstance(error, KubeError) and error.status == 0
     if found:
         log.info("pass_interrupted", detail=str(error))

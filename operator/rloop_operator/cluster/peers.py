@@ -1,4 +1,4 @@
-"""Lets the workers of one training reach each other, and nobody else.
+"""Creates the NetworkPolicy that lets only the workers of the same training reach each other.
 
 Called by the cluster's runtime for a PyTorchJob with several workers. The chart's NetworkPolicies allow no traffic
 between pods of loops, and no static policy can say "the pods of the same run": so each such training gets its own.
@@ -23,7 +23,7 @@ def workers(workload: Manifest) -> int:
 
 
 def policy(workload: Manifest) -> Manifest:
-    """The NetworkPolicy of a workload's pods, under its name, with its labels and owner."""
+    """The NetworkPolicy of a workload's pods, with the workload's name, labels (except the queue) and owner."""
     pods = {"podSelector": {"matchLabels": {names.LABEL_WORKLOAD: workload["metadata"]["name"]}}}
     spec = pods | {"policyTypes": ["Ingress", "Egress"], "ingress": [{"from": [pods]}], "egress": [{"to": [pods]}]}
     kept = {key: workload["metadata"][key] for key in ("name", "labels", "ownerReferences")}
@@ -37,7 +37,7 @@ async def allow(api: kube.Kube, namespace: str, workload: Manifest) -> None:
     try:
         await api.create(kube.group(GROUP, namespace, "networkpolicies"), body)
     except Conflict:
-        return  # an earlier try made it
+        return  # created by an earlier try
     except kube.KubeError as error:
         raise obstacles.refusal(error, body["metadata"]["name"]) or error from error
 

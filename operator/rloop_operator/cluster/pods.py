@@ -1,8 +1,7 @@
 """Manifests of sessions, scorings and the workspace, as pure functions of loop, workload and administrator's settings.
 
-Called by the cluster's runtime; those of runs stand in `attempts`. Everything here passes Pod Security *restricted*.
-Only an agent and a relay hold a token, and that one is for gateway and LLM proxy alone; a verifier holds none and needs
-no network.
+Called by the cluster's runtime; manifests of runs are in `attempts`. All pods pass Pod Security *restricted*. Only
+agents and relays have a token, valid only for gateway and LLM proxy; a verifier has no token and needs no network.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ TERMINATION = "/tmp/termination/message"  # noqa: S108 -- a path inside a pod, o
 
 
 def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings) -> Manifest:
-    """The bare Pod of one session's process: our agent, or the image of the user's own, with the same rights."""
+    """The bare Pod of one process of a session: our agent image or the user's own, with the same permissions."""
     policy, image = loop.spec.agent.policy, loop.spec.agent.image
     env = {
         "RLOOP_GATEWAY": settings.gateway_url,
@@ -57,7 +56,7 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
 def verifier(
     loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings, code: str, code_sha256: str
 ) -> Manifest:
-    """The Pod of one scoring: a copy of the artifact, the sealed code, no token; its verdict is its last message."""
+    """The Pod of one scoring: a copy of the artifact, sealed code, no token. The verdict is its termination message."""
     evaluation = loop.spec.evaluation
     held_out = (
         evaluation.final_held_out if workload.kind == "final" and evaluation.final_held_out else evaluation.held_out
@@ -101,7 +100,7 @@ def verifier(
             "maxBytes": loop.spec.experiment.max_artifact_bytes,
         },
     }
-    # The run's whole folder: on a new volume it is empty, and the container says that the artifact is missing.
+    # The run's folder, not only its artifacts: if it is empty (a new volume), the container reports a missing artifact.
     place = parts.place(workload)
     init_mounts = [
         parts.mount("code", "/rloop/code"),
@@ -117,7 +116,7 @@ def verifier(
 
 
 def workspace_claim(loop: ResearchLoop, owner: Manifest) -> Manifest:
-    """The PersistentVolumeClaim of a loop's workspace; kept when the loop goes, if retention says so."""
+    """The PersistentVolumeClaim of a loop's workspace. It outlives the loop unless retention is Delete."""
     workspace = loop.spec.workspace
     metadata: Manifest = {
         "name": parts.claim_name(loop.metadata.name),

@@ -1,7 +1,7 @@
-"""Whether the operator gets on: what its tasks note as they go round, and what that says about its health.
+"""Progress of the operator: what its tasks record, and the health parts derived from it.
 
-Written by the operator's tasks, read by its health endpoint and by the canary's echo. That a task lives proves nothing:
-a watch can be silent for ever, and a pass can hang in a call that never ends.
+Written by the operator's tasks, read by its health endpoint and by the canary's echo. A task that is alive proves
+nothing: a watch can be silent without an error, and a pass can hang in a call that never returns.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rloop_operator.cluster.health import Part, late
 Key = tuple[str, str]
 """Namespace and name of a loop."""
 PASS_SECONDS = 300.0
-"""A pass over one loop makes many requests of at most 30 s each; longer than this, it hangs."""
+"""Seconds after which a pass over one loop is considered hanging. It makes many requests of at most 30 s each."""
 PATROLS = 3
-"""So many patrols may fail before anybody hears of it."""
+"""Patrol intervals without a successful patrol before this is a problem."""
 SLACK_SECONDS = 60.0
 
 
 class Progress:
-    """See the module. `monotonic` returns seconds and never goes back."""
+    """Records of the operator's tasks. `monotonic` returns seconds and never decreases."""
 
     def __init__(self, patrol_seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -34,25 +34,25 @@ class Progress:
         self._missed = 0
 
     def begin(self, key: Key) -> None:
-        """A pass over this loop begins."""
+        """Record that a pass over this loop begins."""
         self._passes[key] = self._monotonic()
 
     def end(self, key: Key) -> None:
-        """And ends, well or not."""
+        """Record that the pass ended, successful or not."""
         self._passes.pop(key, None)
 
     def delivered(self, key: Key, version: str) -> None:
-        """The watch told of this version of the loop."""
+        """Record that the watch delivered this version of the loop."""
         self._delivered[key] = (version, self._monotonic())
 
     def tried(self) -> None:
-        """A patrol ended, well or not."""
+        """Record that a patrol ended, successful or not."""
         self._tried_at = self._monotonic()
 
     def patrolled(self, begun: float, loops: Iterable[dict[str, Any]]) -> None:
-        """A patrol that began then has listed these loops.
+        """Record a successful patrol that began at `begun` and listed these loops.
 
-        What the patrol before has listed, the watch had one patrol's time to deliver: that version, or a later one.
+        By now the watch must have delivered each version that the previous patrol listed, or a later one.
         """
         listed = {
             (one["metadata"]["namespace"], one["metadata"]["name"]): str(one["metadata"]["resourceVersion"])
@@ -69,19 +69,19 @@ class Progress:
         return delivered == version or at >= self._listed_at
 
     def echoed(self) -> None:
-        """The guard's canary was answered, or had no question."""
+        """Record that the guard's canary was echoed, or needed no echo."""
         self._echoed_at = self._monotonic()
 
     def patrol_age(self) -> float:
-        """Seconds since the last patrol that saw every loop."""
+        """Seconds since the last patrol that listed every loop."""
         return self._monotonic() - self._patrolled_at
 
     def echo_age(self) -> float:
-        """Seconds since the canary had its answer."""
+        """Seconds since the canary was last echoed."""
         return self._monotonic() - self._echoed_at
 
     def parts(self) -> list[Part]:
-        """What has to work for an echo."""
+        """The health parts that must work before the canary is echoed."""
         return [
             Part("patrol-task", lambda: late(self._monotonic() - self._tried_at, self._allowed, "a patrol ended")),
             Part("patrol", lambda: late(self.patrol_age(), self._allowed, "it saw every loop"), curable=False),
@@ -95,5 +95,5 @@ class Progress:
         return f"a pass over {'/'.join(found[0][1])} began {now - found[0][0]:.0f} s ago" if found else ""
 
     def _unwatched(self) -> str:
-        # Once may be chance: a change between the two.
+        # A single miss may be chance: a change between listing and delivery.
         return f"it missed what {self._missed} patrols saw change" if self._missed > 1 else ""

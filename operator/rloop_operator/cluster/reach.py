@@ -1,6 +1,6 @@
-"""Whether the API server answers a process that lets callers in by their tokens.
+"""Checks that the API server answers TokenReviews.
 
-Watched by the gateway and by the LLM proxy.
+Run by the gateway and by the LLM proxy, which authenticate callers by their tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REACH_SECONDS = 15.0
 
 
 class Reach:
-    """Whether the API server answers us, and lets us ask whose token it was shown: without that nobody is let in."""
+    """Whether the API server answers and permits TokenReviews; otherwise every caller is rejected."""
 
     def __init__(self, api: kube.Kube) -> None:
         self._api = api
@@ -28,7 +28,7 @@ class Reach:
         self._problem = ""
 
     async def watch(self) -> None:
-        """Ask for ever, about a token that is none."""
+        """Request a TokenReview of an invalid token every REACH_SECONDS until cancelled."""
         while True:
             try:
                 await review(self._api, "not-a-token")
@@ -40,7 +40,7 @@ class Reach:
             await asyncio.sleep(REACH_SECONDS)
 
     def parts(self) -> list[Part]:
-        """What has to work."""
+        """The health parts of this check."""
         return [
             Part("reach", lambda: late(time.monotonic() - self._tried_at, 6 * REACH_SECONDS, "a question ended")),
             Part("api", lambda: self._problem, curable=False),

@@ -1,8 +1,8 @@
-"""The cluster's runtime: workloads as Pods, Jobs and PyTorchJobs, POSTed once and never applied again.
+"""The cluster's runtime: workloads as Pods, Jobs and PyTorchJobs, created with one POST and never applied again.
 
-Called by reconcile through `rloop_operator.ports.Runtime`. It remembers nothing: what runs, and how it ended, is read
-from the API server. A finished workload is deleted as soon as its result is stored: it counts against quotas, and its
-pod keeps a deleted claim from going.
+Called by reconcile through `rloop_operator.ports.Runtime`. Running workloads and their results are not remembered but
+read from the API server. A finished workload is deleted as soon as its result is stored, because it counts against
+quotas and its pod blocks the deletion of a claim.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class KubeRuntime(Runtime):
         self._signs = signs
         self._states = States(store.api, store.namespace)
         self._steps: dict[str, outcome.Step] = {}
-        """When we saw a workload's step move, by the same clock as the signs of life."""
+        """Workload -> its step and when it last changed, by the same clock as the signs of life."""
 
     @override
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
         holder = await self._holder(workload)
         if _over(holder, workload):
-            log.info("over", name=workload.name)  # its pod may be gone, and its name is not used again
+            log.info("over", name=workload.name)  # its pod may be deleted, but its name is never reused
             return
         if workload.role == "agent" and loop.spec.agent.llm is not None and not self._settings.llm_proxy_url:
             raise Blocked("ProviderUnknown", workload.name, NO_PROVIDER)
@@ -92,7 +92,7 @@ class KubeRuntime(Runtime):
             owner = kube.owner_reference(loop.model_dump(by_alias=True))
             await children.create(self._api, path, pods.workspace_claim(loop, owner))
             return
-        # A kept claim of an earlier campaign of this name is welcome: each has its own folder on it.
+        # A claim kept from an earlier campaign of this name is reused: each campaign has its own folders on it.
         ours = stored["metadata"].get("labels", {}).get(names.LABEL_LOOP) == loop.metadata.name
         if not ours or stored["metadata"].get("deletionTimestamp"):
             raise children.taken("PersistentVolumeClaim", stored)
@@ -102,7 +102,7 @@ class KubeRuntime(Runtime):
     ) -> tuple[str, dict[str, Any]]:
         owner = kube.owner_reference(holder.model_dump(by_alias=True))
         if workload.role == "agent":
-            await self._store.files(f"{loop.metadata.name}-task")  # Blocked here: without them a session only waits
+            await self._store.files(f"{loop.metadata.name}-task")  # may raise Blocked: sessions without them only wait
             return self._states.pods, pods.agent(loop, workload, owner, self._settings)
         if workload.role == "verification":
             name = f"{loop.metadata.name}-evaluation"
@@ -123,8 +123,8 @@ class KubeRuntime(Runtime):
         return self._states.pytorch_jobs, attempts.pytorch_job(attempt, replicas, owner)
 
     async def _check_alone(self, workload: Workload) -> None:
-        """Raise Blocked while a pod of an earlier attempt at the run lives: it may hold GPUs, and writes where the new
-        one would.
+        """Raise Blocked while a pod of an earlier attempt at the run is alive: it may use GPUs, and writes to the same
+        folders as the new one.
         """
         run = f"{workload.owner}-r{workload.run}-"
         selector = f"{names.LABEL_OWNER}={workload.owner},{names.LABEL_ROLE}=run"
@@ -136,10 +136,11 @@ class KubeRuntime(Runtime):
 
     @override
     async def stop(self, name: str, reason: str) -> None:
-        """The reason and the end of the log are noted on the object first; then a pod has a second left, a Job is
-        suspended, and a PyTorchJob reaches its deadline (its suspend belongs to queues): their pods go.
+        """Store the reason on the object, then end it. A Pod gets a deadline of one second. A Job is suspended and a
+        PyTorchJob gets that deadline (its `suspend` belongs to queues): that deletes their pods, so their log tail
+        is stored first.
 
-        What nobody has taken up yet is deleted: it never began, and may be made anew under its name.
+        A workload that was not taken up yet is deleted: it never began, and may be created again under its name.
         """
         for path in self._paths():
             try:
@@ -147,7 +148,7 @@ class KubeRuntime(Runtime):
             except NotFound:
                 continue
             noted = found["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP)
-            # A Job is stopped in each pass until it ends: once the reason is noted, nobody asks for its pods.
+            # A Job is stopped in each pass until it ends. Once the reason is stored, its pods need not be listed.
             own_pods = [] if noted is not None and path == self._states.jobs else await self._states.pods_of(found)
             if noted is None and not outcome.ended(found):
                 notes = {names.ANNOTATION_STOP: reason}
@@ -167,7 +168,7 @@ class KubeRuntime(Runtime):
 
     @override
     async def remove(self, name: str) -> None:
-        """Delete it, unless it still runs. A bare pod that has ended gets no grace period: nothing in it lives."""
+        """Delete it, unless it still runs. A bare pod that has ended gets no grace period: nothing runs in it."""
         for path in self._paths():
             try:
                 found = await self._api.get(f"{path}/{name}")
@@ -191,10 +192,10 @@ class KubeRuntime(Runtime):
                 state = await self._states.state(loop, workload, own_pods)
             except ClaimMissing as missing:
                 if missing.going:
-                    # No kubelet starts a pod on it, and a pod that has a place keeps it from going.
+                    # No kubelet starts a pod with such a claim, and a pod that is scheduled blocks its deletion.
                     await self._unmake(workload)
                     continue
-                # Somebody deleted it while pods wait for it, as the remedy for a wrong StorageClass says.
+                # It was deleted while pods wait for it, for example as the remedy for a wrong StorageClass.
                 await self._ensure_workspace(await self._store.get(ResearchLoop, loop))
                 state = WorkloadState(name, started_at=outcome.waits_since(workload, datetime.now(UTC)), started=False)
             if state.obstacle is not None and state.obstacle.reason == "InputsMissing":
@@ -207,14 +208,14 @@ class KubeRuntime(Runtime):
         return states
 
     async def _unmake(self, workload: dict[str, Any]) -> None:
-        """Delete one that has not begun: its intent stands in a status, so it is made anew under its name."""
+        """Delete a workload that has not begun. A status stores its intent, so it is created again under its name."""
         metadata = workload["metadata"]
         path = {"Pod": self._states.pods, "Job": self._states.jobs, "PyTorchJob": self._states.pytorch_jobs}
         log.warning("made_anew", workload=metadata["name"], why="the workspace claim is being deleted")
         await self._api.delete(f"{path[workload['kind']]}/{metadata['name']}", metadata["uid"])
 
     async def _inputs(self, loop: str, missing: Obstacle) -> Obstacle:
-        """What a pod lacks; sealed files among it are made again, and the kubelet finds them."""
+        """The obstacle of missing inputs. Missing sealed files are created again, and the kubelet finds them."""
         for name in (f"{loop}-task", f"{loop}-evaluation"):
             if f'"{name}"' in missing.message:
                 try:
@@ -229,7 +230,7 @@ class KubeRuntime(Runtime):
 
 
 def _over(holder: ResearchIteration | ResearchExperiment, workload: Workload) -> bool:
-    """Whether the stored status says that the workload has ended, or has a later one in its place."""
+    """Whether the stored status says that the workload has ended or was replaced by a later one."""
     if isinstance(holder, ResearchIteration):
         sessions = [one for one in holder.status.sessions if one.name == workload.session]
         return any(one.phase in SESSION_OVER or one.attempt > workload.number for one in sessions)

@@ -1,6 +1,6 @@
-"""Which namespaces an operator serves, as its Lease says it.
+"""The namespaces that an operator serves, as published on its Lease.
 
-Written by the operator, read by the guard and by `rloop status`: only the operator knows which namespaces answer it.
+Written by the operator, read by the guard and by `rloop status`: only the operator knows which namespaces it can reach.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EVERYWHERE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The namespaces that an operator serves, and those that it should and cannot."""
+    """The namespaces that an operator serves, and those that it should serve but cannot."""
 
     namespaces: Sequence[str]
     failing: Mapping[str, str]
@@ -33,7 +33,7 @@ class Served:
 
 
 def read(lease: Mapping[str, Any]) -> Served | None:
-    """What an operator's Lease says; None if it says nothing that can be read."""
+    """The value on an operator's Lease; None if it is missing or invalid."""
     try:
         found = json.loads(lease["metadata"].get("annotations", {})[names.ANNOTATION_NAMESPACES])
         return Served(tuple(found["served"]), dict(found["failing"]))

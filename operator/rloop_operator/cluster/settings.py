@@ -1,4 +1,4 @@
-"""What the administrator sets: read once from the environment by the cluster's processes."""
+"""The administrator's settings, read once from the environment by each of the cluster's processes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rloop.errors import RloopError
 from rloop.names import SeedKeys
 
 SEED_KEY_BYTES = 32
-"""A shorter key might be guessed from the seeds of runs, which the runs know."""
+"""Minimum length: a shorter key might be guessed from the seeds of runs, which the runs know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What each process is told. See helm/rloop/values.yaml, which sets these."""
+    """Settings of every process, set by helm/rloop/values.yaml."""
 
     namespace: str
     """The release's own namespace."""
@@ -24,27 +24,27 @@ class Place:
     watched: tuple[str, ...]
     """Namespaces whose loops are served; empty: all."""
     patrol_seconds: float
-    """How often the operator looks at every loop; the guard's patience is a multiple of it."""
+    """Seconds between two patrols of the operator; the guard's timeouts are derived from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings(Place):
-    """What the operator is told besides."""
+    """Settings of the operator."""
 
     gateway_url: str
     llm_proxy_url: str
-    """Empty: there is none, because no provider is configured."""
+    """Empty if no provider is configured; the proxy is then not deployed."""
     agent_image: str
     verifier_image: str
     sidecar_image: str
     pull_policy: str
     run_as_user: int
     network_policies: bool
-    """Whether the chart made NetworkPolicies, and trainings with several workers need their own."""
+    """Whether the chart created NetworkPolicies, so that each training with several workers needs its own."""
 
 
 def place() -> Place:
-    """What each process is told. Raises RloopError, naming the variable."""
+    """The settings of every process. Raises RloopError that names the variable."""
     return Place(
         namespace=_need("RLOOP_NAMESPACE"),
         pod=_need("POD_NAME"),
@@ -54,7 +54,7 @@ def place() -> Place:
 
 
 def read() -> Settings:
-    """The operator's settings. Raises RloopError, naming the variable."""
+    """The operator's settings. Raises RloopError that names the variable."""
     return Settings(
         **asdict(place()),
         gateway_url=_need("RLOOP_GATEWAY_URL"),
@@ -69,7 +69,7 @@ def read() -> Settings:
 
 
 def seed_keys() -> SeedKeys:
-    """The key of all seeds, which the chart mounts into the operator only. Raises RloopError, naming the Secret."""
+    """The key of all seeds, which the chart mounts into the operator only. Raises RloopError that names the Secret."""
     path = Path(_need("RLOOP_SEED_KEY_FILE"))
     try:
         key = path.read_bytes().strip()

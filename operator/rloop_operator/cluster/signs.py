@@ -1,7 +1,7 @@
-"""Signs of life between two processes: annotations on the session's own pod.
+"""Signs of life, passed from the gateway to the operator as annotations on the session's pod.
 
-The gateway writes them, the operator sees them change and judges their age by its own monotonic clock; so neither needs
-to reach the other, and either may restart. An idle loop has no sessions and causes no writes.
+The gateway writes them; the operator sees them change and measures their age with its own monotonic clock. So neither
+needs to reach the other, and either may restart. An idle loop has no sessions and causes no writes.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from rloop_operator.cluster import kube
 from rloop_operator.ports import Caller, Signs
 
 CALLED_SECONDS = 10.0
-"""Between two writes for the calls of one session: a client may call many times a second."""
+"""Minimum seconds between two writes for the calls of a pod, because a client may call many times a second."""
 
 
 class GatewaySigns(Signs):
-    """The gateway's side: it records, and reads nothing."""
+    """The gateway's side: it only records."""
 
     def __init__(self, api: kube.Kube) -> None:
         self._api = api
         self._counter = itertools.count(1)
         self._called: dict[tuple[str, str], float] = {}
-        """When a call of a pod was last written."""
+        """Namespace and pod -> when a call of it was last written."""
 
     @override
     async def record(self, caller: Caller, round_: int) -> str | None:
@@ -72,9 +72,9 @@ class GatewaySigns(Signs):
 
 
 class OperatorSigns(Beats):
-    """The operator's side: it sees beats change on the pods that the runtime lists.
+    """The operator's side: it detects changed heartbeats on the pods that the runtime lists.
 
-    While the API server is away the gateway can write no beat, and `sight` stands still.
+    While the API server is unavailable the gateway cannot write heartbeats; the clock `sight` stops for that time.
     """
 
     def __init__(self, api: kube.Kube, namespace: str, sight: Sight) -> None:
@@ -84,7 +84,7 @@ class OperatorSigns(Beats):
         self._values: dict[str, str] = {}
 
     async def look(self, loop: str, pod: dict[str, Any]) -> None:
-        """Take in what an agent's pod says."""
+        """Record the heartbeat on an agent's pod, if it has changed."""
         metadata = pod["metadata"]
         beat = metadata.get("annotations", {}).get(names.ANNOTATION_BEAT)
         session = metadata["labels"].get(names.LABEL_SESSION, "")

@@ -1,7 +1,7 @@
-"""What the API server shows of a loop's workloads: begun or not, why not, and how they ended.
+"""State of a loop's workloads, from the API server: whether they have begun, why not, and how they ended.
 
-Called by the cluster's runtime, which starts and stops them. It reads only; what it says is made by the pure functions
-of `outcome` and `obstacles`.
+Called by the cluster's runtime, which starts and stops them. This module only reads; the pure functions of `outcome`
+and `obstacles` derive the state.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from rloop_operator.cluster import attempts, kube, obstacles, outcome, parts
 
 Manifest = dict[str, Any]
 PATIENCE = timedelta(seconds=10)
-"""A pod takes a moment to start; nobody asks why before."""
+"""Time that a pod may take to start before its Events are read."""
 TAIL_LINES = "60"
 UNKNOWN_SECONDS = 60.0
-"""How long it is remembered that a kind is not installed."""
+"""Seconds for which the absence of a kind is cached."""
 
 
 class ClaimMissing(Exception):
-    """Pods wait for the workspace, and its claim does not exist, or is being deleted (`going`)."""
+    """Pods wait for the workspace claim, which does not exist or is being deleted (`going`)."""
 
     def __init__(self, *, going: bool) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class States:
         self.pytorch_jobs = kube.group("kubeflow.org/v1", namespace, "pytorchjobs")
         self._knows_pytorch_jobs = False
         self._ask_again_at = float("-inf")
-        """When to ask again whether the kind PyTorchJob is installed, by the monotonic clock."""
+        """Monotonic time at which to check again whether the kind PyTorchJob is installed."""
 
     async def all(self, loop: str) -> list[tuple[Manifest, list[Manifest]]]:
-        """Each workload of a loop, with its pods in their order."""
+        """Each workload of a loop, with its pods in order (`_worker`)."""
         selector = f"{names.LABEL_LOOP}={loop}"
         bare, jobs, pytorch_jobs = await asyncio.gather(
             self._api.all(self.pods, f"{selector},!{names.LABEL_WORKLOAD}"),
@@ -56,7 +56,7 @@ class States:
         found = [(pod | {"kind": "Pod"}, [pod]) for pod in bare]
         made = [*(one | {"kind": "Job"} for one in jobs), *(one | {"kind": "PyTorchJob"} for one in pytorch_jobs)]
         if made:
-            # Only these: the pods of all runs that ever were are many.
+            # Only their pods, because a loop may have very many pods of earlier runs.
             wanted = ",".join(one["metadata"]["name"] for one in made)
             theirs = await self._api.all(self.pods, f"{selector},{names.LABEL_WORKLOAD} in ({wanted})")
             by_name: dict[str, list[Manifest]] = {}
@@ -66,7 +66,7 @@ class States:
         return found
 
     async def _pytorch_jobs(self, selector: str) -> list[Manifest]:
-        """None where the training operator is not installed; that is remembered for a minute."""
+        """The PyTorchJobs; empty if the training operator is not installed, which is cached for UNKNOWN_SECONDS."""
         if not self.may_know_pytorch_jobs():
             return []
         try:
@@ -78,11 +78,11 @@ class States:
         return found
 
     def may_know_pytorch_jobs(self) -> bool:
-        """False while we know that the training operator is not installed."""
+        """False while the training operator is known not to be installed."""
         return self._knows_pytorch_jobs or time.monotonic() >= self._ask_again_at
 
     def made_pytorch_job(self) -> None:
-        """One was made: it is installed by now."""
+        """Record that a PyTorchJob was created, so the training operator is installed."""
         self._knows_pytorch_jobs = True
 
     async def knows_pytorch_jobs(self) -> bool:
@@ -94,14 +94,14 @@ class States:
         return True
 
     async def pods_of(self, workload: Manifest) -> list[Manifest]:
-        """The pods of one workload, in their order."""
+        """The pods of one workload, in order (`_worker`)."""
         if workload["kind"] == "Pod":
             return [workload]
         found = await self._api.all(self.pods, f"{names.LABEL_WORKLOAD}={workload['metadata']['name']}")
         return sorted(found, key=_worker)
 
     async def state(self, loop: str, workload: Manifest, own_pods: list[Manifest]) -> WorkloadState:
-        """The workload as a decision sees it. Raises ClaimMissing."""
+        """The state of the workload for a decision. Raises ClaimMissing."""
         name = workload["metadata"]["name"]
         of_an_agent = workload["metadata"]["labels"][names.LABEL_ROLE] == "agent"
         begun = outcome.begun_at(workload, own_pods)
@@ -120,7 +120,7 @@ class States:
     async def _obstacle(
         self, loop: str, workload: Manifest, own_pods: list[Manifest], *, waited: timedelta
     ) -> Obstacle | None:
-        """Why a workload has not begun; asked of the Events about it only when it has waited for a while."""
+        """Why a workload has not begun. The Events about it are read only after it has waited for PATIENCE."""
         told = obstacles.queued(workload) or next(filter(None, map(obstacles.of_containers, own_pods)), None)
         if told is not None or waited < PATIENCE:
             return told
@@ -152,7 +152,7 @@ class States:
         return [one["message"] for one in sorted(found, key=lambda one: one.get("lastTimestamp") or "")]
 
     async def log_tail(self, pod: Manifest | None) -> str:
-        """The end of the log of the container that tells most; nothing where it is gone."""
+        """The log tail of the container that best explains the end; empty if the log cannot be read."""
         if pod is None:
             return ""
         path = f"{self.pods}/{pod['metadata']['name']}/log"
@@ -164,6 +164,6 @@ class States:
 
 
 def _worker(pod: Manifest) -> tuple[int, str]:
-    """The order of a workload's pods: by their number, then as they were made."""
+    """Sort key of a workload's pods: worker number, then creation time."""
     metadata = pod["metadata"]
     return int(metadata["labels"].get(attempts.REPLICA_INDEX, 0)), metadata["creationTimestamp"]

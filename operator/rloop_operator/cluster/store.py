@@ -37,7 +37,7 @@ PLURALS: dict[type, str] = {
 }
 ARCHIVE = "files.tar.gz"
 ARCHIVE_BYTES = 900 * 1024
-"""A ConfigMap holds 1 MiB, and base64 is not counted; some room for metadata."""
+"""Maximum size of an archive. A ConfigMap holds 1 MiB, not counting base64; the rest is for metadata."""
 
 
 class KubeStore(Store):
@@ -47,9 +47,9 @@ class KubeStore(Store):
         self.api = api
         self.namespace = namespace
         self._read_only = read_only
-        """A user looks: sealed files that somebody deleted are not made again."""
+        """True for a user's command: deleted sealed files are then not created again."""
         self._cache = cache if cache is not None else Cache()
-        """Frozen files do not change, so they are fetched once. All stores of a process share one."""
+        """Frozen files do not change, so they are fetched once. Several stores can share a cache."""
 
     @override
     async def get(self, kind: type[Object], name: str) -> Object:
@@ -65,7 +65,7 @@ class KubeStore(Store):
     async def create(self, obj: Object) -> Object:
         kind = type(obj)
         body = _wire(obj)
-        body.pop("status", None)  # the API server drops it
+        body.pop("status", None)  # the API server ignores it
         body["metadata"] = _metadata(body["metadata"], self.namespace)
         return _model(kind, await children.create(self.api, kube.objects(self.namespace, PLURALS[kind]), body))
 
@@ -96,8 +96,8 @@ class KubeStore(Store):
         return SealedTask(task=files_digest(task), evaluation=files_digest(code), references=files_digest(references))
 
     async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
-        """The frozen files under `name`; frozen now, from the user's ConfigMap, if this is the first time."""
-        assert source is not None  # anything else is refused before (`rloop.admit.loop`)
+        """The frozen files under `name`. The first call freezes them from the user's ConfigMap."""
+        assert source is not None  # other sources are rejected earlier (`rloop.admit.loop`)
         try:
             frozen = await self.api.get(kube.core(self.namespace, "configmaps", name))
         except NotFound:
@@ -161,12 +161,12 @@ class KubeStore(Store):
                 raise NotOurs("holds other files")
         except NotOurs as error:
             raise _replaced(name, str(error), frozen) from error
-        if frozen is not None:  # or it was not compared with anything
+        if frozen is not None:  # otherwise it was compared with nothing
             self._cache.put(found["metadata"]["uid"], files)
         return files
 
     async def _frozen(self, name: str) -> _Frozen | None:
-        """What a stored status or spec says of the files under a name; None before it does, and of drafts."""
+        """The facts that a status or spec stores about the files under a name; None before that, and for drafts."""
         owner, _, what = name.rpartition("-")
         try:
             if what in ("task", "evaluation", "references"):
@@ -180,12 +180,12 @@ class KubeStore(Store):
         return _Frozen(digest) if described else None
 
     async def _sealed_again(self, name: str) -> Files:
-        """Sealed files that somebody deleted, made again from an unchanged source.
+        """Create deleted sealed files again from an unchanged source, and return them.
 
         Raises NotFound if nothing was sealed under the name, Blocked if the source has changed.
         """
         owner = name.rpartition("-")[0]
-        if not owner:  # it would name all loops
+        if not owner:  # an empty name would address the list of all loops
             raise NotFound(f"no files are frozen under {name}")
         frozen = _sealed_files(await self.get(ResearchLoop, owner)).get(name)
         if frozen is None or frozen.source is None:
@@ -213,21 +213,21 @@ class KubeStore(Store):
 
 @dataclass(frozen=True, slots=True)
 class _Frozen:
-    """What is known of frozen files."""
+    """Stored facts about frozen files."""
 
     digest: str
     field: str = ""
-    """Of the spec, that names where sealed ones come from; empty for those of an experiment."""
+    """Field of the spec that names the source of sealed files; empty for files of an experiment."""
     source: ConfigMapFiles | None = None
 
     @property
     def whence(self) -> str:
-        """The source, in words."""
+        """The source, for messages."""
         return f'ConfigMap "{self.source.name}" ({self.field})' if self.source is not None else "its source"
 
 
 def _sealed_files(loop: ResearchLoop) -> dict[str, _Frozen]:
-    """What a loop has sealed, by name."""
+    """Stored facts about a loop's sealed files, by name of their ConfigMap."""
     name, spec, sealed, papers = loop.metadata.name, loop.spec, loop.status.sealed, loop.spec.agent.references
     if sealed is None:
         return {}
@@ -242,7 +242,7 @@ def _sealed_files(loop: ResearchLoop) -> dict[str, _Frozen]:
 
 
 def _replaced(name: str, why: str, frozen: _Frozen | None) -> RloopError:
-    """The error for a ConfigMap that somebody put in the place of ours."""
+    """The error for a foreign ConfigMap under the name of ours."""
     if frozen is None:
         told = f"a ConfigMap of this name exists that is not ours (it {why}); rename it: frozen files are kept there"
         return Blocked("NameTaken", name, told)
@@ -265,7 +265,7 @@ def _from_config_map(found: dict[str, Any], source: ConfigMapFiles, field: str) 
         raise BadInput(InputProblem(f"{field}.configMap.items", told))
     if not paths:
         raise BadInput(InputProblem(f"{field}.configMap.name", f'ConfigMap "{source.name}" is empty'))
-    # A ConfigMap keeps no modes: what begins with #! is a program.
+    # A ConfigMap stores no file modes: a file that begins with #! is executable.
     return {path: File(data[key], executable=data[key].startswith(b"#!")) for key, path in paths.items()}
 
 

@@ -1,6 +1,6 @@
-"""The patrol's outward look: the operator keeps guard, gateway and LLM proxy alive, as the guard keeps the operator.
+"""Monitors and restarts guard, gateway and LLM proxy, as the guard does with the operator (layer 1 of the watchdog).
 
-Run by the operator beside its other tasks. What it saw of the guard goes into every loop's status.watchdog.
+Run by the operator as a task of its own. The guard's state goes into every loop's status.watchdog.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper, repairs
 
 log = structlog.get_logger("rloop.warden")
 SILENT_SECONDS = 30.0
-"""The guard renews its Lease with each look, every five seconds."""
+"""Age of the guard's Lease after which it is Silent. It is renewed with each look, every five seconds."""
 NOT_READY_SECONDS = 120.0
-"""Longer than the kubelet takes to restart what does not answer: what is left then is what a new pod may mend."""
+"""Longer than the kubelet takes to restart an unresponsive container: after that, only a new pod may help."""
 REMEMBERED = timedelta(minutes=10)
-"""A repair is evidence for so long: each running loop notes it once."""
+"""How long a restart is reported to loops; each running loop records it once."""
 
 
 class Warden:
-    """Looks at the guard and at whoever serves agents, for ever."""
+    """Monitors the guard and the processes that serve agents."""
 
     def __init__(self, api: kube.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:
         self._api = api
@@ -45,13 +45,13 @@ class Warden:
         self.tried_at = time.monotonic()
 
     def facts(self) -> Watchdog:
-        """What a loop's decision may know of it."""
+        """The watchdog facts for the decision of a loop."""
         since = datetime.now(UTC) - REMEMBERED
         told = [one for one in [*self._repairs, *repairs(self._lease.annotations)] if one.at > since]
         return Watchdog(self._state, tuple(sorted(told, key=lambda one: (one.at, one.told))))
 
     async def watch(self) -> None:
-        """Look for ever."""
+        """Look every LOOK_SECONDS until cancelled."""
         while True:
             try:
                 await self._look()
@@ -76,7 +76,7 @@ class Warden:
         for keeper, pod in zip(self._serving, pods, strict=True):
             ready = ages.age(keeper.process, _is_ready(pod))
             unready = 0.0 if _is_ready(pod) else ready
-            # Twice: what keeps it from being ready may well be outside, such as a right that it was not given.
+            # Two restarts at most: the cause may well be external, such as a missing permission.
             await keeper.keep(ages, pod, [Sign("NotReady", "is not ready", unready, NOT_READY_SECONDS, 2)])
 
     async def _guards_lease(self) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
-"""Looks after one other process of ours, and restarts it: the thin shell around `rloop.guardian`.
+"""Monitors one other process of ours and restarts it: the thin shell around `rloop.guardian`.
 
-Used by the guard for the operator, and by the operator for gateway and guard. A restart is noted in the own Lease's
-annotations before the pod is deleted, so that whoever comes after a crash knows how often it was tried.
+Used by the guard for the operator, and by the operator for guard, gateway and LLM proxy. A restart is stored in the
+annotations of the caller's Lease before the pod is deleted, so that the count survives a crash of the caller.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from rloop_operator.cluster.lease import Lease
 log = structlog.get_logger("rloop.watchdog")
 LOOK_SECONDS = 5.0
 GRACE_SECONDS = 5
-"""What is out of order has nothing to end in order, and all our processes may die at any time."""
+"""Short, because a failed process has nothing to shut down, and all our processes may be killed at any time."""
 REPAIRS = 5
-"""So many are kept in the Lease."""
+"""Number of restarts stored in the Lease, the newest ones."""
 
 
 class Ages:
-    """How long something has been as it is, by our own monotonic clock, which stands still while we are blind.
+    """How long values have been unchanged, by our own monotonic clock, which stops while looks fail.
 
-    After an hour without the API server nobody has renewed anything: that hour says nothing about them.
+    After an hour without the API server nobody has renewed anything, so that hour must not count against them.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -41,15 +41,15 @@ class Ages:
 
     @property
     def now(self) -> float:
-        """Seconds that we could see."""
+        """Observed seconds, up to the last look."""
         return self._sight.seen
 
     def tick(self) -> None:
-        """A look has succeeded: what it saw is now."""
+        """Record a successful look."""
         self._sight.look()
 
     def age(self, key: str, value: object) -> float:
-        """Seconds since this was first seen to have this value."""
+        """Observed seconds since the key was first seen with this value."""
         old, since, _ = self._seen.get(key, (None, self.now, False))
         if key not in self._seen:
             self._seen[key] = (value, self.now, False)
@@ -59,12 +59,12 @@ class Ages:
         return self.now - since
 
     def changed(self, key: str) -> bool:
-        """Whether it ever was seen to change."""
+        """Whether the value of the key was ever seen to change."""
         return key in self._seen and self._seen[key][2]
 
 
 class Keeper:
-    """Looks after the one pod of a process."""
+    """Monitors the one pod of a process."""
 
     def __init__(self, api: kube.Kube, lease: Lease, namespace: str, process: str, layer: str) -> None:
         self._api = api
@@ -77,14 +77,14 @@ class Keeper:
         self._told: tuple[str, str] = ("None", "")
 
     async def pod(self) -> dict[str, Any] | None:
-        """The pod as it is; None while there is none."""
+        """The current pod; None if it does not exist."""
         try:
             return await self._api.get(kube.core(self._namespace, "pods", f"{self.process}-0"))
         except NotFound:
             return None
 
     async def keep(self, ages: Ages, pod: dict[str, Any] | None, signs: Sequence[guardian.Sign]) -> None:
-        """Judge what was seen, and do what is to be done about it. Raises KubeError."""
+        """Judge the pod and the signs, and restart the pod or report it if necessary. Raises KubeError."""
         restarts = int(self._lease.annotations.get(self._annotation, "0"))
         record = guardian.Record(restarts, time.monotonic() - self._acted_at)
         verdict = guardian.judge(pod_facts(ages, self.process, pod), signs, record)
@@ -120,7 +120,7 @@ class Keeper:
 
 
 def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> guardian.Pod | None:
-    """What a guardian has to know of a pod."""
+    """The facts about a pod that `guardian.judge` needs."""
     if pod is None:
         return None
     container: dict[str, Any] = next(iter(pod.get("status", {}).get("containerStatuses", [])), {})
@@ -137,7 +137,7 @@ def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> guardian.
 
 
 def repairs(annotations: dict[str, str]) -> list[Repair]:
-    """The restarts that a Lease tells of."""
+    """The restarts stored in the annotations of a Lease."""
     return [Repair(datetime.fromisoformat(at), told) for at, told in _stored(annotations)]
 
 

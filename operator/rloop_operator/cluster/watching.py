@@ -1,8 +1,8 @@
-"""How kopf's watches live with a namespace that refuses them.
+"""Keeps kopf's watches running when a namespace rejects them.
 
 Used by the operator's process. kopf has one watch for each kind and namespace, and ends as a whole when one of them
-gives up, which it does a minute after a namespace was deleted or its Role removed. Here no watch of a namespace gives
-up: it is tried again until the namespace answers.
+gives up, which happens a minute after a namespace was deleted or its Role removed. With this module a watch does not
+give up: it is retried until the namespace answers.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from rloop_operator.cluster.health import Part
 BACKOFFS = (1, 2, 5, 10, 20)
 LONGEST_SECONDS = 30
 LOGGER = "kopf._cogs.clients.watching"
-"""The logger of a watch's requests. A filter of a logger does not apply to those below it."""
+"""The logger of watch requests itself, because a filter does not apply to the child loggers of its logger."""
 
 
 class Backoffs:
-    """Seconds before each retry of a request, without end."""
+    """Seconds before each retry of a request; the number of retries is unlimited."""
 
     def __iter__(self) -> Iterator[float]:
         return itertools.chain(BACKOFFS, itertools.repeat(LONGEST_SECONDS))
 
 
 class FirstOnly(logging.Filter):
-    """Drops kopf's message about a retry of a request, except for the first: a refused watch is retried for days."""
+    """Drops kopf's messages about retries of a request except the first: a rejected watch may be retried for days."""
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
@@ -42,7 +42,7 @@ class FirstOnly(logging.Filter):
 
 
 class Watches:
-    """kopf's sessions with the API server, and what their watches are refused."""
+    """Opens kopf's sessions with the API server, and records which of their watches are rejected."""
 
     def __init__(self) -> None:
         self._refused: set[str] = set()
@@ -54,13 +54,13 @@ class Watches:
             return None
         connector = aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context())
         headers = found.as_http_headers()
-        # kopf closes it.
+        # Closed by kopf.
         session = aiohttp.ClientSession(connector=connector, headers=headers, middlewares=(self._seen,))
         namespace = found.default_namespace
         return kopf.AiohttpSession(server=found.server, aiohttp_session=session, default_namespace=namespace)
 
     async def _seen(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Note what is refused, and turn "not found" about a namespace into an error that kopf retries."""
+        """Record rejected requests, and convert "not found" in a namespace into an error that kopf retries."""
         response = await handler(request)
         path = request.url.path
         if request.method != "GET" or "/namespaces/" not in path:
@@ -75,11 +75,11 @@ class Watches:
         return response
 
     def refused(self) -> set[str]:
-        """The namespaces in which a watch is refused: the patrol alone sees what changes there."""
+        """The namespaces in which a watch is rejected: only the patrol sees changes there."""
         return {path.split("/namespaces/")[1].split("/")[0] for path in self._refused}
 
     def part(self) -> Part:
-        """Shown in the health report. It decides nothing: a restart gives no rights."""
+        """The line of the health report. It affects no endpoint, because a restart grants no permissions."""
         return Part("watches", self._problem, required=False)
 
     def _problem(self) -> str:

@@ -1,7 +1,7 @@
-"""Loops that wait for a pass: each once, fair over namespaces, changed specs first.
+"""Queue of loops that wait for a pass: each loop once, fair across namespaces, changed specs first.
 
 Filled by the operator's watches, its patrol and timers; emptied by the workers of `passes`. kopf's own queue is not
-used for this: its limit counts workers that sleep, and it knows no order.
+used for this: its limit includes sleeping workers, and it has no order.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from collections.abc import Callable
 from rloop_operator.cluster.progress import Key
 
 URGENT_IN_A_ROW = 3
-"""After this many urgent keys in a row an ordinary one is taken, so that a storm of edits stops no campaign."""
+"""After this many urgent keys in a row an ordinary one is taken, so that many edits cannot block the campaigns."""
 
 Lane = dict[str, dict[Key, float]]
-"""Namespaces in the order of their next turn; of each its keys in the order of their arrival, with its time."""
+"""Namespaces in the order in which they are served -> keys in the order of arrival -> time of arrival."""
 
 
 class WorkQueue:
-    """See the module. `namespace_limit` is how many keys of one namespace may be in work at the same time."""
+    """See the module. `namespace_limit` is the maximum number of keys of one namespace in work at the same time."""
 
     def __init__(self, namespace_limit: int, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limit = namespace_limit
@@ -30,14 +30,14 @@ class WorkQueue:
         self._ordinary: Lane = {}
         self._urgent_in_a_row = 0
         self._in_work: dict[Key, bool | None] = {}
-        """Key -> whether it was added again meanwhile: None if not, else whether that was urgent."""
+        """Key in work -> None if it was not added again meanwhile, otherwise whether that was urgent."""
         self._busy: Counter[str] = Counter()
         self._rests_until: dict[Key, float] = {}
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._added = asyncio.Event()
 
     def add(self, key: Key, *, urgent: bool = False) -> None:
-        """Ask for a pass. Urgent: before all others, and without waiting for the end of a pause."""
+        """Request a pass. An urgent one precedes all ordinary ones and does not wait for the end of a pause."""
         if key in self._in_work:
             self._in_work[key] = urgent or bool(self._in_work[key])
             return
@@ -55,7 +55,7 @@ class WorkQueue:
         self._added.set()
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Ask for a pass in so many seconds, unless one is asked for earlier."""
+        """Request a pass after this many seconds, unless an earlier one is requested."""
         timer = self._timers.get(key)
         loop = asyncio.get_running_loop()
         if timer is not None and timer.when() <= loop.time() + seconds:
@@ -64,7 +64,7 @@ class WorkQueue:
         self._timers[key] = loop.call_later(seconds, self._timer_ends, key)
 
     async def take(self) -> Key:
-        """The next key; nobody else gets it until `done`."""
+        """The next key; no other worker gets it until `done`."""
         while True:
             key = self._next()
             if key is not None:
@@ -76,7 +76,8 @@ class WorkQueue:
             await self._added.wait()
 
     def done(self, key: Key, *, rest_seconds: float = 0.0, again_after: float | None = None) -> None:
-        """A pass has ended: no further one for so long, and one after so long if nothing happens.
+        """End a pass. The next ordinary one starts after `rest_seconds` at the earliest; one is requested after
+        `again_after` seconds even if nothing happens.
 
         Without both the key is forgotten, unless it was added again.
         """
@@ -95,7 +96,7 @@ class WorkQueue:
         return sum(len(keys) for lane in (self._urgent, self._ordinary) for keys in lane.values())
 
     def oldest_seconds(self) -> float:
-        """How long the oldest of them has waited."""
+        """Seconds for which the oldest waiting key has waited."""
         now = self._monotonic()
         added = (at for lane in (self._urgent, self._ordinary) for keys in lane.values() for at in keys.values())
         return now - min(added, default=now)
@@ -121,7 +122,7 @@ class WorkQueue:
         return None
 
     def _first(self, lane: Lane) -> Key | None:
-        """The oldest key of the namespace whose turn it is; that one is last then."""
+        """Take the oldest key of the next namespace, which then moves to the end of the lane."""
         namespace = next((one for one in lane if self._busy[one] < self._limit), None)
         if namespace is None:
             return None
@@ -138,7 +139,7 @@ def _has(lane: Lane, key: Key) -> bool:
 
 
 def _remove(lane: Lane, key: Key) -> float | None:
-    """Take the key out; when it was added, if it was there."""
+    """Remove the key. Returns when it was added; None if the lane does not contain it."""
     keys = lane.get(key[0], {})
     since = keys.pop(key, None)
     if since is not None and not keys:
