@@ -1,1 +1,1 @@
-"""The imperative shell: everything that touches the world on behalf of the pure core."""
+"""The imperative shell: all input, output and side effects on behalf of the pure core (`rloop`)."""

@@ -1,7 +1,7 @@
-"""Signs of life of the sessions, judged by our own monotonic clock, and the nudges that wait to be told.
+"""Heartbeats of the sessions, aged by the operator's own monotonic clock, and nudges that wait for delivery.
 
 Written by the gateway, read by reconcile. In memory only: after a restart of the operator every session gets a full
-interval before silence means anything.
+interval before a missing heartbeat counts.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from rloop_operator.ports import Caller, Signs
 
 
 class Sight:
-    """A monotonic clock that stands still while we are blind: that nobody was seen then says nothing about them."""
+    """A monotonic clock that stops while this process cannot observe, so that this time counts against no session."""
 
     def __init__(self, monotonic: Callable[[], float], longest_seconds: float) -> None:
         self._monotonic = monotonic
         self._longest = longest_seconds
-        """Between two looks; with longer pauses we were blind."""
+        """Maximum seconds between two looks; a longer pause counts as time without observation."""
         self._looked_at = monotonic()
         self.seen = 0.0
-        """Seconds that we could see, up to the last look."""
+        """Observed seconds up to the last look."""
         self.returned_at = -math.inf
-        """When we saw again after we had been blind, by this clock."""
+        """Time on this clock of the last look after a pause without observation."""
 
     def look(self) -> None:
-        """A look has succeeded: what it saw is now."""
+        """Record a successful look."""
         now = self._monotonic()
         pause, self._looked_at = now - self._looked_at, now
         self.seen += min(pause, self._longest)
@@ -40,7 +40,7 @@ class Sight:
             self.returned_at = self.seen
 
     def __call__(self) -> float:
-        """The time."""
+        """The current time of this clock in seconds."""
         return self.seen + min(self._monotonic() - self._looked_at, self._longest)
 
 
@@ -51,14 +51,14 @@ class _Seen:
     round: int
     round_at: float
     signs: int = 0
-    """Of the LLM proxy, as they were last seen."""
+    """Last seen value of the LLM proxy's counter of the session's signs of life."""
 
 
 class Beats(Signs):
-    """One board for all sessions, in memory. `monotonic` returns seconds and never goes back.
+    """Signs of life of all sessions, in memory. `monotonic` returns seconds and never decreases.
 
-    `returned_at`: when we last saw again after we had been blind. Who could not beat then has a full interval to do so,
-    as after a restart of ours.
+    `returned_at` returns when observation last resumed after a pause. From then on every session has a full interval to
+    send a heartbeat, as after a restart of the operator.
     """
 
     def __init__(self, monotonic: Callable[[], float], returned_at: Callable[[], float] = lambda: -math.inf) -> None:

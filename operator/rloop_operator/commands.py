@@ -1,7 +1,7 @@
-"""Whether a command of the manifest can be started in a copy of its folder: its program, and the script it is to run.
+"""Check that a command of the manifest can start in a copy of its folder: its program, and the script that it runs.
 
-Called by `rloop_operator.folders` for what is surely wrong, and by `rloop_operator.notes` for what probably is; the
-local shell asks which files an agent's command means.
+Called by `rloop_operator.folders` for definite errors and by `rloop_operator.notes` for probable ones. The local shell
+calls `beside` to resolve the files in an agent's command.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rloop_operator.ports import Files
 
 SCRIPTS = frozenset({".awk", ".bash", ".jl", ".js", ".lua", ".mjs", ".php", ".pl", ".py", ".r", ".rb", ".sh", ".ts"})
 INTERPRETER = re.compile(r"(python|pypy|(ba|da|k|z)?sh|perl|ruby|node|Rscript|julia|lua|php)[0-9.]*")
-"""What takes the first word behind it for the script, when that is no option."""
+"""Programs that run their first argument as a script, unless it is an option."""
 
 
 def problems(command: Sequence[str], files: Files, field: str, search: str | None) -> list[InputProblem]:
-    """What is surely wrong. `search` is the command's own PATH, where it has one."""
+    """Definite errors of the command. `search` is the command's own PATH; None: the PATH of this process."""
     found = _program(command[0], files, f"{field}[0]", search)
     return found or [problem for certain, problem in _scripts(command, files, field) if certain]
 
 
 def beside(command: Sequence[str], base_dir: Path) -> list[str]:
-    """An agent's command as this machine runs it: a word that begins with ./ is a file beside the manifest.
+    """An agent's command for this machine: a word that begins with ./ is resolved to a file beside the manifest.
 
-    In a cluster the same word is a file in the working directory of the agent's image: so one manifest serves both.
+    In a cluster the same word is a file in the working directory of the agent's image, so one manifest works for both.
     """
     return [str((base_dir / word).resolve()) if word.startswith("./") else word for word in command]
 
 
 def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[InputProblem]:
-    """What is surely wrong with the command of an agent of the user's own, which runs in an empty folder."""
+    """Definite errors in the command of a user's own agent, which runs in an empty folder."""
     found = []
     for index, word in enumerate(command):
         there, meant = (base_dir / word).is_file(), word.startswith("./")
@@ -50,12 +50,12 @@ def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[Inpu
 
 
 def notes(command: Sequence[str], files: Files, field: str) -> list[InputProblem]:
-    """What is probably wrong: it may also be a file that the program is to write."""
+    """Probable errors: missing scripts, which may also be files that the program will write."""
     return [problem for certain, problem in _scripts(command, files, field) if not certain]
 
 
 def _scripts(command: Sequence[str], files: Files, field: str) -> Iterator[tuple[bool, InputProblem]]:
-    """Words that look like a script which is not there, and whether the program surely wants to read it."""
+    """A pair for each word that is a missing script: whether the program definitely reads it, and the problem."""
     for index, word in enumerate(command[1:], start=1):
         if Path(word).suffix.lower() not in SCRIPTS or word.startswith(("-", "~")) or set(word) & set("$*= "):
             continue
@@ -70,7 +70,7 @@ def _scripts(command: Sequence[str], files: Files, field: str) -> Iterator[tuple
 
 
 def _program(program: str, files: Files, field: str, search: str | None) -> list[InputProblem]:
-    """Whether the command's program can be started in a copy of the folder."""
+    """Why the command's program cannot be started in a copy of the folder; empty if it can."""
     if not program.strip():
         return [InputProblem(field, "is empty; the first word of a command is the program")]
     if program.startswith("/"):

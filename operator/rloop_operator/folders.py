@@ -1,7 +1,7 @@
-"""Whether the folders that a manifest names hold what a campaign needs, before anything is started.
+"""Check, before anything is started, that the folders named by a manifest contain what a campaign needs.
 
-Called by `rloop validate` and at Accept, through `rloop_operator.manifest`. It reads, and never writes or
-runs; what a folder must be to be sealed is `rloop_operator.task_files`' business.
+Called by `rloop validate` and at Accept, through `rloop_operator.manifest`. It only reads; it writes and runs
+nothing. `rloop_operator.task_files` checks whether a folder can be sealed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rloop_operator.yaml_file import parse, parse_mapping
 
 
 def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
-    """Everything that is wrong with the folders beside the manifest, which lies in `base_dir`."""
+    """All problems of the folders that the manifest names; `base_dir` is the folder of the manifest."""
     spec = loop.spec
     found: list[InputProblem] = []
     task = _files(base_dir, spec.task.path, "spec.task.path", found)
@@ -66,7 +66,7 @@ def _files(base_dir: Path, path: str | None, field: str, found: list[InputProble
 
 
 def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[InputProblem]:
-    """Held-out data may be large: it is looked at and not read."""
+    """Problems of a held-out folder. Its files are listed and not read, because they may be large."""
     if held_out is None or held_out.path is None:
         return []
     folder = base_dir / held_out.path
@@ -146,7 +146,7 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
 
 
 def _of_dimension(problem: InputProblem, document: Mapping[str, object]) -> InputProblem:
-    """Names the dimension, for nobody counts to dimensions[7]."""
+    """The problem with the name of its dimension added, because an index such as dimensions[7] is hard to find."""
     head, bracket, _ = problem.field.removeprefix("dimensions[").partition("]")
     dimensions = document.get("dimensions")
     message = problem.message
@@ -158,7 +158,7 @@ def _of_dimension(problem: InputProblem, document: Mapping[str, object]) -> Inpu
 
 
 def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem]:
-    """The file that the space is about: there, editable, readable, and a point of the space."""
+    """Problems of the file that the space varies: it must exist, be editable and readable, and match the space."""
     if space.file not in task:
         message = f'"{space.file}" is not in the task; give the file that holds the values'
         return [InputProblem(f"{SPACE}: file", message)]

@@ -1,7 +1,7 @@
 """`python -m rloop_operator.generate [--out DIR]`: write every file that is derived from the models.
 
 Called by `make generate`, and by `make verify`, which generates into a copy and shows the difference. The API
-server, `kubectl explain` and the documents all read what is written here, so none drifts from the code.
+server, `kubectl explain` and the docs all use these files, so none of them can differ from the code.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/verbs.py by `ma
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
-"""Public, and has what the examples need: Python, sh and awk."""
+"""A public image with everything that the examples need: Python, sh and awk."""
 
 
 def chart_template(document: dict[str, Any]) -> str:
-    """A CRD as a template of the chart: an upgrade upgrades it, and uninstalling leaves it, with all its objects."""
+    """A CRD as a chart template, so that an upgrade updates it; uninstalling keeps the CRD and all its objects."""
     metadata = document["metadata"] | {"annotations": {"helm.sh/resource-policy": "keep"}}
     text = dump(document | {"metadata": metadata}, MARK).replace("{{", '{{ "{{" }}')
     return f"{{{{- if .Values.crds.install }}}}\n{text}{{{{- end }}}}\n"
 
 
 def documents() -> dict[str, Callable[[], str]]:
-    """Path in the repository -> what makes the file. A new derived file is one line here."""
+    """Path in the repository -> function that generates the file. Add one line here for a new derived file."""
     made: dict[str, Callable[[], str]] = {
         f"crds/{GROUP}_{kind.plural}.yaml": lambda kind=kind: dump(definition(kind), MARK)  # type: ignore[misc]
         for kind in KINDS
@@ -53,13 +53,13 @@ def documents() -> dict[str, Callable[[], str]]:
 
 
 def example(loop: Path) -> str:
-    """The kustomization of an example; one that needs no image of its own gets a public one."""
+    """The kustomization of an example. An example without an image of its own gets EXAMPLE_IMAGE."""
     named = read_mapping(loop)["spec"]["experiment"].get("image")
     return pack(loop, None if named else EXAMPLE_IMAGE).text
 
 
 def generate(out: Path) -> list[str]:
-    """Write all documents under `out`, and remove CRDs of kinds that are no more; the paths."""
+    """Write all documents under `out`, delete CRDs of kinds that no longer exist, and return the written paths."""
     made = documents()
     for stale in [*out.glob("crds/*.yaml"), *out.glob("helm/rloop/templates/crds/*.yaml")]:
         if stale.relative_to(out).as_posix() not in made:
@@ -72,7 +72,7 @@ def generate(out: Path) -> list[str]:
 
 
 def main() -> None:
-    """The command."""
+    """Entry point of the command."""
     parser = argparse.ArgumentParser(prog="python -m rloop_operator.generate", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(), help="the root of the repository (default: here)")
     for name in generate(parser.parse_args().out):

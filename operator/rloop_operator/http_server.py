@@ -1,6 +1,6 @@
-"""The HTTP server of gateway and LLM proxy: uvicorn, with deadlines for slow clients and a limit of connections.
+"""The HTTP server of gateway and LLM proxy: uvicorn with deadlines for slow clients and a limit of connections.
 
-Used by both shells. uvicorn itself waits without end for the rest of a request, and for a client that does not read.
+Used by both shells. uvicorn alone has no timeout for an incomplete request or for a client that does not read.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
-"""For the first line and the headers of a request, from the connection or the first byte on."""
+"""Timeout for the first line and the headers of a request, from the connection or the first byte on."""
 BODY_SECONDS = 30.0
-"""For the body of a request."""
+"""Timeout for the body of a request."""
 READ_SECONDS = 60.0
-"""For a client that does not read its response."""
+"""Timeout for a client that does not read its response."""
 CONNECTIONS_MAX = 512
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection. It is closed when its client is too slow, or to make room for a new one."""
+    """One connection. It is closed if its client is too slow, or to make room for a new connection."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -32,7 +32,7 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def idle(self) -> bool:
-        """No request is being answered."""
+        """Whether no request is being answered."""
         return bool(getattr(self.cycle, "response_complete", True))  # None before the first request
 
     @override
@@ -78,7 +78,7 @@ class BoundedProtocol(H11Protocol):
 
     def _wait_for(self, what: str, seconds: float) -> None:
         if what == self._waits_for:
-            return  # more of the same does not move the deadline
+            return  # more bytes of the same part do not extend the deadline
         self._waits_for = what
         if self._timer is not None:
             self._timer.cancel()
@@ -90,13 +90,13 @@ class BoundedProtocol(H11Protocol):
             self._unread = None
 
     def _make_room(self) -> None:
-        """Close a connection that is not answering a request: this one if there is no other."""
+        """Close a connection that is not answering a request; this one if all others are busy."""
         idle = (one for one in self.connections if isinstance(one, BoundedProtocol) and one.idle and one is not self)
         next(idle, self).transport.abort()
 
 
 def config(application: Any, **named: Any) -> uvicorn.Config:
-    """Uvicorn's configuration for one of our applications. `named` is passed on."""
+    """The uvicorn configuration for one of our applications. `named` is passed on to uvicorn."""
     return uvicorn.Config(
         application, http=BoundedProtocol, ws="none", log_config=None, access_log=False, lifespan="off", **named
     )

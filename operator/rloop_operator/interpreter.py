@@ -1,7 +1,8 @@
-"""Which Python a command means, and whether it has the modules that its script imports.
+"""Find the Python that a command runs, and the modules that its script imports but this Python lacks.
 
-Called by `rloop_operator.notes` before a campaign, and by the local shim when a run has ended for want of a module. The
-Python of a run is found in PATH; it need not be the one that runs rloop, where people have installed their libraries.
+Called by `rloop_operator.notes` before a campaign, and by the local shim after a run failed because of a missing
+module. A run finds its Python in PATH. That can be another one than the Python of rloop, where users have installed
+their libraries.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ASK_SECONDS = 20
 
 
 def found(program: str, search: str | None = None) -> str | None:
-    """The file that a run would start. The folder of our own Python comes last, as it does for the runs themselves."""
+    """The file that a run would start. The folder of rloop's own Python is searched last, as in the runs themselves."""
     place = os.environ.get("PATH", os.defpath) if search is None else search
     return shutil.which(program, path=os.pathsep.join([place, str(Path(sys.executable).parent)]))
 
@@ -36,7 +37,7 @@ def is_python(program: str) -> bool:
 
 
 def notes(command: Sequence[str], files: Files, field: str, search: str | None = None) -> Iterator[InputProblem]:
-    """Modules that the command's script imports and its Python has not."""
+    """A note about the first module that the command's script imports and its Python lacks."""
     if len(command) < 2 or not is_python(command[0]):
         return
     script, python = files.get(os.path.normpath(command[1])), found(command[0], search)
@@ -49,7 +50,7 @@ def notes(command: Sequence[str], files: Files, field: str, search: str | None =
 
 
 def remedy(module: str) -> str:
-    """What to do where a module is missing."""
+    """How to fix a missing module."""
     python = Path(sys.executable).with_name("python3")
     if _is_here(module):
         return f"the Python of rloop has it: PATH={python.parent}:$PATH rloop run …, or write {python} as the program"
@@ -57,7 +58,7 @@ def remedy(module: str) -> str:
 
 
 def _imports(content: bytes, files: Files, folder: PurePosixPath) -> list[str]:
-    """Packages that the script surely imports and that are neither Python's own nor beside it."""
+    """Packages that the script imports unconditionally, without the standard library and modules beside the script."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -69,7 +70,7 @@ def _imports(content: bytes, files: Files, folder: PurePosixPath) -> list[str]:
 
 
 def _named(statement: ast.stmt) -> list[str]:
-    """Of statements that no `try` or `if` holds."""
+    """Modules that a top-level statement imports. Imports inside `try` or `if` are optional and ignored."""
     if isinstance(statement, ast.Import):
         return [one.name for one in statement.names]
     if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
@@ -78,9 +79,9 @@ def _named(statement: ast.stmt) -> list[str]:
 
 
 def _missing(python: str, modules: Sequence[str]) -> list[str]:
-    """Those that this Python has not; none where it cannot be asked."""
+    """The modules that this Python lacks; empty if it cannot be started."""
     try:
-        # As a run has it: without PYTHONPATH, and with a home of its own.
+        # The same environment as in a run: no PYTHONPATH and no user site-packages, because a run has its own home.
         asked = subprocess.run(
             [python, "-E", "-s", "-c", ASK, *modules],
             cwd="/",

@@ -1,7 +1,7 @@
-"""From a file on disk to a typed ResearchLoop, with every problem at once.
+"""Parse a manifest file into a typed ResearchLoop and report all problems at once.
 
-Called by `rloop run`, `rloop validate` and `rloop plan`. What the API server would do to a manifest is done
-here too (nulls fall away, unknown fields are refused, names are camelCase): what runs here is accepted there.
+Called by `rloop run`, `rloop validate` and `rloop plan`. It treats a manifest as the API server does (drops nulls,
+rejects unknown fields, expects camelCase names), so a manifest that runs locally is accepted by a cluster.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METADATA = (
     "deletionGracePeriodSeconds",
     "selfLink",
 )
-"""What Kubernetes knows in metadata. The first four are a user's, the rest comes with an exported object."""
+"""All metadata fields of Kubernetes. A user writes the first four; the others come with an exported object."""
 
 
 def load(path: Path | str) -> ResearchLoop:
@@ -47,8 +47,8 @@ def load(path: Path | str) -> ResearchLoop:
 
 
 def load_among(path: Path) -> tuple[ResearchLoop, int]:
-    """The one ResearchLoop among the documents of a file or of standard input, as kustomize prints them, and how many
-    other objects there were. Raises BadInput.
+    """The only ResearchLoop among the documents of a file or of standard input, for example the output of kustomize,
+    and the number of other objects. Raises BadInput.
     """
     documents = read_documents(path)
     file = "standard input" if path == STANDARD_INPUT else str(path)
@@ -63,7 +63,7 @@ def load_among(path: Path) -> tuple[ResearchLoop, int]:
 
 
 def parse(document: Mapping[str, Any], file: str) -> ResearchLoop:
-    """The ResearchLoop that a parsed manifest describes. Raises BadInput with every problem."""
+    """The ResearchLoop of a parsed manifest. Raises BadInput with every problem."""
     wrong_kind = _kind(document, file)
     if wrong_kind:
         raise BadInput(*wrong_kind)
@@ -84,7 +84,7 @@ def parse(document: Mapping[str, Any], file: str) -> ResearchLoop:
 
 
 def _kind(document: Mapping[str, Any], file: str) -> list[InputProblem]:
-    """Asked first: a hundred complaints about the fields of a Deployment would help nobody."""
+    """Problems of apiVersion and kind. Checked first: errors about the fields of, say, a Deployment would not help."""
     version, kind = document.get("apiVersion"), document.get("kind")
     if version == API_VERSION and kind == "ResearchLoop":
         return []
@@ -103,7 +103,7 @@ def _kind(document: Mapping[str, Any], file: str) -> list[InputProblem]:
 
 
 def _metadata(metadata: object) -> list[InputProblem]:
-    """The model ignores what it does not know in metadata, for it also reads what an API server adds."""
+    """Unknown metadata fields. The model itself ignores them, because it also reads the fields of an API server."""
     if not isinstance(metadata, Mapping):
         return []
     found = []
@@ -116,7 +116,7 @@ def _metadata(metadata: object) -> list[InputProblem]:
 
 
 def _without_nulls(document: Any) -> Any:
-    """`budget:` with nothing behind it, or with its lines commented out, is as good as absent."""
+    """The document without null values: `budget:` without content, or with its lines commented out, counts as unset."""
     if isinstance(document, Mapping):
         return {key: _without_nulls(value) for key, value in document.items() if value is not None}
     if isinstance(document, list):

@@ -1,6 +1,6 @@
-"""What of the folders beside a manifest is accepted and probably not what its author means.
+"""Warnings about the folders of a manifest: content that is accepted but probably unintended.
 
-Called by `rloop validate` and `rloop run`, which print it; what is surely wrong is `rloop_operator.folders`' business.
+Called by `rloop validate` and `rloop run`, which print them. `rloop_operator.folders` reports definite errors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rloop_operator.task_files import files_digest, read_folder
 
 
 def folder_notes(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
-    """About folders in which nothing is wrong."""
+    """Warnings about folders that have passed `check_folders`."""
     spec = loop.spec
     found: list[InputProblem] = []
     task, code = _files(base_dir, spec.task.path), _files(base_dir, spec.evaluation.code.path)
@@ -36,7 +36,7 @@ def folder_notes(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
 
 
 def frozen_notes(loop: ResearchLoop, sealed: SealedTask, base_dir: Path) -> list[InputProblem]:
-    """Folders that are no longer what was frozen when the campaign started."""
+    """Folders that differ from the copy that was frozen when the campaign started."""
     spec = loop.spec
     found = []
     for field, path, digest in (
@@ -51,7 +51,7 @@ def frozen_notes(loop: ResearchLoop, sealed: SealedTask, base_dir: Path) -> list
 
 
 def _files(base_dir: Path, path: str | None) -> Files | None:
-    """None where it cannot be read: that is told by others, or no longer matters."""
+    """The files; None if they cannot be read, which another check reports or which no longer matters."""
     if path is None:
         return None
     try:

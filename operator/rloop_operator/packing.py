@@ -1,8 +1,8 @@
-"""A campaign's folders packed for a cluster: the kustomization.yaml that `kubectl apply -k` reads.
+"""Pack a campaign's folders for a cluster: build the kustomization.yaml that `kubectl apply -k` reads.
 
-Called by `rloop pack`, and by `rloop_operator.generate` for the examples. The manifest stays as it is, for the
-machine it is written on: the kustomization puts the files into ConfigMaps and Secrets, and patches the manifest to
-take them from there.
+Called by `rloop pack`, and by `rloop_operator.generate` for the examples. The manifest is not changed and still works
+on the local machine: the kustomization puts the files into ConfigMaps and Secrets, and patches the manifest to use
+these as sources.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from rloop_operator.yaml_text import Block, dump
 
 FILE = "kustomization.yaml"
 MARK = "# Written by `rloop pack "
-"""How a kustomization.yaml of ours begins."""
+"""First characters of every kustomization.yaml that `rloop pack` writes."""
 MAX_BYTES = 900 * 1024
-"""A ConfigMap, or a Secret, holds 1 MiB; what is frozen from it has to fit again."""
+"""A ConfigMap or Secret can hold 1 MiB, and the frozen copy of its content must fit as well."""
 KEY = re.compile(r"(?!\.\.)[-._a-zA-Z0-9]{1,253}")
 
 Document = dict[str, Any]
@@ -36,28 +36,28 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """What is written, and what to tell whoever asked for it."""
+    """The packed campaign, and a figure for the CLI output."""
 
     text: str
     """The kustomization.yaml."""
     bytes: int
-    """Of the largest ConfigMap or Secret."""
+    """Size of the largest ConfigMap or Secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder of the manifest's, and what becomes of it."""
+    """A folder of the manifest, and the ConfigMap or Secret made from it."""
 
     field: str
     path: str
     name: str
-    """Of the ConfigMap or Secret. Not LOOP-task and LOOP-evaluation: the operator freezes the files under these."""
+    """Name of the ConfigMap or Secret. Not LOOP-task or LOOP-evaluation, which the operator uses for frozen files."""
     files: Files
     secret: bool = False
 
     @property
     def place(self) -> str:
-        """The field that names the source, as a JSON pointer."""
+        """JSON pointer to the field that names the source."""
         return "/" + self.field.removesuffix(".path").replace(".", "/")
 
     def keys(self) -> dict[str, str]:
@@ -71,7 +71,7 @@ class _Folder:
         return keys
 
     def source(self) -> Document:
-        """What stands in the cluster's manifest."""
+        """The source in the patched manifest."""
         if self.secret:
             return {"secret": self.name}
         keys = self.keys()
@@ -79,7 +79,7 @@ class _Folder:
         return {"configMap": {"name": self.name, **items}}
 
     def generator(self) -> Document:
-        """What kustomize makes."""
+        """The kustomize generator of the ConfigMap or Secret."""
         files = [f"{key}={PurePosixPath(self.path, path)}" for key, path in self.keys().items()]
         return {"name": self.name, "files": files}
 
@@ -147,7 +147,7 @@ def _size(files: Files) -> int:
 
 
 def _patched(document: Mapping[str, Any], patches: list[Document]) -> Document:
-    """What kustomize will make of the manifest."""
+    """The manifest after kustomize has applied the patches."""
     patched = deepcopy(dict(document))
     for patch in patches:
         *parents, last = patch["path"].strip("/").split("/")
@@ -159,7 +159,7 @@ def _patched(document: Mapping[str, Any], patches: list[Document]) -> Document:
 
 
 def _refused(document: Document, file: str) -> list[InputProblem]:
-    """What a cluster will not take, in the words of what has to be given here."""
+    """Problems that a cluster would have with the packed manifest, with remedies for `rloop pack`."""
     try:
         problems = unsupported(parse(document, file), "cluster")
     except BadInput as error:
@@ -172,7 +172,7 @@ def _refused(document: Document, file: str) -> list[InputProblem]:
 def _kustomization(file: str, metadata: Mapping[str, Any], folders: list[_Folder], patches: list[Document]) -> Document:
     config_maps = [one.generator() for one in folders if not one.secret]
     secrets = [one.generator() for one in folders if one.secret]
-    # The names are given in a field that kustomize does not know, so it must not change them.
+    # kustomize does not know the fields that refer to these names, so it must not append a hash to the names.
     generated = {"configMapGenerator": config_maps, "secretGenerator": secrets}
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",

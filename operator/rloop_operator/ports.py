@@ -1,4 +1,4 @@
-"""The three ports: all that differs between the cluster, the local and the simulated shell.
+"""The ports: protocols for everything that differs between the cluster, the local and the simulated shell.
 
 `rloop_operator.reconcile` and the gateway are written against these protocols; one contract suite
 (tests/contract) runs against every implementation.
@@ -31,19 +31,19 @@ class File:
 
 
 Verb = Literal["suspend", "resume", "pivot"]
-"""What a director asks of a campaign that runs."""
+"""Requests that a user can make of a running campaign."""
 Files = Mapping[str, File]
 """Relative path with `/` -> file."""
 
 
 class Store(Protocol):
-    """Typed objects, frozen files and the ledger: the only truth."""
+    """Typed objects, frozen files and the ledger: the only source of truth."""
 
     async def get(self, kind: type[Object], name: str) -> Object:
         """The object. Raises NotFound."""
 
     async def list(self, kind: type[Object], loop: str) -> list[Object]:
-        """All objects of the kind that belong to the loop, by name. Never writes."""
+        """All objects of the kind that belong to the loop, sorted by name. Never writes."""
 
     async def create(self, obj: Object) -> Object:
         """Store a new object, with uid and resourceVersion. Raises Conflict if the name is taken."""
@@ -54,47 +54,47 @@ class Store(Protocol):
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         """Freeze the files of task, evaluation and references, once: later calls return the first result.
 
-        Raises BadInput with every problem of the folders. After it `files` answers to `LOOP-task`, `LOOP-evaluation`
-        and, where the loop has some, `LOOP-references`.
+        Raises BadInput with every problem of the folders. Afterwards `files` returns the sets `LOOP-task`,
+        `LOOP-evaluation` and, if the loop has references, `LOOP-references`.
         """
 
     async def put_files(self, loop: str, name: str, files: Files) -> None:
-        """Freeze files under a name. Idempotent; raises Conflict if other files stand there."""
+        """Freeze files under a name. Idempotent; raises Conflict if the name already holds other files."""
 
     async def files(self, name: str) -> Files:
-        """The frozen files. Raises NotFound, also if an experiment's were replaced; Blocked if sealed ones were, or if
-        they were deleted and their source has changed.
+        """The frozen files. Raises NotFound if they are missing or if an experiment's files were replaced; Blocked if
+        sealed files were replaced, or were deleted while their source has changed.
         """
 
     async def append(self, loop: str, entry: Append) -> str:
-        """Append to the hash-chained ledger; an entry whose key stands there is left as it is.
+        """Append to the hash-chained ledger. An entry whose key exists already is not changed.
 
-        Returns which earlier entries are missing, in a sentence, once; empty if none are.
+        Returns one sentence that names missing earlier entries, only once for each gap; empty if no entry is missing.
         """
 
 
 class Runtime(Protocol):
-    """Workloads: processes, pods, or a simulation of them."""
+    """Workloads: processes, pods or simulated ones."""
 
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
-        """Start it. Does not wait. Idempotent: what exists or has existed under this name is never started again.
+        """Start it without waiting. Idempotent: a name that exists or has existed is never started again.
 
-        Raises Blocked while something is in the way, Unstartable if the experiment's files are lost.
+        Raises Blocked while an obstacle prevents the start, Unstartable if the experiment's files are lost.
         """
 
     async def stop(self, name: str, reason: str) -> None:
-        """Ask it to end; its exit then carries the reason. Idempotent; unknown names are no error."""
+        """Request its end; its exit then has this reason. Idempotent; unknown names are ignored."""
 
     async def remove(self, name: str) -> None:
-        """Forget a finished workload: observe lists it no more. Keeps artifacts and logs. Idempotent."""
+        """Forget a finished workload: `observe` no longer lists it. Keeps artifacts and logs. Idempotent."""
 
     async def observe(self, loop: str) -> Mapping[str, WorkloadState]:
-        """All workloads that were started and not removed; a vanished one has an Exit with reason Lost."""
+        """All workloads that were started and not removed. A vanished one has an Exit with reason Lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls the gateway: the very process or pod."""
+    """The process or pod that calls the gateway."""
 
     workload: str
     role: Role
@@ -105,34 +105,34 @@ class Caller:
 
 
 class Signs(Protocol):
-    """Signs of life of the sessions: the gateway records them, the operator reads how old they are."""
+    """Signs of life of the sessions: the gateway records them, the operator reads their ages."""
 
     async def record(self, caller: Caller, round_: int) -> str | None:
-        """A session is alive and in this round; the nudge that waits for it, told once."""
+        """Record a heartbeat and the round of a session. Returns a pending nudge for it once, otherwise None."""
 
     async def called(self, caller: Caller) -> None:
-        """A session has called a verb other than heartbeat: it is alive, and its round is as before."""
+        """Record that a session called a verb other than heartbeat: it is alive, and its round is unchanged."""
 
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
-        """What a run's relay saw of its step and claims."""
+        """Record the step and the claims of a run, as reported by its relay."""
 
     async def expect(self, loop: str, sessions: Mapping[str, int]) -> None:
-        """Begin to wait for these sessions of the loop, and forget all its others. A number that differs from the last
-        one is a sign of life: the LLM proxy counts the session's calls.
+        """Expect heartbeats of these sessions of the loop and forget its other sessions. The number is the LLM proxy's
+        counter of the session's calls: a change of it is a sign of life.
         """
 
     async def read(self) -> Mapping[str, Beat]:
-        """Ages in seconds by our own monotonic clock, by session."""
+        """Signs of life by session, with ages in seconds by the operator's own monotonic clock."""
 
     async def nudge(self, session: str, message: str) -> None:
-        """Tell the session at its next beat."""
+        """Send the message to the session in the response to its next heartbeat."""
 
 
 class Identity(Protocol):
-    """Who holds a token."""
+    """Maps a token to its workload."""
 
     async def caller(self, token: str, peer: str = "") -> Caller | None:
-        """The live workload that the token was given to; None for any other token.
+        """The live workload that the token was issued to; None for any other token.
 
-        `peer` is the address that shows it. Raises Refused(Busy) if that has shown too many unknown tokens.
+        `peer` is the address of the client. Raises Refused(Busy) if this address has sent too many unknown tokens.
         """

@@ -1,8 +1,7 @@
-"""The one path for all shells: gather the facts, decide, act, write status, then tell events.
+"""The reconcile pass of all shells: gather the facts, decide, act, write status, then report events.
 
-Called for one loop at a time, whenever something changed and when the last decision asked for it
-(`Pass.look_again`); it remembers nothing between calls. A conflict or a crash anywhere in it is answered by calling it
-again.
+Called for one loop at a time, after every change and when the last decision asked for it (`Pass.look_again`). It keeps
+no state between calls. After a conflict or a crash anywhere in it, it is simply called again.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ log = structlog.get_logger("rloop.reconcile")
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """What a reconcile works with."""
+    """Everything that a reconcile uses: the ports, the clock and the secrets of the shell."""
 
     store: Store
     runtime: Runtime
@@ -41,25 +40,25 @@ class Shell:
     now: Callable[[], datetime]
     seed_keys: SeedKeys
     tell: Callable[[str, Event], Awaitable[None]]
-    """Takes the loop's name and one of its events; called after the status that the event belongs to was written."""
+    """Reports an event of the loop of this name. Called after the status that the event belongs to was written."""
     unsupported: Callable[[ResearchLoop], list[InputProblem]] = lambda _: []
-    """What this shell cannot do; asked in every pass, because a spec may be edited."""
+    """Parts of the spec that this shell does not support. Called in every pass, because a spec may be edited."""
     watchdog: Callable[[], Watchdog] = Watchdog
 
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one call did."""
+    """Result of one reconcile."""
 
     observed: Observed
     changed: bool
-    """Something was written or done: a further pass may find more to do. Stops and removals do not count: an event will
-    tell when they have come to their end.
+    """Whether something was written or done, so that another pass may find more to do. Stops and removals do not count:
+    an event announces their end.
     """
     conflict: bool = False
-    """Somebody wrote first: the decision was not carried out to its end."""
+    """Whether another writer was first, so that the decision was not carried out completely."""
     decision: Decision | None = None
-    """What was done; None after a conflict."""
+    """The decision, with the actions that were carried out; None after a conflict."""
 
     @property
     def look_again(self) -> float | None:
@@ -68,7 +67,7 @@ class Pass:
 
 
 async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = None, draining: bool = False) -> Pass:
-    """Bring the loop one step on. Raises NotFound if it is gone, or is going."""
+    """Advance the loop by one step. Raises NotFound if the loop is deleted or being deleted."""
     stored = await shell.store.get(ResearchLoop, loop)
     if stored.metadata.deletion_timestamp is not None:
         raise NotFound(f"{loop} is being deleted")
@@ -76,7 +75,7 @@ async def reconcile(shell: Shell, loop: str, *, down_since: datetime | None = No
         observed = await _gather(shell, stored, down_since, draining=draining)
         return await _pass(shell, observed)
     except NotFound as error:
-        # Not the loop: something of it was deleted while we looked.
+        # Not the loop itself: an object that belongs to it was deleted during this pass.
         raise RloopError(str(error)) from error
 
 
@@ -92,11 +91,11 @@ async def _pass(shell: Shell, observed: Observed) -> Pass:
 async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
     done, refused, lost = await _carry_out(shell, observed, decision)
     if lost:
-        # They have failed without having run. Every action may be carried out twice, so all of it is decided again.
+        # These workloads failed without having run. Every action may be carried out twice, so decide everything again.
         observed = replace(observed, workloads={**observed.workloads, **lost})
         return await _do(shell, observed, decide(observed))
-    # What was not started or created is asked for again in each pass, and nothing else depends on it. What was not
-    # appended would be lost if the mark that it was were written: then nothing of this decision holds.
+    # A blocked Start or Create is decided again in each pass, and nothing else depends on it. A blocked Append would be
+    # lost if the status that marks it as done were written: in that case nothing of this decision is valid.
     holds = all(isinstance(action, Start | Create) for action, _ in refused)
     if refused:
         observed = replace(observed, obstacles=(*observed.obstacles, *(_obstacle(error) for _, error in refused)))
@@ -104,8 +103,8 @@ async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
     await _write(shell, observed, decision)
     for event in decision.events:
         await shell.tell(observed.loop.metadata.name, event)
-    # What is done of a decision that does not hold is done again: no reason to do it at once. Nor are what was asked to
-    # end or to go, and may take its time: somebody else's finalizer can hold it for ever.
+    # The actions of an invalid decision are done again later, so they require no immediate pass. Neither do stops and
+    # removals, which may take long: a foreign finalizer can block a removal indefinitely.
     acted = holds and any(not isinstance(action, Stop | Remove) for action in done)
     changed = bool(acted or decision.experiments or decision.iterations or decision.status)
     return Pass(observed, changed, decision=replace(decision, actions=tuple(done)))
@@ -114,7 +113,7 @@ async def _do(shell: Shell, observed: Observed, decision: Decision) -> Pass:
 async def _carry_out(
     shell: Shell, observed: Observed, decision: Decision
 ) -> tuple[list[Action], list[tuple[Action, Blocked]], dict[str, WorkloadState]]:
-    """Act; what was done, what the world refused, and the workloads that can never start."""
+    """Carry out the actions. Returns those done, those blocked and why, and the workloads that can never start."""
     done: list[Action] = []
     refused: list[tuple[Action, Blocked]] = []
     lost: dict[str, WorkloadState] = {}
@@ -135,7 +134,7 @@ async def _carry_out(
 
 
 def _without(decision: Decision, refused: list[tuple[Action, Blocked]]) -> Decision:
-    """The decision without the news of objects that were not made."""
+    """The decision without the events about objects that were not created."""
     missing = {action.object.metadata.name for action, _ in refused if isinstance(action, Create)}
     return replace(decision, events=tuple(one for one in decision.events if one.object not in missing))
 
@@ -150,7 +149,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
     iterations = {one.metadata.name: one for one in await shell.store.list(ResearchIteration, name)}
     running = _running(iterations.values())
     await shell.beats.expect(name, running)
-    # Workloads last: what they show is then never older than the statuses that want them.
+    # Workloads last, so that the observed workloads are never older than the statuses that refer to them.
     experiments = {one.metadata.name: one for one in await shell.store.list(ResearchExperiment, name)}
     return Observed(
         now=shell.now(),
@@ -170,7 +169,7 @@ async def _gather(shell: Shell, loop: ResearchLoop, down_since: datetime | None,
 
 
 def _running(iterations: Iterable[ResearchIteration]) -> dict[str, int]:
-    """The sessions that run, with the signs of life that the LLM proxy counted."""
+    """The running sessions, with the signs of life that the LLM proxy counted."""
     found: dict[str, int] = {}
     for iteration in iterations:
         signs = {one.session: one.signs for one in iteration.status.reported.usage}
@@ -182,7 +181,7 @@ Sealed = tuple[SealedTask | None, tuple[InputProblem, ...], tuple[Obstacle, ...]
 
 
 async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
-    """The frozen task, and what is in the way of freezing it."""
+    """The frozen task, or the problems and obstacles that prevent freezing it."""
     problems = tuple(shell.unsupported(loop))
     if loop.status.sealed is not None or problems:
         return loop.status.sealed, problems, ()
@@ -219,7 +218,7 @@ async def _act(shell: Shell, observed: Observed, action: Action) -> None:
 
 
 async def _create(store: Store, obj: ResearchIteration | ResearchExperiment) -> None:
-    """Create it, unless an earlier try did: names are deterministic."""
+    """Create the object. It may exist from an earlier try, because names are deterministic."""
     try:
         if isinstance(obj, ResearchIteration):
             await store.create(obj)
@@ -230,10 +229,10 @@ async def _create(store: Store, obj: ResearchIteration | ResearchExperiment) -> 
 
 
 async def _write(shell: Shell, observed: Observed, decision: Decision) -> None:
-    """Children first, the loop last: what the loop tells has then happened.
+    """Write children first and the loop last, so that the loop's status reports only what has happened.
 
-    Iterations before experiments: the gateway writes to them as well, and a conflict should come before anything is
-    written, or the events of this decision are lost.
+    Iterations before experiments: the gateway writes iterations as well, and a conflict must occur before anything is
+    written, because otherwise the events of this decision are lost.
     """
     for iteration in decision.iterations:
         await shell.store.apply_status(iteration)

@@ -1,7 +1,7 @@
-"""Files in memory: read from a folder, hashed, laid over each other and written into a fresh folder.
+"""Sets of files in memory: read them from a folder, hash them, overlay them and write them into a new folder.
 
-Called by the stores when they seal a task, by the gateway when an experiment is proposed and by the runtimes
-when a workload's folder is laid out. One module, because all of them must agree on what a file is and on its
+Called by the stores when they seal a task, by the gateway when an experiment is proposed, and by the runtimes
+when they create a workload's folder. One module, because all of them must agree on what a file is and on its
 digest.
 """
 
@@ -31,7 +31,7 @@ __all__ = [
 MAX_FOLDER_BYTES = 64 * 2**20
 MAX_FOLDER_FILES = 10_000
 LEFT_OUT = frozenset({".git", "__pycache__", ".DS_Store", ".ipynb_checkpoints", ".mypy_cache", ".ruff_cache"})
-"""Never part of a task: they change without anybody changing the task, and would change its hash."""
+"""Never part of a task: these files change without an edit of the task and would change its hash."""
 
 
 def files_digest(files: Files) -> str:
@@ -40,7 +40,7 @@ def files_digest(files: Files) -> str:
 
 
 def overlay(base: Files, changed: Files) -> dict[str, File]:
-    """`base` with `changed` laid over it; a changed file keeps the executable bit of the one it replaces."""
+    """`base` with the files of `changed` added or replaced. A replaced file keeps its executable bit."""
     merged = dict(base)
     for path, file in changed.items():
         executable = file.executable or (path in base and base[path].executable)
@@ -73,7 +73,7 @@ def read_folder(folder: Path, field: str, *, max_bytes: int = MAX_FOLDER_BYTES) 
 
 
 class _Reader:
-    """One walk; collects problems instead of ending at the first."""
+    """One walk over a folder that collects all problems instead of stopping at the first."""
 
     def __init__(self, folder: Path, field: str, max_bytes: int) -> None:
         self.folder = folder
@@ -110,7 +110,7 @@ class _Reader:
             self._problem(f'the folder "{self.folder}" has no files')
 
     def _paths(self) -> list[Path]:
-        """The regular files, sorted; everything else is a problem."""
+        """The regular files, sorted. Everything else is recorded as a problem."""
         found: list[Path] = []
         for parent, folders, names in os.walk(self.folder, onerror=self._unreadable):
             folders[:] = sorted(name for name in folders if name not in LEFT_OUT)
@@ -136,7 +136,7 @@ class _Reader:
 
 
 def texts(files: Files) -> dict[str, str]:
-    """Those that are UTF-8, by path."""
+    """The content of all files that are valid UTF-8, by path."""
     found = {}
     for path, file in files.items():
         try:

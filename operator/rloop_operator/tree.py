@@ -1,12 +1,12 @@
 # ruff: noqa: PTH103, PTH118, PTH120, PTH123, PTH208 - works relative to descriptors, as pathlib cannot
-"""Trees of regular files on disk: walk, digest, copy, within limits and without following a link.
+"""Trees of regular files on disk: walk, digest and copy them, within limits and without following links.
 
-Called by the local shim (digest of what a run left, the verifier's copy of it) and by
-`rloop_operator.task_files`. It stands apart, with nothing but the standard library, because the shim must
-start in milliseconds.
+Called by the local shim (digest of a run's artifacts, copy of them for the verifier) and by
+`rloop_operator.task_files`. A module of its own that imports only the standard library and
+`rloop.api.digest`, because the shim must start in milliseconds.
 
-The digest of a tree is the sha256 of what `sha256sum` prints for its files, in the order of their paths as
-bytes: `<sha256 of the content><space><space><path><newline>`. The executable bit is no part of it, because a
+The digest of a tree is the sha256 of the output of `sha256sum` for its files, ordered by their paths as
+bytes: `<sha256 of the content><space><space><path><newline>`. The executable bit is not included, because a
 ConfigMap does not keep it.
 """
 
@@ -20,7 +20,7 @@ from hashlib import sha256
 from rloop.api.digest import manifest_digest, too_large
 
 MAX_FILES = 100_000
-"""A tree with more files is refused: its listing alone would cost more than any artifact is worth."""
+"""A tree with more files is rejected, because listing it would already be too expensive."""
 MAX_DEPTH = 64
 CHUNK = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,7 +29,7 @@ Write = Callable[[bytes], object]
 
 
 class TreeProblem(Exception):
-    """A tree that is missing or beyond the limits. `reason` is one CamelCase word, as an exit carries it."""
+    """A tree is missing or exceeds the limits. `reason` is one CamelCase word, used as the reason of an exit."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -37,7 +37,7 @@ class TreeProblem(Exception):
 
 
 def digest_tree(folder: str, max_bytes: int) -> str:
-    """The digest of the regular files under `folder`; links, pipes, sockets and devices are left out."""
+    """The digest of the regular files under `folder`. Links, pipes, sockets and devices are ignored."""
     hashes: dict[bytes, str] = {}
     budget = max_bytes
     for path, descriptor in _regular_files(folder):
@@ -47,10 +47,10 @@ def digest_tree(folder: str, max_bytes: int) -> str:
 
 
 def copy_tree(source: str, target: str, max_bytes: int) -> str:
-    """Copy the regular files under `source` into the new folder `target`; the digest of what was copied.
+    """Copy the regular files under `source` into the new folder `target`. Returns the digest of the copy.
 
-    The digest is taken from the very bytes that are written, so a file that changes meanwhile cannot make
-    them differ. Nobody but the copy's owner may write it, and it is left read-only.
+    The digest is computed from the bytes that are written, so it matches the copy even if a file changes
+    meanwhile. Only the owner of the copy may have write access to it, and the copied files are left read-only.
     """
     os.makedirs(target)
     hashes: dict[bytes, str] = {}
@@ -67,7 +67,7 @@ def copy_tree(source: str, target: str, max_bytes: int) -> str:
 
 
 def _consume(descriptor: int, budget: int, root: str, max_bytes: int, write: Write | None = None) -> tuple[str, int]:
-    """Hash (and write) one file; its sha256 and size. Never reads more than `budget` bytes of it."""
+    """Hash (and write) one file. Returns its sha256 and size. Raises TreeProblem if it exceeds `budget` bytes."""
     digest = sha256()
     size = 0
     while chunk := os.read(descriptor, CHUNK):
@@ -82,10 +82,10 @@ def _consume(descriptor: int, budget: int, root: str, max_bytes: int, write: Wri
 
 
 def _regular_files(folder: str) -> Iterator[tuple[bytes, int]]:
-    """Every regular file under `folder`: its relative path and a descriptor that is open until the next one.
+    """Yield the relative path of every regular file under `folder`, and a descriptor that is open until the next one.
 
-    Each step opens relative to the folder's own descriptor and refuses links, so that nobody can swap a
-    folder for a link between the look and the open.
+    Each step opens relative to the parent folder's descriptor and rejects links, so that nobody can replace a
+    folder by a link between the check and the open.
     """
     try:
         root = os.open(folder, _FLAGS | os.O_DIRECTORY)
@@ -121,12 +121,12 @@ def _regular_files(folder: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _open_entry(parent: int, name: str, path: bytes) -> int | None:
-    """Open a regular file or a folder; None for anything else, and for what has vanished meanwhile."""
+    """Open a regular file or a folder. None for anything else, and for an entry that has vanished meanwhile."""
     try:
         before = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if not (stat.S_ISREG(before.st_mode) or stat.S_ISDIR(before.st_mode)):
             return None
-        # O_NONBLOCK: should it have become a pipe by now, the open must not wait for its other end.
+        # O_NONBLOCK: if the entry has meanwhile been replaced by a pipe, the open must not wait for its other end.
         descriptor = os.open(name, _FLAGS | os.O_NONBLOCK, dir_fd=parent)
     except PermissionError:
         raise TreeProblem("ArtifactUnreadable", f"{os.fsdecode(path)!r} in the artifacts cannot be read") from None

@@ -1,7 +1,7 @@
-"""Read a YAML or JSON file that a person wrote, or kustomize, and say plainly why it cannot be read.
+"""Read a YAML or JSON file written by a person or by kustomize, with clear messages if it cannot be read.
 
-Called by `rloop_operator.manifest` and `rloop_operator.folders`. YAML is more forgiving than anybody wants:
-of two equal keys it silently takes the last.
+Called by `rloop_operator.manifest` and `rloop_operator.folders`. Stricter than PyYAML, which silently uses the
+last of two equal keys.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing_extensions import override
 from rloop.errors import BadInput, InputProblem
 
 MAX_BYTES = 2**20
-"""etcd takes no larger object either."""
+"""Size limit of one file in bytes; etcd does not accept larger objects either."""
 MAX_BYTES_OF_SEVERAL = 16 * 2**20
-"""Beside a loop kustomize prints the ConfigMaps and Secrets that it takes its files from."""
+"""Size limit in bytes of a stream of documents: kustomize prints a loop together with its ConfigMaps and Secrets."""
 STANDARD_INPUT = Path("-")
 NESTED_TOO_DEEP = "is nested too deep; no manifest is like that"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """The one mapping that the file holds. Raises BadInput."""
+    """The mapping in the file, which must hold exactly one document. Raises BadInput."""
     return parse_mapping(_read(path), str(path))
 
 
 def read_documents(path: Path) -> list[Any]:
-    """All documents that the file, or standard input, holds: one at least. Raises BadInput."""
+    """All documents (at least one) of the file or of standard input. Raises BadInput."""
     most, file = MAX_BYTES_OF_SEVERAL, "standard input" if path == STANDARD_INPUT else str(path)
     if path != STANDARD_INPUT:
         return parse_documents(_read(path, most), file)
@@ -41,12 +41,12 @@ def read_documents(path: Path) -> list[Any]:
 
 
 def parse_mapping(content: bytes, file: str) -> dict[str, Any]:
-    """The one mapping in `content`; `file` is named in what is said about it. Raises BadInput."""
+    """The only document in `content`, which must be a mapping. `file` is the name in messages. Raises BadInput."""
     return mapping(parse(content, file), file)
 
 
 def mapping(document: Any, file: str) -> dict[str, Any]:
-    """The document, which has to be a mapping. Raises BadInput."""
+    """The document, which must be a mapping. Raises BadInput."""
     if not isinstance(document, dict):
         what = "a list" if isinstance(document, list) else "a single value"
         raise BadInput(InputProblem(file, f"holds {what}; a mapping (name: value) is expected"))
@@ -54,7 +54,7 @@ def mapping(document: Any, file: str) -> dict[str, Any]:
 
 
 def parse(content: bytes, file: str) -> Any:
-    """The one document in `content`, whatever it is. Raises BadInput."""
+    """The only document in `content`, of any type. Raises BadInput."""
     documents = parse_documents(content, file)
     if len(documents) > 1:
         message = f"holds {len(documents)} documents (divided by ---); leave one in this file"
@@ -63,7 +63,7 @@ def parse(content: bytes, file: str) -> Any:
 
 
 def parse_documents(content: bytes, file: str) -> list[Any]:
-    """All documents in `content`, one at least. Raises BadInput."""
+    """All documents (at least one) in `content`. Raises BadInput."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -80,7 +80,7 @@ def parse_documents(content: bytes, file: str) -> list[Any]:
         raise BadInput(InputProblem(file, _complaint(error, text))) from None
     except (RecursionError, OverflowError):
         raise BadInput(InputProblem(file, NESTED_TOO_DEEP)) from None
-    except ValueError as error:  # a date such as 2024-02-31, which YAML reads as one
+    except ValueError as error:  # an invalid date such as 2024-02-31, which YAML parses as a date
         raise BadInput(InputProblem(file, f"holds a value that cannot be read ({error}); quote it")) from None
     if not documents or documents == [None]:
         raise BadInput(InputProblem(file, "is empty; the manifests in examples/ are some to start from"))
@@ -110,11 +110,11 @@ def _limited(content: bytes, file: str, most: int) -> bytes:
 
 
 class _Twice(Exception):
-    """A key that stands twice in one mapping."""
+    """A key occurs twice in one mapping."""
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice."""
+    """A YAML loader that rejects a key that occurs twice in a mapping."""
 
     @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -132,7 +132,7 @@ class _Loader(yaml.SafeLoader):
 
 def _yaml(text: str) -> list[Any]:
     documents: Sequence[Any] = list(yaml.load_all(text, Loader=_Loader))
-    # A file may end with --- and nothing behind it.
+    # A file may end with --- and no document after it.
     return [document for document in documents if document is not None]
 
 
@@ -149,7 +149,7 @@ def _json(text: str) -> Any:
 def _complaint(error: yaml.YAMLError, text: str) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
-        # What the reader itself refuses: a control character.
+        # The YAML reader itself rejects only control characters.
         return "holds a character that YAML forbids; save it as plain text in UTF-8"
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""

@@ -1,6 +1,6 @@
-"""Documents as YAML text that every reader of Kubernetes' takes for what it is.
+"""Write documents as YAML text that all YAML parsers used with Kubernetes read in the same way.
 
-Called by what writes manifests: `rloop_operator.generate` and `rloop_operator.packing`.
+Called by the writers of manifests, `rloop_operator.generate` and `rloop_operator.packing`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import yaml
 
 
 class Block(str):
-    """A text of several lines, written as it stands."""
+    """A text of several lines, written as a YAML literal block."""
 
     __slots__ = ()
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes the words that YAML 1.1 reads as booleans and PyYAML does not: Kubernetes reads `n` as false."""
+    """Quotes the strings that YAML 1.1 parses as booleans and PyYAML does not: Kubernetes parses `n` as false."""
 
 
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
@@ -34,5 +34,5 @@ _Dumper.add_representer(Block, _block)
 
 
 def dump(document: Any, comment: str = "") -> str:
-    """A document in its own order, behind lines that begin with #."""
+    """The document as YAML in its own key order, after the comment lines in `comment`."""
     return comment + yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

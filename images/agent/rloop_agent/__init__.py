@@ -1,1 +1,1 @@
-"""The agent: one session of proposing experiments through the gateway."""
+"""The agent: one session that proposes experiments through the gateway."""

@@ -1,11 +1,10 @@
-"""`python -m rloop_agent`: the process of one fresh session.
+"""`python -m rloop_agent`: the process of one session.
 
-Started by the operator in an agent's pod, and by the local shell. Everything it needs to know comes from the
-environment and the gateway; it keeps nothing, so that a replacement after its death starts from the same
-place.
+Started by the operator in an agent's pod, and by the local shell. All its input comes from the environment and the
+gateway. It keeps no state, so a replacement after a crash starts from the same point.
 
-Exit codes: 0 the session ended in order (also when it was closed), 1 the gateway was lost or refused the
-token, 2 the environment is wrong.
+Exit codes: 0 the session ended normally (also if it was closed), 1 the gateway was unreachable or rejected the token, 2
+the environment is invalid.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from rloop_agent.session import Surroundings, run
 
 
 class BadEnvironment(Exception):
-    """A variable is missing or wrong; the message names it."""
+    """A variable is missing or invalid; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySettings:
-    """Of an agent that searches by a policy."""
+    """Settings of an agent that searches by a policy."""
 
     name: str
     seed: int
@@ -41,17 +40,17 @@ class PolicySettings:
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Of an agent that thinks with a language model."""
+    """Settings of an agent that uses a language model."""
 
     proxy: str
-    """The base URL, with /v1."""
+    """Base URL of the LLM proxy, with /v1."""
     name: str
     transcripts: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment, checked."""
+    """The validated environment."""
 
     url: str
     token: Callable[[], str]
@@ -61,7 +60,7 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """Read RLOOP_*; raises BadEnvironment."""
+    """Read the variables RLOOP_*. Raises BadEnvironment."""
 
     def text(name: str) -> str:
         value = environment.get(name, "")
@@ -91,7 +90,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
 def _mind(
     environment: Mapping[str, str], text: Callable[[str], str], number: Callable[[str], float]
 ) -> PolicySettings | ModelSettings:
-    """Exactly one of a policy and a model."""
+    """Settings of the policy or the model; exactly one of them must be configured."""
     if environment.get("RLOOP_LLM_MODEL"):
         if environment.get("RLOOP_POLICY"):
             raise BadEnvironment("RLOOP_POLICY and RLOOP_LLM_MODEL are both set: an agent has one of them")
@@ -104,7 +103,7 @@ def _mind(
 
 
 def _token(environment: Mapping[str, str], text: Callable[[str], str]) -> Callable[[], str]:
-    """A token in the environment, or in a file that the kubelet rotates."""
+    """Returns the token from the environment, or from a file, which the kubelet rotates."""
     if environment.get("RLOOP_TOKEN_FILE"):
         file = Path(environment["RLOOP_TOKEN_FILE"])
         return lambda: file.read_text(encoding="ascii").strip()
@@ -119,11 +118,11 @@ def _described(mind: PolicySettings | ModelSettings) -> dict[str, object]:
 
 
 def _live(told: Settings, client: Client, around: Surroundings) -> None:
-    """The session itself."""
+    """Run the session."""
     if isinstance(told.mind, PolicySettings):
         run(client, POLICIES[told.mind.name], told.mind.seed, told.session, around)
         return
-    # Imported where used: a policy's session need not load a provider's client.
+    # Imported here: the session of a policy does not need a provider's client.
     from rloop_agent.llm import session
     from rloop_agent.llm.endpoint import Endpoint
     from rloop_agent.llm.transcript import Transcript
@@ -136,15 +135,14 @@ def _live(told: Settings, client: Client, around: Surroundings) -> None:
 
 
 def main() -> int:
-    """Live one session."""
+    """Run one session; returns the exit code."""
     try:
         told = settings(os.environ)
     except BadEnvironment as error:
         json_lines("error", "bad environment", message=str(error))
         return 2
     stop = threading.Event()
-    # As process 1 of a container we would not even notice SIGTERM without a handler. The round in hand is
-    # finished.
+    # As process 1 of a container, this process would ignore SIGTERM without a handler. The current round is completed.
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     client = Client(told.url, told.token, wait=stop.wait, log=json_lines)
     heart = Heart(Client(told.url, told.token, patience=0, log=json_lines), told.heartbeat_seconds, json_lines)

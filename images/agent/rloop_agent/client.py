@@ -1,9 +1,9 @@
-"""The gateway over HTTP.
+"""Client of the gateway over HTTP.
 
-Built by `__main__`, once for the session and once for its heartbeat. The gateway goes away whenever the
-operator is restarted or moved; a session that died of that would cost its whole iteration, so a request is
-repeated until the patience is over. Each repetition is safe: experiments are idempotent by their sequence,
-and a session looks whether a refused direction is its own.
+Created by `__main__`, once for the session and once for its heartbeat. The gateway is unavailable whenever the operator
+is restarted or moved. If that ended a session, its whole iteration would be lost, so a request is retried for
+`patience` seconds. Each retry is safe: experiments are idempotent by their sequence, and a session checks whether a
+refused direction is its own.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from rloop_agent.log import Log, silent
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 300.0
-"""An operator is back within a minute or two; a cluster that moves nodes needs some more."""
+"""Seconds of retries. An operator is back within a minute or two; a cluster that moves nodes needs longer."""
 FIRST_DELAY, LONGEST_DELAY = 0.25, 15.0
 TIMEOUT_SECONDS = 30.0
 
 
 class _Bearer(httpx.Auth):
-    """The token, asked for at each request: in a cluster it is a file that the kubelet rotates."""
+    """Reads the token for each request: in a cluster it is in a file that the kubelet rotates."""
 
     def __init__(self, token: Callable[[], str]) -> None:
         self._token = token
@@ -61,7 +61,7 @@ class _Bearer(httpx.Auth):
 
 
 class Client:
-    """Every verb of `rloop_agent.gateway.Gateway`. Safe to use from several threads."""
+    """Implements `rloop_agent.gateway.Gateway`. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -73,14 +73,14 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         log: Log = silent,
     ) -> None:
-        """`wait` is Event.wait's signature: it returns True when the process was told to end meanwhile."""
+        """`wait` has the signature of Event.wait: it returns True if the process was asked to end."""
         # A plain address needs no certificates; loading them takes longer than the rest of the start.
         verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._http = httpx.Client(
             base_url=url,
             auth=_Bearer(token),
             timeout=TIMEOUT_SECONDS,
-            trust_env=False,  # a proxy of the environment must never see the token
+            trust_env=False,  # a proxy from the environment must never see the token
             verify=verify,
         )
         self._patience = patience
@@ -142,7 +142,7 @@ class Client:
         raise _problem(response)
 
     def _answer(self, verb: str, path: str, body: Model | None) -> httpx.Response:
-        """An answer of the gateway itself, however often it has to be asked."""
+        """A response of the gateway, after as many retries as necessary. Raises Unreachable."""
         content = body.model_dump_json(by_alias=True, exclude_none=True) if body is not None else None
         headers = {"Content-Type": "application/json"} if body is not None else {}
         deadline = self._clock() + self._patience
@@ -151,7 +151,7 @@ class Client:
             trouble, response = self._try(verb, path, content=content, headers=headers)
             if response is not None:
                 return response
-            # Full jitter: a hundred sessions that lost the same gateway do not come back in step.
+            # Full jitter: a hundred sessions that lost the same gateway must not retry in step.
             pause = self._jitter.uniform(0, delay)
             if self._clock() + pause >= deadline:
                 raise Unreachable(f"{verb} {path}: no answer within {self._patience:g} s; the last try: {trouble}")
@@ -165,7 +165,7 @@ class Client:
             response = self._http.request(verb, path, **request)
         except httpx.TransportError as error:
             return f"{type(error).__name__}: {error}", None
-        # 5xx: it is starting, stopping, or wrote in vain; 429 and Busy: too many of us at once.
+        # 5xx: it is starting, stopping, or could not write; 429 and Busy: too many concurrent requests.
         busy = response.status_code == 409 and _read_problem(response).reason == "Busy"
         if response.status_code >= 500 or response.status_code == 429 or busy:
             return f"HTTP {response.status_code}: {response.text[:200]}", None

@@ -1,12 +1,12 @@
-"""The policy coordinate-search: one coordinate at a time around the incumbent, in steps that become shorter.
+"""The policy coordinate-search: changes one coordinate of the incumbent at a time, in steps that become shorter.
 
-Called by `rloop_agent.session`. It does not wait for the result of a proposal before it makes the next one: a
-training may last longer than a session, and a result moves the centre only when it becomes the incumbent,
-which takes several runs and so happens between sessions. The next session starts from the new incumbent.
+Called by `rloop_agent.session`. It does not wait for the result of a proposal before it makes the next one: a training
+may last longer than a session, and a result moves the centre only when it becomes the incumbent, which takes several
+runs and so happens between sessions. The next session starts from the new incumbent.
 
-The step is half the range at first and is halved each time as many results are known in this frame as it has
-coordinates (one sweep), down to 1/64: shorter steps would drown in the noise and stand still. In a range of whole
-numbers a step is at least one; where everything within the step is known, the nearest untried value is proposed.
+The step is at first half the range. It is halved each time as many results are known in this frame as it has
+coordinates (one sweep), down to 1/64: the effect of shorter steps would be lost in the noise. In an integer range a
+step is at least one; if all values within the step are known, the nearest untried value is proposed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from rloop_agent.ground import Ground, bounds, draw, inside, to_scale, to_value
 
 TRIES = 200
 SHORTEST = 6
-"""Halvings: 1/64 of the range."""
+"""Maximum number of halvings: the shortest step is 1/64 of the range."""
 
 
 def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:
-    """A point that differs from the centre in one coordinate: one of those varied least often so far.
+    """A point that differs from the centre in one coordinate, one of those that were varied least often so far.
 
-    None means that no such point is left untried: for certain where values can be counted, else after many draws.
+    Returns None if no such point is untried. This is certain if the values are countable; otherwise no untried point
+    was found in many draws.
     """
     coordinates = ground.coordinates
     if not coordinates:
@@ -33,7 +34,7 @@ def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | Non
     share = share_of_range(ground.results, len(coordinates))
     varied = {dimension.name: _variations(ground, known, dimension) for dimension in coordinates}
     for tried in range(TRIES):
-        # Where the least varied ones have nothing new left (a list of two values), any coordinate will do.
+        # If the least varied coordinates have no new value (a list of two values), any coordinate may be chosen.
         fewest = min(varied.values()) if tried < TRIES // 2 else max(varied.values())
         dimension = dice.choice([one for one in coordinates if varied[one.name] <= fewest])
         point = {
@@ -57,7 +58,7 @@ def _nearest_untried(
 
 
 def _outward(dimension: Dimension, value: Scalar, dice: Random) -> Iterator[Scalar]:
-    """All other values of a coordinate, the nearest first; of a range that cannot be counted, some."""
+    """All other values of a coordinate, the nearest first; for a continuous range some random ones."""
     if dimension.values is not None:
         yield from dice.sample(dimension.values, len(dimension.values))
         return
@@ -73,7 +74,7 @@ def _outward(dimension: Dimension, value: Scalar, dice: Random) -> Iterator[Scal
 
 
 def share_of_range(results: int, coordinates: int) -> float:
-    """How much of a range the longest step crosses."""
+    """Share of a range that the longest step covers."""
     return 0.5 ** min(SHORTEST, 1 + results // coordinates)
 
 
@@ -89,13 +90,13 @@ def _only_change(centre: Point, point: Point) -> str | None:
 
 
 def _step(dimension: Dimension, value: Scalar, share: float, dice: Random) -> Scalar:
-    """A neighbour; in a list of values each other one is, as their order carries no meaning."""
+    """A neighbour. In a list of values every other one is a neighbour, because their order has no meaning."""
     if dimension.values is not None or isinstance(value, (str, bool)):
         return draw(dimension, dice)
     low, high = bounds(dimension)
     length = (high - low) * share * dice.uniform(0.5, 1.0)
     here = to_scale(dimension, value)
     there = [position for position in (here - length, here + length) if low <= position <= high]
-    # A step of at most half the range fits on one side at least, but for rounding.
+    # A step of at most half the range fits on at least one side, except for rounding errors.
     found = inside(dimension, to_value(dimension, dice.choice(there or [low, high])))
     return next(_outward(dimension, value, dice)) if dimension.integer and found == value else found

@@ -1,8 +1,7 @@
-"""Which frame a pivot takes, and how a frame is written down as a direction.
+"""Chooses the frame of a pivot, and writes a frame as a direction.
 
-Called by `rloop_agent.session`. Frames are counted, never listed: 20 structural dimensions with 10 values
-each have more frames than fit in memory, and the choice must still be uniform, whatever the names and the
-order of values.
+Called by `rloop_agent.session`. Frames are numbered, never listed: 20 structural dimensions with 10 values each have
+more frames than fit in memory. The choice must still be uniform, and independent of names and of the order of values.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from rloop.api.space import Frame, Space
 from rloop.api.wire import DirectionRequest
 
 LINE = 1024
-"""Longest title and longest field of a direction."""
+"""Maximum length of a title and of a field of a direction."""
 FEW = 4096
-"""So many frames are shuffled; of more than that, random ones are drawn."""
+"""Up to this number, frames are shuffled; of more, random ones are drawn."""
 
 
 def untried(space: Space, start: Frame, tried: Iterable[Frame], dice: Random) -> Iterator[Frame]:
-    """All frames but `start` and the tried ones, the nearest first: one structural change away, then two.
+    """All frames except `start` and the tried ones, the nearest first: one structural change away, then two.
 
-    At each distance the order is uniformly random. Lazy: a caller takes the first that is admitted.
+    At each distance the order is uniformly random. Lazy: a caller takes the first one that is admitted.
     """
     known = {frozenset(frame.items()) for frame in tried}
     tree = _Frames(space, start)
@@ -35,7 +34,7 @@ def untried(space: Space, start: Frame, tried: Iterable[Frame], dice: Random) ->
 
 
 class _Frames:
-    """The frames at each distance from one of them, numbered."""
+    """The frames at each distance from one frame, numbered."""
 
     def __init__(self, space: Space, start: Frame) -> None:
         self._start = start
@@ -44,7 +43,7 @@ class _Frames:
             for dimension in space.structural
         }
         self._names = list(self._others)
-        # _ways[i][c]: in how many ways the dimensions from the i-th on can take c changes.
+        # _ways[i][c]: number of ways in which the dimensions from the i-th on can have c changes.
         self._ways = [[0] * (self.dimensions + 1) for _ in range(self.dimensions + 1)]
         self._ways[-1][0] = 1
         for i in reversed(range(self.dimensions)):
@@ -85,7 +84,7 @@ def _shuffled(total: int, dice: Random) -> Iterator[int]:
 
 
 def as_text(frame: Frame) -> str:
-    """`averaging=ema, opponent=pool`."""
+    """The frame as text: `averaging=ema, opponent=pool`."""
     return ", ".join(f"{name}={value}" for name, value in frame.items()) or "the only frame"
 
 

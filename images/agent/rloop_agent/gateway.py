@@ -1,8 +1,7 @@
-"""What a session may ask of the gateway: the verbs, and the four ways in which an answer can fail to come.
+"""The interface of the gateway for a session: the verbs, and the four errors that they raise.
 
-Implemented over HTTP by `rloop_agent.client`, in memory by `rloop_agent.testing` and by simulations. A
-session is written against this alone, so that a thousand of them run in a second where no network is the
-point.
+Implemented over HTTP by `rloop_agent.client`, in memory by `rloop_agent.testing` and by simulations. A session depends
+only on this interface, so that a simulation runs a thousand of them in a second, without a network.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from rloop.api.wire import (
 
 
 class AgentError(Exception):
-    """Base of all that a gateway may raise; the message is a sentence for a person."""
+    """Base of all errors that a gateway may raise. The message is a sentence for a person."""
 
 
 class Refused(AgentError):
-    """The gateway said no to this one request; others may pass."""
+    """The gateway refused this one request; others may be accepted."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -41,24 +40,24 @@ class Refused(AgentError):
 
 
 class Closed(AgentError):
-    """The session is over, in order: the operator ended it."""
+    """The session is over: the operator ended it normally."""
 
 
 class Unauthorized(AgentError):
-    """The token is not (or no longer) ours to use."""
+    """The token is not valid, or no longer."""
 
 
 class Unreachable(AgentError):
-    """No answer within the patience of the caller."""
+    """No response within the caller's retry time."""
 
 
 def refusal(reason: str, message: str) -> AgentError:
-    """The error to raise for a problem's reason: Closed ends the session, others only refuse the request."""
+    """The error for a problem's reason: Closed ends the session, others only refuse the request."""
     return Closed(message) if reason == "Closed" else Refused(reason, message)
 
 
 class Gateway(Protocol):
-    """The verbs. Each raises AgentErrors only; `post_experiment` is idempotent by its sequence."""
+    """The verbs. They raise only AgentError; `post_experiment` is idempotent by its sequence."""
 
     def context(self) -> Context: ...
 

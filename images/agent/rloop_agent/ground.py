@@ -1,7 +1,7 @@
-"""What a policy looks at, and how one value is drawn.
+"""The input of a policy, and how one value is drawn.
 
-Called by the policies and built by `rloop_agent.session`. Draws use no name and no position: a task whose
-dimensions are renamed and whose values are shuffled is searched with the same success.
+Used by the policies; created by `rloop_agent.session`. Draws depend on no name and no position: if the dimensions of a
+task are renamed and its values shuffled, the search has the same success.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from rloop.api.space import Dimension, Frame, Point, Scalar, Space
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """The frame that is searched, and where in it."""
+    """The frame to search, and the point around which to search."""
 
     space: Space
     frame: Frame
     centre: Point
     """The incumbent's coefficients where they exist in this frame, defaults elsewhere."""
     results: int = 0
-    """Experiments of this frame whose value was known when the session started."""
+    """Number of experiments of this frame whose value was known when the session started."""
 
     @property
     def coordinates(self) -> list[Dimension]:
-        """The dimensions that may vary: those that exist in the frame and are no part of it."""
+        """The dimensions that may vary: those that exist in the frame and are not part of it."""
         return [dimension for dimension in self.space.existing(self.frame) if not dimension.structural]
 
 
 Policy = Callable[[Ground, Sequence[Point], Random], Point | None]
-"""(ground, the points known so far, chance) -> the next point, or None where nothing new was found. Pure."""
+"""(ground, known points, random generator) -> the next point, or None if no new one was found. Pure."""
 
 
 def structural_values(space: Space, frame: Frame) -> Point | None:
-    """The frame with the values' own types, or None if it is no frame of this space."""
+    """The frame with typed values, or None if it is not a frame of this space."""
     if set(frame) != {dimension.name for dimension in space.structural}:
         return None
     point: Point = {}
@@ -61,14 +61,14 @@ def centre(space: Space, frame: Frame, incumbent: Point) -> Point:
 
 
 def default(dimension: Dimension) -> Scalar:
-    """The default in the type that `admits` wants: `values: [1.0, 2.0]` may come with `default: 1`."""
+    """The default in the type that `admits` expects: `values: [1.0, 2.0]` may have `default: 1`."""
     alike = [value for value in dimension.values or [] if value == dimension.default]
     same = [value for value in alike if type(value) is type(dimension.default)]
     return (same or alike or [dimension.default])[0]
 
 
 def points(ground: Ground) -> Iterator[Point]:
-    """All points of the frame; only for one whose ranges are of whole numbers."""
+    """All points of the frame; only for frames whose ranges are all integer."""
     choices = [_values(dimension) for dimension in ground.coordinates]
     for values in product(*choices):
         yield {**ground.centre, **{one.name: value for one, value in zip(ground.coordinates, values, strict=True)}}
@@ -83,18 +83,18 @@ def _values(dimension: Dimension) -> Sequence[Scalar]:
 
 
 def draw(dimension: Dimension, dice: Random) -> Scalar:
-    """Any value: uniform among values, uniform in a range, uniform in the logarithm of a logarithmic one."""
+    """Any value: uniform among values, uniform in a range, uniform in the logarithm of a logarithmic range."""
     if dimension.values is not None:
         return dice.choice(dimension.values)
     low, high = bounds(dimension)
     if dimension.integer and not dimension.log:
-        # Half a step more at each end, or rounding would give the ends half a share.
+        # Half a step more at each end; otherwise rounding would give the ends half their share.
         low, high = low - 0.5, high + 0.5
     return inside(dimension, to_value(dimension, dice.uniform(low, high)))
 
 
 def bounds(dimension: Dimension) -> tuple[float, float]:
-    """Both ends of a range on the scale on which it is searched."""
+    """Both ends of a range, on the scale on which it is searched."""
     assert dimension.low is not None
     assert dimension.high is not None
     if dimension.log:
@@ -103,17 +103,17 @@ def bounds(dimension: Dimension) -> tuple[float, float]:
 
 
 def to_scale(dimension: Dimension, value: float) -> float:
-    """From a value to the scale on which it is searched."""
+    """Converts a value to the scale on which it is searched."""
     return math.log(value) if dimension.log else value
 
 
 def to_value(dimension: Dimension, position: float) -> float:
-    """The way back."""
+    """Converts a position on that scale back to a value."""
     return math.exp(position) if dimension.log else position
 
 
 def inside(dimension: Dimension, value: float) -> Scalar:
-    """The nearest value that a person can read and the space admits."""
+    """The nearest value that the space admits, rounded to be readable."""
     assert dimension.low is not None
     assert dimension.high is not None
     if dimension.integer:

@@ -1,6 +1,6 @@
-"""The handoff: what a session tells the next one and the people who watch, in plain words.
+"""The handoff: a session's message to the next session and to people who follow the campaign, in plain words.
 
-Called by `rloop_agent.session` at its end. Only verified values are named; an agent knows no others.
+Called at the end of a session. It names only verified values; an agent knows no others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def text(
     why: str,
     experiments: Sequence[ExperimentView],
 ) -> str:
-    """The frame, how many, the best seen in it, and why it ended if that was early."""
+    """The frame, the proposals, the best result in the frame, and why the session ended if it ended early."""
     sentences = [
         why,
         f"{'Pivoted to' if pivoted else 'Stayed in'} the frame {_short(as_text(frame))}.",
@@ -49,5 +49,5 @@ def _short(sentence: str) -> str:
 
 
 def cut(sentence: str) -> str:
-    """At most as long as the gateway takes, in bytes, without half a character at the end."""
+    """The text cut to the gateway's limit in bytes, without a partial character at the end."""
     return sentence.encode()[:BYTES].decode(errors="ignore")

@@ -1,7 +1,7 @@
-"""The heartbeat: a thread that says "alive", and in which round.
+"""The heartbeat: a thread that reports that the session is alive, and its round.
 
-Started by `__main__` before anything else. A thread's, because a session that waits minutes for one answer is
-alive; with the round's number, because alive is not progress, and the operator judges both.
+Started by `__main__` before the session. It is a thread, because a session that waits minutes for one answer is alive.
+It reports the round, because alive is not progress, and the operator checks both.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from rloop_agent.log import Log, silent
 
 
 class Heart:
-    """Beats until it is stopped or the session is closed."""
+    """Sends heartbeats until it is stopped or the session is closed."""
 
     def __init__(self, gateway: Gateway, seconds: float, log: Log = silent) -> None:
-        """`gateway` must not repeat requests: the next beat is the repetition."""
+        """`gateway` must not retry requests: the next heartbeat is the retry."""
         self._gateway = gateway
         self._seconds = seconds
         self._log = log
@@ -31,13 +31,13 @@ class Heart:
         self._thread.start()
 
     def on_round(self, number: int) -> None:
-        """Remember the round; raise Closed if a beat was told that the session is over."""
+        """Set the round. Raises Closed if the response to a heartbeat said that the session is over."""
         self._round = number
         if self._closed is not None:
             raise self._closed
 
     def nudge(self) -> str | None:
-        """What the operator has said since this was last asked."""
+        """The operator's latest nudge since the last call; None if there was no new one."""
         nudge, self._nudge = self._nudge, None
         return nudge
 
@@ -45,19 +45,18 @@ class Heart:
         self._ended.set()
 
     def beat(self) -> bool:
-        """Beat once; False when there is nothing left to beat for."""
+        """Send one heartbeat. Returns False if no further one makes sense."""
         try:
             reply = self._gateway.heartbeat(HeartbeatRequest(round=self._round))
         except Closed as closed:
             self._closed = closed
             return False
         except AgentError as error:
-            # Not this thread's to judge: the session's own requests meet the same trouble, and end it if it
-            # lasts.
+            # Not handled here: the session's own requests meet the same error, and end the session if it lasts.
             self._log("warning", "heartbeat failed", error=str(error))
             return True
         if reply.nudge is not None:
-            # A policy has no mind to change, a language model may have; the line is for whoever reads the log.
+            # A policy ignores nudges, a language model may react to them; the log line is for people.
             self._log("info", "nudged", message=reply.nudge)
             self._nudge = reply.nudge
         return True

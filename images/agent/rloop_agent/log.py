@@ -1,7 +1,7 @@
-"""JSON lines on stdout: what the session did, for whoever reads the pod's log.
+"""JSON lines on stdout with the session's events, for readers of the pod's log.
 
-Called by `__main__` and handed to everything else. Ten lines of our own, because the image holds httpx,
-pydantic and PyYAML only; keys and levels are those of the operator's structlog lines.
+Used by `__main__`, which passes it to all other parts. The image does not contain structlog, but keys and levels are
+those of the operator's structlog lines.
 """
 
 from __future__ import annotations

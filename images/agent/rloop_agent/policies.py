@@ -1,7 +1,7 @@
-"""The policies by the name that a loop's spec gives them.
+"""The policies by their names in a loop's spec.
 
-Read by `__main__` and by simulations. A policy is a pure function; adding one is a file, its twin test and a
-line.
+Read by `__main__` and by simulations. A policy is a pure function; a new one needs a file, its twin test and a line
+here.
 """
 
 from __future__ import annotations

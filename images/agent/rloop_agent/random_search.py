@@ -1,7 +1,7 @@
 """The policy random-search: independent draws in the frame.
 
-Called by `rloop_agent.session`. It is the honest baseline: whatever claims to search better must beat it at
-the same number of experiments. It looks at no result, so nothing is gained by waiting for one.
+Called by `rloop_agent.session`. It is the baseline: a better search must beat it at the same number of experiments. It
+uses no results, so it never waits for one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rloop.api.space import Point
 from rloop_agent.ground import Ground, draw, points
 
 FEW = 4096
-"""So many points of a frame are looked through, so that the last one is found; of more, so many are drawn at most."""
+"""Frames up to this size are enumerated, so that the last point is found; in larger ones, maximum number of draws."""
 
 
 def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:

@@ -1,7 +1,7 @@
-"""The recipe: the one file of the task that holds the values of a point.
+"""The recipe: the file of the task that contains the values of a point.
 
-Called by `rloop_agent.session`. Reads and writes .json, .yaml and .yml. Layout, quotes and comments are kept, so that
-the difference a person reads is the values that changed.
+Called by `rloop_agent.start` and by tools of the LLM agent. Reads and writes .json, .yaml and .yml. Layout, quotes and
+comments are kept, so that a diff shows only the changed values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rloop.api.space import Point, Space
 
 
 class BadRecipe(ValueError):
-    """The file is missing, or cannot be read as the space describes it."""
+    """The file is missing, or its content does not match the space."""
 
 
 def parse(space: Space, files: Mapping[str, str]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def parse(space: Space, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def point(space: Space, document: Mapping[str, Any]) -> Point:
-    """The point that the recipe stands for."""
+    """The point that the recipe represents."""
     try:
         return space.read(document)
     except ValueError as error:
@@ -44,7 +44,7 @@ def point(space: Space, document: Mapping[str, Any]) -> Point:
 
 
 def render(space: Space, original: str, document: Mapping[str, Any], values: Point) -> str:
-    """The recipe's new text: `original`, which reads as `document`, with the point's values."""
+    """The recipe's new text: `original`, which was parsed to `document`, with the point's values."""
     try:
         if space.file.endswith(".json"):
             return _json_dump(original, space.write(document, values))
@@ -57,7 +57,7 @@ def render(space: Space, original: str, document: Mapping[str, Any], values: Poi
 
 
 def _read(space: Space, text: str) -> Any:
-    # Imported where used: a session should start fast, and reads one file.
+    # Imported here: a session should start fast, and reads one file.
     from rloop.api import document
 
     return document.read(space.file, text)
@@ -69,7 +69,7 @@ def _json_dump(original: str, changed: Mapping[str, Any]) -> str:
 
 
 def _yaml_edit(space: Space, original: str, values: Point) -> str:
-    # Imported where used: most recipes are JSON.
+    # Imported here: most recipes are JSON.
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap
     from ruamel.yaml.error import YAMLError

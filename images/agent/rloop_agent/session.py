@@ -1,8 +1,8 @@
 """One session of a policy agent, from its context to its handoff.
 
-Called by `__main__` with the gateway over HTTP, and by simulations with one in memory. It holds the habit
-that the design asks of a policy agent: it stays in its frame until a pivot is demanded, then it changes the
-frame first. Nothing here reads a clock or chance that was not handed in.
+Called by `__main__` with the gateway over HTTP, and by simulations with a gateway in memory. As the design requires of
+a policy agent, it stays in its frame until a pivot is demanded, and then changes the frame first. Clock and random
+generator are always passed in.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from rloop_agent.start import (
 )
 
 SHARE_OF_TIME = 0.8
-"""The rest is left for the last request and the handoff, before the watchdog ends the session."""
+"""Share of the session's time for proposals; the rest is for the last request and the handoff."""
 REFUSALS = 20
-"""Refusals in a row after which a session gives up its frame, or its search for a new one."""
+"""Consecutive refusals after which a session gives up its frame, or its search for a new one."""
 LAST_REFUSALS = frozenset({"PivotRequired", "LimitReached"})
-"""Refusals that no other proposal of this session would escape."""
+"""Refusals that every further proposal of this session would get."""
 TITLE = 1024
 
 
@@ -52,7 +52,7 @@ class Outcome:
     """Names of its experiments."""
     rounds: int = 0
     closed: bool = False
-    """The operator ended it; nothing was handed over."""
+    """The operator ended the session; there is no handoff."""
 
 
 @dataclass(slots=True)
@@ -61,14 +61,14 @@ class _Progress:
 
     rounds: int = 0
     sequence: int = 1
-    """The next proposal's. Not the round: a refused proposal has used no number up."""
+    """Sequence of the next proposal. Not the round: a refused proposal does not use a sequence number."""
     names: list[str] = field(default_factory=list)
     why: str = ""
     """Why it ended before its allowance was used up."""
 
 
 def _no_round(_: int) -> None:
-    """Nobody counts."""
+    """Ignore the round."""
 
 
 def _never() -> bool:
@@ -85,17 +85,17 @@ def _no_nudge() -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a process adds to a session, and a simulation leaves out."""
+    """What a process passes to a session; a simulation uses the defaults."""
 
     clock: Callable[[], float] = time.monotonic
     on_round: Callable[[int], None] = _no_round
-    """Told each round's number before its proposal; may raise Closed."""
+    """Called with each round's number before its proposal; may raise Closed."""
     stop: Callable[[], bool] = _never
-    """Asked before each round: was the process told to end?"""
+    """Called before each round: whether the process was asked to end."""
     wait: Callable[[float], bool] = _no_wait
-    """Event.wait's signature: True when the process was told to end meanwhile."""
+    """Signature of Event.wait: returns True if the process was asked to end."""
     nudge: Callable[[], str | None] = _no_nudge
-    """The operator's newest word to this session, once."""
+    """The operator's latest nudge, once."""
     log: Log = silent
 
 
@@ -108,7 +108,7 @@ def run(
 ) -> Outcome:
     """Propose until an allowance is used up, then hand over.
 
-    Raises Unauthorized and Unreachable; all else that may happen to a session is an outcome.
+    Raises Unauthorized and Unreachable; everything else that may happen to a session is an outcome.
     """
     session = _Session(gateway, policy, Random(f"{seed}/{session_name}"), session_name, around)
     try:
@@ -118,8 +118,7 @@ def run(
         around.log("info", "closed", message=str(closed))
         return Outcome("", tuple(session.done.names), session.done.rounds, closed=True)
     except Refused as refused:
-        # Nothing was left to do but to say goodbye; a session that may not even do that has ended all the
-        # same.
+        # The session is over anyway; a refused handoff does not change that.
         text = f"Ended by a refusal: {refused}"
         around.log("warning", "refused", reason=refused.reason, message=refused.message)
     around.log("info", "finished", handoff=text, rounds=session.done.rounds, proposed=len(session.done.names))
@@ -140,7 +139,7 @@ class _Session:
         self.done = _Progress()
 
     def work(self) -> str:
-        """Everything between the first request and the handoff, which it returns."""
+        """Everything from the first request to the handoff, which it returns."""
         context = self._gateway.context()
         if context.space is None:
             return self._nothing("The task declares no space.yaml, and a policy agent knows nothing else to vary.")
@@ -170,14 +169,14 @@ class _Session:
         return handoff.cut(f"Nothing was proposed. {sentence}")
 
     def _stay(self, space: Space, context: Context) -> Direction | None:
-        """The current direction; the first session of a campaign makes it."""
+        """The current direction; the first session of a campaign proposes it."""
         direction = current_direction(context)
         if direction is not None:
             return direction
         return self._admitted(space, [frame_to_stay_in(space, context)])
 
     def _pivot(self, start: Start, context: Context) -> Direction | None:
-        """A direction in the nearest frame that is untried and admitted; when all were tried, in another one."""
+        """A direction in the nearest untried frame that is admitted; if all were tried, in another frame."""
         tried = tried_frames(start, context)
         direction = self._admitted(start.space, untried(start.space, start.frame, tried, self._dice))
         if direction is not None or self.done.why:
@@ -191,7 +190,7 @@ class _Session:
 
         direction = self._admitted(start.space, (frame for frame in others() if has_points_left(start, frame)))
         if direction is None and has_points_left(start, present) and not self.done.why:
-            # The last points lie in the very frame that is to be left: a pivot away, and the next one leads back.
+            # The remaining points are in the frame that must be left: a pivot leads away, and the next one back.
             direction = self._admitted(start.space, others())
         if direction is None and not self.done.why:
             self.done.why = "A pivot is demanded, and no other frame of the space has a point left that was not tried."
@@ -203,8 +202,7 @@ class _Session:
                 return self._gateway.post_direction(as_direction(space, frame))
             except Refused as refused:
                 self._log("info", "direction refused", frame=frame, reason=refused.reason, message=refused.message)
-                # A request whose answer was lost is refused when it is tried again: look whether ours got
-                # through.
+                # A retry of a request whose response was lost is refused: check whether the first one was recorded.
                 ours = self._own_direction(frame)
                 if ours is not None:
                     return ours
@@ -244,7 +242,7 @@ class _Session:
             except Refused as refused:
                 self._log("info", "refused", title=request.title, reason=refused.reason, message=refused.message)
                 if refused.reason == "SequenceTaken":
-                    # By an earlier process of this session, which died before it was told so.
+                    # Used by an earlier process of this session, which died before it got the response.
                     self.done.sequence += 1
                 refusals += 1
                 if refusals >= REFUSALS or refused.reason in LAST_REFUSALS:
@@ -263,7 +261,7 @@ class _Session:
         elif self._around.clock() - self._began >= SHARE_OF_TIME * allowance.session_seconds:
             self.done.why = "The session's time was used up."
         else:
-            # What an earlier process of this session has proposed counts as well.
+            # Proposals of an earlier process of this session count as well.
             left = allowance.max_experiments + 1 - allowance.next_sequence
             return len(self.done.names) < left and self.done.rounds < allowance.max_rounds
         return False
@@ -271,8 +269,7 @@ class _Session:
     def _next(self, searched: Ground, known: list[Point], *, pivoting: bool) -> Point | None:
         if not pivoting:
             return self._policy(searched, known, self._dice)
-        # Nothing is known of a new frame: first the coefficients that are believed in, then a wide look
-        # around.
+        # A new frame is unknown: first the coefficients that are expected to be good, then random ones.
         if searched.centre not in known:
             return searched.centre
         return random_search.propose(searched, known, self._dice)

@@ -1,7 +1,7 @@
-"""Where a session stands when it starts: the recipes it may build on, and the points known so far.
+"""The start of a session: the recipe that it builds on, and the points known so far.
 
-Called by `rloop_agent.session` with what the gateway answered; pure. It stands apart because most of what can
-be wrong with a task shows here (no space, no readable recipe), before anything was proposed.
+Called by `rloop_agent.session` with the gateway's responses; pure. It is a separate module because most faults of a
+task show here (no space, no readable recipe), before anything is proposed.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from rloop_agent.ground import Ground, centre, structural_values
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the incumbent (or, if its recipe cannot be read, the task) gives to build on."""
+    """What a session builds on: the incumbent, or the task if the incumbent's recipe cannot be read."""
 
     space: Space
     parent: str
-    """`incumbent`, or `task` where the incumbent's recipe lies outside the space."""
+    """Name of the incumbent, or `task` if the incumbent's recipe is outside the space."""
     files: Mapping[str, str]
     """The parent's changed files: an experiment's files are self-contained, so it repeats them."""
     text: str
     document: Mapping[str, Any]
     point: Point
     known: Sequence[Point]
-    """The task's and the incumbent's points: to propose them again would be a refusal for nothing."""
+    """Points of the task and the incumbent: proposing them again would be refused."""
     warning: str = ""
 
     @property
     def frame(self) -> Frame:
-        """The incumbent's."""
+        """Frame of the start point."""
         return self.space.frame_of(self.point)
 
     def changed_files(self, values: Point) -> dict[str, str]:
-        """The files of the experiment that tries `values`."""
+        """The files of the experiment with these values."""
         return {**self.files, self.space.file: recipe.render(self.space, self.text, self.document, values)}
 
 
@@ -49,7 +49,7 @@ def look(space: Space, context: Context, task: TaskFiles) -> Start:
     known = _task_point(space, task)
     changed = dict(context.incumbent.files)
     try:
-        # By its name: a keep in mid-session would make "incumbent" mean other files than these.
+        # By name: after a keep during the session, "incumbent" would mean other files.
         start = _start(space, context.incumbent.name, changed, task, known)
     except recipe.BadRecipe as error:
         if not changed:
@@ -80,13 +80,13 @@ def _task_point(space: Space, task: TaskFiles) -> list[Point]:
 
 
 def current_direction(context: Context) -> Direction | None:
-    """The direction that experiments go to, if there is one."""
+    """The direction to which experiments belong; None if there is no current one."""
     found = [one for one in context.directions if one.name == context.current_direction]
     return found[0] if found else None
 
 
 def frame_to_stay_in(space: Space, context: Context) -> Frame:
-    """The current direction's frame, or the default one where no direction names a frame of this space."""
+    """The current direction's frame, or the default frame if that is not a frame of this space."""
     direction = current_direction(context)
     if direction is not None and structural_values(space, direction.frame) is not None:
         return direction.frame
@@ -94,31 +94,31 @@ def frame_to_stay_in(space: Space, context: Context) -> Frame:
 
 
 def tried_frames(start: Start, context: Context) -> list[Frame]:
-    """Frames that a pivot need not look at again. The default one was tried by the baseline."""
+    """Frames that a pivot need not try. The baseline has tried the default frame."""
     directions = [direction.frame for direction in context.directions]
     results = [view.frame for view in context.results]
     return [*directions, *results, start.space.default_frame, start.frame]
 
 
 def tried_points(space: Space, experiments: Sequence[ExperimentView]) -> list[Point]:
-    """The points of earlier experiments: to propose one again is refused, unless it was withdrawn before it ran."""
+    """The points of earlier experiments, which would be refused; without those withdrawn before they ran."""
     tried = (view for view in experiments if view.point and not view.smoke and not _never_ran(view))
     found = (space.of_text(view.point) for view in tried)
     return [point for point in found if point is not None]
 
 
 def _never_ran(view: ExperimentView) -> bool:
-    """Whether its point is free again. What the end of the budget withdrew comes back with a larger one."""
+    """Whether its point may be proposed again. What the end of the budget withdrew returns with a larger budget."""
     return view.phase == "Withdrawn" and view.reason != "BudgetExhausted" and not view.runs
 
 
 def has_points_left(start: Start, frame: Frame) -> bool:
-    """Whether a point of the frame is not known yet."""
+    """Whether the frame has a point that is not known yet."""
     own = {tuple(sorted(start.space.as_text(one).items())) for one in start.known if start.space.frame_of(one) == frame}
     return len(own) < start.space.points(frame)
 
 
 def ground(start: Start, frame: Frame, experiments: Sequence[ExperimentView]) -> Ground:
-    """What the policy looks at."""
+    """The input of the policy."""
     results = sum(view.frame == frame and view.value is not None for view in experiments)
     return Ground(start.space, frame, centre(start.space, frame, start.point), results)

@@ -1,8 +1,8 @@
-"""A gateway in memory, and a space to search, for tests and for those who write another agent.
+"""A gateway in memory, and a search space, for tests and for authors of other agents.
 
-Called by tests only; it ships with the package because test files cannot share helpers. It admits what the
-real gateway would as far as a policy agent can tell: sequences, duplicates, frames, the demand to pivot. What
-must go wrong goes wrong through `refuse`.
+Called by tests only; it is part of the package because test files cannot share helpers. It admits what the real gateway
+would admit, as far as a policy agent can observe: sequences, duplicates, frames, the demand for a pivot. Errors are
+injected with `refuse`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def a_context(**changes: object) -> Context:
 
 
 class FakeGateway(Gateway):
-    """Remembers what it was asked; `refuse` is called before each verb and may raise."""
+    """Records the requests; `refuse` is called before each verb and may return an error, which is raised."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""The sidecar's image: lays files out before a container of the user's starts, and relays what it reports."""
+"""The sidecar's image: unpacks files before a user's container starts, and reports its progress."""

@@ -1,9 +1,9 @@
-"""`python -m rloop_sidecar unpack|relay`: the two helpers of ours that stand beside a user's container.
+"""`python -m rloop_sidecar unpack|relay`: the two helpers that run beside a user's container.
 
-Started by the kubelet in the pods of experiments and verifiers. One image for both, so that a node pulls one.
+Started by the kubelet in the pods of experiments and verifiers. Both are in one image, so that a node pulls only one.
 
-Exit codes: 0 done, 1 the machine failed (disk, mount), 2 the environment is wrong, 3 the files are not what was
-sealed, or are beyond their limits.
+Exit codes: 0 done, 1 the machine failed (disk, mount), 2 the environment is invalid, 3 the files are not the sealed
+ones, or exceed their limits.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from rloop_sidecar.environment import BadEnvironment
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command that is named."""
+    """Run the named command; returns the exit code."""
     match arguments:
-        # Each imports its own: one program's libraries would make up most of the other's start.
+        # Imported here: the libraries of one command would dominate the start time of the other.
         case ["unpack"]:
             from rloop_sidecar import unpack
 

@@ -1,8 +1,8 @@
 """Unpacks a tar.gz of regular files into a folder.
 
-Called by `unpack`. The archive is ours, but what is in it was proposed by an agent: so nothing but regular files is
-taken, none of them outside the folder or through a link, and no more of them than a task may have. tarfile's own
-filter would do some of this, but not in the first Python 3.11s.
+Called by `unpack`. The archive is made by rloop, but an agent proposed its content. So only regular files are accepted,
+none outside the folder or through a link, and no more than a task may have. The filter of tarfile does some of this,
+but is missing in the first releases of Python 3.11.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from rloop.api.digest import manifest_digest
 from rloop_sidecar.problems import Refused
 
 MAX_BYTES = 64 * 2**20
-"""As much as a sealed task may have."""
+"""Total size of files; the same limit as for a sealed task."""
 MAX_FILES = 10_000
 HEADERS_BYTES = 2048
-"""For each file, in the archive: its header and the padding of its last block."""
+"""Overhead in the archive per file: its header and the padding of its last block."""
 CHUNK = 1 << 20
 
 
 def unpack(archive: Path, target: Path) -> str:
-    """Lay the archive's files over `target`; their manifest digest. Raises Refused, OSError."""
+    """Unpack the archive's files over `target`; returns their manifest digest. Raises Refused, OSError."""
     try:
         with gzip.open(archive) as stream:
             return _Unpacking(target).run(_Bounded(stream, MAX_BYTES + MAX_FILES * HEADERS_BYTES))
@@ -40,7 +40,7 @@ def unpack(archive: Path, target: Path) -> str:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream of which no more than `limit` bytes are ever read: a small archive may unpack into a large one."""
+    """A stream of which at most `limit` bytes are read: a small archive may unpack into a large one."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Bounded(io.RawIOBase):
 
 
 class _Unpacking:
-    """One archive's way into the folder."""
+    """The unpacking of one archive."""
 
     def __init__(self, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
@@ -66,15 +66,15 @@ class _Unpacking:
         self._bytes = 0
 
     def run(self, stream: _Bounded) -> str:
-        # "r|": read once from front to back, never sought in.
+        # "r|": read sequentially, without seeking.
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
                 if member.isdir():
-                    continue  # folders are made as files need them
+                    continue  # folders are created when files need them
                 if not member.isreg() or member.issparse():
                     raise Refused("ArchiveUnsafe", f"{member.name!r} in the archive is no regular file")
                 content = archive.extractfile(member)
-                assert content is not None  # it is one for each regular file
+                assert content is not None  # never None for a regular file
                 self._take(member, content)
         return manifest_digest(self._hashes)
 
@@ -89,7 +89,7 @@ class _Unpacking:
         self._hashes[key] = self._write(path, content, executable=bool(member.mode & stat.S_IXUSR))
 
     def _write(self, path: PurePosixPath, content: IO[bytes], *, executable: bool) -> str:
-        """Write one file; its sha256. It keeps the executable bit of the one it replaces."""
+        """Write one file; returns its sha256. It keeps the executable bit of the file that it replaces."""
         place = self._root / path
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class _Unpacking:
 
 
 def _inside(name: str) -> PurePosixPath:
-    """The member's path, which lies below the folder."""
+    """The member's path relative to the folder. Raises Refused if it is outside."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
         raise Refused("ArchiveUnsafe", f"{name!r} in the archive leaves its folder")

@@ -1,8 +1,8 @@
-"""What a run left: copied for the verifier, or removed before the next attempt.
+"""Copies the files of a run for the verifier, or removes them before the next attempt.
 
-Called by `unpack`. A run wrote these files, so nothing about them is believed: only regular files are copied and no
-more of them than allowed, no link is followed, a pipe is never waited for, and sizes are counted while reading. The
-digest is that of the very bytes that were written.
+Called by `unpack`. A run wrote these files, so they are not trusted: only regular files are copied, at most the allowed
+number and size, no link is followed, a pipe is never waited for, and sizes are counted while reading. The digest is
+that of the bytes that were written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CHUNK = 1 << 20
 
 
 def copy_tree(source: Path, target: Path, max_bytes: int) -> str:
-    """Copy the regular files below `source` into `target`; their manifest digest. Raises Refused, OSError."""
+    """Copy the regular files below `source` into `target`; returns their manifest digest. Raises Refused, OSError."""
     hashes: dict[bytes, str] = {}
     left = max_bytes
     target.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def copy_tree(source: Path, target: Path, max_bytes: int) -> str:
         place = target / os.fsdecode(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         executable = bool(os.fstat(descriptor).st_mode & stat.S_IXUSR)
-        place.unlink(missing_ok=True)  # read-only, from a try that was cut short
+        place.unlink(missing_ok=True)  # read-only, left by an interrupted try
         digest = sha256()
         with place.open("xb") as copy:
             while chunk := os.read(descriptor, CHUNK):
@@ -47,14 +47,14 @@ def copy_tree(source: Path, target: Path, max_bytes: int) -> str:
 
 
 def remove_content(folder: Path) -> None:
-    """Remove everything in the folder, and leave the folder, which may be a mount. Raises OSError."""
+    """Remove everything in the folder, but not the folder, which may be a mount. Raises OSError."""
     if not folder.is_dir():
         return
     for where, names, _ in os.walk(folder):
         for name in names:
             inside = Path(where, name)
             if not inside.is_symlink():
-                inside.chmod(0o700)  # or a folder that its run made read-only would stay
+                inside.chmod(0o700)  # otherwise a folder that its run made read-only would stay
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -63,7 +63,7 @@ def remove_content(folder: Path) -> None:
 
 
 def _regular_files(root: Path) -> Iterator[tuple[bytes, int]]:
-    """Each regular file's relative path, with a descriptor that is open until the next one."""
+    """Each regular file's relative path, with a descriptor that is open until the next file."""
     seen = 0
     for where, folders, names, parent in os.fwalk(os.fsencode(root), onerror=_unreadable):
         seen += len(folders) + len(names)
@@ -82,11 +82,11 @@ def _regular_files(root: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _open(name: bytes, parent: int) -> int | None:
-    """Open a regular file; None for anything else, and for what has vanished."""
-    # O_NONBLOCK: the open of a pipe must not wait for its other end.
+    """Open a regular file; None for anything else, and for a file that has disappeared."""
+    # O_NONBLOCK: opening a pipe must not wait for its other end.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        # A look before: to open a device may already do something.
+        # Checked before opening: opening a device may already have effects.
         if not stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
             return None
         descriptor = os.open(name, flags, dir_fd=parent)
@@ -101,5 +101,5 @@ def _open(name: bytes, parent: int) -> int | None:
 
 
 def _unreadable(error: OSError) -> None:
-    """A folder that cannot be read would silently be a smaller artifact."""
+    """Raise Refused: skipping an unreadable folder would silently make the artifact smaller."""
     raise Refused("ArtifactUnreadable", f"{error.filename!r} in the artifacts cannot be read ({error.strerror})")

@@ -1,6 +1,6 @@
 """Reads the variables that the operator sets.
 
-Called by both commands before anything else, so that a mistake of ours is named instead of guessed at.
+Called by both commands before anything else, so that a mistake of the operator is reported by name.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping
 
 
 class BadEnvironment(Exception):
-    """A variable is missing or wrong; the message names it."""
+    """A variable is missing or invalid; the message names it."""
 
 
 def text(environment: Mapping[str, str], name: str) -> str:
-    """A variable that has to be there."""
+    """A required variable. Raises BadEnvironment."""
     value = environment.get(name, "")
     if not value:
         raise BadEnvironment(f"{name} is not set: this program is started by the operator")
@@ -21,7 +21,7 @@ def text(environment: Mapping[str, str], name: str) -> str:
 
 
 def whole(environment: Mapping[str, str], name: str) -> int:
-    """A whole number from 1 on."""
+    """A required integer of at least 1. Raises BadEnvironment."""
     value = text(environment, name)
     if not value.isascii() or not value.isdigit() or int(value) < 1:
         raise BadEnvironment(f"{name} is {value!r}; it must be a whole number from 1 on")

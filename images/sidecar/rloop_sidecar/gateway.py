@@ -1,7 +1,7 @@
-"""The one verb that a sidecar has: POST /v1/progress.
+"""The only gateway verb of a sidecar: POST /v1/progress.
 
 Called by `relay`. It holds the only token of an experiment's pod; the user's container never sees it. It uses the
-standard library's client, which starts faster than any other and reads no proxy from the environment.
+client of the standard library, which starts faster than any other and reads no proxy from the environment.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from rloop_sidecar.environment import BadEnvironment
 TIMEOUT_SECONDS = 5.0
 SAID_BYTES = 800
 TRY_AGAIN = frozenset({401, 408, 409, 425, 429})
-"""The token is being rotated, or the gateway is busy: what it refuses for good is not worth a second request."""
+"""Statuses that are retried: the token is being rotated, or the gateway is busy. Other rejections are final."""
 
 
 class Away(Exception):
-    """No answer that counts; try again later."""
+    """No usable response; retry later."""
 
 
 class Gateway:
@@ -40,7 +40,7 @@ class Gateway:
         self._token_file = token_file
 
     def post(self, progress: ProgressRequest) -> str | None:
-        """Tell it; None, or why it will never take this. Raises Away."""
+        """Report progress. Returns None, or why the gateway rejects this report for good. Raises Away."""
         try:
             # Read for each request: the kubelet rotates the token.
             token = self._token_file.read_text(encoding="ascii").strip()
@@ -51,7 +51,7 @@ class Gateway:
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise Away(f"{type(error).__name__}: {error}") from error
         finally:
-            # Rarely used: the next request opens it again, and the gateway keeps none open for every pod.
+            # Rarely used: the next request reconnects, and the gateway need not keep a connection for every pod.
             self._connection.close()
         if 200 <= status < 300:
             return None

@@ -1,7 +1,7 @@
-"""Reads what a run says of itself: the step in progress.jsonl and the claims in claims.json.
+"""Reads what a run reports about itself: the step in progress.jsonl and the claims in claims.json.
 
-Called by `relay` every two seconds. The run may write anything there at any moment, so each reading is bounded,
-follows no link, takes a regular file only, and ignores what it does not understand.
+Called by `relay` every two seconds. The run may write anything there at any time, so each read is bounded, follows no
+link, accepts only regular files, and ignores what it does not understand.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from rloop.api.curves import Curves, is_step, is_usable
 from rloop.api.helpers import MAX_CLAIMS
 
 PROGRESS_BYTES = 8192
-"""Read from the end of progress.jsonl: the newest step stands in the last lines."""
+"""Bytes read from the end of progress.jsonl: the newest step is in its last lines."""
 FEED_BYTES = 2**20
-"""Of progress.jsonl at a look: a flood is caught up with, or not."""
+"""Maximum bytes of progress.jsonl per read: if a run writes faster, its last lines may not be read."""
 CLAIMS_BYTES = 65536
 MAX_NAME = 63
 
 
 def newest_step(path: Path) -> int | None:
-    """The step of the last whole line that has one."""
+    """The step of the last complete line that has one, else None."""
     tail = _tail(path)
     for line in reversed(tail[: tail.rfind(b"\n") + 1].splitlines()):
         document = _json(line)
@@ -39,7 +39,7 @@ def newest_step(path: Path) -> int | None:
 
 
 def claims(path: Path) -> dict[str, float] | None:
-    """The usable numbers in claims.json; None while there is no readable document."""
+    """The valid numbers in claims.json; None while there is no valid document."""
     with _regular(path) as descriptor:
         content = os.read(descriptor, CLAIMS_BYTES + 1) if descriptor is not None else b""
     document = _json(content) if len(content) <= CLAIMS_BYTES else None
@@ -50,7 +50,7 @@ def claims(path: Path) -> dict[str, float] | None:
 
 
 def feed(curves: Curves, path: Path, offset: int) -> int:
-    """Give the curves what has come since the offset, up to FEED_BYTES; how much that was."""
+    """Pass the bytes after the offset to the curves, at most FEED_BYTES. Returns their number."""
     with _regular(path) as descriptor:
         chunk = os.pread(descriptor, FEED_BYTES, offset) if descriptor is not None else b""
     curves.feed(chunk)
@@ -67,9 +67,9 @@ def _tail(path: Path) -> bytes:
 
 @contextmanager
 def _regular(path: Path) -> Iterator[int | None]:
-    """A descriptor of the regular file; None if there is none."""
+    """A descriptor of the regular file; None if it is missing or not a regular file."""
     try:
-        # O_NONBLOCK: the open of a pipe must not wait for its other end.
+        # O_NONBLOCK: opening a pipe must not wait for its other end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         yield None

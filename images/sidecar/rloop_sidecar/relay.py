@@ -1,8 +1,8 @@
-"""The native sidecar: tells the gateway how far the run beside it has come, and what it claims.
+"""The native sidecar: reports the step and the claims of the run beside it to the gateway.
 
-Started in each pod of an experiment. Whatever happens here, the run goes on: a gateway that is away is tried again,
-and garbage in the run's files is ignored. SIGTERM comes when the run's containers have ended, so what is read then is
-the last word; it is told once more, and waited for only as long as a pod can wait.
+Started in each pod of an experiment. It never affects the run: an unavailable gateway is retried, and garbage in the
+run's files is ignored. SIGTERM arrives when the run's containers have ended, so what is read then is final. It is
+reported with retries, for a limited time because the pod cannot wait longer.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from rloop_sidecar.reading import claims, feed, newest_step
 
 LONGEST_PAUSE = 15.0
 LAST_WORD_SECONDS = 8.0
-"""Less than the 30 seconds after which the kubelet kills, so that the end of a run is not held up for long."""
+"""Seconds of retries for the final report; below the kubelet's 30 s, so that a run's end is not delayed for long."""
 
 
 class Receiver(Protocol):
-    """What the relay needs of the gateway."""
+    """The part of the gateway that the relay needs."""
 
     def post(self, progress: ProgressRequest) -> str | None:
-        """Tell it; None, or why it will never take this. Raises Away."""
+        """Report progress. Returns None, or why the gateway rejects this report for good. Raises Away."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment, checked."""
+    """The validated environment."""
 
     url: str
     token_file: Path
@@ -50,7 +50,7 @@ class Settings:
 
 
 def settings(environment: Mapping[str, str]) -> Settings:
-    """Read RLOOP_*; raises BadEnvironment."""
+    """Read the variables RLOOP_*. Raises BadEnvironment."""
     pause = environment.get("RLOOP_RELAY_SECONDS") or "2"
     try:
         seconds = float(pause)
@@ -70,21 +70,21 @@ def settings(environment: Mapping[str, str]) -> Settings:
 
 
 class Relay:
-    """What is known of the run, and what of it the gateway knows."""
+    """The state of the run, and the part of it that the gateway knows."""
 
     def __init__(self, told: Settings, gateway: Receiver) -> None:
         self._artifacts = told.artifacts
         self._gateway = gateway
         self._state = ProgressRequest(run=told.run, attempt=told.attempt)
         self._sent = self._state
-        """Silence says the same as an empty report."""
+        """The last reported state. No report means the same as an empty one."""
         self._seconds = told.seconds
         self._pause = told.seconds
         self._curves = Curves()
         self._read_bytes = 0
 
     def look(self) -> float:
-        """Read, tell what has changed; the seconds until the next look."""
+        """Read, and report changes. Returns the seconds until the next look."""
         self._read()
         if self._state == self._sent or self._tell():
             self._pause = self._seconds
@@ -95,7 +95,7 @@ class Relay:
     def last_word(
         self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        """Read a last time and tell it, if there is anything to tell."""
+        """Read once more and report it, unless there is nothing to report."""
         self._read()
         for name, step in self._curves.unusable.items():
             _log("warning", "not a finite number", metric=name, first_step=step)
@@ -106,7 +106,7 @@ class Relay:
             sleep(1)
 
     def _read(self) -> None:
-        """A step or claims that can no longer be read stay as they were."""
+        """Read step, claims and curves. Step and claims that are no longer readable keep their last values."""
         step = newest_step(self._artifacts / "progress.jsonl")
         found = claims(self._artifacts / "claims.json")
         self._read_bytes += feed(self._curves, self._artifacts / "progress.jsonl", self._read_bytes)
@@ -129,7 +129,7 @@ class Relay:
 def main(environment: Mapping[str, str]) -> int:
     """Relay until SIGTERM. Raises BadEnvironment."""
     told = settings(environment)
-    # A pipe instead of a flag: a signal between the look at a flag and the wait would be noticed too late.
+    # A pipe instead of a flag: a signal between checking a flag and the wait would be noticed too late.
     wakeup, waker = os.pipe()
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)

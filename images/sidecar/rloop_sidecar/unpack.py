@@ -1,8 +1,8 @@
-"""The init container: lays out what a pod starts from, and checks that it is what was sealed.
+"""The init container: prepares the files of a pod, and checks that they are the sealed ones.
 
-Started in each pod of an experiment or a verifier; RLOOP_UNPACK (`rloop.api.wire.UnpackJob`) says what to do. If it
-fails, the user's container never starts, and its sentence is the pod's termination message. Doing it twice gives the
-same, because the kubelet may.
+Started in each pod of an experiment or a verifier; RLOOP_UNPACK (`rloop.api.helpers.UnpackJob`) contains the job. If it
+fails, the user's container never starts, and the pod's termination message is its error. It is idempotent, because the
+kubelet may start it twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TERMINATION_LOG = "/dev/termination-log"
 
 
 def main(environment: Mapping[str, str]) -> int:
-    """Do the job of RLOOP_UNPACK; the exit code."""
+    """Do the job in RLOOP_UNPACK; returns the exit code."""
     log = Path(environment.get("RLOOP_TERMINATION_LOG") or TERMINATION_LOG)
     try:
         report = lay_out(_job(environment), Pod(environment.get("RLOOP_POD", ""), environment.get("RLOOP_WORKER", "0")))
@@ -41,15 +41,15 @@ def main(environment: Mapping[str, str]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Which pod this is."""
+    """Identity of this pod."""
 
     uid: str = ""
     worker: str = "0"
-    """Its number among the workers of a PyTorchJob."""
+    """Its index among the workers of a PyTorchJob."""
 
 
 def lay_out(job: UnpackJob, pod: Pod) -> UnpackReport:
-    """Pass the fence, empty, make, unpack, copy. Raises Refused, OSError."""
+    """Check that no other pod has begun, empty and make folders, unpack, copy. Raises Refused, OSError."""
     if job.once is not None:
         _pass_once(Path(f"{job.once}-w{pod.worker}"), pod.uid)
     for folder in job.empty if pod.worker == "0" else []:
@@ -63,7 +63,7 @@ def lay_out(job: UnpackJob, pod: Pod) -> UnpackReport:
 
 
 def _pass_once(fence: Path, uid: str) -> None:
-    """The kubelet may start this container twice in one pod; another pod comes too late."""
+    """Raise Refused if another pod has begun this attempt. The kubelet may start this container twice in one pod."""
     try:
         with fence.open("x") as file:
             file.write(uid)
@@ -108,6 +108,6 @@ def _failed(log: Path, code: int, sentence: str) -> int:
 
 
 def _write(log: Path, message: str) -> None:
-    # Outside a pod there is no such file, and nobody to read it.
+    # Outside a pod this file does not exist, and nobody reads it.
     with suppress(OSError):
         log.write_bytes(message.encode(errors="replace")[:VERDICT_BYTES])

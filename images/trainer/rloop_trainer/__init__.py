@@ -1,1 +1,1 @@
-"""The trainer: GRPO by a recipe, as a command of a task."""
+"""The trainer: GRPO configured by a recipe, used as the command of a task."""

@@ -1,8 +1,8 @@
 """`rloop-trainer [--check | --warm-start] RECIPE`: one attempt of a run, or one rank of it.
 
 Started as a task's command, also as `python -m rloop_trainer`, in the task's folder. Exit codes: 0 done; 2 the recipe,
-its files or the environment are wrong, one line each; 3 the recipe makes the training fail; 143 ended by SIGTERM, with
-a checkpoint; 1 anything else.
+its files or the environment are invalid, one line for each error; 3 the recipe makes the training fail; 143 ended by
+SIGTERM, with a checkpoint if steps had begun; 1 anything else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_SEED = 2**31 - 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what is asked; the exit code."""
+    """Run the requested mode; returns the exit code."""
     parser = argparse.ArgumentParser(prog="rloop-trainer", description="GRPO as a recipe says it")
     parser.add_argument("recipe", type=Path, help="a .yaml or .json file")
     what = parser.add_mutually_exclusive_group()
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     try:
         if asked.check:
-            # A preflight is no rank: it is told how many there will be, and nothing else of torchrun's.
+            # A preflight is not a rank: it gets only the number of ranks, and no other variable of torchrun.
             checked(asked.recipe, world.size(os.environ))
             return 0
         here = world.world(os.environ)
@@ -102,7 +102,10 @@ def _variable(environment: Mapping[str, str], name: str) -> str:
 
 
 def command() -> None:
-    """The console script, and `python -m`: ends without the libraries' farewells, which may wait for lost ranks."""
+    """Entry point of the console script and of `python -m`.
+
+    Exits without the libraries' exit handlers, which may wait for lost ranks.
+    """
     try:
         code = main()
     except SystemExit as ended:

@@ -1,7 +1,7 @@
-"""All that is wrong with a recipe and the files it names, each with its key and its remedy; in a second, without torch.
+"""Checks a recipe and the files it names; each error has its key and a remedy. Takes a second and needs no torch.
 
-Called by `rloop_trainer.__main__`: for --check, and again before a run imports anything heavy. What only a tokenizer or
-a network can tell is said later, by `rloop_trainer.start_model`.
+Called by `rloop_trainer.__main__`, for --check and before a run imports heavy libraries. Errors that only a tokenizer
+or a network can reveal are reported later, by `rloop_trainer.start_model`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json")
 
 
 class BadRecipe(Exception):
-    """One line for each problem."""
+    """The recipe is invalid; one line for each problem."""
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
@@ -35,7 +35,7 @@ class BadRecipe(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The sections that are right by themselves: the others' files are looked at all the same."""
+    """The sections that are valid by themselves, else None: their files are checked even if others are invalid."""
 
     model: Model | None
     warm_start: WarmStart | None
@@ -49,7 +49,7 @@ class _Parts:
 
 
 def checked(path: Path, ranks: int = 1) -> Recipe:
-    """The recipe in a file, for a run on `ranks` processes. Raises BadRecipe with everything that is wrong."""
+    """The recipe in a file, for a run on `ranks` processes. Raises BadRecipe with all errors."""
     try:
         found = document.read(path)
     except document.Unreadable as error:
@@ -82,7 +82,7 @@ def _parts(found: Mapping[str, Any]) -> _Parts:
     )
 
 
-# --- One value by itself ---------------------------------------------------------------------------------------
+# --- Single values -----------------------------------------------------------------------------------------------
 
 
 def _structural(detail: ErrorDetails) -> str:
@@ -114,7 +114,7 @@ def _structural(detail: ErrorDetails) -> str:
 
 
 def _number(text: str) -> str:
-    """The number as YAML and JSON both read it; "" if it is none."""
+    """The number in a form that both YAML and JSON parse; "" if the text is not a number."""
     if not re.fullmatch(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.", text.strip()):
         return ""
     mantissa, letter, exponent = text.strip().lower().partition("e")
@@ -157,7 +157,7 @@ def _model_at(place: tuple[int | str, ...]) -> type[BaseModel] | None:
     return model
 
 
-# --- Values against each other, and files ----------------------------------------------------------------------
+# --- Relations between values, and files -------------------------------------------------------------------------
 
 
 def _between(parts: _Parts, folder: Path, ranks: int) -> Iterator[str]:
@@ -233,7 +233,7 @@ def _reward(reward: Reward | None, folder: Path) -> Iterator[str]:
 
 
 def _function(name: str, function: str, path: Path) -> Iterator[str]:
-    """Parsed, not run: a check has no effects."""
+    """Parsed, not imported: a check has no side effects."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or are not there: sealed last, and read again before an older one goes.
+"""Atomic checkpoints: a seal is written last, and a checkpoint is read back before an older one is removed.
 
-Called by `rloop_trainer.training`, which writes their files with the trainer's own means, and by `rloop_trainer.run`
-at the start of an attempt. A kill in the middle of a save leaves a folder that looks like a checkpoint; a seal with
-size and sha256 of each file, written and flushed after all of them, tells the two apart.
+Called by `rloop_trainer.training`, which writes the files with the means of its base class, and by `rloop_trainer.run`
+at the start of an attempt. A kill during a save leaves a folder that looks like a checkpoint. Only a complete one has a
+seal: size and sha256 of each file, written and flushed after all of them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 SEAL = "complete.json"
 PREFIX = "checkpoint-"
-"""As transformers names them."""
+"""As transformers names checkpoints."""
 
 
 class Seal(NamedTuple):
-    """What is written last: whose checkpoint it is, and size and sha256 of each file."""
+    """Content of the seal: the maker of the checkpoint, and size and sha256 of each file."""
 
     maker: Maker
     files: Mapping[str, Mapping[str, Any]]
@@ -30,7 +30,7 @@ class Seal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """What a checkpoint only fits if it is the same."""
+    """Properties that a checkpoint and the run that loads it must share."""
 
     recipe: str
     """Hash of the recipe and the seed."""
@@ -38,22 +38,22 @@ class Maker:
     zero: int | None
 
     def fits(self, other: Maker) -> str:
-        """Why a run made like this cannot go on from a checkpoint of `other`; "" if it can."""
+        """Why a run with these properties cannot resume from a checkpoint of `other`; "" if it can."""
         if other.recipe != self.recipe:
             return "it is of another recipe or seed"
         if (self.zero is not None or other.zero is not None) and other.ranks != self.ranks:
-            # DeepSpeed writes one file for each rank; without it all is in one, and any number can read it.
+            # DeepSpeed writes one file for each rank; without it there is one file that any number of ranks can read.
             return f"it was written by {other.ranks} ranks, DeepSpeed's cannot be read by {self.ranks}"
         return ""
 
 
 def folder(parent: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """Folder of the checkpoint of a step."""
     return parent / f"{PREFIX}{step}"
 
 
 def seal(path: Path, maker: Maker) -> None:
-    """Make the folder a checkpoint: all files are on the disk before the seal is. Raises OSError if one is wrong."""
+    """Seal the folder as a checkpoint, after all files are flushed to disk. Raises OSError if one reads back wrong."""
     flush(path)
     files = {
         file.relative_to(path).as_posix(): {"size": file.stat().st_size, "sha256": _sha256(file)}
@@ -71,7 +71,7 @@ def seal(path: Path, maker: Maker) -> None:
 
 
 def flaw(path: Path, maker: Maker | None = None) -> str:
-    """What is wrong with a checkpoint, every byte of it read, and if `maker` is given, for it; "" if nothing is."""
+    """What is wrong with a checkpoint, after reading every byte, or why it does not fit `maker`; "" if valid."""
     found = _seal(path)
     if found is None:
         return "it has no whole seal: its writing was cut short"
@@ -85,9 +85,9 @@ def flaw(path: Path, maker: Maker | None = None) -> str:
 
 
 def newest(parent: Path, maker: Maker) -> tuple[Path | None, list[str]]:
-    """The newest whole checkpoint that fits, and what was found wrong with others; those are removed.
+    """The newest valid checkpoint that fits, and what is wrong with newer ones, which are removed.
 
-    Called by one rank, before any writes.
+    Called by one rank, before any rank writes.
     """
     said = []
     chosen = None
@@ -104,27 +104,27 @@ def newest(parent: Path, maker: Maker) -> tuple[Path | None, list[str]]:
 
 
 def prune(parent: Path, keep: int) -> None:
-    """Keep the newest `keep`. Called after the newest was sealed and read again."""
+    """Keep the newest `keep`. Called after the newest was sealed and read back."""
     for path in _all(parent)[:-keep]:
-        # Without its seal first: a kill in the middle of this leaves no half one that looks whole.
+        # The seal is removed first, so that a kill during the removal leaves no partial checkpoint that looks complete.
         (path / SEAL).unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
 
 
 def flush(path: Path) -> None:
-    """All that is in a folder is on the disk when this returns; a new name is there only when its folder is."""
+    """Flush all files and folders in a folder to disk: a new name is durable only after its folder is flushed."""
     files = _files(path)
     for each in [*files, *{file.parent for file in files}, path]:
         _sync(each)
 
 
 def step(path: Path) -> int:
-    """The step after which it was written."""
+    """The step after which the checkpoint was written."""
     return int(path.name.removeprefix(PREFIX))
 
 
 def _all(parent: Path) -> list[Path]:
-    """All folders with a checkpoint's name, oldest first."""
+    """All folders with the name of a checkpoint, oldest first."""
     found = [path for path in parent.glob(f"{PREFIX}*") if path.name.removeprefix(PREFIX).isdecimal()]
     return sorted(found, key=step)
 
@@ -140,7 +140,7 @@ def _seal(path: Path) -> Seal | None:
 
 
 def _text(seal: Seal) -> str:
-    """With a hash of itself: one changed letter could make another's checkpoint one's own."""
+    """The seal as JSON, with its own hash: one changed character could make another run's checkpoint fit."""
     document = {"maker": asdict(seal.maker), "files": seal.files}
     digest = hashlib.sha256(json.dumps(document).encode()).hexdigest()
     return json.dumps({**document, "sha256": digest})

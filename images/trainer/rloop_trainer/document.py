@@ -1,7 +1,7 @@
-"""Read the recipe's file, and say plainly why it cannot be read.
+"""Reads the recipe's file, and reports why it cannot be read.
 
-Called by `rloop_trainer.check`. YAML takes the last of two equal keys without a word, and a recipe is edited by
-machines: so a key that stands twice is refused.
+Called by `rloop_trainer.check`. Of duplicate keys YAML silently uses the last one, and programs edit recipes, so
+duplicate keys are rejected.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing_extensions import override
 
 
 class Unreadable(ValueError):
-    """Why, without the file's name."""
+    """The reason, without the file's name."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The one mapping that the file holds. Raises Unreadable."""
+    """The mapping in the file. Raises Unreadable."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -43,7 +43,7 @@ def read(path: Path) -> dict[str, Any]:
         raise Unreadable(f"is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
     except Unreadable:
         raise
-    except ValueError as error:  # a number or a date that the parser took for one and cannot make
+    except ValueError as error:  # a number or a date that the parser recognises but cannot convert
         raise Unreadable(f"holds a value that cannot be read: {error}") from None
     except RecursionError:
         raise Unreadable("is nested too deep") from None
@@ -53,7 +53,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice."""
+    """Rejects duplicate keys."""
 
     @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

@@ -1,7 +1,7 @@
-"""The lines of a data file: a prompt and its answer each.
+"""The lines of a data file, each with a prompt and its answer.
 
-Read by `rloop_trainer.check`, which looks for mistakes, and by what trains. JSON lines, as TRL and everybody else has
-them; other keys are left alone.
+Read by `rloop_trainer.check`, which validates them, and by the training. The format is JSON lines, as for TRL; other
+keys are ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SHOWN = 3
-"""Faulty lines that are named; the rest are counted."""
+"""Number of invalid lines that are named; the rest are counted."""
 
 
 class Example(NamedTuple):
@@ -23,15 +23,15 @@ class Example(NamedTuple):
 
 
 def load(path: Path) -> list[Example]:
-    """All examples of a file that was checked."""
+    """All examples of a validated file."""
     return [found for _, found in _lines(path) if isinstance(found, Example)]
 
 
 def problems(path: Path, *, vocabulary: str | None, positions: int | None, tokens: int | None) -> list[str]:
-    """What is wrong with the file, without its name; an empty list if nothing is.
+    """What is wrong with the file, without its name; an empty list if it is valid.
 
-    `vocabulary`, and `positions` for prompt and completion together, are a scratch model's; `tokens` is the longest
-    completion. None: not known here.
+    `vocabulary`, and `positions` for prompt and completion together, belong to a scratch model; `tokens` is the maximum
+    completion. None: not known.
     """
     try:
         lines = list(_lines(path))
@@ -53,7 +53,7 @@ def problems(path: Path, *, vocabulary: str | None, positions: int | None, token
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Example | str]]:
-    """Number of the line, and the example or what is wrong."""
+    """Line numbers, each with the example or with what is wrong."""
     with path.open(encoding="utf-8-sig") as stream:
         for number, line in enumerate(stream, start=1):
             if line.strip():

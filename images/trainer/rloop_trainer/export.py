@@ -1,7 +1,7 @@
-"""What a run leaves: the model, what it claims, and a list of it all.
+"""Writes the artifacts of a run: the model, its claim, and a manifest.
 
-Called by `rloop_trainer.run` after the last step. The claim is measured on the exported model itself, read from the
-folder as the verifier will read it.
+Called by `rloop_trainer.run` after the last step. The claim is measured with the exported model, loaded from the folder
+as the verifier will load it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from rloop_trainer.examples import Example
 from rloop_trainer.reward import Judge
 
 CLAIMED_LINES = 1024
-"""Training lines on which the claim is measured, at most: the first ones."""
+"""Maximum number of training lines for the claim: the first ones."""
 CLAIM_BATCH = 256
 
 
 def model(trainer: Any, artifacts: Path, *, first: bool) -> None:
-    """Write model/ in float32. All ranks call it: a model in parts is gathered first."""
+    """Write model/ in float32. All ranks must call it, because a sharded model is gathered first."""
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     if not first:
         return
@@ -40,9 +40,9 @@ def model(trainer: Any, artifacts: Path, *, first: bool) -> None:
 
 
 def claim(artifacts: Path, metric: str, lines: Sequence[Example], judge: Judge, tokens: int) -> float | None:
-    """Write claims.json: the mean reward of the exported model's most likely completions, without noise.
+    """Write claims.json with the mean reward of the exported model's greedy completions, without reward noise.
 
-    None, and no file, where the GPU has no room for it: what was trained is still there, and worth more than a claim.
+    Returns None and writes no file if the GPU has not enough memory: the trained model is kept, as it matters more.
     """
     try:
         value = _reward(artifacts, lines, judge, tokens)
@@ -56,7 +56,7 @@ def _reward(artifacts: Path, lines: Sequence[Example], judge: Judge, tokens: int
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    unset_hf_deepspeed_config()  # or ZeRO 3 would share this model out too, among ranks that have ended
+    unset_hf_deepspeed_config()  # otherwise ZeRO 3 would shard this model too, among ranks that have ended
     device = "cuda" if torch.cuda.is_available() else "cpu"
     exported = AutoModelForCausalLM.from_pretrained(artifacts / "model", dtype=torch.float32).to(device).eval()
     words = AutoTokenizer.from_pretrained(artifacts / "model", padding_side="left")
@@ -72,7 +72,7 @@ def _reward(artifacts: Path, lines: Sequence[Example], judge: Judge, tokens: int
 
 
 def manifest(artifacts: Path) -> None:
-    """Write manifest.json, last: size and sha256 of every other file."""
+    """Write manifest.json, as the last file: size and sha256 of every other file."""
     files = sorted(file for file in artifacts.rglob("*") if file.is_file() and file.name != "manifest.json")
     listed = {}
     for file in files:

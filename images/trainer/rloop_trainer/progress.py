@@ -1,4 +1,4 @@
-"""The lines of progress.jsonl, one a step: what the watchdog and the pictures of a campaign live on.
+"""Writes progress.jsonl, one line per step: the input of the watchdog and of a campaign's plots.
 
 Written by the first rank through `rloop_trainer.training`.
 """
@@ -15,7 +15,7 @@ NAME = "progress.jsonl"
 
 
 class Progress:
-    """Appends, and flushes each line: the step is seen at once, and a kill loses none."""
+    """Appends lines and flushes each one: a step is visible at once, and a kill loses no line."""
 
     def __init__(self, artifacts: Path, after: int) -> None:
         path = artifacts / NAME
@@ -23,7 +23,7 @@ class Progress:
         self._stream = path.open("a", encoding="utf-8")
 
     def step(self, number: int, logs: Mapping[str, float | None]) -> None:
-        """One line; what is not finite is left out, because no reader of JSON knows NaN."""
+        """Write one line, without values that are not finite, because JSON has no NaN."""
         line: dict[str, float] = {"step": number}
         for name in SIGNALS:
             value = logs.get(name)
@@ -33,12 +33,12 @@ class Progress:
         self._stream.flush()
 
     def close(self) -> None:
-        """No more lines."""
+        """Close the file."""
         self._stream.close()
 
 
 def _cut(path: Path, after: int) -> None:
-    """Take out the lines beyond step `after`, from where a run goes on: a step never comes twice."""
+    """Remove the lines after step `after`, from which a run resumes: no step occurs twice."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""What a completion is worth: an exact match, or a function of the user's; and the noise of an unreliable judge.
+"""The reward of a completion: an exact match or a user's function, and the noise of an unreliable judge.
 
-Made by `rloop_trainer.run`; called by TRL with the noise, and by `rloop_trainer.export` without.
+Created by `rloop_trainer.run`; called by TRL with the noise, and by `rloop_trainer.export` without.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def judge(reward: Reward, task: Path) -> Judge:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # a dataclass looks its module up
-    sys.path.insert(0, str(path.parent))  # as for a script: it may import the files beside it
+    sys.modules[spec.name] = module  # dataclasses look up their module there
+    sys.path.insert(0, str(path.parent))  # like a script, it may import files beside it
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a user's file does
@@ -40,7 +40,7 @@ def judge(reward: Reward, task: Path) -> Judge:
 
 
 def exact_match(completion: str, answer: str) -> float:
-    """1 if they are the same but for white space around them."""
+    """1 if both are equal except for surrounding white space, else 0."""
     return float(completion.strip() == answer.strip())
 
 
@@ -59,7 +59,7 @@ def _guarded(function: Callable[[str, str], Any], name: str) -> Judge:
 
 
 def noisy(judge: Judge, flip: float, seed: int, rank: int) -> Callable[..., list[float]]:
-    """A reward function for TRL. A flip depends on seed, step and rank only, so that a resumed run draws the same."""
+    """A reward function for TRL. Flips depend only on seed, step and rank, so that a resumed run repeats them."""
 
     def rewards(completions: Sequence[str], answer: Sequence[str], trainer_state: Any, **_: Any) -> list[float]:
         values = [judge(completion, right) for completion, right in zip(completions, answer, strict=True)]

@@ -1,4 +1,4 @@
-"""One attempt of a run, from a checked recipe to the artifacts.
+"""One attempt of a run, from a validated recipe to the artifacts.
 
 Called by `rloop_trainer.__main__` on every rank, after the checks that need no torch.
 """
@@ -20,7 +20,7 @@ from rloop_trainer.world import World
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the task's contract gives."""
+    """Folders and seed, as given by the task's contract."""
 
     task: Path
     """Folder of the recipe."""
@@ -30,9 +30,9 @@ class Place:
 
 
 def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
-    """Train and export; False if SIGTERM ended it, with a checkpoint.
+    """Train and export. Returns False if SIGTERM ended it, with a checkpoint.
 
-    Raises BadRecipe for what only a look at model and data could tell, TrainingFailed for a recipe that cannot learn.
+    Raises BadRecipe for errors that only model and data reveal, TrainingFailed for a recipe that cannot learn.
     """
     judge = reward.judge(recipe.reward, place.task)
     lines = examples.load(place.task / recipe.data.train)
@@ -43,7 +43,7 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
     maker = Maker(_hash(recipe, place.seed), here.size, recipe.distributed.zero)
     resume = world.told(here, _resume(place.checkpoints, maker) if here.first else None)
 
-    # Heavy, and after the start model: what is wrong with that is said sooner.
+    # Slow imports; after the start model, so that its errors are reported sooner.
     import torch
     from safetensors import SafetensorError
 
@@ -66,7 +66,7 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
     try:
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     except torch.OutOfMemoryError as error:
-        what = str(error).partition(" GPU ")[0].rstrip(".")  # then come addresses, sizes and advice for programmers
+        what = str(error).partition(" GPU ")[0].rstrip(".")  # addresses, sizes and advice for programmers follow
         remedy = "lower grpo.batch or grpo.completion_tokens, or give it more ranks and distributed.zero"
         raise TrainingFailed(f"the GPU is too small: {what}; {remedy}") from None
     if watch.stopped:
@@ -109,6 +109,6 @@ def _resume(folder: Path, maker: Maker) -> Path | None:
 
 
 def _hash(recipe: Recipe, seed: int) -> str:
-    """Of all that decides the steps."""
+    """Hash of everything that determines the training steps."""
     made_of = {"seed": seed, **recipe.model_dump(exclude={"checkpoint", "metric"})}
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()

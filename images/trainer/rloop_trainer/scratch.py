@@ -1,7 +1,7 @@
-"""A small Qwen2 with random weights, and its tokenizer: one token for each character.
+"""A small Qwen2 with random weights, and its tokenizer with one token per character.
 
-Called by `rloop_trainer.warm_start` and `rloop_trainer.start_model`. Qwen2, because every tool reads it; characters,
-because a task of digits needs no more and its vocabulary stands in the recipe.
+Called by `rloop_trainer.warm_start` and `rloop_trainer.start_model`. Qwen2, because every tool can load it; characters,
+because a task of digits needs no more, and the vocabulary is in the recipe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PADDING, END = "<pad>", "<end>"
 
 
 def tokenizer(scratch: Scratch) -> Any:
-    """A fast tokenizer: padding is 0, end 1, the characters follow in the recipe's order."""
+    """A fast tokenizer: padding is 0, end is 1, the characters follow in the recipe's order."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,7 +34,7 @@ def tokenizer(scratch: Scratch) -> Any:
 
 
 def model(scratch: Scratch, seed: int) -> Any:
-    """The model in float32, the same for the same seed."""
+    """The model in float32, determined by the seed."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -58,6 +58,6 @@ def model(scratch: Scratch, seed: int) -> Any:
 
 
 def save(folder: Path, made: Any, words: Any) -> None:
-    """Model and tokenizer in the layout of Hugging Face."""
+    """Save model and tokenizer in the layout of Hugging Face."""
     made.save_pretrained(folder)
     words.save_pretrained(folder)

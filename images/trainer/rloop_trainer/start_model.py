@@ -1,7 +1,7 @@
-"""The folder of the model that a run starts from, there for every rank.
+"""Provides the folder of the model from which a run starts, on every rank.
 
-Called by `rloop_trainer.run`. Always a folder, also for a scratch model: TRL loads its reference model from where the
-policy came from.
+Called by `rloop_trainer.run`. It is a folder even for a scratch model, because TRL loads its reference model from the
+policy's source.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rloop_trainer.world import World
 
 
 def folder(recipe: Recipe, task: Path, checkpoints: Path, here: World, seed: int) -> Path:
-    """Find, fetch or make it; all ranks call this. Raises BadRecipe, on all ranks, where it cannot be had."""
+    """Find, download or create the folder. All ranks call this. If it is unavailable all of them raise BadRecipe."""
     if recipe.model.path is not None:
         return task / recipe.model.path
     if recipe.model.hub is not None:
@@ -29,7 +29,7 @@ def folder(recipe: Recipe, task: Path, checkpoints: Path, here: World, seed: int
 
 
 def tokenizer(recipe: Recipe, start: Path, lines: Sequence[Example]) -> Any:
-    """The model's tokenizer. Raises BadRecipe if there is none, or a prompt and its completion are too long."""
+    """The model's tokenizer. Raises BadRecipe if it is missing, or if a prompt and its completion are too long."""
     from transformers import AutoConfig, AutoTokenizer
 
     try:
@@ -48,14 +48,14 @@ def tokenizer(recipe: Recipe, start: Path, lines: Sequence[Example]) -> Any:
 
 
 def unloadable(recipe: Recipe, error: Exception) -> BadRecipe:
-    """What to say of a model that the libraries cannot load."""
+    """The error for a model that the libraries cannot load."""
     key, name = ("path", recipe.model.path) if recipe.model.path else ("hub", recipe.model.hub)
     first = str(error).strip().partition("\n")[0] or type(error).__name__
     return BadRecipe([f"model.{key}: {name} cannot be loaded: {first}"])
 
 
 def _from_hub(name: str, here: World) -> Path:
-    """One rank of each node downloads; the others read what it left."""
+    """One rank of each node downloads; the others then read from the cache."""
     found, wrong = Path(), ""
     for turn in (True, False):
         if (here.local_rank == 0) == turn and not wrong:
@@ -70,7 +70,7 @@ def _snapshot(name: str) -> tuple[Path, str]:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        # Weights in other formats would be downloaded for nothing.
+        # Weights in other formats are not needed.
         ignored = ["*.pth", "*.gguf", "*.onnx", "*.msgpack", "*.h5", "original/*"]
         return Path(snapshot_download(name, ignore_patterns=ignored)), ""
     except HFValidationError:
@@ -86,7 +86,7 @@ def _from_scratch(recipe: Recipe, task: Path, checkpoints: Path, here: World, se
     if recipe.warm_start is None:
         made = checkpoints / "start"
         if here.first:
-            # Anew in each attempt: the seed makes it the same, and a kill may have left half of it.
+            # Created anew in each attempt: the seed makes it identical, and a kill may have left a partial one.
             assert recipe.model.scratch is not None
             shutil.rmtree(made, ignore_errors=True)
             scratch.save(made, scratch.model(recipe.model.scratch, seed), scratch.tokenizer(recipe.model.scratch))
@@ -94,7 +94,7 @@ def _from_scratch(recipe: Recipe, task: Path, checkpoints: Path, here: World, se
         return made
     found = world.told(here, _warm_start(recipe, task, checkpoints) if here.first else Path())
     if world.any_of(here, flag=not warm_start.is_complete(found)):
-        # Another node does not see the first one's cache. All see the checkpoints.
+        # Another node cannot read the first node's cache, but all nodes see the checkpoints.
         found = world.told(here, warm_start.ensure(recipe, task, checkpoints) if here.first else Path())
     return found
 
@@ -102,5 +102,5 @@ def _from_scratch(recipe: Recipe, task: Path, checkpoints: Path, here: World, se
 def _warm_start(recipe: Recipe, task: Path, checkpoints: Path) -> Path:
     try:
         return warm_start.ensure(recipe, task, warm_start.cache(os.environ))
-    except OSError:  # a cache that cannot be written to
+    except OSError:  # the cache is not writable
         return warm_start.ensure(recipe, task, checkpoints)

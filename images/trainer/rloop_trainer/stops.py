@@ -1,7 +1,7 @@
-"""The reasons for which a training ends before its last step: a signal, or a recipe that cannot learn.
+"""Reasons to end a training before its last step: a signal, or a recipe that cannot learn.
 
-Asked by `rloop_trainer.training` after each step. What the recipe causes ends in a sentence that names the cause and
-the remedy, because the next session of the campaign reads it.
+Called by `rloop_trainer.training` after each step. A failure caused by the recipe is reported in a sentence with cause
+and remedy, because the next session of the campaign reads it.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from statistics import fmean
 from typing import Any
 
 PATIENCE = 50
-"""Steps without variance in any group until the run is given up."""
+"""Steps without variance in any group after which the run is given up."""
 
 
 class TrainingFailed(Exception):
-    """The recipe causes it: another attempt would end in the same way."""
+    """The recipe is the cause: another attempt would fail in the same way."""
 
 
 class Terminated(BaseException):
-    """SIGTERM at a moment at which there is nothing to save."""
+    """SIGTERM at a time at which there is nothing to save."""
 
 
 class Sigterm:
-    """Notes SIGTERM. Outside of the steps it ends the process at once; within them the step is finished and saved."""
+    """Handles SIGTERM. Outside of the steps it ends the process at once; a step is first finished and saved."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -41,7 +41,7 @@ class Sigterm:
 def look(step: int, logs: Mapping[str, Any], history: Sequence[Mapping[str, Any]], *, best: float | None) -> None:
     """Raise TrainingFailed if the step shows that the run cannot learn.
 
-    `history` holds the logs of all steps so far; `best` is the reward above which there is none, None if unknown.
+    `history` contains the logs of all steps so far; `best` is the maximum possible reward, None if unknown.
     """
     for name in ("loss", "grad_norm"):
         value = logs.get(name)
@@ -54,7 +54,7 @@ def look(step: int, logs: Mapping[str, Any], history: Sequence[Mapping[str, Any]
         return
     reward = _mean(history[-PATIENCE:])
     before = [one for one in history[:-PATIENCE] if not _still(one)]
-    # What stands still after it has become better has learned what it could.
+    # A run that no longer changes after it improved has learned what it could.
     if (best is not None and reward >= best) or (before and reward > _mean(before)):
         return
     raise TrainingFailed(

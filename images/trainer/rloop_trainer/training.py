@@ -1,7 +1,7 @@
-"""TRL's GRPOTrainer, set by the recipe, with checkpoints that are whole and an eye on each step.
+"""TRL's GRPOTrainer, configured by the recipe, with atomic checkpoints and a check of each step.
 
-Called by `rloop_trainer.run`, on every rank. What is ours here: the order of the prompts, which is a function of seed
-and step, so that a resumed run goes on exactly; the seal of a checkpoint; and the look at each step's numbers.
+Called by `rloop_trainer.run` on every rank. Added here: the order of the prompts, which depends only on seed and step,
+so that a resumed run continues exactly; the seal of a checkpoint; and the check of each step's numbers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rloop_trainer.world import World
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What one attempt is."""
+    """Parameters of one attempt."""
 
     recipe: Recipe
     seed: int
@@ -66,7 +66,7 @@ def settings(job: Job) -> GRPOConfig:
         bf16=job.recipe.distributed.precision == "bfloat16",
         # It saves memory that a small model does not need, and costs a second forward pass.
         gradient_checkpointing=job.recipe.model.scratch is None,
-        # A model gone wrong then goes on to a loss that says so, instead of an error in the sampling.
+        # A diverged model then reaches a loss that shows it, instead of an error in the sampling.
         generation_kwargs={"remove_invalid_values": True},
         deepspeed=zero.config(job.recipe.distributed),
         ddp_timeout=world.GROUP_MINUTES * 60,
@@ -74,14 +74,14 @@ def settings(job: Job) -> GRPOConfig:
         dataloader_pin_memory=gpu,
         logging_steps=1,
         logging_nan_inf_filter=False,
-        save_strategy="no",  # Watch says when
+        save_strategy="no",  # Watch requests saves
         report_to="none",
         disable_tqdm=True,
     )
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
-    """GRPOTrainer with our order of prompts and our checkpoints."""
+    """GRPOTrainer with this module's order of prompts and sealed checkpoints."""
 
     def __init__(self, job: Job, lines: Sequence[Example], rewards: Callable[..., list[float]], words: Any) -> None:
         self.job = job
@@ -103,18 +103,18 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]  # TRL is not typed
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         path = checkpoints.folder(self.job.checkpoints, self.state.global_step)
         super()._save_checkpoint(model, trial)
-        world.wait(self.job.here)  # each rank has written its files
+        world.wait(self.job.here)  # until each rank has written its files
         if self.job.here.first:
             checkpoints.seal(path, self.job.maker)
             checkpoints.prune(self.job.checkpoints, self.job.recipe.checkpoint.keep)
 
     @override
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """A checkpoint is no publication."""
+        """Write no model card: a checkpoint is not published."""
 
 
 class Order(Sampler[int]):  # type: ignore[misc]  # torch is not there where types are checked
-    """Line numbers of a whole run: each prompt `group` times in a row, the lines shuffled anew when all were had."""
+    """Line numbers of a whole run: each prompt `group` times in a row; the lines are reshuffled after each pass."""
 
     def __init__(self, lines: int, steps: int, batch: int, group: int, seed: int) -> None:
         self._lines, self._prompts, self._group, self._seed = lines, steps * (batch // group), group, seed
@@ -136,7 +136,7 @@ class Order(Sampler[int]):  # type: ignore[misc]  # torch is not there where typ
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers is not typed
-    """After each step: its line, a look at its numbers, and whether it is time to save or to stop."""
+    """After each step: write its progress line, check its numbers, and request a save or a stop."""
 
     def __init__(self, job: Job, sigterm: Sigterm, progress: Progress | None) -> None:
         self._job, self._sigterm, self._progress = job, sigterm, progress

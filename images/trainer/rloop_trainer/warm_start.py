@@ -1,7 +1,7 @@
 """A supervised start for a scratch model: made once, and kept in a cache that all runs share.
 
 Called by `rloop_trainer.start_model` and by `--warm-start`. Reinforcement learning of a model that is never right
-learns nothing; and a start that each run made for itself would be most of its time, and differ from run to run.
+learns nothing. A warm start made by each run would take most of its time and differ between runs.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from rloop_trainer.examples import Example
 from rloop_trainer.recipe import Recipe
 
 FORMAT = 1
-"""Part of the key: a change of this file that changes the model makes another one."""
+"""Part of the key: increase it if a change of this file changes the model."""
 MARKER = "complete.json"
 
 
 def cache(environment: Mapping[str, str]) -> Path:
-    """The folder of all warm starts: $TRAINER_CACHE, or rloop-trainer in the user's cache."""
+    """The folder of all warm starts: $TRAINER_CACHE, or rloop-trainer in the user's cache folder."""
     if environment.get("TRAINER_CACHE"):
         return Path(environment["TRAINER_CACHE"])
     home = environment.get("XDG_CACHE_HOME") or str(Path(environment.get("HOME") or "/tmp") / ".cache")  # noqa: S108  # only where HOME is not set
@@ -34,7 +34,7 @@ def cache(environment: Mapping[str, str]) -> Path:
 
 
 def key(recipe: Recipe, file: bytes) -> str:
-    """Name of the warm start: a hash of all that it is made of."""
+    """Name of the warm start: a hash of everything that determines it."""
     assert recipe.warm_start is not None
     assert recipe.model.scratch is not None
     made_of = {
@@ -47,12 +47,12 @@ def key(recipe: Recipe, file: bytes) -> str:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a warm start was made to its end: its marker is written last, and it gets its name after that."""
+    """Whether a warm start is complete: its marker is written last, and the folder is renamed after that."""
     return (folder / MARKER).is_file()
 
 
 def ensure(recipe: Recipe, task: Path, parent: Path) -> Path:
-    """The folder of the warm start below `parent`, made if it is not there. Raises OSError where none can be."""
+    """The folder of the warm start below `parent`, created if missing. Raises OSError if it cannot be created."""
     assert recipe.warm_start is not None
     file = task / recipe.warm_start.file
     folder = parent / key(recipe, file.read_bytes())
@@ -67,7 +67,7 @@ def ensure(recipe: Recipe, task: Path, parent: Path) -> Path:
 
 @contextmanager
 def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Runs that start together wait for one instead of making the same thing each."""
+    """Concurrent runs wait for one of them instead of each making the same warm start."""
     with lock.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
@@ -83,14 +83,14 @@ def _make(recipe: Recipe, lines: list[Example], folder: Path) -> None:
         (unfinished / MARKER).write_text(json.dumps({"format": FORMAT, "loss": loss}) + "\n")
         unfinished.chmod(0o755)
         checkpoints.flush(unfinished)
-        shutil.rmtree(folder, ignore_errors=True)  # without a marker: somebody's copy that was cut short
+        shutil.rmtree(folder, ignore_errors=True)  # without a marker: another run's interrupted copy
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _train(recipe: Recipe, lines: list[Example], words: Any) -> tuple[Any, float]:
-    """The trained model and its last loss: cross-entropy of answer and end, given the prompt."""
+    """The trained model and its last loss: the cross-entropy of answer and end, given the prompt."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -114,7 +114,7 @@ def _train(recipe: Recipe, lines: list[Example], words: Any) -> tuple[Any, float
 
 
 def _tensors(lines: list[Example], words: Any) -> tuple[Any, Any]:
-    """Ids, padded on the right, and targets, -100 (no loss) on prompt and padding; both of shape (lines, longest)."""
+    """Token ids, padded on the right, and targets, -100 (no loss) on prompt and padding; both (lines, longest)."""
     import torch
 
     prompts = words([line.prompt for line in lines])["input_ids"]

@@ -1,7 +1,7 @@
-"""The ranks of a run: who this process is, the process group, and what libraries are told through the environment.
+"""The ranks of a run: this process's rank, the process group, and environment variables for libraries.
 
-Called by `rloop_trainer.__main__` and everything that has to agree with the other ranks. The variables are torchrun's;
-without them a run is one process.
+Called by `rloop_trainer.__main__` and by everything that synchronises with the other ranks. The variables are
+torchrun's; without them a run is one process.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 GROUP_MINUTES = 10
-"""How long a rank waits for the others in one collective call: longer than any step, shorter than a lost night."""
+"""Timeout of one collective call in minutes: longer than any step, and short enough not to waste a night."""
 PATIENT_HOURS = 2
-"""The same where the first rank makes or fetches something for all."""
+"""Hours that ranks wait while the first rank makes or downloads something for all."""
 
 DEFAULTS = {
-    # Nothing leaves the pod, and nothing asks a hub for anything but the model.
+    # No telemetry, and no requests to a hub except for the model.
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     "DISABLE_MLFLOW_INTEGRATION": "TRUE",
     "TOKENIZERS_PARALLELISM": "false",
-    # A rank whose peers are gone ends at once instead of cleaning up with them.
+    # A rank that has lost its peers ends at once instead of cleaning up with them.
     "TORCH_NCCL_ASYNC_ERROR_HANDLING": "3",
     "TORCH_NCCL_DUMP_ON_TIMEOUT": "1",
     "TORCH_FR_BUFFER_SIZE": "2000",
@@ -33,12 +33,12 @@ DEFAULTS = {
 
 
 class BadWorld(ValueError):
-    """The variables of torchrun, or of the task's contract, do not fit together."""
+    """The variables of torchrun, or of the task's contract, are inconsistent."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """This process among the ranks."""
+    """The rank of this process."""
 
     rank: int = 0
     size: int = 1
@@ -46,7 +46,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this rank writes what is shared."""
+        """Whether this rank writes shared files."""
         return self.rank == 0
 
 
@@ -64,7 +64,7 @@ def world(environment: Mapping[str, str]) -> World:
 
 
 def size(environment: Mapping[str, str]) -> int:
-    """How many ranks there are, or will be. Raises BadWorld."""
+    """Number of ranks, current or future. Raises BadWorld."""
     found = _number(environment, "WORLD_SIZE", 1)
     if found == 0:
         raise BadWorld("WORLD_SIZE is 0: there is at least one rank")
@@ -79,7 +79,7 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
 
 
 def set_defaults(environment: MutableMapping[str, str]) -> None:
-    """Before anything heavy is imported; what is set already stays."""
+    """Set defaults for the libraries, before any of them is imported; existing values are kept."""
     for name, value in DEFAULTS.items():
         environment.setdefault(name, value)
 
@@ -87,7 +87,7 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
 def see_one_gpu(here: World, environment: MutableMapping[str, str]) -> None:
     """Hide all GPUs but the first from a run of one process, before CUDA starts.
 
-    Of several that it sees, the libraries would split the model over all, or refuse to train.
+    If several were visible, the libraries would split the model over them, or refuse to train.
     """
     if here.size == 1:
         environment["CUDA_VISIBLE_DEVICES"] = environment.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
@@ -97,9 +97,9 @@ _patient: list[Any] = []
 
 
 def join(here: World, *, deepspeed: bool) -> None:
-    """Join the process group: nccl with a GPU, gloo without one. One process needs none, but for DeepSpeed.
+    """Join the process group: nccl with a GPU, gloo without. One process needs none, except for DeepSpeed.
 
-    Raises BadWorld where there is no GPU for this rank.
+    Raises BadWorld if there is no GPU for this rank.
     """
     if here.size == 1 and not deepspeed:
         return
@@ -121,7 +121,7 @@ def join(here: World, *, deepspeed: bool) -> None:
 
 
 def check_gpus(here: World, gpus: int) -> None:
-    """Each rank of a node has a GPU of its own: nccl refuses two on one. Raises BadWorld."""
+    """Check that each rank of a node has its own GPU: nccl rejects two ranks on one. Raises BadWorld."""
     if here.local_rank >= gpus:
         seen = "1 GPU" if gpus == 1 else f"{gpus} GPUs"
         raise BadWorld(
@@ -131,7 +131,7 @@ def check_gpus(here: World, gpus: int) -> None:
 
 
 def told(here: World, value: T) -> T:
-    """What the first rank says, on all ranks; they wait for it."""
+    """The first rank's value, on all ranks; they wait for it."""
     if here.size == 1:
         return value
     import torch.distributed as dist
@@ -142,7 +142,7 @@ def told(here: World, value: T) -> T:
 
 
 def any_of(here: World, *, flag: bool, patient: bool = False) -> bool:
-    """Whether any rank says so; `patient` where one of them may be busy for long."""
+    """Whether `flag` is true on any rank. Set `patient` if one of them may take long."""
     if here.size == 1:
         return flag
     import torch
@@ -154,5 +154,5 @@ def any_of(here: World, *, flag: bool, patient: bool = False) -> bool:
 
 
 def wait(here: World) -> None:
-    """Until all ranks are here, however long one of them writes or fetches."""
+    """Wait until all ranks are here, even if one of them writes or downloads for long."""
     any_of(here, flag=False, patient=True)

@@ -1,7 +1,8 @@
 """DeepSpeed's settings for a stage of ZeRO.
 
-Called by `rloop_trainer.run` and `rloop_trainer.training`. Nothing of DeepSpeed's that needs a compiler when it runs:
-the image has none, and ranks that compile the same thing at once wait for each other. So the optimizer is torch's.
+Called by `rloop_trainer.run` and `rloop_trainer.training`. Parts of DeepSpeed that need a compiler at run time are not
+used: the image has no compiler, and ranks that compile the same thing at once wait for each other. So the optimizer is
+torch's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from rloop_trainer.recipe import Distributed
 
 
 def config(distributed: Distributed) -> dict[str, Any] | None:
-    """For transformers' `deepspeed=`; None where the recipe asks for none."""
+    """The value of transformers' `deepspeed=`; None if the recipe does not use DeepSpeed."""
     if distributed.zero is None:
         return None
     return {
@@ -28,11 +29,11 @@ def config(distributed: Distributed) -> dict[str, Any] | None:
 
 
 def prepare(distributed: Distributed) -> None:
-    """Once the ranks have joined, before a model is loaded: ZeRO 3 shares one out while it is read."""
+    """Prepare DeepSpeed, between joining the ranks and loading a model: ZeRO 3 partitions it during loading."""
     if distributed.zero is None:
         return
     import deepspeed
 
-    # Without a GPU it would build an all-reduce of its own in C++; gloo's is as good.
+    # Without a GPU it would compile its own all-reduce in C++; gloo's is as good.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    deepspeed.init_distributed()  # takes torch's ranks over; until then it believes that there is one
+    deepspeed.init_distributed()  # adopts torch's process group; before that it assumes a single rank

@@ -1,8 +1,8 @@
 """`python -m rloop_verifier`: the process that scores one artifact once.
 
-Started by the operator in a verifier's pod, and by the local shell; RLOOP_VERIFIER_JOB says what to do. It
-needs no network and no token. Exit codes: 0 a report was written, whatever it says; 1 it could not be
-written, or the process was told to end; 2 the job cannot be read.
+Started by the operator in a verifier's pod, and by the local shell; RLOOP_VERIFIER_JOB contains the job. It needs no
+network and no token. Exit codes: 0 a report was written, whatever its content; 1 it could not be written, or the
+process was asked to end; 2 the job is invalid.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rloop_verifier.report import write
 
 
 def main() -> int:
-    """Score and report."""
+    """Score and report; returns the exit code."""
     try:
         job = VerifierJob.model_validate_json(os.environ.get("RLOOP_VERIFIER_JOB", ""))
     except ValidationError as error:
         print(f"RLOOP_VERIFIER_JOB: {error}", file=sys.stderr)
         return 2
-    # The scorer has a process group of its own: without this, ending us would leave it running.
+    # The scorer is in its own process group: without this handler it would outlive this process.
     signal.signal(signal.SIGTERM, _end)
     report = score(job)
     try:

@@ -1,8 +1,7 @@
-"""Folders as the verifier needs them: copied, hashed, and protected from the scorer.
+"""Copies and hashes folders for the verifier, and protects them from the scorer.
 
-Called by `rloop_verifier.job`. Only regular files count and no link is ever followed, so that neither a
-scorer's folder nor an artifact can reach outside itself; the one exception is the link that Kubernetes puts
-into its own mounts.
+Called by `rloop_verifier.job`. Only regular files count and no link is followed, so that neither a scorer's folder nor
+an artifact can reach outside itself. The only exception is the link that Kubernetes puts into its own mounts.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from rloop.api.digest import manifest_digest
 
 
 def real_root(folder: Path) -> Path:
-    """The folder that holds the files: in a mounted ConfigMap or Secret, what its link `..data` points to."""
+    """The folder that contains the files: in a mounted ConfigMap or Secret, the target of its link `..data`."""
     data = folder / "..data"
     return data.resolve() if data.is_symlink() else folder
 
 
 def regular_files(folder: Path) -> Iterator[Path]:
-    """All regular files below `folder`. Raises OSError where a folder cannot be read."""
+    """All regular files below `folder`. Raises OSError if a folder cannot be read."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -38,13 +37,13 @@ def regular_files(folder: Path) -> Iterator[Path]:
 
 
 def folder_digest(folder: Path) -> str:
-    """The digest of the folder's regular files, as `rloop.api.digest` defines it."""
+    """The digest of the folder's regular files, as defined by `rloop.api.digest`."""
     root = real_root(folder)
     return manifest_digest({os.fsencode(path.relative_to(root)): _sha256(path) for path in regular_files(folder)})
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy the regular files, and of their modes whether they may be executed."""
+    """Copy the regular files; of their modes only the executable bit is kept."""
     root = real_root(source)
     target.mkdir()
     for path in regular_files(source):
@@ -55,13 +54,13 @@ def copy_folder(source: Path, target: Path) -> None:
 
 
 def make_read_only(folder: Path) -> None:
-    """Take the right to write from every file, where we may.
+    """Remove write permission from every file, where allowed.
 
-    The folders keep theirs, or their owner could not delete them; and the files do not get it back, because
-    another verifier may be reading the same artifact.
+    Folders keep it, because otherwise their owner could not delete them. Files do not get it back, because another
+    verifier may be reading the same artifact.
     """
     for path in regular_files(folder):
-        with suppress(OSError):  # a read-only mount, or another user's file: then it is protected already
+        with suppress(OSError):  # a read-only mount or another user's file is already protected
             path.chmod(stat.S_IMODE(path.lstat().st_mode) & ~0o222)
 
 

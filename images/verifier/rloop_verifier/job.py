@@ -1,7 +1,7 @@
-"""One scoring of one artifact, as an ordered list of steps that reads like its specification.
+"""One scoring of one artifact, as a sequence of steps.
 
-Called by `__main__`. Nothing of the candidate's is executed here, and no number is taken from anywhere but
-the verdict that the user's own, sealed code wrote.
+Called by `__main__`. No code of the candidate is executed here, and numbers are taken only from the verdict written by
+the user's own sealed code.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ TAIL_CHARACTERS = 800
 
 
 def score(job: VerifierJob) -> VerifierReport:
-    """Check what was given, run the command, read its verdict."""
+    """Check the inputs, run the command, read its verdict."""
     try:
         with tempfile.TemporaryDirectory(prefix="rloop-verifier-", ignore_cleanup_errors=True) as scratch:
             return _score(job, Path(scratch))
     except _Changed as changed:
         return without_verdict("EvaluatorChanged", f"{changed}", infrastructure=True)
     except OSError as error:
-        # A full disk, a volume that is not there: nobody changed the evaluator, and nothing was measured.
+        # A full disk or a missing volume: the evaluator was not changed, and nothing was measured.
         return without_verdict("InputsUnavailable", f"{error}", infrastructure=True)
 
 
 class _Changed(Exception):
-    """What was sealed is not what is there."""
+    """Files differ from what was sealed."""
 
 
 def _score(job: VerifierJob, scratch: Path) -> VerifierReport:
-    # The copy is what is checked, because the copy is what runs.
+    # The copy is checked, because the copy is what runs.
     copy_folder(Path(job.code), scratch / "code")
     _unchanged("evaluation code", scratch / "code", job.code_sha256)
     if job.held_out is not None and job.held_out_sha256 is not None:
@@ -102,7 +102,7 @@ def _how(exit_code: int) -> str:
 
 
 def _which(program: str, ended: scorer.Ended) -> str:
-    """The file that was started, where a module is missing: "python3" may be another one than people think."""
+    """Path of the program, if a module is missing: "python3" may not be the expected one."""
     place = shutil.which(program)
     return f' ("{program}" is {place})' if place and "ModuleNotFoundError" in ended.tail else ""
 
@@ -112,7 +112,7 @@ def _last(ended: scorer.Ended) -> str:
     if not text:
         return "it printed nothing"
     if len(text) > TAIL_CHARACTERS:
-        # Whole lines, if there are any.
+        # Complete lines, if there are any.
         _, _, lines = text[-TAIL_CHARACTERS:].partition("\n")
         text = lines or text[-TAIL_CHARACTERS:]
     return f"its last lines:\n{text}"

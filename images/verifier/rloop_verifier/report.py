@@ -1,7 +1,7 @@
-"""Writes the report: at most as long as a termination message, and never half of one.
+"""Writes the report: no longer than a termination message, and atomically where possible.
 
-Called by `rloop_verifier.__main__`. The report is all that leaves the verifier's pod, and Kubernetes cuts
-what is longer than 4096 bytes, which would make it unreadable as a whole.
+Called by `rloop_verifier.__main__`. The report is the only output of the verifier's pod, and Kubernetes truncates
+messages longer than 4096 bytes, which would make the whole report unreadable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MESSAGE_CHARACTERS = 1024
 
 
 def with_verdict(verdict: Verdict) -> VerifierReport:
-    """The report of a verdict. One that is too long inside a report loses the details of its checks."""
+    """The report of a verdict. If it is too long for a report, the details of its checks are removed."""
     report = VerifierReport(verdict=verdict)
     if len(encoded(report)) <= VERDICT_BYTES:
         return report
@@ -29,11 +29,11 @@ def with_verdict(verdict: Verdict) -> VerifierReport:
 
 
 def without_verdict(reason: str, message: str, *, infrastructure: bool = False) -> VerifierReport:
-    """The report of a failure; the message is cut to fit."""
+    """The report of a failure; the message is truncated to fit."""
     readable = "".join(c if c.isprintable() or c == "\n" else "?" for c in message)[:MESSAGE_CHARACTERS]
     while True:
         report = VerifierReport(reason=reason, message=readable, infrastructure=infrastructure)
-        # 1024 characters may take more bytes than there are.
+        # 1024 characters may be more bytes than fit.
         if len(encoded(report)) <= VERDICT_BYTES:
             return report
         readable = readable[: len(readable) * 3 // 4]
@@ -45,13 +45,13 @@ def encoded(report: VerifierReport) -> bytes:
 
 
 def write(report: VerifierReport, path: Path) -> None:
-    """Put the report in its place, all at once. Raises OSError if that is impossible."""
+    """Write the report atomically. Raises OSError if it cannot be written."""
     content = encoded(report)
     try:
         _replace(path, content)
     except OSError:
-        # A pod's termination log is a mount of its own, which nothing can be renamed onto; so short a file is
-        # written at once all the same.
+        # A pod's termination log is a mount of its own, onto which nothing can be renamed. The file is so short that a
+        # plain write is practically atomic too.
         path.write_bytes(content)
 
 

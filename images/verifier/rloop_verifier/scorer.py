@@ -1,8 +1,7 @@
-"""The scorer's process: the user's command in a process group of its own, with a deadline.
+"""The scorer's process: the user's command in its own process group, with a deadline.
 
-Called by `rloop_verifier.job`. Whatever the command starts ends with it: a process that lived on could write
-a second verdict, or hold a GPU that is no longer paid for. What it prints goes to the log and is never read
-for numbers.
+Called by `rloop_verifier.job`. All processes that the command starts are killed when it ends: a remaining process could
+write a second verdict, or hold a GPU after the run. Its output goes to the log and is never parsed for numbers.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import IO
 
 ECHO_BYTES = 64 * 1024
-"""So much of the output goes to the log; the rest is read and dropped: a full pipe would stop the scorer."""
+"""Bytes of output that go to the log. The rest is read and dropped, because a full pipe would block the scorer."""
 TAIL_BYTES = 4096
 DRAIN_SECONDS = 5.0
-"""For the output of a process that left the group and still holds the pipe."""
+"""Seconds to wait for the output of a process that left the group and still holds the pipe."""
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
-"""What an image says about its programs and its GPU. Nothing else: a token is no business of a scorer."""
+"""Variables of the image about its programs and its GPU. No others are passed on: a scorer must not get a token."""
 THREADS = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
 
 
@@ -33,20 +32,20 @@ class Ended:
     """How the process ended."""
 
     exit_code: int | None
-    """None: it ran out of time; negative: the signal that killed it."""
+    """None: it reached the deadline; negative: the signal that killed it."""
     tail: str
     """The end of its output."""
 
 
 def clean_environment(scratch: Path, ours: Mapping[str, str]) -> dict[str, str]:
-    """The scorer's environment: `ours` and what every program needs."""
+    """The scorer's environment: `ours`, and what every program needs."""
     return {
         "PATH": os.defpath,
         **{name: os.environ[name] for name in PASSED_ON if name in os.environ},
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
         "LANG": "C.UTF-8",
-        # One thread each: a sum over another number of threads is another number.
+        # One thread each: a sum computed with another number of threads has another rounding.
         **{f"{library}_NUM_THREADS": "1" for library in THREADS},
         "VECLIB_MAXIMUM_THREADS": "1",
         **ours,
@@ -71,7 +70,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], ti
     except subprocess.TimeoutExpired:
         exit_code = None
     finally:
-        # Also after an orderly end, and when we are told to end ourselves.
+        # Also after a normal end, and when this process is asked to end.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -79,7 +78,7 @@ def run(command: Sequence[str], folder: Path, environment: Mapping[str, str], ti
 
 
 class _Output:
-    """Reads a pipe to its end: echoes the beginning, remembers the end."""
+    """Reads a pipe to its end: echoes the beginning, keeps the end."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._pipe = pipe
@@ -104,6 +103,6 @@ class _Output:
 
 
 def _echo(piece: bytes) -> None:
-    with suppress(OSError):  # nobody reads our log; the verdict counts all the same
+    with suppress(OSError):  # nobody may be reading the log; the verdict still counts
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()

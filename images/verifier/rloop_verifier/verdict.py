@@ -1,7 +1,7 @@
-"""Reads the verdict that the scorer left, or says in one sentence what is wrong with it.
+"""Reads the scorer's verdict, or reports in one sentence what is wrong with it.
 
-Called by `rloop_verifier.job`. The sentence is read by the person who wrote the scorer, often months after:
-it names the field and what was expected.
+Called by `rloop_verifier.job`. The author of the scorer reads the sentence, often months later, so it names the field
+and what was expected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FORM = 'write {"metrics": {"<metric>": 0.5}}, with the name in objective.metric 
 
 
 class NoVerdict(Exception):
-    """There is no usable verdict: the reason and a sentence."""
+    """No usable verdict: the reason and a sentence."""
 
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
@@ -43,7 +43,7 @@ def read_verdict(path: Path) -> Verdict:
         raise NoVerdict("VerdictMalformed", f"the verdict is no JSON (nested too deep); {FORM}") from error
     except NoVerdict:
         raise
-    except ValueError as error:  # what Python refuses to read: a whole number of thousands of digits
+    except ValueError as error:  # what Python refuses to parse: an integer with thousands of digits
         raise NoVerdict("VerdictMalformed", "the verdict holds a number with too many digits") from error
     try:
         verdict = Verdict.model_validate(document)
@@ -60,7 +60,7 @@ def _no_number(constant: str) -> NoReturn:
 
 
 def _content(path: Path) -> bytes:
-    """The first bytes of a regular file: neither a link nor a pipe is followed or waited for."""
+    """The content of a regular file, up to one byte above the limit. A link is not followed, a pipe not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -70,7 +70,7 @@ def _content(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise NoVerdict("VerdictMalformed", "$RLOOP_VERDICT is no regular file; write a file there")
-        # A regular file of this size is read at once.
+        # A regular file of this size is read in one call.
         return os.read(descriptor, VERDICT_BYTES + 1)
     finally:
         os.close(descriptor)
@@ -84,7 +84,7 @@ def _no_json(error: json.JSONDecodeError) -> str:
 
 
 def _sentence(error: ValidationError | OverflowError, document: object) -> str:
-    # Only here: it knows all kinds, and loading them takes longer than reading a good verdict.
+    # Imported here: it imports all kinds, which takes longer than reading a valid verdict.
     from rloop.api.problems import problems
     from rloop.api.wording import shown
 

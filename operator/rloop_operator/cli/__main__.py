@@ -1,4 +1,4 @@
-"""`python -m rloop_operator.cli`: the command `rloop` where its script is not in PATH."""
+"""`python -m rloop_operator.cli`: the command `rloop` if its script is not in PATH."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a campaign stands, as a few labelled rows.
+"""The state of a campaign as a few labelled rows.
 
 Called by `rloop status` and by the live view of `rloop run`: the same rows, in a panel on a terminal and as plain
 lines elsewhere.
@@ -20,12 +20,12 @@ from rloop_operator.cli import facts, words
 from rloop_operator.cli.snapshot import Snapshot
 
 NOW_MAX = 4
-"""Things that run now and are named; the others are counted."""
+"""Maximum number of running sessions and runs that are named; the others are counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One label and what stands behind it."""
+    """A label and its text."""
 
     label: str
     text: str
@@ -33,7 +33,7 @@ class Row:
 
 
 def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
-    """The story in a few lines; `narrow` leaves out what an 80 column terminal has no room for."""
+    """The rows of the campaign; `narrow` shortens texts for a terminal of 80 columns."""
     loop = snapshot.loop
     found = [Row("goal", words.goal(loop.spec.objective))]
     if (ending := loop.status.ending) is not None:
@@ -54,7 +54,7 @@ def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
 
 
 def state(snapshot: Snapshot) -> tuple[str, str]:
-    """The campaign's state in a word or two, and its colour."""
+    """The campaign's state in a few words, and its colour."""
     loop = snapshot.loop
     failed, complete = facts.condition(loop, "Failed"), facts.condition(loop, "Complete")
     if failed is not None:
@@ -97,7 +97,7 @@ def plain(snapshot: Snapshot) -> list[str]:
 
 
 def _trouble(snapshot: Snapshot) -> list[Row]:
-    """Conditions that a person should read."""
+    """Conditions that need a person's attention."""
     found: list[Row] = []
     for one in snapshot.loop.status.conditions:
         bad = "False" if one.type == "Accepted" else "True"
@@ -111,7 +111,7 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
 
 
 def _of_the_controller(snapshot: Snapshot, told: list[str]) -> list[Row]:
-    """What work waits for, and Ready and Stalled where they say more than the conditions before."""
+    """The reason why work waits, and Ready and Stalled if they add to `told`, the texts shown already."""
     progressing = facts.condition(snapshot.loop, "Progressing")
     waits = words.brief(progressing.message, snapshot.name) if progressing is not None else ""
     found = [Row("waiting", waits, "yellow")] if waits else []
@@ -174,7 +174,7 @@ def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
 
 
 def limits(budget: Budget) -> str:
-    """`400 runs, 30:00 active`: the limits there are."""
+    """The limits that are set: `400 runs, 30:00 active`."""
     told = [words.counted(budget.runs, "run")] if budget.runs is not None else []
     if budget.experiments is not None:
         told.append(words.counted(budget.experiments, "experiment"))
@@ -188,7 +188,7 @@ def limits(budget: Budget) -> str:
 
 
 def spent(budget: Budget, used: Used, active: float) -> str:
-    """`47 of 400 runs, 0:46 of 30:00`: what is used, and the limits there are."""
+    """The usage with its limits: `47 of 400 runs, 0:46 of 30:00 active`."""
     told = [_of(used.runs, budget.runs, "runs")]
     if budget.experiments is not None:
         told.append(_of(used.experiments, budget.experiments, "experiments"))
@@ -207,7 +207,7 @@ def spent(budget: Budget, used: Used, active: float) -> str:
 
 
 def _active(limit: int | None, active: float) -> str:
-    """`0:40 of 0:40 active, 0:21 more to end what was running`."""
+    """The active time: `0:40 of 0:40 active, 0:21 more to end what was running`."""
     if limit is None:
         return f"{words.duration(active)} active"
     over = f", {words.duration(active - limit)} more to end what was running" if active >= limit + 1 else ""
@@ -219,7 +219,7 @@ def _of(used: int, limit: int | None, noun: str) -> str:
 
 
 def now(snapshot: Snapshot) -> str:
-    """What runs now, and what ran when the last operator ended."""
+    """The sessions and runs that run now, and those that were interrupted when the last operator ended."""
     found, cut_off = facts.running(snapshot), facts.cut_off(snapshot)
     told = _few(found) or "nothing"
     if found and snapshot.live is not None:

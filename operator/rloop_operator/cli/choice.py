@@ -1,7 +1,8 @@
-"""Which campaign is meant: a run folder here or a ResearchLoop in a cluster, and what in it.
+"""Resolve the options and the name of a command to a run folder or a ResearchLoop in a cluster, and an object in it.
 
-Called by every command that reads or asks. The rule, which `rloop --help` tells: --dir is a folder; -n, --kubeconfig
-and --context are a cluster; else a run below ./runs, and a cluster for a name that no run here has.
+Called by every command that reads a campaign or sends a request to it. The rule (see `rloop --help`): --dir selects a
+folder; -n, --kubeconfig or --context select a cluster; otherwise a run below ./runs is used, or a cluster if no run
+has that name.
 """
 
 from __future__ import annotations
@@ -26,26 +27,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the options say."""
+    """Values of the options that select a campaign."""
 
     folder: Path | None = None
     namespace: str = ""
     kubeconfig: str = ""
     context: str = ""
     only_cluster: bool = False
-    """As `kubectl rloop`."""
+    """Whether the command was started as `kubectl rloop`."""
 
     @property
     def names_a_cluster(self) -> bool:
-        """Whether a cluster was asked for."""
+        """Whether the options select a cluster."""
         return bool(self.only_cluster or self.namespace or self.kubeconfig or self.context)
 
 
 @contextmanager
 def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[tuple[Source, str | None]]:
-    """The campaign, and what of it is meant; None for the campaign itself.
+    """Yield the selected campaign and the name of an object in it; None for the campaign itself.
 
-    `parts`: the name may be of something in it, an experiment say. Raises NotFound, and lists what there is.
+    `parts`: the name may be that of an object in a campaign, for example an experiment. Raises BadInput, and NotFound
+    with a list of the existing campaigns.
     """
     if where.names_a_cluster and where.folder is not None:
         told = "is a run folder on this machine; leave it out"
@@ -72,7 +74,7 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
 
 
 def _way_to_a_cluster() -> Callable[[str, str, str], AbstractContextManager[Cluster]]:
-    """The function that connects; its library is large, and no part of the base install."""
+    """The function that connects. Imported here, because its library is large and not part of the base install."""
     try:
         from rloop_operator.cli.cluster_source import in_cluster
     except ModuleNotFoundError as error:
@@ -82,7 +84,7 @@ def _way_to_a_cluster() -> Callable[[str, str, str], AbstractContextManager[Clus
 
 
 def _local(folder: Path | None, name: str | None, *, parts: bool) -> tuple[RunFolder, str | None] | None:
-    """The run folder that is meant, and what of it; None: none of this machine's."""
+    """The selected run folder and the name of an object in it; None if no run on this machine matches."""
     if name is None:
         return find(folder), None
     if folder is not None:
@@ -102,12 +104,12 @@ def _local(folder: Path | None, name: str | None, *, parts: bool) -> tuple[RunFo
             raise NotFound(f'there are {len(layouts)} runs of "{found[0]}"; say which one:\n{listed}')
         return layouts[0], found[1]
     if parts and (len(named) == 1 or (named and CHILD.fullmatch(name))):
-        return find(None), name  # several: it says so
+        return find(None), name  # with several runs, `find` raises NotFound and lists them
     return None
 
 
 def _named() -> dict[str, list[RunFolder]]:
-    """The runs here and below ./runs, by the campaign's name."""
+    """The runs in the current directory and below ./runs, by name of the campaign."""
     here = [RunFolder.at(Path()), *(RunFolder.at(path.parent) for path in sorted(RUNS.glob("*/loop.db")))]
     found: dict[str, list[RunFolder]] = {}
     for layout in here:
@@ -118,7 +120,7 @@ def _named() -> dict[str, list[RunFolder]]:
 
 
 def _loop(layout: RunFolder) -> str | None:
-    """The name of the campaign in a run folder; None where none was accepted, or nobody can read it."""
+    """The name of the campaign in a run folder; None if none was accepted or the folder cannot be read."""
     try:
         with closing(Database(layout.database, read_only=True)) as database:
             row = database.row("SELECT name FROM objects WHERE kind = 'ResearchLoop'")

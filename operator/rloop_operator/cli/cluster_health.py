@@ -1,7 +1,7 @@
-"""Whether an operator works on a loop in a cluster, as far as a user's rights let it be told.
+"""Determine whether an operator works on a loop in a cluster, as far as the user's permissions allow.
 
-Called by the cluster's source for `rloop status`. Two signs are used: the operators' Leases, and what of the loop the
-operator has written. A wall clock judges here, with a wide margin, because nothing is decided by it.
+Called by the cluster's source for `rloop status`. Two signs are used: the operators' Leases, and the operator's writes
+to the loop's status. Ages use the wall clock with a wide margin, because no decision depends on them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rloop_operator.cluster import kube, served
 
 LEASE = "rloop-operator"
 SILENT_SECONDS = 60.0
-"""An operator renews its Lease every few seconds."""
+"""Seconds without a renewal after which an operator counts as silent; it renews its Lease every few seconds."""
 UNSEEN_SECONDS = 15.0
-"""So long a new loop, or an edit of one, may wait before that means anything."""
+"""Seconds that a new loop may wait before it counts as not served."""
 SHOWN = 5
-"""Served namespaces that a message names."""
+"""Maximum number of served namespaces that a message names."""
 LEASES = "/apis/coordination.k8s.io/v1/leases"
 
 
 async def leases(api: kube.Kube) -> list[kube.Object] | None:
-    """The Leases of all operators; None where the user may not list them."""
+    """The Leases of all operators; None if the user is not permitted to list them."""
     try:
         return await api.all(LEASES, fields=f"metadata.name={LEASE}")
     except NotFound:
@@ -38,7 +38,7 @@ async def leases(api: kube.Kube) -> list[kube.Object] | None:
 
 
 def operator(loop: kube.Object, found: list[kube.Object] | None, now: datetime) -> Operator:
-    """Who works on the loop."""
+    """The state of the operator of this loop."""
     status, metadata = loop.get("status", {}), loop["metadata"]
     if any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in status.get("conditions", [])):
         return Operator(alive=False, told="none is needed, the campaign is over")
@@ -58,13 +58,13 @@ def operator(loop: kube.Object, found: list[kube.Object] | None, now: datetime) 
 
 
 def _by_leases(found: list[kube.Object] | None, namespace: str, now: datetime) -> tuple[bool, str]:
-    """Whether an operator serves the namespace, and what the Leases say about it."""
+    """Whether an operator serves the namespace, and an explanation from the Leases."""
     if found is None:
         return True, f'unknown: to tell, the right to list Leases is needed (name "{LEASE}")'
     if not found:
         return False, f'none in this cluster: there is no Lease "{LEASE}"; install the chart, helm/rloop'
     live = {one["metadata"]["namespace"]: served.read(one) for one in found if _silence(one, now) <= SILENT_SECONDS}
-    # One that has just started announces nothing yet.
+    # An operator that has just started has not published its namespaces yet; assume that it serves this one.
     serving = [home for home, said in live.items() if said is None or said.serves(namespace)]
     if serving:
         return True, f"alive in namespace {', '.join(serving)}"
@@ -91,7 +91,7 @@ def _silence(lease: kube.Object, now: datetime) -> float:
 
 
 def _wrote(metadata: dict[str, Any]) -> datetime | None:
-    """When the status was written last, as the API server noted it."""
+    """The last write of the status according to managedFields; None if it was never written."""
     moments = [
         datetime.fromisoformat(one["time"])
         for one in metadata.get("managedFields", [])

@@ -1,7 +1,7 @@
-"""`rloop logs` in a cluster: the Events of a loop, or what its pods printed.
+"""`rloop logs` in a cluster: the Events of a loop, or the logs of its pods.
 
-Called by the cluster's source. A pod that is gone has left the end of its log in a status; Events are kept by the API
-server for an hour or so, so it is said when the oldest are gone.
+Called by the cluster's source. For a deleted pod the end of its log is read from a status. The API server keeps Events
+for about an hour, so a message reports if the oldest are missing.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ POLL_SECONDS = 2.0
 Look = Callable[[], Snapshot]
 OURS = "researchloop-operator"
 START_SECONDS = 60.0
-"""The first Event of a loop comes within this time."""
+"""Seconds after its creation within which the first Event of a loop occurs."""
 
 
 def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: bool) -> None:
-    """Print what was decided, oldest first; with `everything`, also what Kubernetes tells of the loop's pods."""
+    """Print the decisions, oldest first; with `everything`, also the Events of Kubernetes about the loop's pods."""
     told: set[str] = set()
     snapshot = look()
     events = _events(cluster, snapshot, everything=everything)
@@ -44,7 +44,7 @@ def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: boo
 
 
 def _events(cluster: Cluster, snapshot: Snapshot, *, everything: bool) -> list[kube.Object]:
-    """Those of this campaign: an earlier one of the same name may have left its own."""
+    """The Events of this campaign, without those of an earlier campaign of the same name."""
     loop, born = snapshot.name, snapshot.loop.metadata.creation_timestamp
     path = kube.core(cluster.namespace, "events")
     if not everything:
@@ -58,7 +58,7 @@ def _events(cluster: Cluster, snapshot: Snapshot, *, everything: bool) -> list[k
 
 
 def _about(event: kube.Object, loop: str) -> bool:
-    """Whether it is told of the loop, of something that it made, or of its volume."""
+    """Whether the Event is about the loop, an object that belongs to it, or its volume."""
     name = event["involvedObject"].get("name", "")
     part = name.removeprefix(f"{loop}-")
     return name == loop or (part != name and (CHILD.match(part) is not None or part == "workspace"))
@@ -83,7 +83,7 @@ def _tell(events: list[kube.Object], told: set[str], loop: str) -> None:
 
 
 def _say_what_is_gone(events: list[kube.Object], snapshot: Snapshot) -> None:
-    """The records of an old loop's beginning are gone; what was found stands in its children for ever."""
+    """Report that the first Events of an old loop are deleted. Its results are kept in its child objects."""
     created = snapshot.loop.metadata.creation_timestamp
     kept = "rloop experiments and rloop directions tell what came of it"
     if not events:
@@ -95,7 +95,7 @@ def _say_what_is_gone(events: list[kube.Object], snapshot: Snapshot) -> None:
 
 
 def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -> None:
-    """Print the logs of what `name` stands for: a session, experiment, run, attempt or verification."""
+    """Print the logs of the session, experiment, run, attempt or verification `name`. Raises NotFound."""
     told = _Told()
     snapshot = look()
     if not _known(name, snapshot) and not _matching(name, snapshot, _pods(cluster, snapshot.name)):
@@ -118,28 +118,28 @@ def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -
 
 @dataclass(slots=True)
 class _Told:
-    """What was printed already."""
+    """Log output that was printed already."""
 
     printed: dict[str, int] = field(default_factory=dict)
-    """Workload -> characters of its log."""
+    """Workload -> number of printed characters of its log."""
     heading: str = ""
 
 
 def _matching(name: str, snapshot: Snapshot, pods: Mapping[str, kube.Object]) -> list[str]:
-    """The workloads that a name stands for, in their order."""
+    """The workloads that belong to the object of this name, in natural order."""
     wanted = {name, f"{snapshot.name}-{name}"}
     return [one for one in sorted({*pods, *dict(_stored(snapshot))}, key=natural) if wanted & set(owners([one]))]
 
 
 def _print(cluster: Cluster, name: str, pod: kube.Object | None, stored: Mapping[str, str], told: _Told) -> bool:
-    """Print what is new of a workload's log; whether it still runs."""
+    """Print the new part of a workload's log. Returns whether it still runs."""
     live = pod is not None and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
     log = _log(cluster, pod) if pod is not None else None
     text = words.clean(log if log is not None else stored.get(name, ""))
     whole = text[: text.rfind("\n") + 1] if live else text
     before = told.printed.get(name, 0)
     told.printed[name] = max(before, len(whole))
-    # After the pod itself has been read, the end that the status keeps says nothing new.
+    # If the pod's log has been printed before, the end of it in the status is nothing new.
     if len(whole) <= before or (before and log is None):
         return live
     if log is None:
@@ -159,7 +159,7 @@ def _pods(cluster: Cluster, loop: str) -> dict[str, kube.Object]:
 
 
 def _log(cluster: Cluster, pod: kube.Object) -> str | None:
-    """The whole log of the pod's main container; None where there is none (any more)."""
+    """The whole log of the pod's main container; None if it does not exist (any more)."""
     path = kube.core(cluster.namespace, "pods", pod["metadata"]["name"])
     try:
         return cluster.run(cluster.api.text(f"{path}/log", container=pod["spec"]["containers"][0]["name"]))
@@ -172,7 +172,7 @@ def _log(cluster: Cluster, pod: kube.Object) -> str | None:
 
 
 def _stored(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
-    """What the statuses keep of each workload: the end of its log."""
+    """Each started workload, with the end of its log or the message of its verification from the statuses."""
     for iteration in snapshot.iterations.values():
         for session in iteration.status.sessions:
             if session.started_at is not None:
@@ -191,6 +191,6 @@ def _sessions(snapshot: Snapshot) -> list[str]:
 
 
 def _known(name: str, snapshot: Snapshot) -> bool:
-    """Whether there is such a thing, though it may not have started yet."""
+    """Whether an object of this name exists, even if it has not started yet."""
     parts = {*snapshot.experiments, *snapshot.iterations, *_sessions(snapshot), *owners(dict(_stored(snapshot)))}
     return bool({name, f"{snapshot.name}-{name}"} & parts)

@@ -1,7 +1,7 @@
-"""A campaign in a cluster, read by the user's own rights.
+"""A campaign in a cluster, read with the user's own permissions.
 
-Made by `choice`, which imports it only when a cluster is meant: the Kubernetes library takes a second to load. The
-commands are plain functions, so one event loop lives as long as the command and is entered for each request.
+Created by `choice`, which imports it only if a cluster is selected, because the Kubernetes library takes a second to
+load. The commands are plain functions, so one event loop exists for the whole command and is entered for each request.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Cluster:
         self.namespace = namespace
 
     def run(self, request: Coroutine[Any, Any, Answer]) -> Answer:
-        """Wait for the answer to a request."""
+        """Wait for the response to a request."""
         return self._runner.run(request)
 
     def find(self, name: str | None, *, parts: bool) -> tuple[str, str | None]:
-        """The loop that a name stands for, and what of it; without a name, the only one.
+        """The loop of this name and the name of an object in it; without a name, the only loop.
 
-        Raises NotFound, and lists those there are.
+        Raises NotFound with a list of the existing loops.
         """
         loops = {one["metadata"]["name"]: one for one in self._loops()}
         found = within(name, loops) if name is not None else None
@@ -73,7 +73,7 @@ class Cluster:
         return found
 
     def _exists(self) -> None:
-        """Of a namespace that is not there an API server says that it is empty."""
+        """Raise NotFound if the namespace is missing. An API server lists a missing namespace as empty."""
         try:
             self.run(self.api.get(f"/api/v1/namespaces/{self.namespace}"))
         except NotFound as error:
@@ -89,7 +89,7 @@ class Cluster:
 
 
 class ClusterSource(Source):
-    """See the module."""
+    """The source for a campaign in a cluster."""
 
     def __init__(self, cluster: Cluster, loop: str) -> None:
         self._cluster = cluster
@@ -139,7 +139,7 @@ class ClusterSource(Source):
 
     @override
     def end_of_log(self, workload: str) -> str:
-        return ""  # its pod is gone, or going: what is known stands in the status
+        return ""  # the pod is deleted or being deleted; the status has the end of its log
 
     @override
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
@@ -165,7 +165,7 @@ class ClusterSource(Source):
 
 @contextmanager
 def in_cluster(namespace: str, kubeconfig: str, context: str) -> Iterator[Cluster]:
-    """The namespace that is meant. What the API server refuses is told with its remedy."""
+    """Yield the selected namespace. Errors of the API server are raised as RloopError with a remedy."""
     with asyncio.Runner() as runner:
         connection = kube.connected(kubeconfig, context)
         api = runner.run(connection.__aenter__())
@@ -178,7 +178,7 @@ def in_cluster(namespace: str, kubeconfig: str, context: str) -> Iterator[Cluste
 
 
 def explained(error: kube.KubeError, server: str) -> str:
-    """What the API server said, and the remedy."""
+    """A message with the API server's error and a remedy."""
     if error.status == 0:
         cause = type(error.__cause__).__name__
         return f"the API server {server} cannot be reached ({cause}); is the right context in use? kubectl cluster-info"

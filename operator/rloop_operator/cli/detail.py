@@ -1,6 +1,7 @@
 """`rloop experiments NAME`: one experiment with its runs, its changes and its verdict.
 
-Called by the command line. The difference is shown from the untouched task, which is what the experiment is.
+Called by the command line. The changes are shown relative to the untouched task and not to the parent, because an
+experiment is defined as a change of the task.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ DIFF_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def detail(name: str, source: Source, form: Format) -> None:
-    """Print it."""
+    """Print the experiment `name`. Raises NotFound."""
     snapshot = source.look()
     experiment = snapshot.experiments[full_name(name, snapshot.experiments, snapshot.name, "experiment")]
     if form is not Format.TABLE:
@@ -89,7 +90,7 @@ def _run(run: Run, noise: float) -> tuple[str, ...]:
 
 
 def difference(source: Source, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
-    """Unified difference of its files from the task."""
+    """Unified diff of the experiment's files against the task."""
     task, changed = source.files(f"{snapshot.name}-task"), source.files(experiment.metadata.name)
     for path, file in sorted(changed.items()):
         old = task[path].content if path in task else b""
@@ -114,7 +115,7 @@ def _print_difference(lines: list[str]) -> None:
 
 
 def _last_words(experiment: ResearchExperiment, source: Source) -> Iterator[str]:
-    """The end of the log of what failed, or of the newest attempt. Of a scoring, before it, why it failed."""
+    """The end of the log of the failed workload, or of the newest attempt; for a verification first why it failed."""
     last = facts.last_words(experiment)
     if last is None:
         return
@@ -133,7 +134,7 @@ def _indented(text: str) -> Iterator[str]:
 
 
 def _of_scoring(experiment: ResearchExperiment, workload: str) -> str | None:
-    """The reason why this scoring failed; None if the workload is not a scoring."""
+    """The reason why this verification failed; None if the workload is not a verification."""
     for run in experiment.status.runs:
         for scoring in run.verifications:
             if workload == names.verification(experiment.metadata.name, run.number, scoring.number):
@@ -142,7 +143,7 @@ def _of_scoring(experiment: ResearchExperiment, workload: str) -> str | None:
 
 
 def _of_several(experiment: ResearchExperiment, workload: str) -> str:
-    """Which attempt that was, where its run had several."""
+    """The number of the attempt in brackets; empty if its run had only one."""
     for run in experiment.status.runs:
         for attempt in run.attempts:
             if len(run.attempts) > 1 and workload == names.attempt(

@@ -1,6 +1,6 @@
-"""`rloop directions` and `rloop findings`: where it was looked, and what was found.
+"""`rloop directions` and `rloop findings`: the directions that were tried, and the findings.
 
-Called by the command line; the same records stand in state/directions_tried.json and state/findings.jsonl.
+Called by the command line. The same records are in state/directions_tried.json and state/findings.jsonl.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def findings(source: Source, form: Format) -> None:
 
 
 def _kind(record: protocol_lines.Record) -> str:
-    """`statement, refuted`: an agent's word with what a checker found."""
+    """The kind of a finding; for a statement with the checker's verdict: `statement, refuted`."""
     if record["kind"] != "statement":
         return str(record["kind"])
     return f"statement, {str(record['checked'] or 'unchecked').lower()}"

@@ -1,6 +1,6 @@
-"""`rloop experiments`: what was tried, one line each.
+"""`rloop experiments`: a table of the experiments, one line each.
 
-Called by the command line; one experiment in detail is `detail`'s.
+Called by the command line. `detail` shows a single experiment.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Source
 
 SHOWN = 20
-"""The last ones are shown in any case; older ones only if they were kept or are open."""
+"""Number of newest experiments that are always shown; older ones only if they are kept, open or the baseline."""
 HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "OVER INCUMBENT", "WHAT")
 RIGHT = (1, 4, 5, 6, 7)
 SPARE = (1, 6, 3)
 
 
 def experiments(source: Source, form: Format, *, everything: bool) -> None:
-    """Print them."""
+    """Print the table, or all experiments as JSON or YAML."""
     snapshot = source.look()
     ordered = snapshot.ordered()
     if form is not Format.TABLE:

@@ -1,7 +1,7 @@
-"""What the stored objects say in a few words: values, live work, how the campaign ended.
+"""Short facts from the stored objects: values, running work, how the campaign ended.
 
-Called by the board, the story, the tables and the result, so that all of them tell the same. Nothing is decided
-here: the numbers are the operator's.
+Called by the board, the story, the tables and the result, so that all of them show the same. Nothing is decided
+here: the numbers come from the operator.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PHASES = (
     "failed",
     "withdrawn",
 )
-"""Of experiments, in the order in which they interest a reader."""
+"""Phases of experiments, in the order in which they are shown."""
 
 TARGET_MET, BAD_INPUT, NO_TARGET, INTERRUPTED = 0, 2, 3, 130
 """Exit codes."""
@@ -41,7 +41,7 @@ TARGET_MET, BAD_INPUT, NO_TARGET, INTERRUPTED = 0, 2, 3, 130
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The value of an experiment, as far as it is known."""
+    """The measured value of an experiment, its interval if known, and the number of runs."""
 
     value: float
     low: float | None
@@ -50,7 +50,7 @@ class Measured:
 
 
 def agent(asked: Agent) -> str:
-    """Who proposes, in a few words: a policy, a model, an image with its command."""
+    """The agent in a few words: a policy, a model, or an image with its command."""
     if asked.policy is not None:
         return asked.policy.name
     own = f"{asked.image} {shlex.join(asked.command or [])}".rstrip() if asked.image is not None else ""
@@ -63,13 +63,13 @@ def condition(loop: ResearchLoop, type_: str) -> Condition | None:
 
 
 def used_up(loop: ResearchLoop) -> bool:
-    """Whether it ended because its budget was used up: a larger one goes on."""
+    """Whether it ended because its budget was used up. With a larger budget it continues."""
     complete = condition(loop, "Complete")
     return complete is not None and complete.reason == "BudgetExhausted"
 
 
 def exit_code(loop: ResearchLoop) -> int:
-    """What `rloop run` says to the shell that started it."""
+    """The exit code of `rloop run`."""
     complete = condition(loop, "Complete")
     if condition(loop, "Failed") is not None:
         return BAD_INPUT
@@ -79,10 +79,10 @@ def exit_code(loop: ResearchLoop) -> int:
 
 
 def measured(experiment: ResearchExperiment, snapshot: Snapshot) -> Measured | None:
-    """Verified value, interval and runs: of the incumbent the freshest ones, of others the verdict's or their mean.
+    """Verified value, interval and number of runs; None if no run has a value.
 
-    The baseline's are its first runs, which gains are told over; the run that selected a candidate counts only where it
-    has no other.
+    Baseline: its first runs, which gains refer to. Incumbent: the newest values. Others: the values of the verdict, or
+    else the mean of the runs. The run that selected a candidate counts only if it is the only run.
     """
     best, own = snapshot.loop.status.best, experiment.status.verdict
     if experiment.spec.kind == "Baseline" and own is not None and own.value is not None:
@@ -98,17 +98,17 @@ def measured(experiment: ResearchExperiment, snapshot: Snapshot) -> Measured | N
 
 
 def seconds(experiment: ResearchExperiment) -> float:
-    """Wall time of all its runs together, failed attempts too."""
+    """Total wall time in seconds of all its runs, including failed attempts."""
     return sum(one.usage.wall_seconds for run in experiment.status.runs for one in run.attempts)
 
 
 def done_runs(experiment: ResearchExperiment) -> list[int]:
-    """Numbers of the runs that left something, oldest first; a smoke test leaves nothing."""
+    """Numbers of the finished runs with artifacts, oldest first. A smoke test leaves no artifacts."""
     return [one.number for one in experiment.status.runs if one.phase == "Done" and one.kind != "smoke"]
 
 
 def claimed(experiment: ResearchExperiment) -> float | None:
-    """The mean of what its runs believed; of the runs behind its value only, as far as there are such."""
+    """The mean of the values that its runs claimed. Screen and final runs count only if no other run claimed one."""
     made = [one for one in experiment.status.runs if one.claimed is not None]
     after = [one for one in made if one.kind not in ("screen", "final")]
     found = [one.claimed for one in after or made if one.claimed is not None]
@@ -116,7 +116,7 @@ def claimed(experiment: ResearchExperiment) -> float | None:
 
 
 def best_direction(snapshot: Snapshot) -> Direction | None:
-    """The direction that the best belongs to; None for the baseline, and before there is any."""
+    """The direction of the best experiment; None for the baseline, and before any is known."""
     best = snapshot.loop.status.best
     kept = snapshot.experiments.get(best.experiment) if best is not None else None
     wanted = kept.spec.direction if kept is not None else None
@@ -124,7 +124,7 @@ def best_direction(snapshot: Snapshot) -> Direction | None:
 
 
 def counts(snapshot: Snapshot) -> str:
-    """`17: 2 accepted, 12 rejected, 3 withdrawn`."""
+    """The number of experiments by phase: `17: 2 accepted, 12 rejected, 3 withdrawn`."""
     found = snapshot.loop.status.experiments.model_dump()
     told = ", ".join(f"{found[phase]} {phase}" for phase in PHASES if found[phase])
     total = sum(found.values())
@@ -133,17 +133,17 @@ def counts(snapshot: Snapshot) -> str:
 
 
 def running(snapshot: Snapshot) -> list[str]:
-    """What runs now: sessions, and runs with the step they are in."""
+    """The running sessions, and the running runs with their kind and whether they are being verified."""
     return [told for told, live in _under_way(snapshot) if live]
 
 
 def cut_off(snapshot: Snapshot) -> list[str]:
-    """What is under way as its status says, and has no process any more: the next operator takes it up again."""
+    """Sessions and runs in progress according to their status but without a process. The next operator resumes them."""
     return [told for told, live in _under_way(snapshot) if not live]
 
 
 def _under_way(snapshot: Snapshot) -> Iterator[tuple[str, bool]]:
-    """In words, and whether a process of it runs."""
+    """Each session and run in progress as text, and whether a process of it runs."""
 
     def live(*workloads: str) -> bool:
         return snapshot.live is None or not snapshot.live.isdisjoint(workloads)
@@ -167,7 +167,7 @@ def _under_way(snapshot: Snapshot) -> Iterator[tuple[str, bool]]:
 
 
 def outcome(experiments: Iterable[ResearchExperiment]) -> str:
-    """`5 experiments: 3 rejected, 2 failed (Error)`: a flood of verdicts in one phrase."""
+    """A summary of many verdicts: `5 experiments: 3 rejected, 2 failed (Error)`."""
     tried = [one for one in experiments if one.spec.kind != "Smoke"]
     told = []
     for phase in PHASES:
@@ -181,7 +181,7 @@ def outcome(experiments: Iterable[ResearchExperiment]) -> str:
 
 
 def closest(experiments: Iterable[ResearchExperiment]) -> ResearchExperiment | None:
-    """Of those that were not kept, the one with the largest gain."""
+    """The experiment with the largest gain among those that were not kept; None if none has a gain."""
     lost = [
         one
         for one in experiments
@@ -194,15 +194,15 @@ def closest(experiments: Iterable[ResearchExperiment]) -> ResearchExperiment | N
 
 
 def verdict_gain(experiment: ResearchExperiment) -> float | None:
-    """The gain that its verdict speaks of; the baseline is what others gain over."""
+    """The gain in its verdict; None for the baseline, which is the reference of gains."""
     verdict = experiment.status.verdict
     return None if verdict is None or experiment.spec.kind == "Baseline" else verdict.gain
 
 
 def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple[str, str] | None:
-    """The workload that failed last, or else ran last, and the end of its log; None if nothing was said.
+    """The workload that failed last, or else ran last, and the end of its log; None if all logs are empty.
 
-    `only`: of the run with this number.
+    `only`: consider only the run with this number.
     """
     name = experiment.metadata.name
     failed: list[tuple[str, str]] = []
@@ -210,7 +210,7 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
     for run in experiment.status.runs:
         if only not in (None, run.number):
             continue
-        # The newest that said something: the one that runs now has no end yet.
+        # The newest attempt with a log: a running attempt has no log tail yet.
         for attempt in [one for one in run.attempts if one.log_tail.strip()][-1:]:
             told = names.attempt(name, run.number, attempt.number), attempt.log_tail
             (failed if attempt.phase == "Failed" else said).append(told)
@@ -223,7 +223,7 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
 
 
 def baseline(snapshot: Snapshot) -> str:
-    """`loss 0.5012, noise between runs 0.0103 (5 runs)`; empty while it is not measured."""
+    """The baseline: `loss 0.5012, noise between runs 0.0103 (5 runs)`; empty before it is measured."""
     found = snapshot.loop.status.baseline
     if found is None:
         return ""
@@ -233,9 +233,9 @@ def baseline(snapshot: Snapshot) -> str:
 
 
 def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:
-    """`i0004-e2 failed (Error): run 1: Error, exit code 1; its last words: …`; None for one that has not failed.
+    """`i0004-e2 failed (Error): run 1: Error, exit code 1; its last words: …`; None if it has not failed.
 
-    The baseline's failure is told as an event, and that of a smoke test is its agent's own business.
+    Also None for the baseline, whose failure is reported by an event, and for a smoke test, which only its agent needs.
     """
     verdict = experiment.status.verdict
     if experiment.spec.kind in ("Baseline", "Smoke") or experiment.status.phase != "Failed" or verdict is None:
@@ -245,7 +245,7 @@ def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:
 
 
 def what(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
-    """The change in words: its frame where that is not the first one, and its title."""
+    """A description of the change: the difference of its frame from the first frame, and its title."""
     frame = words.frame(experiment.spec.frame, snapshot.base_frame)
     title = words.line(experiment.spec.title, 100)
     return f"{frame}; {title}" if frame and frame not in title else title

@@ -1,7 +1,7 @@
-"""From exceptions to exit codes and sentences: a user of `rloop` never sees a traceback.
+"""Convert exceptions to exit codes and messages, so that a user of `rloop` never sees a traceback.
 
-Wraps every command. What we raise on purpose is told as it is; what nobody expected goes into a file that can be sent
-with a report.
+Wraps every command. The project's own errors are printed as they are; an unexpected exception is written to a file
+that can be sent with a bug report.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _crash_folder: list[Path] = []
 
 
 def crash_reports_in(folder: Path) -> None:
-    """From now on an unexpected exception is described in this folder."""
+    """Write reports of unexpected exceptions to this folder from now on."""
     _crash_folder[:] = [folder]
 
 
 def complain(text: str) -> None:
-    """Say something on stderr."""
+    """Print a message to stderr."""
     with suppress(OSError):
         print(text, file=sys.stderr, flush=True)
 
@@ -60,13 +60,13 @@ class Commands(TyperGroup):
             sys.exit(0)
         except Exception as error:
             if type(error).__module__.startswith("typer"):
-                raise  # usage errors and exits are typer's own business
+                raise  # typer handles usage errors and exits itself
             complain(f"rloop: unexpected {type(error).__name__}; please report it with {_report(error)}")
             sys.exit(CRASHED)
 
 
 def quiet_stdout() -> None:
-    """Nobody reads any more: what is still written, by us or when Python ends, goes nowhere."""
+    """Discard all further output of this process, because the reader has closed the pipe."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -74,7 +74,7 @@ def quiet_stdout() -> None:
 
 
 def _report(error: Exception) -> str:
-    """Write the traceback down; the file's path."""
+    """Write the traceback to a file. Returns its path; if it cannot be written, the last line of the traceback."""
     name = f"crash-{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.getpid()}.log"
     text = "".join(traceback.format_exception(error))
     for folder in (*_crash_folder, Path(tempfile.gettempdir())):

@@ -1,6 +1,6 @@
-"""A campaign in a run folder, beside a running `rloop run` or without one.
+"""A campaign in a run folder, with or without a running `rloop run`.
 
-Made by `choice`. It reads `loop.db` and can write nothing in it but a request, which the folder's owner takes.
+Created by `choice`. It reads `loop.db` and writes only requests to it, which the folder's owner takes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from rloop_operator.local.folder import RunFolder, holder
 from rloop_operator.ports import Files, Verb
 
 TAKEN_SECONDS = 20.0
-"""How long we wait for a running `rloop run` to take a request."""
+"""Timeout in seconds for a running `rloop run` to take a request."""
 POLL_SECONDS = 0.1
 LOG_BYTES = 4096
-"""As much as a status keeps of a log."""
+"""Bytes read from the end of a log."""
 
 
 class LocalSource(Source):
-    """See the module."""
+    """The source for a campaign in a run folder."""
 
     def __init__(self, layout: RunFolder) -> None:
         self._layout = layout

@@ -1,7 +1,7 @@
-"""`rloop logs` on a run folder: what the orchestrator did, or what a workload printed.
+"""`rloop logs` on a run folder: the log of the orchestrator or of workloads.
 
-Called by the local source. A workload is named by itself, or by what it belongs to: a session, an experiment, a run.
-What is printed was written by programs of others, so whatever a terminal would obey is taken out.
+Called by the local source. The name is that of a workload, or of what it belongs to: a session, an experiment, a run.
+The logs were written by untrusted programs, so terminal control sequences are removed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ HIDDEN = frozenset({"ts", "level"})
 
 
 INFO = "info"
-"""Level of lines that only `--all` shows: what was started, stopped and logged beside the decisions."""
+"""Level of lines that only `--all` shows: starts, stops and other log lines besides the decisions."""
 
 
 def show_logs(name: str | None, layout: RunFolder, *, follow: bool, everything: bool = False) -> None:
-    """Print a log; with `follow`, go on until the campaign ends."""
+    """Print a log. With `follow`, continue while `rloop run` is running."""
     if not layout.exists():
-        look(layout.root)  # says what is wrong
+        look(layout.root)  # raises an error that describes the problem
     tails = _orchestrator(layout, everything=everything) if name is None else _workloads(layout, name)
     _print_new(tails)
     while follow and holder(layout.root) is not None:
@@ -49,7 +49,7 @@ Print = Callable[[str], str | None]
 
 @dataclass(slots=True)
 class _Tail:
-    """A file that may still grow, and may be moved when its workload is removed."""
+    """A log file that may grow, and may be moved when its workload is removed."""
 
     place: Callable[[], Path | None]
     show: Print
@@ -58,7 +58,7 @@ class _Tail:
     rest: str = field(default="")
 
     def lines(self) -> Iterator[str]:
-        """The whole lines that are new."""
+        """The new complete lines."""
         path = self.place()
         if path is None:
             return
@@ -68,7 +68,7 @@ class _Tail:
         yield from (shown for shown in map(self.show, whole) if shown is not None)
 
     def last(self) -> Iterator[str]:
-        """What stands after the last line end."""
+        """The text after the last line end."""
         shown, self.rest = self.show(self.rest) if self.rest else None, ""
         if shown is not None:
             yield shown
@@ -81,7 +81,7 @@ class _Tail:
 
 
 class _Tails:
-    """All logs that a name stands for; new ones join while the campaign goes on."""
+    """All logs that belong to a name. New ones are added while the campaign continues."""
 
     def __init__(self, look_again: Callable[[], list[_Tail]]) -> None:
         self._look_again = look_again
@@ -95,7 +95,7 @@ class _Tails:
         return iter(self._known.values())
 
     def heading(self, tail: _Tail) -> str | None:
-        """`==> NAME <==`, as tail prints it, where another log than before goes on."""
+        """`==> NAME <==`, as `tail` prints it, if the output switches to another log; otherwise None."""
         if len(self._known) < 2 or self._shown == tail.title:
             return None
         self._shown = tail.title
@@ -103,7 +103,7 @@ class _Tails:
 
 
 def _print_new(tails: _Tails, *, last: bool = False) -> None:
-    """Print what is new; the last time also a line that has no end."""
+    """Print the new lines; with `last` also an unterminated last line."""
     for tail in tails:
         lines = [*tail.lines(), *(tail.last() if last else ())]
         if lines:
@@ -121,7 +121,7 @@ def _orchestrator(layout: RunFolder, *, everything: bool) -> _Tails:
 
 
 def decided(line: str) -> str | None:
-    """The same for decisions, warnings and errors; None for the rest."""
+    """The line as `readable` text if it is a decision, a warning or an error; otherwise None."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -130,7 +130,7 @@ def decided(line: str) -> str | None:
 
 
 def readable(line: str) -> str:
-    """`23:29:05 decision decide    BestUpdated  object=…` from a line in the protocol's form."""
+    """A line in the protocol's format as readable text: `23:29:05 decision decide    BestUpdated  object=…`."""
     try:
         record = json.loads(line)
     except ValueError:
@@ -170,7 +170,7 @@ def _tail_of(layout: RunFolder, name: str) -> _Tail:
 
 
 def _all(layout: RunFolder) -> list[str]:
-    """Every workload that left a log."""
+    """Names of all workloads with a log, in natural order."""
     live = {path.parent.name for path in layout.workloads.glob("*/output.log")}
     kept = {path.stem for path in (layout.logs / "workloads").glob("*.log")}
     return sorted(live | kept, key=natural)
@@ -182,7 +182,7 @@ def _matching(layout: RunFolder, name: str, loop: str) -> list[str]:
 
 
 def owners(names: Iterable[str]) -> Iterator[str]:
-    """A workload's name and the names of what it belongs to: run, experiment, session, iteration."""
+    """The names of workloads and of the objects they belong to: run, experiment, session, iteration."""
     for name in names:
         parts = name.split("-")
         while len(parts) > 1:
@@ -193,5 +193,5 @@ def owners(names: Iterable[str]) -> Iterator[str]:
 
 
 def natural(name: str) -> list[tuple[int, str]]:
-    """r10 after r9, and an attempt before its verification."""
+    """Sort key that puts r10 after r9, and an attempt before its verification."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

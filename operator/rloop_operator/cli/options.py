@@ -1,6 +1,6 @@
-"""Options that several verbs of the command line share: which campaign, in a folder or a cluster, and how to print it.
+"""Options shared by several verbs of the command line: which campaign, in a folder or a cluster, and the output format.
 
-Used by `main`. What they mean together is `choice`'s business, which is imported only when a verb is called.
+Used by `main`. `choice` interprets their combination and is imported only when a verb is called.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rloop_operator.cli.choice import Where
 
 KUBECTL = object()
-"""The context's object when we are started as `kubectl rloop`."""
+"""The context's object if the command was started as `kubectl rloop`."""
 
 Dir = Annotated[
     Path | None,
@@ -39,28 +39,28 @@ Loop = Annotated[
 
 
 class Target(StrEnum):
-    """`--for`."""
+    """Values of `--for`."""
 
     LOCAL = "local"
     CLUSTER = "cluster"
 
 
 def target_of(given: str) -> Target:
-    """Ours, as `_format` is."""
+    """Parse `--for`, with our own error message, like `_format`."""
     if given not in list(Target):
         raise typer.BadParameter(f"{given!r} is none of {', '.join(Target)}")
     return Target(given)
 
 
 def where(context: typer.Context, folder: Path | None, namespace: str, kubeconfig: str, cluster: str) -> Where:
-    """What the options say."""
+    """The values of the options as a `Where`."""
     from rloop_operator.cli.choice import Where
 
     return Where(folder, namespace, kubeconfig, cluster, only_cluster=context.obj is KUBECTL)
 
 
 def _format(given: str) -> Format:
-    """Ours and not typer's: its message about a wrong choice has words of a library in it."""
+    """Parse `-o`. Not typer's parser, whose error message about an invalid choice contains library terms."""
     if given not in list(Format):
         raise typer.BadParameter(f"{given!r} is none of {', '.join(Format)}")
     return Format(given)

@@ -1,7 +1,7 @@
-"""logs/orchestrator.jsonl: what reconcile, the gateway, the patrol and the runtime log, one JSON object a line.
+"""logs/orchestrator.jsonl: the log of reconcile, the gateway, the patrol and the runtime, one JSON object per line.
 
-Configured by `rloop run` before the campaign starts. The lines have the protocol's form {ts, source, level, event,
-detail}; nothing of them reaches the terminal, not even a warning of a library.
+Configured by `rloop run` before the campaign starts. The lines have the protocol's format {ts, source, level, event,
+detail}. Nothing is logged to the terminal, not even warnings of libraries.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from rloop.observed import Observed
 from rloop_operator.local.campaign import View
 
 LEVELS = {"warning": "warn", "critical": "error", "exception": "error", "debug": "info"}
-"""The protocol knows info, warn, error and decision."""
+"""Method of structlog -> level of the protocol, which has info, warn, error and decision only."""
 
 
 @dataclass(frozen=True, slots=True)
 class LineLogger:
-    """Where structlog's last processor ends: a line of the file."""
+    """A structlog logger that writes each line to the file."""
 
     file: IO[str]
     name: str
 
     def write(self, line: str) -> None:
-        """Append the line. A full disk must not end a campaign that could go on."""
+        """Append the line. Errors are ignored, because a full disk must not end a campaign that could continue."""
         with suppress(OSError, ValueError):
             self.file.write(f"{line}\n")
             self.file.flush()
@@ -43,7 +43,7 @@ class LineLogger:
 
 
 def as_line(source: str, level: str, event: str, detail: MutableMapping[str, Any] | str) -> str:
-    """One line in the protocol's form."""
+    """One line in the protocol's format."""
     document = {
         "ts": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "source": source,
@@ -55,14 +55,14 @@ def as_line(source: str, level: str, event: str, detail: MutableMapping[str, Any
 
 
 def _to_line(logger: LineLogger, method: str, event: MutableMapping[str, Any]) -> str:
-    """The last processor: event keys into the protocol's shape."""
+    """The last structlog processor: converts an event to a line in the protocol's format."""
     name = str(event.pop("event", ""))
     level = str(event.pop("level", LEVELS.get(method, method)))
     return as_line(logger.name, level, name, event)
 
 
 class _Handler(logging.Handler):
-    """Standard library logging, as asyncio and uvicorn use it, into the same file."""
+    """Writes standard library logging, which asyncio and uvicorn use, to the same file."""
 
     def __init__(self, file: IO[str]) -> None:
         super().__init__(logging.WARNING)
@@ -77,7 +77,7 @@ class _Handler(logging.Handler):
 
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    """Send all logging to the file while the context lasts."""
+    """Write all logging to the file while the context lasts."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8", errors="replace") as file:
         structlog.configure(
@@ -99,7 +99,7 @@ def logging_to(path: Path) -> Iterator[None]:
 
 
 class LoggedView(View):
-    """Passes everything on, and writes each transition down as a decision."""
+    """A view that forwards everything to another view and logs each transition as a decision."""
 
     def __init__(self, view: View) -> None:
         self._view = view

@@ -1,6 +1,6 @@
-"""How something is printed: a rich console on a terminal, plain text elsewhere, JSON and YAML for programs.
+"""Print results: with a rich console on a terminal, as plain text elsewhere, as JSON and YAML for programs.
 
-Called by every command. Piped output holds no control character and is never cut to a width.
+Called by every command. Piped output contains no control characters and is never cut to a width.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rloop_operator.cli.words import line
 
 
 class Format(StrEnum):
-    """`-o`."""
+    """Values of `-o`."""
 
     TABLE = "table"
     JSON = "json"
@@ -30,17 +30,17 @@ class Format(StrEnum):
 
 
 def console() -> Console:
-    """For stdout. Nothing that is printed is markup: titles are written by agents."""
+    """A console for stdout. Markup is disabled, because titles are written by agents."""
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def is_rich(output: Console) -> bool:
-    """Whether frames and colours make sense."""
+    """Whether the output supports frames and colours."""
     return output.is_terminal and not output.is_dumb_terminal and not os.environ.get("NO_COLOR")
 
 
 def document(value: BaseModel) -> dict[str, Any]:
-    """An object as Kubernetes would print it: camelCase, and nothing where there is nothing."""
+    """An object as Kubernetes would print it: camelCase, without unset fields."""
     return value.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
@@ -60,13 +60,13 @@ def listed(items: Iterable[BaseModel]) -> dict[str, Any]:
 
 
 ROOM = 28
-"""Characters that the last column of a table has at least, on a terminal."""
+"""Minimum width of a table's last column on a terminal, in characters."""
 
 
 def table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Iterable[int] = (), spare: Iterable[int] = ()
 ) -> None:
-    """Print a table. On a narrow terminal the columns `spare` are left out, in this order, as far as needed."""
+    """Print a table. On a narrow terminal the columns in `spare` are omitted in this order, as far as needed."""
     output, to_the_right = console(), frozenset(right)
     if not is_rich(output):
         for text in columns(headings, rows, to_the_right):

@@ -1,6 +1,6 @@
-"""`rloop pack`: writes the kustomization.yaml beside a manifest, and says how to apply it.
+"""`rloop pack`: write the kustomization.yaml beside a manifest and print how to apply it.
 
-Called by the command line. It never overwrites what it has not written.
+Called by the command line. It never overwrites a file that it has not written itself.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from rloop_operator.packing import FILE, MARK
 from rloop_operator.packing import pack as pack_campaign
 
 APPLY_BYTES = 256 * 1024
-"""What `kubectl apply` can keep of an object beside it, unless the server does it."""
+"""Size limit of the annotation in which a client-side `kubectl apply` stores the object."""
 
 
 def pack(file: Path, image: str | None) -> None:
-    """Write it, or raise BadInput with every problem."""
+    """Write the kustomization.yaml. Raises BadInput with every problem."""
     packed = pack_campaign(file, image)
     target = file.parent / FILE
     try:

@@ -1,6 +1,6 @@
-"""One look at a run folder: the stored objects, whether an operator is alive, and what time it is there.
+"""Read a run folder: the stored objects, whether an operator is alive, and the time of this state.
 
-Called by `rloop run` and by the local source of the commands that only read. It works beside a running `rloop run`.
+Called by `rloop run` and by the local source of the commands that only read. It also works during a `rloop run`.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from rloop_operator.local.processes import is_alive
 from rloop_operator.local.store import LocalStore
 
 RUNS = Path("runs")
-"""Where `rloop run` puts a campaign, below the current directory."""
+"""Folder below the current directory in which `rloop run` creates run folders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A run folder and what stands in it."""
+    """A run folder and its content."""
 
     folder: RunFolder
     snapshot: Snapshot
     operator: int | None
-    """The pid of the operator that owns the folder now."""
+    """The pid of the operator that owns the folder now; None if it has no owner."""
 
 
 def look(folder: Path | None) -> Found:
-    """Read a run folder; without one, the only run below ./runs. Raises NotFound, Corrupt."""
+    """Read a run folder; None: the current directory, or the only run below ./runs. Raises NotFound, Corrupt."""
     found = find(folder)
     with closing(LocalStore.read_only(found.root)) as store:
         return look_into(store, found)
 
 
 def look_into(store: LocalStore, folder: RunFolder) -> Found:
-    """The same with a store that is open already, for those who look again and again."""
-    # Asked first: an operator that ends after this has written all that is read below.
+    """The same as `look` with an open store, for callers that read repeatedly."""
+    # Read the holder first: if the operator ends after this, the objects read below include all its writes.
     pid = holder(folder.root)
     loops = asyncio.run(_read(store))
     if not loops:
@@ -70,7 +70,7 @@ def look_into(store: LocalStore, folder: RunFolder) -> Found:
 
 
 def _live(folder: RunFolder) -> frozenset[str]:
-    """The workloads whose shim runs."""
+    """Names of the workloads whose shim is alive."""
     found = set()
     for path in folder.workloads.glob("*/shim.json"):
         shim = read_json(str(path.parent), path.name)
@@ -94,7 +94,10 @@ async def _read(store: LocalStore) -> list[Parts]:
 
 
 def find(folder: Path | None) -> RunFolder:
-    """The run folder that is meant. Raises NotFound, and lists those there are."""
+    """The run folder `folder`; None: the current directory, or the only run below ./runs.
+
+    Raises NotFound with a list of the existing runs.
+    """
     if folder is not None:
         return folder_at(folder)
     here = RunFolder.at(Path())
@@ -113,10 +116,10 @@ def find(folder: Path | None) -> RunFolder:
 
 
 def folder_at(folder: Path) -> RunFolder:
-    """The layout of a folder that a user named. Raises BadInput where a file stands in its place."""
+    """The layout of a folder that a user named. Raises BadInput if the path or one of its parents is a file."""
     layout = RunFolder.at(folder)
     for place in (layout.root, *layout.root.parents):
-        if os.path.isdir(place):  # noqa: PTH112 - Path's own raises where it may not look
+        if os.path.isdir(place):  # noqa: PTH112 - Path.is_dir raises without permission
             break
         if os.path.exists(place):  # noqa: PTH110
             raise BadInput(InputProblem("--dir", f'"{place}" is a file; give the folder of a run, or a new one'))

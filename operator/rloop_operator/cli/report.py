@@ -1,8 +1,8 @@
-"""`rloop report`: the campaign as one Markdown text, for people who were not there.
+"""`rloop report`: the campaign as one Markdown text, for people who did not follow it.
 
-Called by the command line. All of it is a function of the stored objects: numbers are the verifier's, and every
-statement of an agent stands with its evidence and with what a checker said of it. What agents wrote is shown as code:
-nothing in it is obeyed, and it cannot pass for ours.
+Called by the command line. The report is a function of the stored objects: numbers are the verifier's, and every
+statement of an agent is shown with its evidence and the verdict of a checker. Texts of agents are shown as code, so
+that their markup has no effect and they cannot be mistaken for text of rloop.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ VERDICTS = {
 
 
 def report(source: Source) -> None:
-    """Print it."""
+    """Print the report."""
     print("\n".join(text(source.look(), source)))
 
 
 def text(snapshot: Snapshot, source: Source) -> Iterator[str]:
-    """Its lines."""
+    """The lines of the report."""
     over = standing.finished(snapshot.loop)
     yield f"# {plain(snapshot.name)}: {plain(result.headline(snapshot) if over else board.state(snapshot)[0])}"
     yield ""
@@ -65,12 +65,12 @@ def text(snapshot: Snapshot, source: Source) -> Iterator[str]:
 
 
 def plain(text: str) -> str:
-    """Our own words and the director's on one line, without a meaning in Markdown or HTML."""
+    """Text of rloop or of the user on one line, with Markdown and HTML characters escaped."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", words.line(text))
 
 
 def quoted(text: str) -> str:
-    """An agent's words on one line, as a code span: no renderer makes a list, a link or a formula of it."""
+    """Text of an agent on one line as a code span, so that no renderer turns it into a list, a link or a formula."""
     told = words.line(text)
     if not told:
         return ""
@@ -80,17 +80,17 @@ def quoted(text: str) -> str:
 
 
 def _fence(text: str, least: int) -> str:
-    """Backticks, more than stand together anywhere in the text."""
+    """At least `least` backticks, and more than the longest sequence of backticks in the text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def cell(text: str) -> str:
-    """The same in a table. Renderers do not agree on how a code span escapes a bar there, so it is a broken one."""
+    """`quoted` text for a table. Renderers differ in how a code span escapes a bar there, so `|` becomes `¦`."""
     return quoted(text).replace("|", "¦")
 
 
 def _outcome(snapshot: Snapshot) -> Iterator[board.Row]:
-    """What the headline does not say: why it failed, or what came out while the report is not whole yet."""
+    """Facts missing in the headline: why the campaign failed, or its outcome while the report is being written."""
     failed = facts.condition(snapshot.loop, "Failed")
     told = failed.message if failed is not None else ending.message if (ending := snapshot.loop.status.ending) else ""
     if told:
@@ -99,7 +99,7 @@ def _outcome(snapshot: Snapshot) -> Iterator[board.Row]:
 
 def _statements(snapshot: Snapshot) -> Iterator[str]:
     yield from ("", "## What was found", "")
-    # What was said last, with everything in sight, comes first.
+    # Statements of the final report come first, because its session saw all results.
     iterations = sorted(snapshot.iterations.values(), key=lambda one: one.spec.sessions[0].role != "Report")
     found = [finding for iteration in iterations for finding in iteration.status.reported.findings]
     groups = []
@@ -146,7 +146,7 @@ def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
 
 
 def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
-    """Value and gain."""
+    """Value and gain of an experiment as text."""
     found = facts.measured(one, snapshot)
     value = words.DASH if found is None else words.interval(found.value, found.low, found.high)
     gain = facts.verdict_gain(one)

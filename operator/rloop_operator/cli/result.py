@@ -1,4 +1,4 @@
-"""What came out of a campaign: the last thing that `rloop run` prints.
+"""The result of a campaign, printed at the end of `rloop run`.
 
 Called when a campaign ends, when it is interrupted, and when a finished run folder is run again.
 """
@@ -22,7 +22,7 @@ from rloop_operator.cli.snapshot import Snapshot
 
 
 def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()) -> None:
-    """Print it: how it ended, the numbers, what is left running, and what to type next."""
+    """Print how the campaign ended, the numbers, the workloads `left` running, and the next commands."""
     snapshot, where = found.snapshot, shown(found.folder.root)
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
     if left:
@@ -45,7 +45,7 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
 
 
 def headline(snapshot: Snapshot) -> str:
-    """How it ended, in one line."""
+    """One line with how the campaign ended."""
     loop = snapshot.loop
     failed, complete = facts.condition(loop, "Failed"), facts.condition(loop, "Complete")
     if failed is not None:
@@ -64,7 +64,7 @@ def headline(snapshot: Snapshot) -> str:
 
 
 def failure(found: Found) -> Iterator[str]:
-    """Why the campaign failed, with the last words of what failed; for stderr."""
+    """Lines for stderr: why the campaign failed, with the end of the failed workload's log. Empty if it has not."""
     snapshot = found.snapshot
     failed = facts.condition(snapshot.loop, "Failed")
     if failed is None:
@@ -88,7 +88,7 @@ def failure(found: Found) -> Iterator[str]:
 
 
 def _of_the_baseline(snapshot: Snapshot) -> tuple[str, str] | None:
-    """The last words of the run that the message is about: the first one that failed."""
+    """The workload and the end of its log for the first failed run of the baseline, which the message is about."""
     baseline = snapshot.experiments.get(names.baseline(snapshot.name))
     if baseline is None:
         return None
@@ -97,19 +97,19 @@ def _of_the_baseline(snapshot: Snapshot) -> tuple[str, str] | None:
 
 
 def _without(message: str, tail: str) -> str:
-    """The message up to where it begins to quote the end of the tail, which is printed in full."""
+    """The message without the part that quotes the end of the tail, because the tail is printed in full."""
     starts = (at for at in range(len(message)) if tail.endswith(message[at:]))
     return message[: next(starts, len(message))].rstrip().removesuffix("Its last words:").rstrip()
 
 
 def shown(path: Path) -> str:
-    """A path as short as it can be told."""
+    """The path relative to the current directory if it is below it, otherwise unchanged."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
 
 def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
-    """What was measured, and what it took; `rloop report` begins with it too."""
+    """The measured values and the effort. `rloop report` begins with these rows too."""
     loop = snapshot.loop
     status, objective = loop.status, loop.spec.objective
     yield board.Row("goal", words.goal(objective))
@@ -152,7 +152,7 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
 
 
 def _artifacts(found: Found) -> Iterator[board.Row]:
-    """Where the best lies: each of its runs has left one."""
+    """The folder of the best experiment's artifacts. Each of its runs has artifacts; the first one's are named."""
     best = found.snapshot.loop.status.best
     experiment = found.snapshot.experiments.get(best.experiment) if best is not None else None
     if experiment is not None and (done := facts.done_runs(experiment)):
@@ -179,7 +179,7 @@ def _difference(gap: float, value: float, noise: float) -> str:
 
 
 def _way(snapshot: Snapshot) -> Iterator[board.Row]:
-    """What was tried, and what it took."""
+    """The rows for direction, experiments and effort."""
     status = snapshot.loop.status
     kept = snapshot.experiments.get(status.best.experiment) if status.best is not None else None
     if kept is not None and kept.spec.frame:
@@ -194,7 +194,7 @@ def _way(snapshot: Snapshot) -> Iterator[board.Row]:
 
 
 def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
-    """Commands that can be pasted."""
+    """Suggested next commands, ready to be pasted."""
     folder = f"--dir {shlex.quote(where)}"
     status = snapshot.loop.status
     best = snapshot.short(status.best.experiment) if status.best is not None else None

@@ -1,7 +1,7 @@
-"""`rloop run`: one campaign from its manifest to its end, shown as it goes.
+"""`rloop run`: run one campaign from its manifest to its end and show its progress.
 
-Called by the command line. The campaign itself is `rloop_operator.local.campaign`'s business; here it gets a folder,
-a log, somebody who shows it, and an exit code.
+Called by the command line. `rloop_operator.local.campaign` runs the campaign itself; this module provides its folder,
+its log, the view and the exit code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rloop_operator.notes import folder_notes, frozen_notes
 
 
 def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> int:
-    """Run the campaign; the exit code."""
+    """Run the campaign. Returns the exit code. Raises BadInput."""
     loop = load(file)
     base = file.absolute().parent
     layout = folder_at(folder or RUNS / loop.metadata.name)
@@ -50,20 +50,23 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
 
 
 def _check_new(loop: ResearchLoop, base: Path) -> None:
-    """Before a folder is made: a manifest that cannot run leaves nothing behind."""
+    """Check a new campaign before its folder is created: an invalid manifest leaves no files. Raises BadInput."""
     problems = [*unsupported(loop, "local"), *check_folders(loop, base), *provider_problems(loop)]
     if problems:
         raise BadInput(*problems)
 
 
 def _stored(layout: RunFolder, loop: ResearchLoop) -> ResearchLoop | None:
-    """This very campaign as the folder holds it; None where it is new, or another's, which is refused later."""
+    """This campaign as stored in the folder; None if it is new. Raises BadInput if frozen fields were changed.
+
+    Also None if the folder belongs to another campaign, which `local.campaign` rejects.
+    """
     if not layout.exists():
         return None
     try:
         stored = look(layout.root).snapshot.loop
     except NotFound:
-        return None  # made, and never accepted
+        return None  # created, but never accepted
     if stored.metadata.name != loop.metadata.name:
         return None
     changed = changed_frozen_fields(stored, loop)
@@ -73,7 +76,7 @@ def _stored(layout: RunFolder, loop: ResearchLoop) -> ResearchLoop | None:
 
 
 def _ignored(stored: ResearchLoop, base: Path, seed: int | None) -> list[InputProblem]:
-    """What the user may think to have changed, and has not."""
+    """Notes about changes by the user that have no effect on a started campaign."""
     sealed = stored.status.sealed
     found = [] if sealed is None else frozen_notes(stored, sealed, base)
     if seed is not None and stored.metadata.uid != names.uid_of_seed(seed, stored.metadata.name):
@@ -85,8 +88,8 @@ def _ignored(stored: ResearchLoop, base: Path, seed: int | None) -> list[InputPr
 def _campaign(
     loop: ResearchLoop, layout: RunFolder, base: Path, seed: int | None, *, plain: bool, command: str
 ) -> list[str]:
-    """Run it; the workloads that go on in the background."""
-    # Here and not above: a finished campaign is told without loading what runs one.
+    """Run the campaign. Returns the workloads that continue in the background."""
+    # Imported here, so that the result of a finished campaign is shown without loading these modules.
     from rloop_operator.cli.orchestrator_log import LoggedView, logging_to
     from rloop_operator.cli.views import LiveView, PlainView, is_plain
     from rloop_operator.local import campaign

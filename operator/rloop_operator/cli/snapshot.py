@@ -1,7 +1,7 @@
-"""The campaign at one moment, wherever it was read from: what all tables and boards are made of.
+"""The state of a campaign at one moment, read from any source; the input of all tables and boards.
 
-Made by the sources (a run folder, a cluster) and by the running campaign's own view. It imports nothing that decides
-(`rloop.decide` brings scipy along): `rloop status` must answer at once.
+Created by the sources (a run folder, a cluster) and by the view of a running campaign. It does not import
+`rloop.decide`, which would load scipy, because `rloop status` must be fast.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from rloop.errors import NotFound
 from rloop_operator.cli.words import short
 
 NEAR = 5
-"""Names that are offered instead of one that is not there."""
+"""Maximum number of names that are suggested for an unknown one."""
 CHILD = re.compile(r"(b\d{2,}|i\d{4,})(-[adefrsv]\d+)*")
-"""What follows a campaign's name in the name of one of its objects: `i0004-e2-r1`. The letters are those of
+"""The part of an object's name after the campaign's name, for example `i0004-e2-r1`. The letters are those of
 `rloop.names`, so that `kuhn-b01-b01` is an object of `kuhn-b01` and not of `kuhn`.
 """
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The campaign as it stood at one moment. What is derived from all of its objects is made once: rows ask for it."""
+    """The campaign at one moment. Values derived from all of its objects are cached, because every row uses them."""
 
     loop: ResearchLoop
     iterations: Mapping[str, ResearchIteration]
     experiments: Mapping[str, ResearchExperiment]
     now: datetime
-    """When no operator is alive: when it last was, because nothing has happened since."""
+    """The current time; without a live operator the time when one was last alive, as nothing has happened since."""
     live: frozenset[str] | None = None
-    """Workloads that go on though no operator is alive; None: one is, or it cannot be told."""
+    """Workloads that continue without a live operator; None if an operator is alive or this is unknown."""
     by_request: bool | None = None
-    """Whether `rloop suspend` holds it, whatever its manifest says; None in a cluster, where both are one field."""
+    """Whether `rloop suspend` suspends it, regardless of its manifest; None in a cluster, where both set one field."""
 
     @property
     def name(self) -> str:
@@ -54,7 +54,7 @@ class Snapshot:
 
     @cached_property
     def base_frame(self) -> Mapping[str, str]:
-        """The frame that others are compared with: the first direction's."""
+        """The frame of the first direction, with which other frames are compared."""
         tried = standing.directions(self.iterations)
         return tried[0].frame if tried else {}
 
@@ -77,17 +77,17 @@ class Snapshot:
 
     @property
     def noise(self) -> float:
-        """How far two values may differ by chance: the digits of all values follow it."""
+        """The difference of two values that may occur by chance; determines the digits of all printed values."""
         return standing.noise(self.loop.spec, self.loop.status)
 
     @property
     def active_seconds(self) -> float:
-        """How long the campaign has been active, to this moment."""
+        """Seconds for which the campaign has been active until this moment."""
         return standing.active_seconds(self.loop.status.clock, self.now)
 
     @property
     def suspended(self) -> bool:
-        """Whether that is asked for; without an operator nobody has carried it out yet."""
+        """Whether a suspension is requested. Without an operator it has not been carried out yet."""
         return self.loop.spec.suspend and not standing.finished(self.loop)
 
     def ordered(self) -> list[ResearchExperiment]:
@@ -100,14 +100,14 @@ class Snapshot:
 
 
 def place(experiment: ResearchExperiment) -> tuple[int, str, int]:
-    """The order of proposal."""
+    """Sort key for the order of proposal."""
     return experiment.spec.iteration, experiment.spec.session or "", experiment.spec.sequence
 
 
 def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> str:
-    """The one of `names` that `name` stands for, with or without the campaign's own name before it.
+    """The full name in `names` for `name`, which may lack the campaign's name as a prefix.
 
-    Raises NotFound with the names that are near.
+    Raises NotFound with similar names.
     """
     for wanted in (name, f"{loop}-{name}"):
         if wanted in names:
@@ -116,7 +116,7 @@ def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> s
 
 
 def near(name: str, names: Mapping[str, object], loop: str) -> str:
-    """`; did you mean …`, or the last ones that there are."""
+    """The end of a message about an unknown name: `; did you mean …`, or the last existing names."""
     shorts = [short(one, loop) for one in names]
     close = get_close_matches(short(name, loop), shorts, n=NEAR, cutoff=0.5)
     if close:
@@ -125,9 +125,9 @@ def near(name: str, names: Mapping[str, object], loop: str) -> str:
 
 
 def within(name: str, loops: Iterable[str]) -> tuple[str, str | None] | None:
-    """Which of `loops` a name stands for, or stands in, and what remains of it; None if it tells no loop.
+    """The one of `loops` that a name refers to and, for an object in it, the rest of the name; None if no loop matches.
 
-    `kuhn` is the campaign, `kuhn-i0004-e2` something of it.
+    `kuhn` is a campaign, `kuhn-i0004-e2` an object in it.
     """
     known = list(loops)
     if name in known:

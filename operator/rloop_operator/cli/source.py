@@ -1,7 +1,7 @@
-"""Where a campaign is read from: one look at it, its files and logs, and what may be asked of it.
+"""The protocol `Source`: read a campaign with its files and logs, and send requests to it.
 
-The verbs of the command line are written against `Source`; which one answers is chosen in `choice`. What is shown is
-the same for all of them.
+The verbs of the command line are written against `Source`; `choice` selects the implementation. The output is the same
+for all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rloop_operator.ports import Files, Verb
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Whether anybody works on the campaign, as far as that can be told."""
+    """Whether an operator works on the campaign, as far as known, and an explanation."""
 
     alive: bool
     told: str
@@ -25,25 +25,25 @@ class Source(Protocol):
     """One campaign, in a run folder or in a cluster."""
 
     def look(self) -> Snapshot:
-        """The campaign as it stands now. Raises NotFound, Corrupt."""
+        """The current state of the campaign. Raises NotFound, Corrupt."""
 
     def operator(self, snapshot: Snapshot) -> Operator:
-        """Who works on it."""
+        """The operator that works on the campaign."""
 
     def files(self, name: str) -> Files:
-        """Frozen files of an experiment, or of the task; none where there are none."""
+        """Frozen files of an experiment or of the task; empty if they are missing."""
 
     def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
-        """Where the artifacts of one of its runs lie."""
+        """The location of the artifacts of one run of an experiment, as text."""
 
     def log_of(self, workload: str) -> str:
-        """Where the whole log of a workload is."""
+        """The location of the whole log of a workload, as text."""
 
     def end_of_log(self, workload: str) -> str:
-        """The last lines of it; empty where they cannot be read."""
+        """The last lines of a workload's log; empty if they cannot be read."""
 
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
-        """Print what was decided, or what the workloads that `name` stands for printed."""
+        """Print the decisions; with `name`, the logs of the workloads that belong to it."""
 
     def ask(self, verb: Verb) -> str:
-        """Have it done; what happens next, as only this source knows. Raises Conflict, NotFound."""
+        """Send the request. Returns text about the next steps that depends on the source. Raises Conflict, NotFound."""

@@ -1,6 +1,6 @@
-"""`rloop status`: where a campaign stands, beside a running `rloop run`, after it, or in a cluster.
+"""`rloop status`: the state of a campaign, during `rloop run`, after it, or in a cluster.
 
-Called by the command line. It imports nothing heavy: people call it in a loop.
+Called by the command line. It imports nothing that loads slowly, because users call it in a loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RECENT = 5
 
 
 def status(source: Source, form: Format) -> None:
-    """Print it."""
+    """Print the state, or the loop as JSON or YAML."""
     snapshot = source.look()
     if form is not Format.TABLE:
         emit(document(snapshot.loop), form)

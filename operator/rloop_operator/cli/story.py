@@ -1,8 +1,8 @@
-"""The campaign as a story: one line for each event worth telling.
+"""The progress of a campaign as lines of text, one for each important event.
 
-Called by the views of `rloop run`. Verdicts come in floods, so they are told once an iteration, in one line. What the
-stored objects show is told from them, because an event is lost when the operator dies (or must decide again) between
-a write and its telling; the rest is told from events, one pass later, when the status they belong to can be seen.
+Called by the views of `rloop run`. Verdicts are numerous, so they are summarized in one line per iteration. Lines come
+from the stored objects where possible, because an event is lost if the operator dies (or must decide again) between a
+write and its report. Other lines come from events, one pass later, when the status they belong to is visible.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.local import requests
 
 SEEN = frozenset({"IterationOpened", "IterationSettled", "BestUpdated", "Concluding"})
-"""Told from the objects."""
+"""Events that are not shown, because their lines come from the objects."""
 OF_CANDIDATES = frozenset({"Rejected", "Superseded", "Withdrawn", "Failed", "Invalid", "RunFailed", "AttemptFailed"})
-"""Told with their iteration, and a failure in a line of its own; of the baseline, which has none, at once."""
+"""Events of candidates that are not shown: their iteration's line and lines about failures cover them. Those of the
+baseline, which belongs to no iteration, are shown at once.
+"""
 LABELS = {
     "Accepted": "accepted",
     "BaselineMeasured": "baseline",
@@ -62,7 +64,7 @@ ORDER = (
     "suspended",
     "stopping",
 )
-"""Within one pass: what follows from another is told after it."""
+"""Order of the labels within one pass: a consequence is shown after its cause."""
 STYLES = {
     "keep": "bold green",
     "pivot": "yellow",
@@ -88,7 +90,7 @@ STOPPING = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the story."""
+    """One line of progress."""
 
     seconds: float
     """Active time of the campaign."""
@@ -101,13 +103,13 @@ class Line:
         return STYLES.get(self.label, "")
 
     def plain(self) -> str:
-        """`    0:41  keep        i0004-e2 …`."""
+        """The line as plain text: `    0:41  keep        i0004-e2 …`."""
         return f"{words.duration(self.seconds):>8}  {self.label:<10}  {self.text}"
 
 
 @dataclass(slots=True)
 class _Told:
-    """Names of what was told already."""
+    """Names of the objects that were shown already."""
 
     opened: set[str] = field(default_factory=set)
     settled: set[str] = field(default_factory=set)
@@ -116,19 +118,19 @@ class _Told:
     failed: set[str] = field(default_factory=set)
     concluding: set[str] = field(default_factory=set)
     waiting: str = ""
-    """Reason of what was told to be waited for."""
+    """Reason of the wait that was shown last; empty if nothing waits."""
     draining: bool = False
     suspended: bool = False
 
 
 def snapshot_of(observed: Observed) -> Snapshot:
-    """What a pass of the operator saw; on its first one the time it was down is not counted yet."""
+    """The snapshot of a pass. In the first pass it excludes the time without an operator, which is not yet deducted."""
     now, by_request = observed.down_since or observed.now, requests.suspended_by_request(observed.loop)
     return Snapshot(observed.loop, observed.iterations, observed.experiments, now, by_request=by_request)
 
 
 class Story:
-    """Remembers what was told."""
+    """Produces the lines of a campaign, each once."""
 
     def __init__(self) -> None:
         self._new: list[Event] = []
@@ -136,18 +138,18 @@ class Story:
         self._told: _Told | None = None
 
     def heard(self, event: Event) -> None:
-        """Take an event; it is told when its status can be seen."""
+        """Take an event. Its line is produced once the status it belongs to is visible."""
         self._new.append(event)
 
     def lines(self, observed: Observed, *, last: bool = False) -> list[Line]:
-        """What is to be told after this pass; `last`: there is no later one."""
+        """The new lines after this pass; `last`: no other pass follows."""
         snapshot = snapshot_of(observed)
         found: list[tuple[str, str]] = []
         if self._told is None:
             self._told = _Told()
             if observed.experiments:
                 found.append(("resumed", _resumed(snapshot)))
-                list(_seen(snapshot, self._told))  # what happened before this command is not told again
+                list(_seen(snapshot, self._told))  # mark everything before this command as shown
         due = [*self._due, *self._new] if last else self._due
         self._due, self._new = ([], []) if last else (self._new, [])
         found += [one for one in (_of(event, snapshot) for event in due) if one is not None]
@@ -165,14 +167,14 @@ class Story:
             found.append(("resumed", "the suspension has ended"))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
-        # What an event and a condition tell in the same words is told once.
+        # If an event and a condition produce the same text, it is shown once.
         told = {text: label for label, text in reversed(found)}
         found = [(label, text) for label, text in found if told[text] == label]
         return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]
 
 
 def progress(snapshot: Snapshot) -> Line:
-    """A sign of life for those who have lines only."""
+    """A line with the current state, as a sign of life for the plain view."""
     status, budget = snapshot.loop.status, snapshot.loop.spec.budget
     limit = f" of {budget.runs}" if budget.runs is not None else ""
     told = [
@@ -184,13 +186,13 @@ def progress(snapshot: Snapshot) -> Line:
 
 
 def _resumed(snapshot: Snapshot) -> str:
-    """The first line of a command that finds a campaign under way."""
+    """The first line of a command that continues a campaign."""
     runs = words.counted(snapshot.loop.status.budget.used.runs, "run")
     return f"iteration {snapshot.iteration}; experiments {facts.counts(snapshot)}; {runs} so far"
 
 
 def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
-    """What the objects show and was not told yet."""
+    """New lines from the objects: label and text. Marks them as shown."""
     for experiment in snapshot.ordered():
         name = experiment.metadata.name
         if standing.kept_number(experiment) and name not in told.kept:
@@ -219,11 +221,11 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
 
 
 def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
-    """What it waits for, and that it no longer does: without a word it would look hung."""
+    """Lines about the start and the end of a wait, without which the campaign would appear to hang."""
     if facts.condition(snapshot.loop, "Degraded") is not None:
-        return  # what needs a person is told as a warning
+        return  # a condition that needs a person is shown as a warning
     one = facts.condition(snapshot.loop, "Progressing")
-    # A reason without a message is the usual course.
+    # A reason without a message is normal progress, not a wait.
     reason, message = (one.reason, one.message) if one is not None and one.message else ("", "")
     if reason != told.waiting:
         if reason:
@@ -240,14 +242,14 @@ def _purpose(iteration: ResearchIteration) -> str:
 
 
 def _closes(iteration: ResearchIteration) -> str:
-    """What one of the last iterations is for; empty for all others."""
+    """The purpose of a closing iteration (report or check); empty for all others."""
     purposes = {"Report": "the report is written", "Check": "the statements are checked"}
     (role, *others) = (one.role for one in iteration.spec.sessions)
     return "" if others else purposes.get(role, "")
 
 
 def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
-    """An event's label and text; None when it is told otherwise."""
+    """An event's label and text; None if another line covers it."""
     if event.reason in SEEN or (event.reason in OF_CANDIDATES and not event.object.endswith("-b01")):
         return None
     label = LABELS.get(event.reason, "warning" if event.type == "Warning" else "event")
@@ -256,7 +258,7 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     if event.reason == "Accepted":
         return label, "the manifest is valid, the task is sealed; measuring the baseline"
     told = facts.baseline(snapshot) if event.reason == "BaselineMeasured" else ""
-    # Why it failed stands in full at the end.
+    # The full reason of a failure is printed at the end.
     limit = FAILURE_MAX if label == "failed" else 0
     return label, told or words.line(words.brief(event.message, snapshot.name), limit)
 

@@ -1,4 +1,4 @@
-"""`rloop validate`: everything that is wrong with a manifest and the folders it names, at once.
+"""`rloop validate`: report all problems of a manifest and of the folders it names at once.
 
 Called by the command line. It starts nothing and writes nothing.
 """
@@ -21,7 +21,7 @@ from rloop_operator.yaml_file import STANDARD_INPUT
 
 
 def validate(file: Path, target: Literal["local", "cluster"]) -> None:
-    """Print OK, or raise BadInput with every problem."""
+    """Print OK and notes. Raises BadInput with every problem."""
     if target == "local" and file == STANDARD_INPUT:
         told = "has no folders beside it: name the file, or add --for cluster"
         raise BadInput(InputProblem("standard input", told))
@@ -39,7 +39,7 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     if target == "local":
         notes += folder_notes(loop, file.absolute().parent)
         notes += _preflight(loop, file)
-        # Why `rloop run` would refuse it on this machine; on another one it may be right.
+        # `rloop run` would reject these on this machine. They are notes, because another machine may have the provider.
         notes += provider_problems(loop)
     for one in notes:
         complain(f"note: {one}")
@@ -47,7 +47,7 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
 
 
 def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
-    """What is not checked here, and how it can be."""
+    """A note that the preflight was not run, with the command to run it by hand."""
     template, folder = loop.spec.experiment, loop.spec.task.path
     if template.preflight is None or folder is None:
         return []
@@ -58,7 +58,7 @@ def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
 
 
 def provider_problems(loop: ResearchLoop) -> list[InputProblem]:
-    """What it asks of a provider of language models that this machine has not; the proxy is loaded only to ask that."""
+    """Problems of the loop's model provider on this machine. The proxy is imported only if the loop uses a model."""
     if loop.spec.agent.llm is None:
         return []
     from rloop_operator.local import llm
@@ -67,12 +67,12 @@ def provider_problems(loop: ResearchLoop) -> list[InputProblem]:
 
 
 def check(file: Path) -> str:
-    """The command that checks what a packed campaign becomes."""
+    """The shell command that checks the packed campaign as a cluster gets it."""
     return f"kubectl kustomize {shlex.quote(str(file.parent))} | rloop validate --for cluster -"
 
 
 def summary(loop: ResearchLoop) -> str:
-    """The campaign in one line."""
+    """A summary of the campaign in one line."""
     spec = loop.spec
     return (
         f"{loop.metadata.name}: {words.goal(spec.objective)}; {facts.agent(spec.agent)}, "

@@ -1,6 +1,6 @@
-"""`rloop suspend`, `resume` and `pivot`: what a director asks of a campaign that runs.
+"""`rloop suspend`, `resume` and `pivot`: steer a running campaign.
 
-Called by the command line. Each says what was done and what happens next; a finished campaign is left as it is.
+Called by the command line. Each prints what was done and what happens next. A finished campaign is not changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rloop_operator.ports import Verb
 
 
 def act(verb: Verb, source: Source) -> None:
-    """Do it, or raise RloopError for a finished campaign."""
+    """Carry out the verb and print the result. Raises RloopError for a finished campaign."""
     snapshot = source.look()
     if standing.finished(snapshot.loop):
         state, _ = board.state(snapshot)

@@ -1,7 +1,7 @@
-"""Who shows a running campaign: plain lines, or a live panel below the story.
+"""Views of a running campaign: plain lines, or lines with a live panel below them.
 
-Made by `rloop run` and called by `rloop_operator.local.campaign` through its View protocol. A view must never stop a
-campaign: when nobody reads any more it falls silent, and the campaign continues.
+Created by `rloop run` and called by `rloop_operator.local.campaign` through its View protocol. A view must never stop a
+campaign: if the reader closes the pipe, the view stops printing and the campaign continues.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from rloop_operator.local.campaign import View
 from rloop_operator.local.folder import RunFolder
 
 SILENCE_SECONDS = 60.0
-"""After so long without a line, a log that people read shows that something still happens."""
+"""Seconds without a line after which the plain view prints a sign of life."""
 REFRESHES_PER_SECOND = 4
 
 
 class PlainView(View):
-    """One line an event, for a log, a pipe or NO_COLOR."""
+    """Prints one line per event, for a log, a pipe or NO_COLOR."""
 
     def __init__(self, layout: RunFolder) -> None:
         self._layout = layout
@@ -48,7 +48,7 @@ class PlainView(View):
         self._mute = False
 
     def begin(self, loop: ResearchLoop) -> None:
-        """Say what runs, and where: with the first pass, because before it the campaign may be refused."""
+        """Print the campaign and its run folder, at the first pass, because the campaign may be rejected before it."""
         if self._begun:
             return
         self._begun = True
@@ -70,18 +70,18 @@ class PlainView(View):
             self.tell(progress(snapshot_of(observed)))
 
     def close(self) -> None:
-        """Tell what is left."""
+        """Print the remaining lines."""
         if self._observed is not None:
             for line in self._story.lines(self._observed, last=True):
                 self.tell(line)
 
     def tell(self, line: Line) -> None:
-        """Show a line."""
+        """Print a line, unless the reader has closed the pipe."""
         self._told_at = time.monotonic()
         self._guarded(lambda: self.show(line))
 
     def say(self, text: str) -> None:
-        """Print a sentence that is no part of the story."""
+        """Print a text that is not a progress line."""
         self._guarded(lambda: print(text, flush=True))
 
     def _guarded(self, write: Callable[[], None]) -> None:
@@ -94,7 +94,7 @@ class PlainView(View):
             quiet_stdout()
 
     def show(self, line: Line) -> None:
-        """Print a line."""
+        """Print a line without handling a closed pipe."""
         print(line.plain(), flush=True)
 
     def __enter__(self) -> Self:
@@ -107,7 +107,7 @@ class PlainView(View):
 
 
 class LiveView(PlainView):
-    """The story scrolls by, and below it stands where the campaign is now."""
+    """Prints the lines above a live panel with the state of the campaign."""
 
     def __init__(self, layout: RunFolder, console: Console, command: str) -> None:
         super().__init__(layout)
@@ -140,7 +140,7 @@ class LiveView(PlainView):
         self._console.print(grid)
 
     def _panel(self) -> RenderableType:
-        """Drawn four times a second by the thread of Live, from values that nobody changes."""
+        """The panel. Called four times a second in the thread of Live, so it uses immutable values only."""
         snapshot = self._snapshot
         if snapshot is None:
             return Text("starting …", style="dim")
@@ -168,7 +168,7 @@ class LiveView(PlainView):
 
 @contextmanager
 def _no_echo_of_controls() -> Iterator[None]:
-    """Keep the terminal from writing ^C into the panel, which would then be drawn one line too low."""
+    """Prevent the terminal from writing ^C into the panel, which would then be drawn one line too low."""
     try:
         kept = termios.tcgetattr(sys.stdin)
     except (termios.error, OSError, ValueError):
@@ -184,5 +184,5 @@ def _no_echo_of_controls() -> Iterator[None]:
 
 
 def is_plain(console: Console, *, asked: bool) -> bool:
-    """Whether lines are wanted: asked for, no terminal, a dumb one, or NO_COLOR."""
+    """Whether to print plain lines: if requested, without a terminal, on a dumb terminal, or with NO_COLOR."""
     return asked or not console.is_terminal or console.is_dumb_terminal or bool(os.environ.get("NO_COLOR"))

@@ -1,6 +1,6 @@
-"""Numbers, durations, names and untrusted text as a person reads them in a terminal.
+"""Format numbers, durations, names and untrusted text for a terminal.
 
-Called by every command that prints. One place, so that a value looks the same in the live view, in the status
+Called by every command that prints. One module, so that a value looks the same in the live view, in the status
 and in a table, and so that no agent's title can send control characters to a terminal.
 """
 
@@ -38,32 +38,32 @@ _FRAME = re.compile(r'File "[^"]*", line \d+(?:, in .*)?$|\S*", line \d+, in \S.
 """A line of a Python traceback; its beginning may be cut off."""
 _TRACE = "Traceback (most recent call last)"
 DASH = "-"
-"""Stands for a value that is not there (yet)."""
+"""Placeholder for a missing value."""
 
 
 def clean(text: str) -> str:
-    """Text without what a terminal would obey; line ends and tabs stay."""
+    """The text without terminal control sequences and control characters, except line ends and tabs."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def line(text: str, limit: int = 0) -> str:
-    """The same on one line, and at most `limit` characters long when that is given."""
+    """The clean text on one line, cut to `limit` characters; 0: unlimited."""
     joined = " ".join(clean(text).split())
     return joined if not limit or len(joined) <= limit else f"{joined[: limit - 1].rstrip()}…"
 
 
 def line_kept(text: str) -> str:
-    """On one line, with its spaces as they are: for columns."""
+    """The clean text on one line with its spaces unchanged, for aligned columns."""
     return clean(text).replace("\n", " ").replace("\t", " ")
 
 
 def spread(value: float, around: float, noise: float = 0.0) -> str:
-    """A half width or a difference, with the digits behind the point that `around` is told with."""
+    """A half width or a difference, with the same number of decimals as the value `around`."""
     return fixed(value, decimals(around if abs(around) >= abs(value) else value, noise))
 
 
 def interval(value: float, low: float | None, high: float | None) -> str:
-    """`0.02734 [0.02500, 0.02970]`: a value and its 95 % interval."""
+    """A value and its 95 % interval: `0.02734 [0.02500, 0.02970]`."""
     if low is None or high is None or high <= low:
         return number(value)
     places = decimals(value, (high - low) / 2)
@@ -71,7 +71,7 @@ def interval(value: float, low: float | None, high: float | None) -> str:
 
 
 def gain(value: float, baseline: float | None, noise: float = 0.0) -> str:
-    """`0.1180 (81 %)`: a gain, and its share of the baseline where that means something."""
+    """A gain and, if meaningful, its percentage of the baseline: `0.1180 (81 %)`."""
     told = number(value, noise)
     if baseline is None or baseline <= 0 or abs(value) > 10 * baseline:
         return told
@@ -79,14 +79,14 @@ def gain(value: float, baseline: float | None, noise: float = 0.0) -> str:
 
 
 def against_incumbent(gain: float, noise: float) -> str:
-    """`0.0118 better than the incumbent`: a gain in words, which has no sign to be misread."""
+    """A gain in words instead of a sign, which could be misread: `0.0118 better than the incumbent`."""
     if gain == 0:
         return "as good as the incumbent"
     return f"{number(abs(gain), noise)} {'better' if gain > 0 else 'worse'} than the incumbent"
 
 
 def noise(baseline: Baseline) -> str:
-    """How much the untouched task scatters."""
+    """The noise between runs of the untouched task, in words."""
     return "deterministic" if baseline.deterministic else f"noise between runs {number(baseline.stddev)}"
 
 
@@ -107,22 +107,22 @@ def counted(count: int, noun: str) -> str:
 
 
 def short(name: str, loop: str) -> str:
-    """`i0004-e2` for `kuhn-i0004-e2`: within one campaign its own name says nothing."""
+    """The name without that of its campaign, which is redundant: `i0004-e2` for `kuhn-i0004-e2`."""
     return name.removeprefix(f"{loop}-")
 
 
 def inside(text: str, loop: str) -> str:
-    """A sentence with the short names of the campaign's own children; other names that begin alike stay whole."""
-    # Not within a path, where the folder or file has the whole name.
+    """A text with short names for the campaign's own objects. Other names with the same prefix are not changed."""
+    # Not within a path, because the folder or file has the full name.
     child = r"(?:i\d{4}|b\d\d)(?!\w)[\w-]*+(?!/|\.\w)"
     return re.sub(rf"(?<![\w/-]){re.escape(loop)}-(?={child})", "", text)
 
 
 def brief(text: str, loop: str) -> str:
-    """A message on one line, with short names; of a Python traceback in it, what stands behind its last frame."""
+    """A message on one line, with short names. A Python traceback in it is reduced to the text after its last frame."""
     lines = clean(text).splitlines()
     frames = [index for index, one in enumerate(lines) if _FRAME.search(one)]
-    # The source of a frame, and the marks below it, are indented.
+    # The source line of a frame and the marks below it are indented, the text after the last frame is not.
     after = [index for index, one in enumerate(lines) if frames and index > frames[-1] and one[:1].strip()]
     if after:
         first = next(index for index, one in enumerate(lines) if _TRACE in one or index == frames[0])
@@ -132,14 +132,14 @@ def brief(text: str, loop: str) -> str:
 
 
 def suspended(by_request: bool | None) -> str:
-    """What a suspended campaign does, and the remedy that applies; None: both do, as in a cluster."""
+    """The effect of a suspension and how to end it. `by_request` None: both remedies work, as in a cluster."""
     remedies = {True: "rloop resume", False: "suspend: false in the manifest"}
     both = " or ".join(remedies.values())
     return f"nothing new starts until {both if by_request is None else remedies[by_request]}"
 
 
 def frame(values: Mapping[str, str], base: Mapping[str, str]) -> str:
-    """What of a frame differs from `base`: `averaging=uniform`."""
+    """The values of a frame that differ from `base`: `averaging=uniform`."""
     changed = [f"{key}={value}" for key, value in values.items() if base.get(key) != value]
     return line(", ".join(changed))
 

@@ -1,1 +1,1 @@
-"""The gateway: the only door through which agents and sidecars reach a campaign."""
+"""The gateway: the only API through which agents and sidecars reach a campaign."""

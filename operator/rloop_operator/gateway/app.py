@@ -1,7 +1,7 @@
-"""The gateway's HTTP: a thin shell of routes around `gateway.service`, with its OpenAPI document.
+"""HTTP API of the gateway: a thin layer of routes over `gateway.service`, with its OpenAPI document.
 
-Run by the local shell on loopback, and by the cluster's own gateway process. A handler only parses, calls and returns.
-The same verbs are tools of an MCP server at `/mcp`, which is `gateway.tools`.
+Served by the local shell on loopback, and by the gateway process in a cluster. A handler only parses the request, calls
+the service and returns its reply. `/mcp` serves the same verbs as tools of an MCP server (`gateway.tools`).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from rloop_operator.ports import Caller, Identity
 log = structlog.get_logger("rloop.gateway")
 BODY_BYTES = 2 * 1024 * 1024
 CODES = {"Malformed": 422, "NotFound": 404, "Busy": 429, "Unavailable": 503}
-"""Of a refusal by its reason; every other is 409."""
+"""HTTP status by reason of a refusal; all other reasons are 409."""
 RETRY_SECONDS = 2
 
 
 def app(gateway_of: Callable[[Caller], Gateway], identity: Identity, hosts: Collection[str] = LOOPBACK) -> Starlette:
-    """The ASGI application. `gateway_of` gives the gateway of a caller's namespace, `hosts` are its own host names."""
+    """The ASGI application. `gateway_of` returns the gateway of a caller's namespace; `hosts` are its host names."""
     routes = [Route(_route(verb), _endpoint(verb, gateway_of, identity), methods=[verb.method]) for verb in VERBS]
     routes.append(Route("/openapi.json", lambda _request: JSONResponse(openapi.document())))
     routes.append(Route("/mcp", _Tools(gateway_of, identity), methods=["POST"]))
@@ -48,12 +48,12 @@ def app(gateway_of: Callable[[Caller], Gateway], identity: Identity, hosts: Coll
 
 
 def _route(verb: Verb) -> str:
-    """A name may be a path."""
+    """Route of the verb. Its parameter `name` may contain slashes."""
     return verb.path.replace("{name}", "{name:path}")
 
 
 async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, name: str) -> bytes:
-    """Do it; the reply's body as JSON, empty if it has none. Raises Refused, whatever the reason is."""
+    """Execute the verb; returns the reply's body as JSON, empty if it has none. Raises only Refused."""
     try:
         body = lenient.read(verb.request, content) if verb.request is not None else None
         reply = await verb.handler(gateway, caller, body, name)
@@ -68,7 +68,7 @@ async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, n
     except Refused:
         raise
     except RloopError as error:
-        # The message may quote what the API server said of other objects.
+        # The error's own text is not sent: it may quote what the API server reported about other objects.
         log.warning("verb_failed", verb=verb.path, loop=caller.loop, detail=str(error))
         if isinstance(error, Blocked) and error.reason == SEALED_FILES_LOST:
             raise Refused("Unavailable", error.message) from error
@@ -77,12 +77,12 @@ async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, n
 
 
 def problem_of(refused: Refused) -> Problem:
-    """What is told of a refusal."""
+    """The body of a refusal's response; the message is cut to 1024 characters."""
     return Problem(reason=refused.reason, message=refused.message[:1024])
 
 
 def load_tools() -> None:
-    """Load the MCP server's SDK, which takes a second: a client's first request waits no longer than any other."""
+    """Load the MCP server's SDK in advance. It takes a second, which a client's first request would otherwise wait."""
     from rloop_operator.gateway import tools
 
     assert tools
@@ -107,7 +107,7 @@ def _endpoint(
 
 
 class _Tools:
-    """The MCP server's place: the same callers, who are known by the same tokens."""
+    """Serves the MCP server. Callers are authenticated by the same tokens as for the HTTP verbs."""
 
     def __init__(self, gateway_of: Callable[[Caller], Gateway], identity: Identity) -> None:
         self._gateway_of = gateway_of
@@ -124,7 +124,7 @@ class _Tools:
             await _unauthorized()(scope, receive, send)
             return
         await self._gateway_of(caller).called(caller)
-        # Not at the top: the SDK takes a second to load, and a campaign without MCP clients does without it.
+        # Imported late: the SDK takes a second to load, and a campaign without MCP clients does not need it.
         from rloop_operator.gateway import tools
 
         await tools.serve(self._gateway_of(caller), caller, scope, receive, send)
@@ -168,7 +168,7 @@ def _refusal(refused: Refused) -> Response:
 async def _no_route(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers or {})
-    if error.status_code == 405:  # Starlette names the methods of the first route of this path only
+    if error.status_code == 405:  # Starlette lists only the methods of the first route of this path
         routes = (one for one in request.app.routes if one.path_regex.match(request.url.path))
         headers["Allow"] = ", ".join(sorted({method for one in routes for method in one.methods}))
     reason = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, f"Http{error.status_code}")
@@ -177,7 +177,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
 
 
 async def _defect(request: Request, error: Exception) -> Response:
-    """The last resort. Starlette raises the error again, so the server logs it."""
+    """Handler of last resort. Starlette raises the error again, so the server logs it."""
     log.error("defect", path=request.url.path, error=type(error).__name__)
     return _problem(500, Problem(reason="Defect", message="the gateway failed; its log says where"), {})
 

@@ -1,6 +1,6 @@
-"""What every verb of the gateway begins and ends with: who asks, what stands, and a write that nobody overtook.
+"""Common parts of the gateway's verbs: the caller's situation, its permissions, and writes that detect conflicts.
 
-Used by `gateway.service`, `gateway.reading` and `gateway.findings`.
+Base class of `gateway.service`; used by `gateway.reading`, `gateway.findings` and `gateway.experiments`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ WRITE_TRIES = 20
 
 
 class Desk:
-    """The store as the verbs use it. `now` gives the time, `changed` wakes the operator."""
+    """The store as the verbs use it. `now` returns the time, `changed` wakes the operator."""
 
     def __init__(self, store: Store, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
         self.store = store
         self.now = now
         self.changed = changed
         self.closing = False
-        """Set while the operator ends in order: sessions are told to finish."""
+        """Set while the operator shuts down: heartbeats then ask sessions to finish."""
 
     async def situation(self, caller: Caller) -> Situation:
-        """What stands, as the session that asks may know it. Raises Refused(Forbidden)."""
+        """The campaign's state as far as the calling session may see it. Raises Refused(Forbidden)."""
         if caller.role != "agent":
             raise Refused("Forbidden", f"a {caller.role} has no agent's rights")
         iteration = await self.store.get(ResearchIteration, caller.owner)
@@ -49,14 +49,14 @@ class Desk:
         return sight.of_session(whole)
 
     async def role(self, caller: Caller) -> Role | None:
-        """The role of the caller's session; None if it has none."""
+        """The role of the caller's session; None if the caller has no session."""
         if caller.role != "agent":
             return None
         iteration = await self.store.get(ResearchIteration, caller.owner)
         return next((one.role for one in iteration.spec.sessions if one.name == caller.session), None)
 
     async def open(self, caller: Caller) -> Situation:
-        """The situation, if the session is not over. Raises Refused(Closed)."""
+        """The situation, if the session is not over. Raises Refused (Closed, Forbidden)."""
         situation = await self.situation(caller)
         if self._ends(situation.loop, situation.iteration, caller):
             raise Refused("Closed", "this session is over: POST finish and end")
@@ -65,7 +65,7 @@ class Desk:
         return situation
 
     async def over(self, caller: Caller) -> bool:
-        """Whether the session is to end, without a look at the rest of the campaign: every beat asks."""
+        """Whether the session must end. Reads only the loop and the iteration, because every heartbeat asks."""
         loop = await self.store.get(ResearchLoop, caller.loop)
         iteration = await self.store.get(ResearchIteration, caller.owner)
         return caller.session in iteration.status.reported.finished or self._ends(loop, iteration, caller)
@@ -88,8 +88,10 @@ class Desk:
         return situation
 
     async def proposing(self, caller: Caller, situation: Situation) -> Situation:
-        """The situation, with the note that this session proposes something: it is written before the proposal is
-        judged, because a session has played also if its proposal is refused (docs/adr/0013).
+        """The situation, after recording that this session proposes something. Raises Refused(Busy).
+
+        The record is written before the proposal is judged, because a session counts as having played even if its
+        proposal is rejected (docs/adr/0013).
         """
         for _ in range(WRITE_TRIES):
             reported = situation.iteration.status.reported
@@ -101,7 +103,7 @@ class Desk:
         raise Refused("Busy", "too many writers at once: try again")
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
-        """Write `status.reported`; False if somebody wrote first."""
+        """Write `status.reported`; returns False if another writer was first."""
         status = iteration.status.model_copy(update={"reported": reported})
         try:
             await self.store.apply_status(iteration.model_copy(update={"status": status}))
@@ -111,13 +113,13 @@ class Desk:
         return True
 
     async def changed_files(self, experiment: ResearchExperiment) -> dict[str, str]:
-        """The texts that differ from the task."""
+        """The experiment's text files that differ from the task."""
         if not experiment.spec.files:
             return {}
         return texts(await self.store.files(experiment.metadata.name))
 
     async def space(self, loop: str) -> Space | None:
-        """The task's search space, if it has one."""
+        """The task's search space; None if it has none."""
         files = await self.store.files(f"{loop}-task")
         if SPACE_FILE not in files:
             return None

@@ -1,6 +1,6 @@
-"""One examination of an experiment's files in a process of its own, with limits of CPU time and memory.
+"""One examination of an experiment's files in a separate process with limits on CPU time and memory.
 
-Started by `gateway.examiner`. It imports little, because its start is what the agent waits for.
+Started by `gateway.examiner`. It imports little, because the agent waits for its start.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from rloop.admit.content import Content, Texts, examine
 from rloop.errors import Refused
 
 CPU_SECONDS = 5
-"""After the start. CPU time, so that a busy machine refuses nothing that an idle one accepts."""
+"""CPU seconds after the start. CPU time, not wall time: a busy machine must not reject what an idle one accepts."""
 MEMORY_BYTES = 640 * 2**20
-"""Of address space; the gateway's pod has 1 GiB of memory."""
+"""Address space of the process; the gateway's pod has 1 GiB of memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is examined."""
+    """Input of one examination."""
 
     files: Mapping[str, str]
     texts: Texts
@@ -32,7 +32,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The content, or why the files are refused."""
+    """The content, or the reason why the files are rejected."""
 
     content: Content | None = None
     reason: str = ""
@@ -44,7 +44,7 @@ ANSWER = TypeAdapter(Answer)
 
 
 def too_costly() -> Refused:
-    """What is said when a limit was reached."""
+    """The error for a limit that was exceeded."""
     return Refused(
         "TooCostly",
         f"the files take more than {CPU_SECONDS} s or {MEMORY_BYTES // 2**20} MiB to compare and to read: "
@@ -53,7 +53,7 @@ def too_costly() -> Refused:
 
 
 def main() -> None:
-    """The process: a job on standard input, its answer on standard output."""
+    """Entry point of the process: reads a job from standard input, writes its answer to standard output."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

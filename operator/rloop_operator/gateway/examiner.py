@@ -1,7 +1,7 @@
-"""Examine an experiment's files without holding up anybody else: large ones in a process of their own, with limits.
+"""Examines an experiment's files without blocking other requests: large ones in a separate process, with limits.
 
-Called by `gateway.experiments`. An agent chooses these texts, and to compare or parse them can take seconds and much
-memory. In the event loop that would delay every other agent's heartbeat; in a thread it could not be ended.
+Called by `gateway.experiments`. An agent chooses these texts, and comparing or parsing them can take seconds and much
+memory. In the event loop that would delay the heartbeats of all agents; a thread could not be killed.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from rloop_operator.gateway.examination import ANSWER, JOB, Answer, Job, too_cos
 
 COMMAND = [sys.executable, "-c", "from rloop_operator.gateway import examination; examination.main()"]
 LIGHT_BYTES = 64 * 1024
-"""Texts of this size in all are compared within some milliseconds."""
+"""Total size of texts that are compared within milliseconds, so in this process."""
 LIGHT_PARSED_BYTES = 4 * 1024
-"""YAML is read at about 200 KiB a second."""
+"""YAML is parsed at about 200 KiB per second."""
 WALL_SECONDS = 20.0
-"""Of one process. Its own limits end it earlier, unless the machine is busy."""
+"""Wall-time limit of one process. Its own limits end it earlier, unless the machine is busy."""
 QUEUE_SECONDS = 10.0
-"""To wait for the requests of other sessions."""
+"""Seconds to wait for the requests of other sessions."""
 
 log = structlog.get_logger("rloop.gateway")
 
@@ -39,9 +39,10 @@ class Examiner:
         self._waiting: set[str] = set()
 
     async def examine(self, session: str, files: Mapping[str, str], texts: Texts) -> Content:
-        """What `rloop.admit.content.examine` returns.
+        """The result of `rloop.admit.content.examine`.
 
-        Raises Refused: what that raises, TooCostly, or Busy while another large request of the session is examined.
+        Raises Refused: as that function, TooCostly, or Busy if another large request of this session is being examined
+        or the wait for other sessions or for the process is too long.
         """
         if _light(files, texts):
             return examine(files, texts)
@@ -79,7 +80,7 @@ async def _in_a_process(job: Job) -> Answer:
         *COMMAND,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C in the terminal is meant for us
+        start_new_session=True,  # the terminal's Ctrl-C must reach only this process
     )
     try:
         async with asyncio.timeout(WALL_SECONDS):

@@ -1,6 +1,6 @@
 """The verb that proposes an experiment.
 
-Called by `gateway.service`. The files are examined before the lock is taken, because that may take seconds.
+Called by `gateway.service`. The files are examined before the lock is taken, because the examination may take seconds.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class Proposals:
         self._admitting = asyncio.Lock()
 
     async def propose(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        """Record it. Raises Refused."""
+        """Record the experiment and return its view. Raises Refused."""
         for _ in range(WRITE_TRIES):
             situation = await self._desk.proposing(caller, await self._desk.exploring(caller))
             parent = _parent(situation, request.parent)
             gate.check_session(request, _facts(situation, parent))
             before = await self._texts(caller.loop, situation, parent)
             content = await self._examiner.examine(caller.session, request.files, before)
-            async with self._admitting:  # or two sessions at once pass a limit that has room for one
+            async with self._admitting:  # or two concurrent sessions could both take the last free place
                 situation = await self._desk.exploring(caller)
                 if _name(_parent(situation, request.parent)) == _name(parent):
                     admitted = gate.admit(request, _facts(situation, parent), content)
@@ -67,7 +67,7 @@ class Proposals:
         files = {path: File(text.encode()) for path, text in admitted.files.items()}
         try:
             await self._desk.store.put_files(loop, admitted.name, files)
-        except Conflict as conflict:  # we died between the files and the experiment of an earlier request
+        except Conflict as conflict:  # an earlier request was interrupted after writing the files
             told = f"other files stand under {admitted.name}: use the next sequence number"
             raise Refused("SequenceTaken", told) from conflict
         metadata = children_metadata(situation.loop, admitted.name)

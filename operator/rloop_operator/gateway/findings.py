@@ -17,11 +17,11 @@ from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")
 FINDINGS_MAX = 64
-"""Of one iteration, as many as `Reported` holds."""
+"""Maximum number of findings per iteration, as many as `Reported` can hold."""
 
 
 async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Finding:
-    """Record it. Raises Refused unless the evidence is measured."""
+    """Record the finding. Raises Refused unless its evidence is measured."""
     for _ in range(WRITE_TRIES):
         situation = await desk.proposing(caller, await desk.stating(caller))
         finding_gate.admit(request, situation.experiments)
@@ -43,7 +43,7 @@ async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Findin
 
 
 async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
-    """Write a checker's verdict to the finding, once: the first stands. Raises Refused."""
+    """Write a checker's verdict on the finding. Only the first one counts. Raises Refused."""
     for _ in range(WRITE_TRIES):
         situation = await desk.open(caller)
         if situation.session.role == "Check":

@@ -1,7 +1,7 @@
-"""Only requests that name the gateway itself are served.
+"""Rejects requests whose Host or Origin is not the gateway's own.
 
-Used by `gateway.app` as its middleware. A web page can make a browser send requests here under a name of its own that
-resolves to our address (DNS rebinding): such a request has a foreign Host, or the page's Origin.
+Used by `gateway.app` as its middleware. A web page can make a browser send requests to the gateway through a host name
+of its own that resolves to this address (DNS rebinding). Such a request has a foreign Host, or the page's Origin.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class OwnHosts:
-    """ASGI middleware: a foreign Host or Origin is answered with 403."""
+    """ASGI middleware that responds to a foreign Host or Origin with 403."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self._app = app

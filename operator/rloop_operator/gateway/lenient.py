@@ -1,7 +1,8 @@
-"""Reads a request's body as its model, and takes what a language model writes when it can mean one thing only.
+"""Parses a request body into its model, and accepts unambiguous deviations that language models write.
 
-Called by `gateway.app` for every verb, over HTTP and MCP. This is the one place for such leniency: whatever is accepted
-here equals a strict body, and everything else is left to the strict model, which names the field.
+Called by `gateway.app` for every verb, over HTTP and MCP. All leniency is in this module: each accepted form has
+exactly one strict equivalent, and everything else is passed on unchanged to the strict model, whose error names the
+field.
 
 | written | for a field that is | read as |
 |---|---|---|
@@ -29,13 +30,13 @@ INTEGER = re.compile(r"[+-]?[0-9]{1,15}(\.0{1,15})?")
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?([eE][+-]?[0-9]{1,2})?")
 BOOLEANS = {"true": True, "false": False}
 EXACT = 2**53
-"""Above it a float does not say which integer it is."""
+"""Above this value a float does not represent every integer exactly."""
 FILES = frozenset({"files", "drafts"})
-"""Fields whose keys are paths of files."""
+"""Fields whose keys are file paths."""
 
 
 def read(model: type[BaseModel], content: bytes) -> BaseModel:
-    """The body. Raises Refused(Malformed), ValidationError."""
+    """The parsed body. Raises Refused(Malformed), ValidationError."""
     try:
         document = from_json(content or b"{}", allow_inf_nan=False)
         schema = _schema(model)
@@ -103,7 +104,7 @@ def _object(value: dict[str, Any], schema: dict[str, Any], defs: dict[str, Any],
 
 
 def _unique(pairs: list[tuple[str, Any]], place: tuple[str, ...]) -> dict[str, Any]:
-    """Raises Refused(Malformed) if a key stands there twice."""
+    """The pairs as a dict. Raises Refused(Malformed) for a duplicate key."""
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]

@@ -41,7 +41,7 @@ def document() -> dict[str, Any]:
         else:
             operation["responses"]["200"] = {"description": "done", "content": _content(verb.reply, schemas)}
         if verb.request is not None:
-            # A body whose fields all have defaults may be left out.
+            # The body may be omitted if all its fields have defaults.
             required = any(field.is_required() for field in verb.request.model_fields.values())
             operation["requestBody"] = {"required": required, "content": _content(verb.request, schemas)}
         if "{name}" in verb.path:
@@ -73,7 +73,7 @@ def _content(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _close(schema: Any) -> None:
-    """A map whose keys have a pattern takes no other keys; pydantic's schema does not say so."""
+    """Forbid other keys in maps whose keys have a pattern; pydantic's schema does not say so."""
     for part in schema.values() if isinstance(schema, dict) else schema:
         if isinstance(part, (dict, list)):
             _close(part)

@@ -1,6 +1,6 @@
 """The verbs that only read: context, task, experiments, references.
 
-Called by `gateway.service`. What a session sees is decided by the pure `rloop.context`.
+Called by `gateway.service`. The pure `rloop.sight` decides which objects a session sees, `rloop.context` in which form.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rloop_operator.task_files import texts
 
 
 async def context(desk: Desk, caller: Caller) -> Context:
-    """All that a fresh session needs."""
+    """Everything that a new session needs."""
     situation = await desk.situation(caller)
     incumbent, handoff = situation.incumbent, contexts.handoff(situation)
     drafts = await desk.store.files(names.drafts(handoff.session)) if handoff is not None and handoff.drafts else {}
@@ -61,7 +61,7 @@ async def experiments(desk: Desk, caller: Caller) -> list[ExperimentView]:
 
 
 async def experiment(desk: Desk, caller: Caller, name: str) -> ExperimentDetail:
-    """One of these, discards too. Raises NotFound."""
+    """One experiment, including discarded ones. Raises NotFound."""
     situation = await desk.situation(caller)
     if name not in situation.experiments:
         message = f'there is no experiment "{name}" in this campaign'
@@ -73,14 +73,14 @@ async def experiment(desk: Desk, caller: Caller, name: str) -> ExperimentDetail:
 
 
 async def references(desk: Desk, caller: Caller) -> list[Reference]:
-    """What there is to read."""
+    """The papers and documents of the campaign."""
     files = await _references(desk, await desk.situation(caller))
     readable = texts(files)
     return [Reference(path=path, size=len(file.content), text=path in readable) for path, file in sorted(files.items())]
 
 
 async def reference(desk: Desk, caller: Caller, path: str) -> ReferenceText:
-    """One paper. Raises NotFound, and Refused(NotText) for what is no text."""
+    """The text of one paper or document. Raises NotFound, and Refused(NotText) for a file that is not text."""
     files = await _references(desk, await desk.situation(caller))
     if path not in files:
         message = f'there is no reference "{path}": GET references lists them'

@@ -1,7 +1,7 @@
-"""The JSON schemas of tools: what a strict client accepts, made of the same models as the HTTP bodies.
+"""JSON schemas of tools, generated from the same models as the HTTP bodies, in a form that strict clients accept.
 
-Called by `gateway.tools`. Some clients and models refuse a tool whose arguments use `$ref`, `anyOf` with null or
-`propertyNames`; so the schema of arguments has none of them. The gateway itself still takes null for an absent value.
+Called by `gateway.tools`. Some clients and models reject a tool whose arguments use `$ref`, `anyOf` with null or
+`propertyNames`, so the schema of arguments avoids them. The gateway still accepts null for a missing value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SHAPE = frozenset({"type", "required", "enum", "const", "items", "additionalProp
 
 
 def of_arguments(model: type[BaseModel] | None, parameters: Sequence[str]) -> dict[str, Any]:
-    """Of a tool's arguments: the fields of a body, and the parameters of the path."""
+    """Schema of a tool's arguments: the fields of the body and the parameters of the path."""
     schema: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
     if model is not None:
         whole = model.model_json_schema(by_alias=True)
@@ -28,7 +28,7 @@ def of_arguments(model: type[BaseModel] | None, parameters: Sequence[str]) -> di
 
 
 def of_result(reply: Any) -> dict[str, Any]:
-    """Of a tool's result, which is always an object."""
+    """Schema of a tool's result, which is always an object."""
     schema = _short(TypeAdapter(reply).json_schema(by_alias=True, mode="serialization"))
     if get_origin(reply) is not list:
         return schema
@@ -39,7 +39,7 @@ def of_result(reply: Any) -> dict[str, Any]:
 
 
 def _short(schema: dict[str, Any]) -> dict[str, Any]:
-    """Without bounds: the gateway keeps them, and whoever reads a result pays for each byte of its schema."""
+    """The schema without bounds: the gateway enforces them, and clients pay for each byte of a result's schema."""
     short: dict[str, Any] = {}
     for key, value in schema.items():
         if key in ("properties", "$defs"):
@@ -76,7 +76,7 @@ def _plain(schema: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
             plain[key] = _line(value) if key == "description" else value
     names = schema.get("propertyNames", {}).get("enum")
     if names is not None:
-        # A map whose keys are known is an object with these properties.
+        # A map with a fixed set of keys becomes an object with these properties.
         value = plain["additionalProperties"]
         plain["properties"] = dict.fromkeys(names, value)
         plain["additionalProperties"] = False

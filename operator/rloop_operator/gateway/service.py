@@ -1,7 +1,7 @@
-"""The agent's verbs, without HTTP: what a caller may see and do follows from which process it is.
+"""The gateway's verbs, without HTTP: the caller's workload determines what it may see and do.
 
-Called by `gateway.app` (HTTP) and directly by the simulated shell. It writes experiments and `status.reported` of
-iterations, and nothing else; what it lets in is decided by the pure `rloop.admit`.
+Called by `gateway.app` (HTTP) and directly by the simulated shell. It writes only experiments and `status.reported` of
+iterations; the pure `rloop.admit` decides what is admitted.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from rloop_operator.ports import Caller, File, Signs, Store
 log = structlog.get_logger("rloop.gateway")
 IGNORED = "this session had finished already: its first handoff stands, and this one was ignored"
 DIRECTIONS_MAX = 32
-"""Of one iteration, as many as `Reported` holds."""
+"""Maximum number of directions per iteration, as many as `Reported` can hold."""
 
 
 class Gateway(Desk):
-    """The verbs."""
+    """The verbs, one method each."""
 
     def __init__(self, store: Store, beats: Signs, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
         super().__init__(store, now=now, changed=changed)
@@ -52,7 +52,7 @@ class Gateway(Desk):
         self._proposals = Proposals(self)
 
     async def context(self, caller: Caller) -> Context:
-        """GET context: all that a fresh session needs."""
+        """GET context: everything that a new session needs."""
         return await reading.context(self, caller)
 
     async def task(self, caller: Caller) -> TaskFiles:
@@ -64,7 +64,7 @@ class Gateway(Desk):
         return await reading.experiments(self, caller)
 
     async def experiment(self, caller: Caller, name: str) -> ExperimentDetail:
-        """GET experiments/{name}: discards too. Raises NotFound."""
+        """GET experiments/{name}: one experiment, including discarded ones. Raises NotFound."""
         return await reading.experiment(self, caller, name)
 
     async def references(self, caller: Caller) -> list[Reference]:
@@ -110,7 +110,7 @@ class Gateway(Desk):
         raise Refused("Busy", "too many writers at once: try again")
 
     async def propose_experiment(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
-        """POST experiments; the same sequence with the same files is the same experiment. Raises Refused."""
+        """POST experiments. Idempotent: same sequence and same files are the same experiment. Raises Refused."""
         return await self._proposals.propose(caller, request)
 
     async def propose_finding(self, caller: Caller, request: FindingRequest) -> Finding:
@@ -122,7 +122,7 @@ class Gateway(Desk):
         return await findings.judge(self, caller, name, verdict)
 
     async def called(self, caller: Caller) -> None:
-        """A verb was called: its session is alive, with or without a heartbeat."""
+        """Record that a verb was called: its session is alive, with or without a heartbeat."""
         if caller.role != "agent":
             return
         try:
@@ -131,18 +131,18 @@ class Gateway(Desk):
             log.info("sign_of_life_not_written", session=caller.session, detail=str(error))
 
     async def heartbeat(self, caller: Caller, round_: int) -> HeartbeatReply:
-        """POST heartbeat: alive, and in which round."""
+        """POST heartbeat: the session is alive, and in this round."""
         nudge = await self._beats.record(caller, round_)
         return HeartbeatReply(nudge=nudge, closing=await self.over(caller))
 
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
-        """POST progress: what a run's relay saw. Raises Refused for any other caller."""
+        """POST progress: what a run's relay observed. Raises Refused for any other caller."""
         if caller.role != "run":
             raise Refused("Forbidden", "only a run's relay reports progress")
         await self._beats.progress(caller, request)
 
     async def finish(self, caller: Caller, request: FinishRequest) -> FinishReply:
-        """POST finish: the session is done. Idempotent: the first handoff counts, and the reply to another says so."""
+        """POST finish: the session is done. Idempotent: the first handoff counts, a different later one gets a note."""
         for _ in range(WRITE_TRIES):
             situation = await self.situation(caller)
             reported = situation.iteration.status.reported
@@ -162,7 +162,7 @@ class Gateway(Desk):
                 return FinishReply()
         raise Refused("Busy", "too many writers at once: try again")
 
-    # -- inside ----------------------------------------------------------------------------------------------------
+    # -- internal --------------------------------------------------------------------------------------------------
 
     async def _keep_drafts(self, caller: Caller, request: FinishRequest) -> None:
         handoff_gate.admit(request)
@@ -171,5 +171,5 @@ class Gateway(Desk):
         files = {path: File(text.encode()) for path, text in request.drafts.items()}
         try:
             await self.store.put_files(caller.loop, names.drafts(caller.session), files)
-        except Conflict:  # we died between the files and the status; the session goes on, and has others now
+        except Conflict:  # an earlier finish was interrupted between drafts and status; its drafts are kept
             log.info("drafts_stand", loop=caller.loop, session=caller.session)

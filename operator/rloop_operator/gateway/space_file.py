@@ -9,9 +9,9 @@ from rloop.api.space import Space
 from rloop.errors import Refused
 
 
-@lru_cache(maxsize=8)  # each request needs it, and YAML is slow to read
+@lru_cache(maxsize=8)  # every request needs it, and YAML is slow to parse
 def space_of(content: bytes) -> Space:
-    """The space in a space.yaml. Raises Refused(SpaceInvalid); at Accept it was valid, so that is a defect."""
+    """The space in a space.yaml. Raises Refused(SpaceInvalid), a defect: it was valid at acceptance."""
     try:
         return Space.model_validate(document.read("space.yaml", content.decode()))
     except ValueError as error:

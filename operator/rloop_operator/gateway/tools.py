@@ -1,8 +1,8 @@
-"""The gateway's verbs as tools of an MCP server: for an agent that knows nothing of us but an address and a token.
+"""The gateway's verbs as tools of an MCP server, for agents that are given only an address and a token.
 
-Called by `gateway.app` at `/mcp`. Made of the table of verbs, so that a tool can neither be forgotten nor differ from
-its verb. Nothing outlives a request: no session, no stream. So a restart of the gateway is no event for a client, and
-the SDK's manager, which wants to be run as long as its server, lives as long as the one request that it serves.
+Called by `gateway.app` at `/mcp`. The tools are generated from the table of verbs, so none can be missing or differ
+from its verb. The server is stateless: no MCP session and no stream outlives a request, so clients do not notice a
+restart of the gateway. The SDK's session manager must run as long as its server, so both are created for each request.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ what the next session should know. Which tools you have depends on your role (se
 
 
 def tools() -> dict[str, Verb]:
-    """Verb by the name of its tool."""
+    """Verbs by the names of their tools."""
     return {verb.tool: verb for verb in VERBS if not verb.of_a_relay}
 
 
 async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request of a caller who is known."""
+    """Serve one request of an authenticated caller."""
     asked = Headers(scope=scope).get(VERSION_HEADER)
     if asked is not None and asked not in KNOWN_PROTOCOL_VERSIONS:
         await _unsupported(asked)(scope, receive, send)
@@ -71,7 +71,7 @@ async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive
         try:
             reply = await _call(gateway, caller, params.name, params.arguments or {})
         except Refused as refused:
-            # An error of the tool, not of the protocol: a model is to read it and do better.
+            # An error of the tool, not of the protocol: the model reads it and can correct its call.
             problem = problem_of(Refused(refused.reason, in_tool_names(refused.message)))
             return CallToolResult(content=[_text(problem.model_dump_json())], is_error=True)
         return CallToolResult(content=[_text(json.dumps(reply, ensure_ascii=False))], structured_content=reply)
@@ -85,14 +85,14 @@ async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive
         on_call_tool=called,
         get_tool_input_schema=lambda name: _tool(name).input_schema if name in tools() else None,
     )
-    # Without its check of Host and Origin: `gateway.hosts` does that for every route.
+    # Host and Origin are not checked here: `gateway.hosts` does that for every route.
     manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True, max_request_body_size=BODY_BYTES)
     async with manager.run():
         await manager.handle_request(scope, receive, send)
 
 
 def in_tool_names(message: str) -> str:
-    """A refusal's message with the names of tools in place of HTTP verbs."""
+    """A refusal's message in which HTTP verbs are replaced by names of tools."""
     paths = {(verb.method, verb.path): name for name, verb in tools().items()}
 
     def named(found: re.Match[str]) -> str:
@@ -106,14 +106,17 @@ def in_tool_names(message: str) -> str:
 
 
 def _unsupported(asked: str) -> JSONResponse:
-    """As the protocol has it since 2025-06-18: 400, and since 2026 with what is supported."""
+    """Response for an unsupported protocol version.
+
+    The protocol requires status 400 since 2025-06-18, and the list of supported versions since 2026.
+    """
     data = {"supported": list(KNOWN_PROTOCOL_VERSIONS), "requested": asked}
     error = {"code": UNSUPPORTED_PROTOCOL_VERSION, "message": "Unsupported protocol version", "data": data}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
 
 
 async def _call(gateway: Gateway, caller: Caller, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """The result as an object: a list is its member `items`."""
+    """Result of a tool as an object; a list becomes its member `items`."""
     verb = tools().get(name)
     if verb is None:
         raise Refused("NotFound", f'there is no tool "{name}": use {", ".join(tools())}')

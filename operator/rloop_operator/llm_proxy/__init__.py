@@ -1,1 +1,1 @@
-"""The LLM proxy: the only holder of providers' keys, and the only way of an agent to a language model."""
+"""The LLM proxy: the only process with the providers' keys, and an agent's only access to a language model."""

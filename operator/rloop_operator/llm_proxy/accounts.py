@@ -1,8 +1,8 @@
-"""What sessions and campaigns spend, in memory: no file, no clock of its own.
+"""Accounts of what sessions and campaigns spend, in memory, without files and without a clock of its own.
 
-Called by `books`, which keeps it in the store. At every moment spent + reserved of a session is at most its `bound`,
-which stands in the store: so a proxy that dies has charged what it cannot know. A reservation is checked and taken
-without a pause between, so that sessions that call at once cannot pass a limit together.
+Called by `books`, which writes them to the store. At any time spent + reserved of a session is at most its `bound`,
+which is in the store; so if the proxy dies, everything that may have been spent has been charged. A reservation is
+checked and made without an await in between, so that concurrent calls cannot exceed a limit together.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Window:
         return self.total
 
     def frees_after(self, now: float) -> float:
-        """Seconds until the oldest entry leaves it."""
+        """Seconds until the oldest entry leaves the window; 1 if it is empty."""
         return self.entries[0][0] + HOUR - now if self.entries else 1.0
 
 
 @dataclass(slots=True)
 class Account:
-    """One session's."""
+    """Account of one session."""
 
     session: str
     iteration: str
@@ -49,26 +49,26 @@ class Account:
     taken: Tokens = NO_TOKENS
     cost: Decimal = Decimal(0)
     lost: Amount = NOTHING
-    """Held by a proxy that died: charged, because nobody knows whether it was spent."""
+    """Reserved when an earlier proxy died: charged, because it is unknown whether it was spent."""
     reserved: Amount = NOTHING
-    """For calls that are under way, as they are estimated."""
+    """Estimated use of the calls in progress."""
     worst: Amount = NOTHING
-    """What these calls can take at the very most."""
+    """Upper bound of what these calls can use."""
     bound: Amount = NOTHING
-    """What the store holds spent or set aside: spent + reserved never passes it."""
+    """Stored upper bound, spent plus held: spent + reserved never exceeds it."""
     waiting: str | None = None
     waiting_message: str = ""
     failure: CallFailure | None = None
-    """Of the newest call that was not a farewell."""
+    """Failure of the newest call that was not a farewell."""
     signs: int = 0
-    """Signs of life: grows with each call, and while one is in progress."""
+    """Signs of life: incremented by each call, and regularly while one is in progress."""
     finished_at: float | None = None
     """When the proxy first saw that the session had called finish."""
     farewells: int = 0
     """Calls since then."""
     refused_call: RefusedCall | None = None
     changed: bool = False
-    """Since it was written."""
+    """True if it has changed since it was written."""
     last_call: float = 0.0
 
     @property
@@ -77,11 +77,11 @@ class Account:
 
     @property
     def used(self) -> Amount:
-        """Spent and reserved."""
+        """Spent plus reserved."""
         return self.spent + self.reserved
 
     def usage(self, bound: Amount) -> SessionUsage:
-        """As the store is to hold it, with all up to that bound set aside."""
+        """The account as it is stored, with everything up to that bound as held."""
         held = bound - Amount(self.taken.total, self.cost)
         return SessionUsage(
             session=self.session,
@@ -100,13 +100,13 @@ class Account:
         )
 
     def lives(self) -> None:
-        """Its client has called, or waits for an answer."""
+        """Count a sign of life: the client has called, or waits for an answer."""
         self.signs += 1
         self.changed = True
 
 
 def restored(usage: SessionUsage, iteration: str) -> Account:
-    """The account of a session that an earlier proxy has served: all that was held is charged."""
+    """The account of a session that an earlier proxy served. Everything that was held is charged."""
     account = Account(
         usage.session,
         iteration,
@@ -126,23 +126,23 @@ def restored(usage: SessionUsage, iteration: str) -> Account:
 
 @dataclass(slots=True)
 class Campaign:
-    """A loop's sessions, and its last hour with each provider."""
+    """Accounts of a loop's sessions, and its spending of the last hour by provider."""
 
     namespace: str
     sessions: dict[str, Account] = field(default_factory=dict)
     hours: dict[str, Window] = field(default_factory=dict)
     under_way: dict[str, tuple[Amount, Amount]] = field(default_factory=dict)
-    """By provider: reserved, and at the very most."""
+    """By provider: the reservations of calls in progress, and their upper bound."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set, and replaced, when a call is over."""
+    """Set, and replaced by a new event, when a call ends."""
     last_call: float = 0.0
 
     def hour(self, provider: str, now: float) -> Amount:
-        """Spent within the last one."""
+        """What was spent with this provider within the last hour."""
         return self.hours.setdefault(provider, Window()).used(now)
 
     def reserve(self, account: Account, provider: str, amount: Amount, worst: Amount) -> None:
-        """Set aside for one call. `settle` follows, once."""
+        """Reserve this amount for one call. `settle` follows exactly once."""
         self._move(account, provider, amount, worst)
 
     def settle(
@@ -155,7 +155,7 @@ class Campaign:
         cost: Decimal,
         now: float,
     ) -> None:
-        """The call is over: what it took in the place of what was set aside. Nothing taken: it was not answered."""
+        """Replace the reservation of an ended call by what it used. Without tokens it counts as not answered."""
         self._move(account, provider, NOTHING - reserved, NOTHING - worst)
         account.changed = True
         account.last_call = self.last_call = now

@@ -1,6 +1,7 @@
-"""Reads a provider's answer: a body as a whole, a stream event by event, both bounded in size and in silence.
+"""Reads a provider's response: a body as a whole, a stream event by event, with limits on size and on silence.
 
-Called by `upstream`. An event is passed on as its bytes came; it is looked into only where it may count tokens.
+Called by `attempt`; `passing` counts a stream's tokens with `Counted`. Events are passed on byte for byte and parsed
+only where they may count tokens.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ BODY_BYTES = 16 * 1024 * 1024
 EVENT_BYTES = 4 * 1024 * 1024
 STREAM_BYTES = 64 * 1024 * 1024
 END_OF_EVENT = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
-"""Two ends of lines, each in any of the three ways."""
+"""Two line ends, each in any of the three forms."""
 CONTENT = re.compile(rb"(?:^|[\r\n])data:")
 ANNOUNCES = re.compile(
     rb"""(?x)
@@ -34,15 +35,15 @@ ANNOUNCES = re.compile(
 
 
 class Malformed(RloopError):
-    """An answer is not what the API promises."""
+    """A response is not what the API specifies."""
 
 
 async def body(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
-    """All of it. Raises Malformed, and TimeoutError after a silence in the middle of it."""
+    """The whole body. Raises Malformed, and TimeoutError if it pauses too long after its first bytes."""
     content = bytearray()
     try:
         while True:
-            # Headers may come long before the answer is made.
+            # Headers may arrive long before the answer is complete.
             async with asyncio.timeout(idle_seconds if content else None):
                 content += await anext(chunks)
             if len(content) > BODY_BYTES:
@@ -52,7 +53,7 @@ async def body(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
 
 
 def parsed(content: bytes) -> Any:
-    """The JSON in it. Raises Malformed."""
+    """The parsed JSON. Raises Malformed."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -62,10 +63,10 @@ def parsed(content: bytes) -> Any:
 async def events(
     chunks: AsyncIterator[bytes], idle_seconds: float, first_token_until: float, deadline: float
 ) -> AsyncGenerator[bytes, None]:
-    """A stream's events, each as its bytes came. Raises Malformed, TimeoutError after a silence and at the deadline.
+    """The events of a stream, byte for byte. Raises Malformed, and TimeoutError after a silence and at the deadline.
 
-    Silence ends with a whole event that holds data: neither a comment nor a byte now and then is an answer. Until the
-    first token, and events that only announce an answer are none, the limit is `first_token_until`.
+    Only a complete event with data ends a silence; comments and incomplete events do not. Until the first token, which
+    events that merely announce an answer are not, the limit is `first_token_until`.
     """
     pending, total, looked = b"", 0, 0
     silent_until, begun = first_token_until, False
@@ -94,7 +95,7 @@ async def events(
 
 
 def is_content(event: bytes) -> bool:
-    """Whether it holds data. What else it may be is a comment, by which a server only says that it is there."""
+    """Whether the event contains data. Otherwise it is a comment, with which a server only shows that it is alive."""
     return CONTENT.search(event) is not None
 
 
@@ -104,7 +105,7 @@ END = re.compile(rb'"(?:finish|stop)_reason":\s*"|response\.(?:completed|incompl
 
 
 class Counted:
-    """What a stream's events say of the tokens that it took."""
+    """What the events of a stream report about its tokens and its end."""
 
     def __init__(self, dialect: Dialect, *, drops_usage: bool) -> None:
         self._dialect = dialect
@@ -112,26 +113,26 @@ class Counted:
         self._tokens: Tokens | None = None
         self._final = False
         self.model: str | None = None
-        """Which model says that it answers."""
+        """The model that the provider names as the answering one."""
         self.whole = False
-        """The event that ends a stream has come."""
+        """The last event of the stream has arrived."""
         self.ended = False
-        """Some event has said that the answer ends: unlike `whole`, the count of its tokens may still come."""
+        """An event has announced the end of the answer. Unlike with `whole`, the token count may still follow."""
         self.content = False
-        """Some piece of an answer has come."""
+        """A part of an answer has arrived."""
         self.error: Said | None = None
-        """The provider's, inside the stream."""
+        """The provider's error inside the stream."""
         self.pieces = 0
-        """Events so far. A provider sends no more of them than tokens, but for a few at its beginning and end."""
+        """Events with data so far. Except for a few at start and end, a provider sends at most one per token."""
 
     @property
     def tokens(self) -> Tokens | None:
-        """None if it never said: what messages counts at its start is only half of it."""
+        """Tokens of the answer; None if not reported. What messages counts in its first event is only the input."""
         return self._tokens if self._final else None
 
     @property
     def failure(self) -> CallFailure | None:
-        """Why the stream was no usable answer; None if it was one."""
+        """Why the stream was not a usable answer; None if it was one."""
         if self.error is not None:
             return self.error.failure("in its stream")
         if not self.ended:
@@ -140,11 +141,11 @@ class Counted:
 
     @property
     def free(self) -> bool:
-        """Whether nothing of an answer came: before an error, or at all. No provider bills that uncounted."""
+        """True if no answer came before the error or the end; providers bill that only with a token count."""
         return not self.content and (self.ended or self.error is not None)
 
     def passes(self, event: bytes) -> bool:
-        """Take the event in; False for one that only counts tokens, if the client did not ask for that."""
+        """Process an event. Returns False for one that only counts tokens if the client did not ask for it."""
         self.whole = self.whole or any(mark in event for mark in LAST)
         self.pieces += is_content(event)
         usage = event.count(b'"usage"') > len(NO_USAGE.findall(event))
@@ -167,10 +168,10 @@ class Counted:
 
 
 def data_of(event: bytes) -> dict[str, Any] | None:
-    """The JSON object that an event carries."""
+    """The JSON object that an event contains; None if it contains none."""
     lines = [line.partition(b":")[2].strip() for line in event.splitlines() if line.startswith(b"data:")]
     try:
         found = json.loads(b"\n".join(lines))
     except (ValueError, RecursionError):
-        return None  # [DONE], or the client's problem
+        return None  # [DONE], or malformed data, which is passed on to the client
     return found if isinstance(found, dict) else None

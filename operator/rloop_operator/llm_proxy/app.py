@@ -1,7 +1,7 @@
-"""The LLM proxy's HTTP: what agents' clients of language models speak to, in place of their provider.
+"""HTTP API of the LLM proxy: what the LLM clients of agents call instead of a provider.
 
-Served by the local shell on loopback, and by the cluster's own process. A handler lets a call in, asks for an answer,
-passes it on untouched and charges it; a client that goes away takes its call with it.
+Served by the local shell on loopback, and by the proxy process in a cluster. A handler admits a call, requests an
+answer, passes it on unchanged and charges it. If a client disconnects, its call is cancelled.
 """
 
 from __future__ import annotations
@@ -56,23 +56,23 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One call that is over, for whoever counts."""
+    """One finished call, for metrics."""
 
     provider: str
     model: str
     code: str
-    """answered, error (inside a stream), broken, gone, request_refused, or that of the refusal."""
+    """answered, error (inside a stream), broken, gone, request_refused, or the code of the refusal."""
     seconds: float
     tokens: Tokens
     charged: Amount
 
 
 class _Gone(Exception):
-    """The client went away."""
+    """The client disconnected."""
 
 
 class Proxy:
-    """All of it: what it is built from, and its ASGI application."""
+    """The proxy's parts, its ASGI application and its background task."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Proxy:
         self.books = Books(store_of, now)
         self._redactor = Redactor()
         self._told: dict[tuple[str, str], None] = {}
-        """What was left out of a session's requests and is in the log."""
+        """Parts left out of a session's requests that were logged already, as (session, name)."""
         self._identity = identity
         self._tell = tell
         self._calls = Calls(providers, self.books, store_of, closing)
@@ -99,7 +99,7 @@ class Proxy:
         return Starlette(routes=[*routes, Route("/v1/models", self._models)])
 
     async def keep(self) -> None:
-        """Keep the accounts for ever; when cancelled, close."""
+        """Write the accounts to the store until cancelled; then close all connections."""
         try:
             await self.books.keep()
         finally:
@@ -112,7 +112,7 @@ class Proxy:
         return endpoint
 
     async def _models(self, request: Request) -> Response:
-        """GET models: what the session may use, and that is one."""
+        """GET models: the one model that the session may use."""
 
         async def listed() -> Response:
             session = await self._session(request)
@@ -136,7 +136,7 @@ class Proxy:
             return self._refusal(denied, dialect)
         except _Gone:
             return Response(status_code=499)
-        except RloopError as error:  # the store or the API server
+        except RloopError as error:  # the store or the API server is unavailable
             log.warning("llm_call_failed", detail=self._redactor.text(str(error)))
             down = Denied("provider_down", "the proxy cannot look up its caller now", retry_after=5)
             return self._refusal(down, dialect)
@@ -166,7 +166,7 @@ class Proxy:
                 self._over(call, denied.code, None, None)
                 raise
             except BaseException:
-                # Its client went away, or we are ended: what is being asked may be billed.
+                # The client disconnected, or this process ends: the attempt in progress may be billed.
                 self._over(call, "gone", call.asking, None)
                 raise
         except Denied as denied:
@@ -190,7 +190,7 @@ class Proxy:
         return Response(self._redactor.answer(answer.content), answer.status, headers)
 
     async def _streamed(self, call: Call, answer: Answer, code: str, counted: Counted) -> None:
-        """A stream, or as much of it as came, is with the client: what it took, and whether it was an answer."""
+        """Settle a stream of which all or a part was passed on, and record a failure if it was not a usable answer."""
         tokens = counted.tokens if code in ("answered", "error") else None
         await self._ended(call, answer, code, tokens, counted.model, free=counted.free, pieces=counted.pieces)
         failure = None if code == "gone" else CUT if code == "broken" else counted.failure
@@ -198,7 +198,7 @@ class Proxy:
             await self._failed(call, failure)
 
     async def _failed(self, call: Call, failure: CallFailure) -> None:
-        """Note it; a provider's sentence may quote the key."""
+        """Record the failure. Keys are removed from its message, which quotes the provider."""
         told = self._redactor.text(failure.message)
         await self._calls.failed(call.session, failure.model_copy(update={"message": told}))
 
@@ -213,7 +213,7 @@ class Proxy:
         free: bool = False,
         pieces: int = 0,
     ) -> None:
-        """An answer, or as much of it as came, is with the client. An empty one whose tokens nobody counted is free."""
+        """Settle an answer of which all or a part was passed on. An empty answer without a token count is free."""
         model = answer.model
         free = tokens is None and code in ("answered", "error") and (free or answer.failure is not None)
         self._over(call, code, None if free else model, tokens, pieces)
@@ -222,12 +222,14 @@ class Proxy:
         if code == "answered":
             await self._calls.answered(call)
         if answered_by is not None and not answered_by.startswith(model.name):
-            # Mostly a full name for a short one; else somebody else's answer, at somebody else's price.
+            # Usually a full name for a short one; otherwise another model answered, at another price.
             log.warning("llm_other_model", provider=call.provider.name, model=model.name, answered_by=answered_by[:256])
 
     def _over(self, call: Call, code: str, model: ModelSettings | None, tokens: Tokens | None, pieces: int = 0) -> None:
-        """Charge the call, and say so: without a model nothing, and where nobody counted what was set aside, or the
-        pieces that came if they are more.
+        """Settle the call and report it to the log and to `tell`.
+
+        Nothing is charged without a model. Without a token count the reservation is charged, with at least as many
+        output tokens as `pieces`.
         """
         charged = self._calls.settle(call, model, tokens, pieces)
         record = Record(
@@ -253,7 +255,7 @@ class Proxy:
         )
 
     def _tell_left_out(self, call: Call) -> None:
-        """In the log, once for each session."""
+        """Log what was left out, once for each session."""
         session = call.session.caller.session
         new = [name for name in call.left_out if (session, name) not in self._told]
         if new:
@@ -266,7 +268,7 @@ class Proxy:
         if denied.retry_after is not None:
             headers["retry-after"] = str(min(LONGEST_RETRY_AFTER, math.ceil(denied.retry_after)))
         else:
-            headers["x-should-retry"] = "false"  # the clients of OpenAI and Anthropic obey it
+            headers["x-should-retry"] = "false"  # the clients of OpenAI and Anthropic respect it
         body = error_bodies.refusal(dialect, denied.code, self._redactor.text(denied.message), denied.param)
         return JSONResponse(body, denied.status, headers)
 
@@ -281,7 +283,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _unless_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
-    """What the work gives, unless the client goes away before. Raises _Gone."""
+    """The result of `work`. Raises _Gone if the client disconnects first; `work` is then cancelled."""
     task = asyncio.create_task(work)
     gone = asyncio.create_task(disconnected(receive))
     try:

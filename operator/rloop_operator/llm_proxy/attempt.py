@@ -1,7 +1,7 @@
-"""One try of a call at one model: HTTP, and what its outcome means.
+"""One attempt of a call with one model: the HTTP request, and the meaning of its outcome.
 
-Called by `upstream`, which decides whether there is another. Of the provider's headers only PASSED_BACK reaches the
-client; of the client's those that `allowed.headers` names reach the provider.
+Called by `upstream`, which decides about retries. Only the provider's headers in PASSED_BACK reach the client, and only
+the client's headers in `allowed.headers` reach the provider.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ REFUSED = (401, 402, 403)
 AGAIN = (408, 425, 429)
 NEVER_ASKED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.WriteError)
 SHOWN = 300
-"""Characters of a provider's own words."""
+"""Characters of a provider's own message that are quoted."""
 
 
 class Failed(Exception):
-    """A try that came to nothing; not answered to anybody as it is."""
+    """An attempt failed and may be retried. Clients never see this error itself."""
 
     def __init__(
         self,
@@ -51,41 +51,41 @@ class Failed(Exception):
         super().__init__(why)
         self.why = why
         self.lost = lost
-        """It was asked, and may have been billed."""
+        """The request was sent and may have been billed."""
         self.retry_after = retry_after
         self.busy = busy
-        """It lives, and wants to be asked less."""
+        """The provider is healthy, but asks for fewer requests."""
         self.code: Code = code
-        """provider_malformed: the next try would be answered no better."""
+        """provider_malformed: a retry would not get a better answer."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What a provider answered: a whole body, or a stream that has begun."""
+    """A provider's response: a complete body, or a stream that has begun."""
 
     model: ModelSettings
     status: int
     headers: Mapping[str, str]
     response: httpx.Response
     content: bytes = b""
-    """The body."""
+    """The body, if it is not a stream."""
     head: list[bytes] = field(default_factory=list)
-    """Of a stream: the events that were read."""
+    """The events of a stream that were read already."""
     rest: AsyncGenerator[bytes, None] | None = None
-    """Of a stream: the events to come."""
+    """The events of a stream that follow."""
     tokens: Tokens | None = None
-    """Of a body, if it says."""
+    """Tokens reported by a body."""
     answered_by: str | None = None
-    """Of a body: the model that it names."""
+    """The model that a body names."""
     failure: CallFailure | None = None
-    """Why it is no usable answer."""
+    """Why it is not a usable answer."""
 
     @property
     def good(self) -> bool:
         return self.status == 200
 
     async def close(self) -> None:
-        """Give the connection back, or end the call where there is more to come."""
+        """Release the connection; aborts the call if more of a stream would follow."""
         if self.rest is not None:
             await self.rest.aclose()
         await self.response.aclose()
@@ -102,7 +102,7 @@ async def attempt(
     *,
     other_field: bool,
 ) -> Answer:
-    """The answer, also one that says that the request is wrong. Raises Failed, Denied."""
+    """The response, which may be one that rejects the request as invalid. Raises Failed, Denied."""
     provider = call.provider
     request = client.build_request(
         "POST",
@@ -178,21 +178,22 @@ async def _read(
 
 
 def _judge_first(event: bytes) -> None:
-    """A stream that begins with an error is no answer, and costs nothing: as an error of HTTP it is tried again."""
+    """Raise Failed if a stream begins with a temporary error: it cost nothing and is retried like an HTTP error."""
     said = odd_answers.error_of(answers.data_of(event))
     if said is not None and not said.permanent:
         raise Failed(f"its stream begins with an error: {said.message[:SHOWN]}", busy=said.busy)
 
 
 def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
-    """Of an answer that is an error. Returns if the request itself is to blame. Raises Failed, Denied."""
+    """Classify an error response. Returns if the request itself is at fault. Raises Failed, Denied."""
     status, name = answer.status, call.provider.name
     said = redactor.text(_said(answer.content))[:SHOWN]
     told = f"HTTP {status}{': ' if said else ''}{said}"
     if status in AGAIN or (status >= 500 and status != 501):
         after = _retry_after(answer.response.headers.get("retry-after"))
         raise Failed(told, retry_after=after, busy=status == 429)
-    # What was answered before is not unknown or forbidden: it is the request or the route, and no reason to wait.
+    # If a call of the session was answered, key and model are valid: then a 403 or 404 is about this request or route,
+    # and the session need not wait.
     first = call.session.account.calls == 0 and not call.dialect.free
     if status in REFUSED and (status != HTTPStatus.FORBIDDEN or first):
         if call.provider.key_file is None and call.provider.key_env is None:
@@ -208,7 +209,7 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
 
 
 def _in_shape(answer: Answer, call: Call) -> bytes:
-    """The error's body, as the clients of this dialect know errors."""
+    """The error's body in the form that clients of this dialect expect."""
     said = _said(answer.content)
     made = error_bodies.in_shape(call.dialect, answers.parsed(answer.content), answer.status, said)
     if made is None:
@@ -230,7 +231,7 @@ def _headers(provider: Provider, redactor: Redactor, client: Mapping[str, str]) 
 
 
 def _is_error(content: bytes) -> bool:
-    """As APIs of this kind tell an error: a mapping, and not a web page."""
+    """Whether the body is an error as these APIs send it: a JSON object, not a web page."""
     try:
         return isinstance(answers.parsed(content), dict)
     except Malformed:
@@ -238,7 +239,7 @@ def _is_error(content: bytes) -> bool:
 
 
 def _said(content: bytes) -> str:
-    """The sentence in an error's body."""
+    """The error message in a body."""
     try:
         document: Any = answers.parsed(content)
     except Malformed:
@@ -250,7 +251,7 @@ def _said(content: bytes) -> str:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds, as the header gives them or the time until a date."""
+    """Seconds to wait: the header's number, or the time until its date."""
     if value is None:
         return None
     try:

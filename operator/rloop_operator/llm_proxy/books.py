@@ -1,7 +1,7 @@
-"""Keeps the accounts of all sessions in the store: the bound before a call, what was spent every few seconds after.
+"""Stores the accounts of all sessions: an upper bound before a call, what was spent every few seconds afterwards.
 
-Called by `calls` for each call, and by whoever serves the proxy for `keep`. The proxy is the only writer of
-`status.reported.usage`, so what is in memory is the truth, and the store is read once for each campaign.
+Used by `calls` for each call; the server of the proxy runs `keep`. The proxy is the only writer of
+`status.reported.usage`, so the accounts in memory are authoritative, and the store is read once per campaign.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from rloop_operator.ports import Caller, Store
 log = structlog.get_logger("rloop.llm_proxy")
 FLUSH_SECONDS = 5.0
 IDLE_SECONDS = 10.0
-"""After its last call what is set aside for a session's next ones is given back."""
+"""Seconds after a session's last call until what is held for its next calls is released."""
 WRITE_TRIES = 20
 WAITING_CHARACTERS = 1000
 
 
 class Books:
-    """`store_of` gives the store of a namespace, `now` the time."""
+    """`store_of` returns the store of a namespace, `now` the current time."""
 
     def __init__(self, store_of: Callable[[str], Store], now: Callable[[], datetime]) -> None:
         self._store_of = store_of
@@ -40,7 +40,7 @@ class Books:
         self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def open(self, caller: Caller, loop: ResearchLoop) -> tuple[Campaign, Account]:
-        """The campaign's accounts, and the caller's among them."""
+        """The accounts of the campaign, and the account of the caller."""
         uid = loop.metadata.uid
         async with self._reading[uid]:
             if uid not in self._campaigns:
@@ -49,7 +49,7 @@ class Books:
         return campaign, campaign.sessions.setdefault(caller.session, Account(caller.session, caller.owner))
 
     async def cover(self, campaign: Campaign, account: Account, block: Amount) -> None:
-        """Before a call: what is spent and reserved stands in the store; if it does not, it does now, and a block more.
+        """Make the stored bound cover what is spent and reserved, before a call. A new bound is `block` above that.
 
         Raises RloopError if the store cannot be written: then the call must not be made.
         """
@@ -57,16 +57,16 @@ class Books:
             await self._write(campaign, account, block)
 
     async def wait(self, campaign: Campaign, account: Account, reason: str | None, message: str = "") -> None:
-        """Say why the session's calls get no answer; None: they do."""
+        """Record why the session's calls are not answered; None: they are answered."""
         if account.waiting == reason and account.failure is None:
-            return  # another message about the same is no news
+            return  # the same reason with another message is not written again
         account.waiting, account.waiting_message = reason, message[:WAITING_CHARACTERS]
         account.failure = None
         account.changed = True
         await self._tried(campaign, account, account.bound - account.used)
 
     async def failed(self, campaign: Campaign, account: Account, failure: CallFailure) -> None:
-        """Say why the session's newest call had no usable answer, before its client can know it and end."""
+        """Record why the session's newest call had no usable answer, before its client sees it and may end."""
         if account.failure is not None and account.failure.reason == failure.reason:
             return
         account.failure, account.waiting, account.waiting_message = failure, None, ""
@@ -74,7 +74,7 @@ class Books:
         await self._tried(campaign, account, account.bound - account.used)
 
     async def refused(self, campaign: Campaign, account: Account, least: Amount) -> None:
-        """Say what the session's first call would have taken at the least, the smallest it tried."""
+        """Record the minimum that the session's first call would have used; the smallest of several is kept."""
         if account.refused_call is not None and account.refused_call.tokens <= least.tokens:
             return
         account.refused_call = RefusedCall(tokens=least.tokens, cost=decimal_text(least.cost))
@@ -82,7 +82,7 @@ class Books:
         await self._tried(campaign, account, NOTHING)
 
     async def flush(self, *, closing: bool = False) -> None:
-        """Write what has changed, and give back what is set aside for sessions that are idle."""
+        """Write changed accounts, and release what is held for idle sessions."""
         now = time.monotonic()
         for uid, campaign in list(self._campaigns.items()):
             for account in list(campaign.sessions.values()):
@@ -94,10 +94,10 @@ class Books:
                     await self._tried(campaign, account, NOTHING if idle else ahead)
             idle = now - campaign.last_call > 2 * HOUR
             if idle and not any(one.changed or one.reserved != NOTHING for one in campaign.sessions.values()):
-                del self._campaigns[uid]  # read again should it come back
+                del self._campaigns[uid]  # read again if it returns
 
     async def keep(self) -> None:
-        """Flush for ever; when cancelled, once more."""
+        """Flush every few seconds until cancelled; then flush once more."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_SECONDS)
@@ -106,7 +106,7 @@ class Books:
             await self.flush(closing=True)
 
     async def _read(self, caller: Caller, loop: ResearchLoop) -> Campaign:
-        """All that is known of a campaign; its last hour counts as this provider's, whoever it was."""
+        """Read all accounts of a campaign. Spending of the last hour is attributed to the current provider."""
         campaign = Campaign(caller.namespace, last_call=time.monotonic())
         spent: list[tuple[float, Amount]] = []
         for iteration in await self._store_of(caller.namespace).list(ResearchIteration, loop.metadata.name):
@@ -124,7 +124,7 @@ class Books:
         return campaign
 
     def _age(self, status: SessionStatus | None) -> float:
-        """Seconds since the session ended; it may have spent all in its last moment."""
+        """Seconds since the session ended; it may have spent everything in its last moment. 0 if it has not ended."""
         ended = status.finished_at if status is not None else None
         return max(0.0, (self._now() - ended).total_seconds()) if ended is not None else 0.0
 
@@ -138,7 +138,7 @@ class Books:
             log.warning("usage_not_written", session=account.session, detail=str(error))
 
     async def _write(self, campaign: Campaign, account: Account, ahead: Amount) -> None:
-        """Store the account with a bound that far ahead of what is spent and reserved."""
+        """Store the account with a bound of `ahead` above what is spent and reserved."""
         store = self._store_of(campaign.namespace)
         async with self._writing[account.session]:
             for _ in range(WRITE_TRIES):
@@ -149,14 +149,14 @@ class Books:
                 usage = account.usage(bound)
                 others = [one for one in reported.usage if one.session != account.session]
                 changed = reported.model_copy(update={"usage": sorted([*others, usage], key=lambda one: one.session)})
-                # A lower bound holds before it is written, a higher one after.
+                # A lower bound applies before it is written, a higher one only afterwards.
                 account.bound = Amount(min(account.bound.tokens, bound.tokens), min(account.bound.cost, bound.cost))
                 account.changed = False
                 try:
                     status = iteration.status.model_copy(update={"reported": changed})
                     await store.apply_status(iteration.model_copy(update={"status": status}))
                 except BaseException as error:
-                    account.changed = True  # or no flush would write it again
+                    account.changed = True  # otherwise no flush would write it again
                     if isinstance(error, Conflict):
                         continue
                     raise

@@ -1,6 +1,6 @@
-"""The circuit breaker of one endpoint: what has failed several times in a row is left alone for a while.
+"""Circuit breaker of one endpoint: after several failures in a row it is not called for a while.
 
-Asked and told by `upstream`. Closed: calls pass. Open: none does. Half-open: one may try, and its outcome decides.
+Used by `upstream`. Closed: calls pass. Open: no call passes. Half-open: one call may pass, and its outcome decides.
 """
 
 from __future__ import annotations
@@ -8,24 +8,24 @@ from __future__ import annotations
 from typing import Literal
 
 FAILURES = 5
-"""In a row, until it opens."""
+"""Failures in a row that open the breaker."""
 OPEN_SECONDS = 20.0
 
 State = Literal["closed", "open", "half-open"]
 
 
 class Breaker:
-    """Times are the caller's, by a monotonic clock."""
+    """State of one endpoint. Times are passed by the caller, from a monotonic clock."""
 
     def __init__(self) -> None:
         self._failures = 0
         self._opened_at: float | None = None
         self._probing = False
         self.why = ""
-        """The last failure."""
+        """Reason of the last failure."""
 
     def state(self, now: float) -> State:
-        """As it is shown."""
+        """The state as shown in metrics."""
         if self._opened_at is None:
             return "closed"
         return "half-open" if now - self._opened_at >= OPEN_SECONDS else "open"
@@ -39,15 +39,15 @@ class Breaker:
         return max(0.0, self._opened_at + OPEN_SECONDS - now)
 
     def enter(self) -> None:
-        """A call passes, after `wait` said 0. Exactly one of the three below follows."""
+        """Let a call pass, after `wait` returned 0. Exactly one of the three methods below follows."""
         self._probing = self._opened_at is not None
 
     def succeeded(self) -> None:
-        """It was answered."""
+        """The call was answered."""
         self._failures, self._opened_at, self._probing = 0, None, False
 
     def failed(self, now: float, why: str) -> None:
-        """It was not."""
+        """The call was not answered."""
         self.why = why
         self._failures += 1
         self._probing = False
@@ -55,5 +55,5 @@ class Breaker:
             self._opened_at = now
 
     def left(self) -> None:
-        """Nobody knows: the client went away, or the answer says nothing about the endpoint's health."""
+        """The outcome is unknown: the client disconnected, or the response does not show the endpoint's health."""
         self._probing = False

@@ -1,6 +1,6 @@
-"""One call of a session: who makes it, what it asks, what is set aside for it.
+"""One call of a session: its caller, its request, and what is reserved for it.
 
-Made by `calls`, which lets it in and charges it; read by all that then work on it.
+Created by `calls`, which admits and charges it; read by all modules that process it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rloop_operator.ports import Caller
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Who calls, and what holds for it."""
+    """The calling session, with its loop and its accounts."""
 
     caller: Caller
     loop: ResearchLoop
@@ -30,50 +30,50 @@ class Session:
     campaign: Campaign
     account: Account
     farewell: bool = False
-    """It has called finish; this call is let through so that its client can end in order."""
+    """The session has called finish. The call is still answered, so that its client can end normally."""
 
 
 @dataclass(slots=True)
 class Call:
-    """A call that was let in, with what is reserved for it."""
+    """An admitted call, with what is reserved for it."""
 
     session: Session
     provider: Provider
     models: list[ModelSettings]
-    """The one that was asked for, then its fallbacks."""
+    """The requested model, then its fallbacks."""
     dialect: Dialect
     content: bytes
-    """The request as it was checked, serialised."""
+    """The checked request, serialised."""
     original: dict[str, Any]
-    """The request as it was checked."""
+    """The checked request."""
     request: dict[str, Any]
-    """The same, so that a stream counts its tokens."""
+    """The checked request, changed so that a stream reports its tokens."""
     estimate: Tokens
-    """What the call takes, and then some."""
+    """Estimated tokens of the call, rather too many than too few."""
     reserved: Amount = NOTHING
     worst: Amount = NOTHING
-    """What it can take at the very most."""
+    """Upper bound of what the call can use."""
     limit: int | None = None
-    """Of each answer's tokens; None: neither asked for nor known."""
+    """Maximum tokens of each answer; None: neither requested nor known."""
     left_out: list[str] = field(default_factory=list)
-    """Names of what the client sent and the provider does not get."""
+    """Names of parts of the client's request that the provider does not get."""
     asking: ModelSettings | None = None
-    """The model that is being asked at this moment."""
+    """The model that is being called now."""
     began: float = field(default_factory=time.monotonic)
 
     @property
     def asked(self) -> int | None:
-        """What the client itself has set as that limit."""
+        """Maximum tokens of an answer as set by the client; None if unset."""
         return dialects.asked_output(self.dialect, self.original)
 
     @property
     def drops_usage(self) -> bool:
-        """The client did not ask for the event that counts a stream's tokens."""
+        """True if the client did not ask for the event that counts a stream's tokens."""
         return self.request is not self.original
 
     @property
     def limit_is_ours(self) -> bool:
-        """The request holds a limit that the client did not name."""
+        """True if the request contains a limit that the client did not set."""
         return self.limit is not None and self.asked is None
 
     @property
@@ -81,7 +81,7 @@ class Call:
         return self.request.get("stream") is True
 
     def body(self, model: ModelSettings, *, other_field: bool = False) -> bytes:
-        """The request as that model gets it."""
+        """The request's bytes for this model."""
         request = self.request
         if request.get("model") != model.name:
             request = {**request, "model": model.name}

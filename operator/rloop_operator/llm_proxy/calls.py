@@ -1,6 +1,7 @@
-"""What is checked and set aside before a call of a session, and what is charged after.
+"""Checks and reservation before a call of a session, and the charge after it.
 
-Called by `app`. A check and its reservation happen without a pause between; only then is the store written.
+Called by `app` and `upstream`. A check and its reservation happen without an await in between; the store is written
+afterwards.
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ from rloop_operator.llm_proxy.usage import (
 from rloop_operator.ports import Caller, Store
 
 BLOCK_TOKENS = 16_384
-"""Written ahead of what a call needs, so that not every call waits for a write. Lost if the proxy dies."""
+"""Tokens stored ahead of a call's need, so that not every call waits for a write. Lost if the proxy dies."""
 LOOK_SECONDS = 5.0
-"""How long a loop and an iteration that were read are believed."""
+"""Seconds for which a loop and an iteration that were read are cached."""
 FAREWELL_SECONDS = 15.0
-"""For so long after finish calls are let through: a client asks its model once more to sum up, and a refusal would make
-it retry and end with an error. The operator ends the process some seconds later.
+"""Seconds after finish during which calls are admitted: a client asks its model once more to sum up, and a rejection
+would make it retry and end with an error. The operator ends the process some seconds later.
 """
 FAREWELL_CALLS = 4
 FAILURES = {"session_spent": "AllowanceSpent", "budget_spent": "BudgetSpent"} | dict.fromkeys(
     ("malformed", "too_large", "model_unknown"), "RequestRefused"
 )
-"""Refusals of the proxy that no retry mends: reason of the session's failure by code."""
+"""Reason of the session's failure, for rejections by the proxy that a retry would repeat."""
 
 
 class Calls:
-    """Lets calls in, and charges them."""
+    """Admits calls, and charges them."""
 
     def __init__(
         self, providers: Providers, books: Books, store_of: Callable[[str], Store], closing: Callable[[], bool]
@@ -63,7 +64,7 @@ class Calls:
         self._looks: dict[tuple[str, str, str], tuple[float, ResearchLoop, ResearchIteration]] = {}
 
     async def session(self, caller: Caller) -> Session:
-        """The caller's session, if it is still open. Raises Denied(closed), RloopError."""
+        """The caller's session, if it is not over. Raises Denied (unauthorized, closed), RloopError."""
         if caller.role != "agent":
             raise Denied("unauthorized", "only an agent's session may call a model")
         loop, iteration = await self._look(caller)
@@ -78,7 +79,7 @@ class Calls:
         return Session(caller, loop, spec, campaign, account, farewell=farewell)
 
     def model(self, session: Session) -> tuple[Provider, ModelSettings]:
-        """What the session may use. Raises Denied."""
+        """Provider and model that the session may use. Raises Denied."""
         llm = session.loop.spec.agent.llm
         if llm is None:
             raise Denied("provider_unknown", "this campaign names no provider in spec.agent.llm", blames_agent=True)
@@ -99,7 +100,7 @@ class Calls:
         return provider, model
 
     async def admit(self, session: Session, dialect: Dialect, content: bytes, left_out: LeftOut) -> Call:
-        """The call, with its reservation in the store. Raises Denied."""
+        """The admitted call, with its reservation in the store. Raises Denied."""
         sent = await checked(dialect, content, left_out)
         request = sent.document
         provider, model = self.model(session)
@@ -120,8 +121,10 @@ class Calls:
         return call
 
     def settle(self, call: Call, model: ModelSettings | None, taken: Tokens | None, pieces: int = 0) -> Amount:
-        """Charge what the call took, and say how much: nothing without a model; if nobody knows, what was set aside,
-        with as many tokens of output at least as pieces of the answer came.
+        """Charge what the call used, and return it.
+
+        Nothing is charged without a model. If `taken` is unknown, the reservation is charged, with at least `pieces`
+        tokens of output.
         """
         if call.dialect.free:
             return NOTHING
@@ -140,21 +143,21 @@ class Calls:
         return Amount(taken.total, price)
 
     async def answered(self, call: Call) -> None:
-        """After a call that was settled: the store must know if it took more than was set aside, or ended a waiting."""
+        """Store that the session no longer waits, and a higher bound if the call used more than was reserved."""
         session = call.session
         if session.farewell:
             return
-        with suppress(RloopError):  # written with the next flush then
+        with suppress(RloopError):  # the next flush writes it
             await self._books.wait(session.campaign, session.account, None)
             await self._books.cover(session.campaign, session.account, NOTHING)
 
     async def failed(self, session: Session, failure: CallFailure) -> None:
-        """The session's newest call had no usable answer, and nobody will repeat it."""
+        """Record that the session's newest call had no usable answer and will not be retried."""
         if not session.farewell:
             await self._books.failed(session.campaign, session.account, failure)
 
     async def reserve(self, call: Call) -> None:
-        """Bound the answer by what the caps leave, and set aside what the call may take. Raises Denied, RloopError."""
+        """Limit the answer to what the caps leave, and reserve what the call may use. Raises Denied, RloopError."""
         if call.dialect.free:
             return
         while not caps.bound(call):
@@ -162,10 +165,11 @@ class Calls:
         await self._set_aside(call)
 
     async def wait(self, session: Session, denied: Denied) -> None:
-        """Note why the session's calls get no answer: a provider is waited for, or too little is left for the first."""
+        """Record why a call is denied: a reason to wait, the session's failure, or what its first call needs."""
         if denied.least is not None and session.account.calls == 0:
             await self._books.refused(session.campaign, session.account, denied.least)
-        # A client may ask a second model for small tasks; that it is refused says nothing once one has answered.
+        # A client may use a second model for small tasks. Once a call was answered, the rejection of that model is not
+        # a failure of the session.
         helper = denied.code == "model_unknown" and session.account.calls > 0
         if denied.waiting is None and not helper and (reason := FAILURES.get(denied.code)) is not None:
             await self.failed(session, CallFailure(reason=reason, message=denied.message[:MESSAGE_MAX]))
@@ -203,7 +207,7 @@ class Calls:
 
 
 def _count_farewell(account: Account) -> None:
-    """Let the call of a session that called finish through, within its grace. Raises Denied(closed)."""
+    """Count a call after finish, which is admitted within the grace period. Raises Denied(closed)."""
     now = time.monotonic()
     if account.finished_at is None:
         account.finished_at = now

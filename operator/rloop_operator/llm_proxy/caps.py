@@ -1,7 +1,7 @@
-"""Which cap stops a call: what is left under each, and how long an answer that leaves.
+"""Caps on calls: what is left under each cap, and how long an answer may be as a result.
 
-Called by `calls`. A request's tokens are only estimated, so several calls at once could pass a cap by a little each:
-where even the worst of them would not fit, a call waits until it is alone, and then one call is all that may pass it.
+Called by `calls`. A request's tokens are only estimated, so concurrent calls could each exceed a cap slightly. If the
+upper bounds of all calls would not fit, a call waits until it is the only one; so at most one call exceeds a cap.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from rloop_operator.llm_proxy.usage import (
 )
 
 FAREWELL_OUTPUT = 2048
-"""Tokens of an answer after finish: a client sums up what it did, and ends."""
+"""Maximum tokens of an answer after finish: a client sums up what it did, and ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """One of them, and what is used of it."""
+    """One cap, and what is used of it."""
 
     code: Code
-    """Of its refusal."""
+    """Code of the denial."""
     tokens: int | None
     cost: Decimal | None
     spent: Amount
     reserved: Amount
-    """For calls under way, as they are estimated."""
+    """Estimated use of the calls in progress."""
     worst: Amount
-    """The same at the very most."""
+    """Upper bound of their use."""
 
     @property
     def left(self) -> tuple[int | None, Decimal | None]:
-        """Of each; None: not limited."""
+        """Tokens and cost that are left; None: not limited."""
         used = self.spent + self.reserved
         return (
             None if self.tokens is None else self.tokens - used.tokens,
@@ -55,13 +55,13 @@ class Cap:
         )
 
     def fits(self, worst: Amount) -> bool:
-        """Whether it holds even then."""
+        """Whether the cap holds even if all calls use their upper bounds."""
         most = self.spent + self.worst + worst
         return (self.tokens is None or most.tokens <= self.tokens) and (self.cost is None or most.cost <= self.cost)
 
 
 def caps(session: Session, provider: Provider) -> list[Cap]:
-    """Of the session, of the campaign, of the campaign's hour with the provider."""
+    """The caps of the session, of the campaign, and of the campaign's last hour with the provider."""
     limits, budget = provider.limits, session.loop.spec.budget
     account, campaign = session.account, session.campaign
     sessions = campaign.sessions.values()
@@ -88,13 +88,13 @@ def caps(session: Session, provider: Provider) -> list[Cap]:
 
 
 def bound(call: Call) -> bool:
-    """Bound the answer by what every cap leaves; False: the call has to wait for others. Raises Denied."""
+    """Limit the answer to what every cap leaves. Returns False if the call must wait for others. Raises Denied."""
     model, number, question = call.models[0], answers(call.request), call.estimate.input
     wanted = output_wanted(call.asked, question, model)
     if call.session.farewell:
         wanted = min(wanted or FAREWELL_OUTPUT, FAREWELL_OUTPUT)
     output, longest = (UNKNOWN_OUTPUT, LONGEST_OUTPUT) if wanted is None else (wanted, wanted)
-    # No token is shorter than a byte.
+    # Upper bound: every token has at least one byte.
     worst = amount(call, Tokens(input=len(call.content), output=longest * number))
     for cap in caps(call.session, call.provider):
         if cap.fits(worst):
@@ -125,12 +125,12 @@ def bound(call: Call) -> bool:
 
 
 def amount(call: Call, tokens: Tokens) -> Amount:
-    """With the cost at the dearest of the call's models."""
+    """The tokens, with their cost at the most expensive of the call's models."""
     return Amount(tokens.total, max(cost(tokens, one.prices) for one in call.models))
 
 
 def half_left(call: Call, tokens: int) -> Amount:
-    """So many tokens ahead, but at most half of what is left: what is only set aside shall end no campaign."""
+    """These tokens, but at most half of what is left: a mere reservation must not end a campaign."""
     for cap in caps(call.session, call.provider):
         tokens = min(tokens, affordable_output(*cap.left, 0, call.models[0].prices) // 2)
     return amount(call, Tokens(output=max(0, tokens)))
@@ -147,7 +147,7 @@ def _frees_after(code: Code, call: Call) -> float | None:
 
 
 def _too_small(call: Call, least: Amount) -> str | None:
-    """The cap, other than the budget, that would never let such a call through."""
+    """A cap, other than the budget, that is too small for any call of this size; None if all are large enough."""
     llm, limits = call.session.loop.spec.agent.llm, call.provider.limits
     of_provider = f' of provider "{call.provider.name}"'
     for field, tokens, money in (
@@ -163,7 +163,7 @@ def _too_small(call: Call, least: Amount) -> str | None:
 
 
 def _of_the_budget(cap: Cap, call: Call, least: Amount) -> bool:
-    """Whether the campaign's budget may be why: a session's own tokens can be its share of what that has left."""
+    """Whether the campaign's budget may be the cause: a session's own tokens can be its share of the rest."""
     if cap.code != "session_spent":
         return cap.code == "budget_spent"
     return call.session.spec.max_tokens - cap.spent.tokens < least.tokens

@@ -1,6 +1,6 @@
-"""Why a call gets no answer: the codes of the proxy's errors, and what a session that waits for it says of itself.
+"""Why a call is denied: the codes of the proxy's errors, their HTTP status, and the reason why a session waits.
 
-Raised by the parts of the proxy, answered by `app`.
+Raised by the parts of the proxy; `app` turns it into a response.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Code = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a code means to HTTP, and to the campaign."""
+    """The meaning of a code for HTTP and for the campaign."""
 
     status: int
     waiting: str | None = None
-    """The reason for which the session waits; None: it is the agent's own affair."""
+    """The reason why the session waits; None: it does not wait."""
 
 
-# 424: the provider failed, and the clients of OpenAI and Anthropic do not send the request again as after a 5xx.
+# 424: the provider failed. Unlike after a 5xx, the clients of OpenAI and Anthropic do not retry.
 MEANINGS: dict[Code, Meaning] = {
     "unauthorized": Meaning(401),
     "provider_forbidden": Meaning(403, "ProviderUnknown"),
@@ -60,7 +60,7 @@ MEANINGS: dict[Code, Meaning] = {
 
 
 class Denied(Refused):
-    """A call gets no answer."""
+    """A call is denied."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class Denied(Refused):
         self.code: Code = code
         self.status = MEANINGS[code].status
         self.retry_after = retry_after
-        """Seconds after which it makes sense to ask again."""
+        """Seconds after which a retry makes sense; None: it does not."""
         self.least = least
-        """What the call would have taken at the least, where the campaign's budget may have too little left for it."""
+        """Minimum that the call would have used; set if the campaign's budget may be too small for it."""
         self.param = param
-        """The field of the request that is to blame."""
+        """The field of the request that is at fault."""
         self.waiting = None if blames_agent else MEANINGS[code].waiting

@@ -1,7 +1,7 @@
-"""The three ways in which models are spoken to: where a request names its limits, and where an answer counts tokens.
+"""The APIs of language models: where a request sets its limits, and where a response counts tokens.
 
-Called by `calls` and `answers`. Which other fields a request may hold is told by the tables in `allowed`; an answer
-passes untouched, tool calls among it.
+Used by `calls`, `answers` and others. The tables in `allowed` say which other fields a request may contain. Responses
+are passed on unchanged, including tool calls.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from rloop_operator.llm_proxy.usage import Tokens
 Name = Literal["chat", "responses", "messages", "count"]
 Json = Mapping[str, Any]
 MOST = 10_000_000
-"""Tokens of one call. A count that is larger, negative or no whole number is none, and neither are those beside it."""
+"""Maximum tokens of one call. If a count is larger, negative or not an integer, the whole usage is ignored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One of the three."""
+    """One of the APIs."""
 
     name: Name
     limits: tuple[str, ...]
-    """Fields that limit an answer's tokens; the last is the one to add where there is none."""
+    """Fields that limit the tokens of an answer. The last one is added if the request has none."""
     free: bool = False
-    """It asks no model."""
+    """It does not call a model."""
 
 
 CHAT = Dialect("chat", ("max_completion_tokens", "max_tokens"))
@@ -37,26 +37,29 @@ COUNT = Dialect("count", (), free=True)
 
 
 def asked_output(dialect: Dialect, request: Json) -> int | None:
-    """The longest answer that the request asks for: where two fields say it, an endpoint may know either."""
+    """The output limit in the request. If it has two such fields, the larger counts: an endpoint may know only one."""
     asked = (request.get(name) for name in dialect.limits)
     return max((value for value in asked if type(value) is int and value > 0), default=None)
 
 
 def limited(dialect: Dialect, request: Json, tokens: int, *, other_field: bool = False) -> dict[str, Any]:
-    """The request with that limit; in the other of two fields, for models that know only that one."""
+    """The request with this output limit, in the fields that it has, else in the last of `limits`.
+
+    With `other_field` a missing limit is added as the first of `limits`, for models that know only that one.
+    """
     asked = [name for name in dialect.limits if request.get(name) is not None]
     names = asked or [dialect.limits[0 if other_field else -1]]
     return {**request, **dict.fromkeys(names, tokens)}
 
 
 def answers(request: Json) -> int:
-    """How many answers it asks for at once."""
+    """Number of answers that one request asks for."""
     value = request.get("n", 1)
     return value if type(value) is int and value > 0 else 1
 
 
 def with_usage(dialect: Dialect, request: dict[str, Any]) -> tuple[dict[str, Any], bool]:
-    """The request for a stream that counts its tokens, and whether the client itself asked for that.
+    """The request for a stream that counts its tokens, and whether the client itself asked for the count.
 
     The other two dialects always count.
     """
@@ -70,10 +73,10 @@ def with_usage(dialect: Dialect, request: dict[str, Any]) -> tuple[dict[str, Any
 
 
 def tokens_of(answer: Json) -> Tokens | None:
-    """What an answer, or one event of a stream, says that was taken; None if it does not say.
+    """Tokens that a response, or one event of a stream, reports; None if it reports none.
 
-    All three dialects at once, for their fields do not collide: prompt_tokens is chat's; input_tokens is of the other
-    two, and only messages counts what it read from and wrote to a cache beside it.
+    Handles all three dialects, because their fields do not collide: prompt_tokens occurs in chat, input_tokens in the
+    other two, and only messages counts cache reads and writes separately from it.
     """
     usage = _usage(answer)
     try:
@@ -96,14 +99,14 @@ def _counted(usage: Json) -> Tokens | None:
 
 
 def together(before: Tokens | None, now: Tokens | None) -> Tokens | None:
-    """Of a stream: messages counts the input in its first event and the output in its last ones, and always the sum."""
+    """Combined counts of a stream: events of messages report totals, the first of the input, the last of the output."""
     if before is None or now is None:
         return now or before
     return Tokens(max(before.input, now.input), max(before.cached, now.cached), max(before.output, now.output))
 
 
 def answered_by(answer: Json) -> str | None:
-    """The model that an answer, or the event of a stream, names."""
+    """The model that a response, or the event of a stream, names."""
     for holder in (answer, _mapping(answer.get("response")), _mapping(answer.get("message"))):
         if isinstance(name := holder.get("model"), str):
             return name
@@ -111,7 +114,7 @@ def answered_by(answer: Json) -> str | None:
 
 
 def is_answer(dialect: Dialect, answer: object) -> bool:
-    """Whether it looks like one: an endpoint that speaks something else must not pass for a model."""
+    """Whether it has the form of an answer: an endpoint with another API must not be mistaken for a model."""
     if not isinstance(answer, Mapping):
         return False
     if dialect is COUNT:
@@ -132,7 +135,7 @@ def _mapping(value: object) -> Json:
 
 
 class _NoCount(Exception):
-    """A field that counts tokens holds something else."""
+    """A field that counts tokens contains something else."""
 
 
 def _number(holder: Json, name: str) -> int:

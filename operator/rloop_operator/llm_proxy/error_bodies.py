@@ -1,7 +1,7 @@
-"""Errors as the clients of each dialect know them: bodies, and the last event of a stream that breaks off.
+"""Errors in the form that clients of each dialect expect: bodies, and the last event of a stream that breaks off.
 
-Called by `app`, `attempt` and `passing`. The proxy's own code stands where each client keeps a code: OpenAI's in
-`error.code`, Anthropic's in `error.details.error_code`.
+Called by `app`, `attempt` and `passing`. The proxy's own code is in the field in which clients look for a code:
+OpenAI's in `error.code`, Anthropic's in `error.details.error_code`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPENAI: Mapping[Code, str] = {
     "provider_refused": "server_error",
     "provider_malformed": "server_error",
 }
-"""Types of errors; the rest is the request's fault."""
+"""OpenAI's error types by code; all other codes are faults of the request."""
 ANTHROPIC: Mapping[Code, str] = {
     "unauthorized": "authentication_error",
     "provider_forbidden": "permission_error",
@@ -47,12 +47,12 @@ BY_STATUS: Mapping[int, tuple[str, str]] = {
     HTTPStatus.FORBIDDEN: ("permission_error", "permission_error"),
     HTTPStatus.NOT_FOUND: ("invalid_request_error", "not_found_error"),
 }
-"""OpenAI's and Anthropic's type for an error of a provider that names none."""
+"""The types of OpenAI and Anthropic for a provider's error without a type."""
 FAULT = "invalid_request_error"
 
 
 def refusal(dialect: Dialect, code: Code, message: str, param: str | None = None) -> dict[str, Any]:
-    """The body of an error that the proxy itself answers with."""
+    """The body of an error that the proxy itself returns."""
     if _is_anthropics(dialect):
         error = {"type": ANTHROPIC.get(code, FAULT), "message": message, "details": {"error_code": code}}
         return {"type": "error", "error": error}
@@ -64,13 +64,13 @@ def event(dialect: Dialect, code: Code, message: str) -> bytes:
     body = refusal(dialect, code, message)
     if dialect is CHAT:
         return f"data: {json.dumps(body)}\n\n".encode()
-    if not _is_anthropics(dialect):  # responses: all in one, and `error` for clients that look there in every dialect
+    if not _is_anthropics(dialect):  # responses: fields at the top level; `error` for clients that read it always
         body = {"type": "error", "sequence_number": 0, **body["error"], **body} | {"type": "error"}
     return f"event: error\ndata: {json.dumps(body)}\n\n".encode()
 
 
 def in_shape(dialect: Dialect, document: Mapping[str, Any], status: int, message: str) -> dict[str, Any] | None:
-    """A provider's error in its dialect's shape; None if it already is."""
+    """A provider's error in the form of its dialect; None if it already has it."""
     error = document.get("error")
     proper = isinstance(error, Mapping) and isinstance(error.get("message"), str)
     if _is_anthropics(dialect):

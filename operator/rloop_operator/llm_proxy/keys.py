@@ -1,6 +1,6 @@
-"""Reads providers' keys, and keeps them, and whatever looks like one, out of all that leaves this process but the call.
+"""Reads the providers' keys, and removes them, and strings that look like keys, from everything but the call itself.
 
-Called for each call (`key_of`) and for every text that goes to an agent, a status or a log (`Redactor`).
+Called for each call (`key_of`), and for every text that goes to an agent, a status or a log (`Redactor`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rloop_operator.llm_proxy.providers import Provider
 
 KEY_BYTES = 8192
 SHORTEST = 6
-"""A key of fewer characters could be any word, and is not looked for."""
+"""Minimum length of a key to redact; a shorter one could be any word."""
 MASK = "[redacted]"
 KEY_SHAPED = re.compile(
     r"""(?xi)
@@ -30,17 +30,17 @@ KEY_SHAPED = re.compile(
 
 
 class KeyMissing(RloopError):
-    """A key cannot be read; the message names the place, and never its content."""
+    """A key cannot be read. The message names its location, never its content."""
 
 
 class Redactor:
-    """Knows the keys that were read; of a rotated one the old too."""
+    """Knows all keys that were read, including those before a rotation."""
 
     def __init__(self) -> None:
         self._keys: dict[str, None] = {}
 
     def key_of(self, provider: Provider) -> str | None:
-        """The provider's key as it is now; None if it wants none. Raises KeyMissing."""
+        """The provider's current key; None if it needs none. Raises KeyMissing."""
         if provider.key_file is not None:
             place, key = f"keyFile {provider.key_file}", _from_file(provider.key_file)
         elif provider.key_env is not None:
@@ -56,13 +56,13 @@ class Redactor:
         return key
 
     def text(self, text: str) -> str:
-        """Without the keys that were read, and without anything of that shape."""
+        """The text without the keys that were read, and without strings that look like keys."""
         for key in self._keys:
             text = text.replace(key, MASK)
         return KEY_SHAPED.sub(MASK, text)
 
     def answer(self, content: bytes) -> bytes:
-        """A model's answer without our keys; what else is in it is the model's."""
+        """A model's answer without our keys. Its other content is the model's and stays unchanged."""
         for key in self._keys:
             if (found := key.encode()) in content:
                 content = content.replace(found, MASK.encode())
@@ -70,7 +70,7 @@ class Redactor:
 
 
 def _from_file(path: str) -> str:
-    """A Secret's mount is a link that the kubelet turns to another folder: opened anew, it is always the newest."""
+    """Content of the file, opened anew each time: the kubelet updates a mounted Secret by switching a symbolic link."""
     try:
         with Path(path).expanduser().open("rb") as stream:
             return stream.read(KEY_BYTES + 1).decode().strip()

@@ -1,7 +1,8 @@
-"""Answers that are none: an error inside a stream of status 200, an answer without content, a request that is refused.
+"""Responses that are not usable answers: an error in a stream of status 200, an empty answer, a rejected request.
 
-Called by `attempt`, `answers` and `app`. What is found here becomes `failure` of the session's usage, so that the
-campaign knows why a session got nowhere; nothing that a client is sent depends on it.
+Called by `attempt`, `answers` and `app`. What is found becomes `failure` of the session's usage, so that the campaign
+knows why a session achieved nothing. The responses to clients do not depend on it, except that a temporary error at the
+beginning of a stream is retried.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from rloop_operator.llm_proxy.dialects import Dialect
 
 MESSAGE_MAX = 600
 CALLERS_FAULT = frozenset({"invalid_request_error", "invalid_request", "invalid_prompt", "not_found_error"})
-"""Types of an error that another try would meet again."""
+"""Error types that a retry would get again."""
 BUSY = frozenset({"overloaded_error", "rate_limit_error", "rate_limit_exceeded", "requests", "tokens"})
-"""Types of an error that asks for patience."""
+"""Error types that ask to retry later."""
 EMPTY_KEYS = frozenset({"role", "refusal", "annotations", "audio", "index", "id", "type", "object"})
-"""Fields of a message of chat.completions that are no content of their own."""
+"""Fields of a chat.completions message that are not content."""
 EMPTY = CallFailure(reason="AnswerEmpty", message="the provider's answer holds neither text nor a tool call")
 CUT = CallFailure(reason="StreamBroken", message="the provider's stream ended before its last event")
 Json = Mapping[str, Any]
@@ -36,16 +37,16 @@ class Said:
 
     @property
     def permanent(self) -> bool:
-        """Whether another try would be refused again."""
+        """Whether a retry would be rejected again."""
         return context_too_long(self.code, self.message) or bool(CALLERS_FAULT & {self.code, self.kind})
 
     @property
     def busy(self) -> bool:
-        """Whether the provider lives, and wants to be asked less."""
+        """Whether the provider is healthy but asks for fewer requests."""
         return bool(BUSY & {self.code, self.kind})
 
     def failure(self, how: str) -> CallFailure:
-        """As the campaign is told of it; `how` says where it stood: HTTP 400, or a stream."""
+        """The failure recorded for the campaign; `how` says where the error occurred: HTTP 400, or in a stream."""
         reason = "StreamBroken"
         if context_too_long(self.code, self.message):
             reason = "ContextTooLong"
@@ -55,7 +56,7 @@ class Said:
 
 
 def error_of(document: object) -> Said | None:
-    """The error that a body or an event of a stream holds, in any of the three dialects; None if it holds none."""
+    """The error in a body or in an event of a stream, in any of the three dialects; None if it contains none."""
     if not isinstance(document, Mapping):
         return None
     inner = document.get("response")
@@ -71,7 +72,7 @@ def error_of(document: object) -> Said | None:
 
 
 def says_something(dialect: Dialect, document: Json) -> bool:
-    """Whether a whole answer, or one event of a stream, holds a piece of an answer."""
+    """Whether a body, or one event of a stream, contains a part of an answer."""
     if dialect.name == "chat":
         return any(_in_choice(one) for one in _list(document, "choices"))
     if dialect.name == "messages":
@@ -94,7 +95,7 @@ def _in_choice(choice: object) -> bool:
 
 
 def _in_block(block: object) -> bool:
-    """Of Anthropic's: a text block is empty until its text comes, a call of a tool is content by itself."""
+    """Whether Anthropic's block has content: a text block needs text, a tool call is always content."""
     if not isinstance(block, Mapping):
         return False
     texts = [value for name, value in block.items() if name != "type" and isinstance(value, str) and value]

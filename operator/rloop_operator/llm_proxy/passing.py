@@ -1,6 +1,6 @@
-"""Passes a stream on while it comes: each event as its bytes are, and an end that a client cannot take for a whole one.
+"""Passes a stream on as it arrives, event by event; one that breaks off ends with an error event.
 
-Given to starlette by `app`, which is told how it ended.
+Created by `app` as the response for starlette; reports to `app` how the stream ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Ended = Callable[[Call, Answer, str, Counted], Awaitable[None]]
 
 
 class Passing(Response):
-    """The client's half of a stream."""
+    """The client's side of a stream."""
 
     def __init__(
         self, call: Call, answer: Answer, headers: Mapping[str, str], redactor: Redactor, ended: Ended
@@ -63,16 +63,16 @@ class Passing(Response):
             told = self._redactor.text(f'the stream of provider "{self._call.provider.name}" broke off: {why}')
             event = error_bodies.event(self._call.dialect, "provider_down", told)
             await send({"type": "http.response.body", "body": event, "more_body": True})
-        await self._end(code)  # before the client knows, so that its next call finds what is left
+        await self._end(code)  # before the client sees the end, so that its next call finds the settled account
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _end(self, code: str) -> None:
-        """Once."""
+        """Settle the call; later calls of this method have no effect."""
         if self._over:
             return
         self._over = True
         if code == "gone" and self._counted.whole:
-            code = "answered"  # the client has all of it, and did not wait for the provider to hang up
+            code = "answered"  # the client has everything, and did not wait for the provider to close
         if code == "answered" and self._counted.error is not None:
             code = "error"
         await self._answer.close()
@@ -87,6 +87,6 @@ class Passing(Response):
 
 
 async def disconnected(receive: Receive) -> None:
-    """Return when the client has gone away."""
+    """Return when the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         pass

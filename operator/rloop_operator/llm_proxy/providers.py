@@ -1,7 +1,7 @@
-"""The administrator's configuration: which providers there are, what they cost, who may use them and how much.
+"""The administrator's configuration: the providers, their prices, and who may use them and how much.
 
-Read by `rloop run` and by the cluster's proxy through `load`; the chart writes the same form from its values. A key
-never stands here: only the place where it is read from.
+Read by `load`, for `rloop run` and for the cluster's proxy; the chart renders the same form from its values. It never
+contains a key, only the location from which it is read.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from rloop.errors import BadInput, InputProblem
 from rloop_operator.yaml_file import read_mapping
 
 ANY = "any"
-"""Name of the one provider that two environment variables describe; it answers to every name."""
+"""Name of the single provider that is configured by environment variables; it matches every name."""
 NAMESPACE_GLOB = r"^[-a-z0-9*]+$"
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 def _base_url(url: str) -> str:
-    """Without a slash at its end; it is the part that /chat/completions is put behind."""
+    """The URL without a trailing slash: /chat/completions is appended to it."""
     parts = urlsplit(url)
     try:
         host, _port = parts.hostname, parts.port
@@ -43,11 +43,11 @@ def _base_url(url: str) -> str:
 
 
 class Prices(Model):
-    """Money per million tokens. The currency is the administrator's; budget.cost is in the same."""
+    """Prices per million tokens, in the administrator's currency, which is also that of budget.cost."""
 
     input: Amount
     cached_input: Amount | None = None
-    """Absent: as input."""
+    """Price of input from the provider's cache. Unset: same as input."""
     output: Amount
 
 
@@ -55,19 +55,19 @@ class ModelSettings(Model):
     """One model of a provider."""
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
-    """As the provider spells it."""
+    """Name of the model as the provider spells it."""
     context_tokens: Tokens | None = None
-    """What it can read and write in one call."""
+    """Tokens of input and output that fit into one call."""
     max_output_tokens: Tokens | None = None
-    """What it can write in one call; a request that asks for no number gets this one."""
+    """Maximum output tokens of one call; the default limit of requests that set none."""
     prices: Prices | None = None
-    """Absent: unknown. Then it cannot be used where a cost is limited."""
+    """Prices of the model. Unset: unknown, and the model cannot be used if a cost is limited."""
     fallback: Annotated[list[str], Field(max_length=8)] = []
-    """Models of the same provider, tried in this order while this one does not answer."""
+    """Models of the same provider that are tried in this order if this one fails."""
 
 
 class Limits(Model):
-    """Caps on each campaign that uses the provider; what is absent is not limited here."""
+    """Caps for each campaign that uses the provider; an unset cap is unlimited."""
 
     tokens_per_hour: Tokens | None = None
     cost_per_hour: Amount | None = None
@@ -76,15 +76,16 @@ class Limits(Model):
 
 
 class Retry(Model):
-    """How long a provider is waited for."""
+    """Timeouts for calls of a provider."""
 
     total_seconds: Seconds = 900
-    """From a request's arrival to its last byte, with all tries."""
+    """Seconds from the arrival of a request to its last byte, including all attempts (default 900)."""
     first_token_seconds: Seconds = 300
-    """Until a stream's first token, for each try: a model on CPUs reads a long prompt for minutes. An answer that is
-    no stream comes as a whole, so only total_seconds limits it."""
+    """Seconds of one attempt until the first token of a stream (default 300): a model on CPUs reads a long prompt for
+    minutes. A response without a stream arrives as a whole, so only total_seconds limits it.
+    """
     idle_seconds: Seconds = 60
-    """Between two pieces of an answer that has begun."""
+    """Seconds between two pieces of an answer that has begun (default 60)."""
 
 
 class Provider(Model):
@@ -92,17 +93,17 @@ class Provider(Model):
 
     name: DnsLabel
     url: Annotated[str, Field(max_length=2048), AfterValidator(_base_url)]
-    """All that stands before /chat/completions; mostly it ends in /v1."""
+    """Base URL, to which /chat/completions is appended; usually it ends with /v1."""
     auth: Literal["Bearer", "XApiKey"] = "Bearer"
-    """The header that carries the key: Authorization: Bearer KEY, or x-api-key: KEY."""
+    """Header that contains the key: Authorization: Bearer KEY, or x-api-key: KEY."""
     key_file: PathText | None = None
-    """Read at each call, so that a rotated Secret is picked up."""
+    """File with the key. It is read for each call, so that a rotated Secret is picked up."""
     key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=256)] | None = None
-    """For laptops. Neither: the endpoint wants no key."""
+    """Environment variable with the key, for laptops. Neither of the two set: the endpoint needs no key."""
     namespaces: Annotated[list[Annotated[str, Field(pattern=NAMESPACE_GLOB, max_length=63)]], Field(max_length=64)] = [
         "*"
     ]
-    """Whose campaigns may use it, as globs."""
+    """Globs of the namespaces whose campaigns may use it (default: all)."""
     models: Annotated[list[ModelSettings], Field(min_length=1, max_length=64)]
     limits: Limits = Limits()
     retry: Retry = Retry()
@@ -120,11 +121,11 @@ class Provider(Model):
         return self
 
     def allows(self, namespace: str) -> bool:
-        """Whether campaigns of this namespace may use it."""
+        """Whether campaigns in this namespace may use the provider."""
         return any(fnmatchcase(namespace, glob) for glob in self.namespaces)
 
     def model(self, name: str) -> ModelSettings | None:
-        """The model of that name; one that answers to every name has any, with unknown prices."""
+        """The model of that name, or None. The provider ANY has every model, with unknown prices."""
         if self.name == ANY:
             return ModelSettings(name=name)
         return next((model for model in self.models if model.name == name), None)
@@ -141,12 +142,12 @@ class Providers(Model):
         return self
 
     def find(self, name: str) -> Provider | None:
-        """The provider of that name."""
+        """The provider of that name, or None."""
         return next((one for one in self.providers if one.name in (name, ANY)), None)
 
 
 def load(path: Path) -> Providers:
-    """The providers in the file. Raises BadInput, naming file and field."""
+    """The providers in the file. Raises BadInput, which names file and field."""
     document = read_mapping(path)
     try:
         read = Providers.model_validate(document, by_alias=True, by_name=False)
@@ -159,9 +160,9 @@ def load(path: Path) -> Providers:
 
 
 def of_this_machine(environment: Mapping[str, str], home: Path) -> Providers:
-    """For `rloop run`: the file that RLOOP_PROVIDERS names, else that in the user's configuration, else RLOOP_LLM_URL.
+    """For `rloop run`: the file named by RLOOP_PROVIDERS, else the user's providers.yaml, else RLOOP_LLM_URL.
 
-    None of them: no provider. Raises BadInput.
+    Without any of them no provider is configured. Raises BadInput.
     """
     named = environment.get("RLOOP_PROVIDERS")
     if named:

@@ -1,7 +1,7 @@
-"""Checks a request and makes the document that is sent in its place: parsed once, copied by its dialect's table.
+"""Checks a request and creates the document that is sent instead: parsed once, copied by the table of its dialect.
 
-Called by `calls`. Two parsers may read one text differently (a key that stands twice, `Model` for `model`), so the
-provider never gets the client's bytes. It gets the serialised copy, which holds only fields that were looked at.
+Called by `calls`. Two parsers may interpret one text differently (a duplicate key, `Model` for `model`), so the
+provider never gets the client's bytes. It gets the serialised copy, which contains only checked fields.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FIELDS: Mapping[Name, Fields] = {
 }
 DEPTH_MAX = 100
 LARGE = 128 * 1024
-"""Bytes from which a request is checked in a thread, so that other calls go on meanwhile."""
+"""Requests of at least this many bytes are checked in a thread, so that other calls are not delayed."""
 ONLY_WITH_TOOLS = ("tools", "tool_choice", "parallel_tool_calls")
 WANTED = ("required", "any")
 
@@ -44,7 +44,7 @@ class Checked:
 
 
 async def checked(dialect: Dialect, content: bytes, left_out: LeftOut) -> Checked:
-    """The request of that content; what is not copied is recorded. Raises Denied(malformed)."""
+    """The checked request; what is not copied is recorded in `left_out`. Raises Denied(malformed)."""
     try:
         if len(content) < LARGE:
             return check(dialect, content, left_out)
@@ -54,7 +54,7 @@ async def checked(dialect: Dialect, content: bytes, left_out: LeftOut) -> Checke
 
 
 def check(dialect: Dialect, content: bytes, left_out: LeftOut) -> Checked:
-    """As `checked`. Raises NotAllowed."""
+    """Like `checked`, synchronously. Raises NotAllowed."""
     original = _parsed(content)
     document: dict[str, Any] = FIELDS[dialect.name].take(original, "", left_out)
     if document.get("tools") != original.get("tools"):
@@ -63,16 +63,16 @@ def check(dialect: Dialect, content: bytes, left_out: LeftOut) -> Checked:
 
 
 def serialised(document: Mapping[str, Any]) -> bytes:
-    """The bytes that a provider gets for the document."""
+    """The bytes of the document that a provider gets."""
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     try:
         return text.encode()
-    except UnicodeEncodeError:  # half of a character, which only an escape can express
+    except UnicodeEncodeError:  # a lone surrogate, which only an escape can express
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _without_lost_tools(document: dict[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
-    """The document after tools were left out. Raises NotAllowed where one of them is asked for."""
+    """The document after tools were left out. Raises NotAllowed if `tool_choice` asks for one of them."""
     kept = _names(document.get("tools"))
     for name in _chosen(document.get("tool_choice")):
         if name not in kept and name in _names(original.get("tools")):
@@ -91,7 +91,7 @@ def _names(tools: object) -> set[str]:
 
 
 def _chosen(choice: object) -> list[str]:
-    """Names that a tool_choice holds, in each dialect's way."""
+    """Names in a tool_choice, in the form of any dialect."""
     if not isinstance(choice, Mapping):
         return []
     allowed = choice.get("allowed_tools", choice)
@@ -107,7 +107,7 @@ def _named(tool: object) -> list[str]:
 
 
 def _parsed(content: bytes) -> dict[str, Any]:
-    """The JSON object. Raises NotAllowed for all that two readers could understand differently."""
+    """The JSON object. Raises NotAllowed for everything that two parsers could interpret differently."""
     try:
         document = json.loads(
             content, object_pairs_hook=_without_doubles, parse_constant=_no_constant, parse_float=_finite

@@ -1,7 +1,7 @@
-"""Asks providers: the one place where a call is tried again, and where an endpoint that fails is left alone.
+"""Calls providers: all retries, and the circuit breakers of failing endpoints.
 
-Called by `app` with a call that was let in. What was passed on to the client is never asked for again: a try ends
-with the whole body, or with the first event of a stream.
+Called by `app` with an admitted call. What was passed on to the client is never requested again: an attempt ends with
+the complete body, or with the first event of a stream.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ CONNECT_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
 TRIES_BEFORE_FALLBACK = 2
 LOST_MAX = 2
-"""Tries of one call whose answers were lost: each may have been billed."""
+"""Attempts of one call whose responses may be lost: each of them may have been billed."""
 LAST_TRY_SECONDS = 60.0
-"""After so long no other try begins: an agent that is told to wait shows that it does."""
+"""Seconds after which no further attempt begins: an agent that gets the error reports that it waits."""
 WAITING_SECONDS = 10.0
-"""A call that takes longer than this to be answered at all makes its session a waiting one."""
+"""Seconds without an answer after which a call marks its session as waiting."""
 RETRY_AFTER = 5.0
-"""Until the next question makes sense, where nobody says."""
+"""Seconds until a retry makes sense, if the provider does not say."""
 
 Endpoint = tuple[str, str]
-"""A provider's name and a model's."""
+"""Names of a provider and of a model."""
 
 
 class Upstream:
-    """Asks providers, and knows which of them fail."""
+    """Calls providers, and tracks which endpoints fail."""
 
     def __init__(self, calls: Calls, redactor: Redactor) -> None:
         self._calls = calls
@@ -49,27 +49,27 @@ class Upstream:
         self._client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=CONNECT_SECONDS),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-            follow_redirects=False,  # the key goes to nobody else
+            follow_redirects=False,  # a redirect would send the key to another host
         )
         self._breakers: defaultdict[Endpoint, Breaker] = defaultdict(Breaker)
         self._other_field: set[Endpoint] = set()
-        """Models that know the limit of an answer by the other of its two names."""
+        """Endpoints that accept only the other name of the field that limits an answer."""
 
     async def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         await self._client.aclose()
 
     def states(self) -> dict[Endpoint, State]:
-        """Of the breakers."""
+        """States of all circuit breakers."""
         now = time.monotonic()
         return {endpoint: breaker.state(now) for endpoint, breaker in self._breakers.items()}
 
     def broke(self, call: Call, model: ModelSettings, why: str) -> None:
-        """A stream that had begun did not end."""
+        """Record that a stream ended before its end."""
         self._breaker(call, model).failed(time.monotonic(), why)
 
     async def ask(self, call: Call, path: str, headers: Mapping[str, str]) -> Answer:
-        """The first answer that a model gives. Raises Denied. Tries whose answers were lost are charged here."""
+        """The first response of a model. Raises Denied. Attempts whose responses were lost are charged here."""
         began = time.monotonic()
         deadline = began + call.provider.retry.total_seconds
         tries: Counter[str] = Counter()
@@ -108,7 +108,7 @@ class Upstream:
         call.asking = model
         try:
             answer = await self._attempt(call, model, path, headers, deadline)
-            # Some of OpenAI's models refuse the field that most others know, and say which they want.
+            # Some of OpenAI's models reject the field that most others use, and name the one they expect.
             if answer.status == 400 and b"max_completion_tokens" in answer.content and call.limit_is_ours:
                 self._other_field.add(endpoint)
                 answer = await self._attempt(call, model, path, headers, deadline)
@@ -119,7 +119,7 @@ class Upstream:
             else:
                 breaker.failed(time.monotonic(), failed.why)
             raise
-        except BaseException:  # a refusal, which is an answer, or a client that went away
+        except BaseException:  # a refusal, which is a response, or a client that disconnected
             breaker.left()
             raise
         breaker.succeeded()
@@ -135,7 +135,7 @@ class Upstream:
         return self._breakers[call.provider.name, model.name]
 
     def _ready(self, call: Call, tries: Counter[str]) -> list[ModelSettings]:
-        """Models that may be asked now, the best first. Raises Denied if there is none."""
+        """Models that may be called now, the best first. Raises Denied if no model may be called."""
         now = time.monotonic()
         waits = {model.name: self._breaker(call, model).wait(now) for model in call.models}
         ready = [model for model in call.models if not waits[model.name]]
@@ -146,7 +146,7 @@ class Upstream:
         return sorted(ready, key=lambda model: tries[model.name] // TRIES_BEFORE_FALLBACK)
 
     def _pause(self, call: Call, tries: Counter[str], failed: Failed) -> float:
-        """Before the next try: none for another model, else as long as the provider says, or a random while."""
+        """Seconds before the next attempt: 0 for another model, else a random backoff, or the provider's, if longer."""
         if tries[self._ready(call, tries)[0].name] == 0:
             return 0.0
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (tries.total() - 1))
@@ -154,7 +154,7 @@ class Upstream:
 
 
 def _denied(call: Call, model: ModelSettings, failed: Failed) -> Denied:
-    """What the agent is told if there is no other try."""
+    """The error for the agent if there is no further attempt."""
     says = "does not answer" if failed.code == "provider_down" else "gives no proper answer"
     told = f'provider "{call.provider.name}" ({model.name}) {says}: {failed.why}'
     after = None if failed.code == "provider_malformed" else max(1.0, failed.retry_after or RETRY_AFTER)

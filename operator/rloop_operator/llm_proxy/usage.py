@@ -1,6 +1,6 @@
-"""What a call takes, and what is set aside for it before anybody knows: pure arithmetic.
+"""Tokens and cost of a call, estimated before it and counted after it: pure arithmetic.
 
-Called by `calls` and `accounts`. Money is exact, in the currency of the provider's prices.
+Called by `calls`, `caps` and `accounts`. Costs are exact, in the currency of the provider's prices.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Self
 from rloop_operator.llm_proxy.providers import ModelSettings, Prices
 
 BYTES_PER_TOKEN = 3
-"""Of a request with its JSON. Text takes about four, so the estimate is rather too high."""
+"""Bytes of a request, including its JSON, per token. Text has about four, so the estimate is rather too high."""
 UNKNOWN_OUTPUT = 8192
-"""Set aside for an answer whose length neither the request nor the configuration limits."""
+"""Tokens reserved for an answer that neither the request nor the configuration limits."""
 LONGEST_OUTPUT = 131_072
-"""The longest that such an answer gets: no model is known to write more."""
+"""Upper bound for such an answer: no known model writes more."""
 SMALLEST_OUTPUT = 16
-"""An answer for which less than this is left is not worth its question."""
+"""Minimum tokens for an answer; a call for which fewer are left is denied."""
 MILLION = 1_000_000
 SMALLEST_COST = Decimal("1e-9")
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What one call took."""
+    """Tokens of one call."""
 
     input: int = 0
     cached: int = 0
@@ -42,7 +42,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Tokens, and what they cost as far as that is known."""
+    """Tokens and their cost; the cost is 0 if no price is known."""
 
     tokens: int = 0
     cost: Decimal = Decimal(0)
@@ -54,11 +54,11 @@ class Amount:
         return type(self)(self.tokens - other.tokens, self.cost - other.cost)
 
     def most(self, other: Self) -> Self:
-        """The larger of each."""
+        """The maximum of each component."""
         return type(self)(max(self.tokens, other.tokens), max(self.cost, other.cost))
 
     def exceeds(self, other: Self) -> bool:
-        """Whether it is larger in either."""
+        """Whether either component is larger."""
         return self.tokens > other.tokens or self.cost > other.cost
 
 
@@ -67,7 +67,7 @@ NOTHING = Amount()
 
 
 def cost(tokens: Tokens, prices: Prices | None) -> Decimal:
-    """What they cost; nothing if nobody knows."""
+    """Cost of the tokens; 0 if the prices are unknown."""
     if prices is None:
         return Decimal(0)
     cached = prices.input if prices.cached_input is None else prices.cached_input
@@ -76,13 +76,13 @@ def cost(tokens: Tokens, prices: Prices | None) -> Decimal:
 
 
 def estimated_input(size: int, model: ModelSettings) -> int:
-    """Tokens of a request of so many bytes: no more than the model can read."""
+    """Estimated tokens of a request of `size` bytes, at most what the model can read."""
     tokens = -(-size // BYTES_PER_TOKEN)
     return tokens if model.context_tokens is None else min(tokens, model.context_tokens)
 
 
 def output_wanted(asked: int | None, input_tokens: int, model: ModelSettings) -> int | None:
-    """The longest answer that the model can give to this request; None if nobody has limited it."""
+    """Maximum tokens of an answer that the model can give to this request; None if unlimited."""
     most = model.max_output_tokens
     if asked is not None:
         return asked if most is None else min(asked, most)
@@ -94,7 +94,7 @@ def output_wanted(asked: int | None, input_tokens: int, model: ModelSettings) ->
 def affordable_output(
     left_tokens: int | None, left_cost: Decimal | None, input_tokens: int, prices: Prices | None
 ) -> int:
-    """Tokens of an answer that what is left pays for, after the question. None: not limited."""
+    """Tokens of an answer that can be paid after the input. None for what is left means not limited."""
     found = [MILLION**2]
     if left_tokens is not None:
         found.append(left_tokens - input_tokens)
@@ -106,6 +106,6 @@ def affordable_output(
 
 
 def decimal_text(amount: Decimal) -> str:
-    """As a status holds it: plain digits, rounded up beyond what any price can mean."""
+    """The amount as it is stored in a status: plain digits, rounded up to a billionth."""
     rounded = amount.quantize(SMALLEST_COST, rounding=ROUND_UP)
     return f"{rounded.normalize():f}" if rounded else "0"

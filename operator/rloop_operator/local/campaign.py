@@ -1,6 +1,6 @@
 """`rloop run`: one campaign on this machine, with the operator, its gateway and the patrol in one event loop.
 
-Called by the CLI. Workloads are processes that outlive this one: after a crash the same command adopts them.
+Called by the CLI. Workloads are processes that outlive this process; after a crash the same command adopts them.
 """
 
 from __future__ import annotations
@@ -38,22 +38,24 @@ from rloop_operator.manifest import check_folders
 from rloop_operator.reconcile import Shell, reconcile
 
 TICK_SECONDS = 1.0
-"""Between two looks at what announces nothing: requests of other processes, steps of runs, the screen."""
+"""Seconds between polls of sources without events: requests of other processes, steps of runs, the screen."""
 DRAINING_SECONDS = 0.2
-"""Between two passes while it ends."""
+"""Seconds between two passes during an orderly end."""
 ALIVE_SECONDS = 5.0
 LOOK_SECONDS_MAX = 10.0
-"""After a longer pause the machine slept, or somebody pressed Ctrl-Z: nobody could beat then."""
+"""A longer pause between polls means that the machine slept or Ctrl-Z was pressed. No session could send heartbeats
+then, so the pause does not count against them.
+"""
 
 
 class View(Protocol):
-    """Whoever shows the campaign to the user."""
+    """Shows the campaign to the user."""
 
     def event(self, event: Event) -> None:
-        """A transition."""
+        """Called for each transition."""
 
     def update(self, observed: Observed) -> None:
-        """A pass is over; called often."""
+        """Called after each pass, and often in between."""
 
 
 def _now() -> datetime:
@@ -63,7 +65,7 @@ def _now() -> datetime:
 async def run(
     loop: ResearchLoop, folder: Path, base: Path, view: View, interrupt: Interrupt, *, seed: int | None = None
 ) -> ResearchLoop:
-    """Run the campaign to its end, or until it is interrupted; the loop as it then stands.
+    """Run the campaign to its end or until it is interrupted. Returns the final loop.
 
     `base` is the manifest's folder. Raises BadInput, InUse, Corrupt.
     """
@@ -80,7 +82,7 @@ async def run(
 
 
 async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchLoop:
-    """Create the loop, or take the user's edit over."""
+    """Create the loop, or apply the user's edit to the stored one."""
     others = [one.metadata.name for one in await store.loops() if one.metadata.name != loop.metadata.name]
     if others:
         told = f'the run folder belongs to "{others[0]}"; give another folder with --dir'
@@ -97,7 +99,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     problems += [] if over else llm.problems(loop)
     if problems:
         raise BadInput(*problems)
-    # The manifest knows nothing of `rloop suspend`: that holds until `rloop resume`.
+    # `rloop suspend` does not change the manifest, and it stays in effect until `rloop resume`.
     suspend = loop.spec.suspend or requests.suspended_by_request(stored)
     return await store.update_spec(
         stored.model_copy(update={"spec": loop.spec.model_copy(update={"suspend": suspend})})
@@ -117,7 +119,7 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
             serving_llm = llm.serving_llm(store, identity, signals.drain.is_set)
             llm_url, withheld = await proxy.enter_async_context(serving_llm)
         if loop.spec.agent.command is not None:
-            # In the background, long before the first session: its client would wait a second for its first answer.
+            # In the background, long before the first session, whose first request would otherwise take a second.
             loading = asyncio.create_task(asyncio.to_thread(load_tools))
             stack.push_async_callback(asyncio.wait, [loading])
         runtime = LocalRuntime(store, identity, url, llm_url=llm_url, withheld=withheld)
@@ -153,7 +155,7 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
             await _kill(runtime, name)
         await proxy.aclose()
         if llm_url and not signals.kill.is_set():
-            # With what the proxy gave back at its end.
+            # Another pass, because the proxy released its unused reservations of the budget when it closed.
             done = await reconcile(shell, name, draining=signals.drain.is_set())
         files.render(done.observed, final=True)
         signals.left = runtime.live() if signals.drain.is_set() else []
@@ -162,18 +164,18 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
 
 
 def _live(observed: Observed) -> dict[str, bool]:
-    """Of each workload whether it runs: an exit that was observed is not announced again."""
+    """Whether each workload runs. Compared between observations, because an observed exit causes no further event."""
     return {name: state.exit is None for name, state in observed.workloads.items()}
 
 
 def _over(observed: Observed, *, draining: bool) -> bool:
-    """Nothing runs and nothing will: a suspended loop is only looked at again by the next command."""
+    """Whether nothing runs and nothing will start. A suspended loop continues only with the next command."""
     idle = not observed.workloads
     return idle and (draining or observed.loop.spec.suspend or finished(observed.loop))
 
 
 async def _housekeep(store: LocalStore, alive_at: float, sight: Sight) -> float:
-    """Say that we are alive, and take the requests of other processes; when we last said so."""
+    """Record that the operator is alive and take the requests of other processes. Returns when it was last recorded."""
     sight.look()
     if time.monotonic() - alive_at > ALIVE_SECONDS:
         store.beat(_now())
@@ -185,7 +187,7 @@ async def _housekeep(store: LocalStore, alive_at: float, sight: Sight) -> float:
 async def _something_happened(
     store: LocalStore, revision: int, runtime: LocalRuntime, signals: Interrupt, due: float
 ) -> bool:
-    """Wait a tick at most; whether something was written, a workload ended, a signal came, or a pass is due."""
+    """Wait at most a tick. Returns whether something was written, a workload ended, a signal came, or a pass is due."""
     waits = [
         asyncio.ensure_future(store.changed(revision)),
         asyncio.ensure_future(runtime.wait()),
@@ -202,7 +204,7 @@ async def _something_happened(
 
 
 async def _kill(runtime: LocalRuntime, name: str) -> None:
-    """End every workload now; the stored intents let the next start try them again."""
+    """End every workload now. The next `rloop run` repeats them, because their intents are stored."""
     ends_at = time.monotonic() + KILL_SECONDS
     while time.monotonic() < ends_at:
         live = [one for one in (await runtime.observe(name)).values() if one.exit is None]

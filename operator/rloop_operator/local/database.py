@@ -1,7 +1,7 @@
-"""The file `loop.db`: connection, schema, transactions, and the chain of the ledger.
+"""The file `loop.db`: connection, schema, transactions, and the chain hash of the ledger.
 
-Called by `store` and `records`. One process writes it (`folder.RunLock` sees to that), any number may read
-beside it.
+Called by `store` and `records`. One process writes it (ensured by `folder.RunLock`), any number of processes
+may read it at the same time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rloop.errors import Corrupt, NotFound
 from rloop_operator.local.failures import TooNew, told
 
 SCHEMA_VERSION = 1
-APPLICATION_ID = 0x726C6F70  # "rlop": a database of somebody else's is not taken for ours
+APPLICATION_ID = 0x726C6F70  # "rlop": identifies our databases, so that a foreign one is rejected
 BUSY_SECONDS = 5
 
 _SCHEMA = """
@@ -49,7 +49,7 @@ CREATE INDEX workloads_by_token ON workloads (token_sha256);
 
 
 def chain_hash(previous: str, loop: str, key: str, kind: str, body: str) -> str:
-    """The hash of an entry, which covers the one before it: none can be changed or dropped unseen."""
+    """The hash of an entry. It covers the previous hash, so that a changed or dropped entry is detected."""
     return sha256(json.dumps([previous, loop, key, kind, body], ensure_ascii=False).encode()).hexdigest()
 
 
@@ -67,11 +67,11 @@ class Database:
             self._connection = self._open_to_read() if read_only else self._open_to_write()
 
     def _open_to_write(self) -> sqlite3.Connection:
-        # isolation_level=None: transactions begin and end where `write` says so, and nowhere else.
+        # isolation_level=None: only `write` begins and ends transactions.
         connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)
         try:
-            # NORMAL would lose the newest commits with the power, and with them the intent of a workload that
-            # was started already: "exactly once" needs the intent to be older than the process.
+            # NORMAL could lose the newest commits in a power failure, and with them the intent of a workload that
+            # has been started already. "Exactly once" needs the intent on disk before the process starts.
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             self._check_version(connection)
@@ -90,7 +90,7 @@ class Database:
         return connection
 
     def _open_to_read(self) -> sqlite3.Connection:
-        # mode=ro: a reader can never harm the run, whatever it does.
+        # mode=ro: a reader cannot modify the run.
         connection = sqlite3.connect(
             f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS, isolation_level=None
         )
@@ -115,14 +115,14 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, or nothing. When it returns, it is on the disk."""
+        """One atomic transaction. It is durable on disk when the context ends."""
         with told(self.path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # After a full disk SQLite may have rolled back already.
+                # If the disk is full, SQLite may have rolled back already.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
@@ -133,12 +133,12 @@ class Database:
             return self._connection.execute(query, parameters).fetchall()
 
     def row(self, query: str, *parameters: object) -> tuple[Any, ...] | None:
-        """The first row of a query."""
+        """The first row of a query; None if it has no rows."""
         found = self.rows(query, *parameters)
         return found[0] if found else None
 
     def data_version(self) -> int:
-        """Changes when another process has written."""
+        """A number that changes when another process has written."""
         found = self.row("PRAGMA data_version")
         return int(found[0]) if found else 0
 
@@ -151,7 +151,7 @@ class Database:
             put_meta(connection, key, value)
 
     def close(self) -> None:
-        """Close the connection; what was written stays."""
+        """Close the connection. Written data is not affected."""
         with told(self.path):
             self._connection.close()
 

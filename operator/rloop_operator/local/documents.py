@@ -1,7 +1,7 @@
 # ruff: noqa: PTH104, PTH118, PTH123 - pathlib would double the start of the shim
-"""Small JSON files that are written in one piece: spec.json, shim.json, stop.json, exit.json.
+"""Small JSON files that are written atomically: spec.json, shim.json, stop.json, exit.json.
 
-Called by the shim's modules and by the runtime: it is all they say to each other.
+Called by the shim's modules and by the runtime, which communicate through these files only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def write_json(folder: str, name: str, document: object) -> None:
-    """Write a file in one piece: a reader sees nothing or all of it, also after a power cut."""
+    """Write a file atomically: a reader sees all of it or nothing, even after a power failure."""
     place = os.path.join(folder, name)
     temporary = f"{place}.{os.getpid()}.tmp"
     with open(temporary, "w", encoding="utf-8") as file:
@@ -28,7 +28,7 @@ def write_json(folder: str, name: str, document: object) -> None:
 
 
 def read_json(folder: str, name: str) -> dict[str, Any] | None:
-    """The document, or None if there is no such file; an unreadable one is empty."""
+    """The document; None if the file does not exist, empty if it is not a valid JSON object."""
     try:
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             document = json.load(file)

@@ -1,6 +1,6 @@
-"""What can go wrong with a run folder, as errors of our tree with a sentence and a remedy.
+"""Translate errors of SQLite and the file system about a run folder into rloop's own, with a message and a remedy.
 
-Called by `database` and `folder`. A user whose disk is full must not have to read a traceback of SQLite's.
+Called by `database` and `folder`, so that a user whose disk is full does not see a traceback of SQLite.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from rloop.errors import Corrupt, InUse, RloopError
 
 
 class StorageFull(RloopError):
-    """No space is left for the run folder."""
+    """The disk of the run folder is full."""
 
 
 class NotWritable(RloopError):
-    """The run folder cannot be written (or, by a reader, not be opened)."""
+    """The run folder cannot be written (or, for a reader, cannot be opened)."""
 
 
 class TooNew(Corrupt):
@@ -39,7 +39,7 @@ def _not_writable(place: Path, why: str) -> NotWritable:
 
 
 def _translate_sqlite(error: sqlite3.Error, place: Path) -> RloopError:
-    # Programming errors carry no code; they are ours, not the user's, and still must name the place.
+    # Programming errors have no error code. They are bugs of rloop, but the message must still name the file.
     primary = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if primary == sqlite3.SQLITE_FULL:
         return _full(place)
@@ -57,7 +57,7 @@ def _translate_sqlite(error: sqlite3.Error, place: Path) -> RloopError:
 
 @contextmanager
 def told(place: Path) -> Iterator[None]:
-    """Turn errors of SQLite and of the file system about `place` into ours."""
+    """Convert errors of SQLite and of the file system about `place` into rloop's own errors."""
     try:
         yield
     except sqlite3.Error as error:

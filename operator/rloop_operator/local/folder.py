@@ -1,16 +1,17 @@
-"""The layout of a run folder, and the lock that gives it to one process.
+"""The layout of a run folder, and the lock that reserves it for one process.
 
 ```
-loop.db                                  objects, files, ledger: the only truth (see store.py)
+loop.db                                  objects, files, ledger: the only source of truth (see store.py)
 run.lock                                 held by the one process that owns the folder
 seeds.json                               keys of all seeds, mode 0600 (see seed_keys.py)
-state/ logs/                             rendered from loop.db by others; logs/workloads/NAME.log is ours
-experiments/NAME/runs/rN/artifacts       what a run's newest attempt left
-experiments/NAME/runs/rN/checkpoints     survives the attempts of one run
-transcripts/SESSION/                     what a session of an agent that is no policy leaves of its thoughts
+state/ logs/                             written for readers by other modules, mostly rendered from loop.db
+logs/workloads/NAME.log                  output of a removed workload
+experiments/NAME/runs/rN/artifacts       artifacts of a run's newest attempt
+experiments/NAME/runs/rN/checkpoints     kept between the attempts of one run
+transcripts/SESSION/                     transcript of a session, written by agents other than policies
 workloads/NAME/                          one process tree: spec, shim, exit, output.log, scratch
 ```
-Used by the store, the runtime and the CLI, so that a path is spelled in one place.
+Used by the store, the runtime and the CLI, so that each path is defined in one place.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ DATABASE = "loop.db"
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Paths under one run folder. Absolute, because workloads run in other folders."""
+    """Paths in one run folder. They are absolute, because workloads run in other folders."""
 
     root: Path
 
     @classmethod
     def at(cls, folder: Path) -> Self:
-        """The layout for `folder`; nothing is created."""
+        """The layout for `folder`. Creates nothing."""
         return cls(Path(os.path.abspath(folder)))  # noqa: PTH100 - resolve() would follow a user's links
 
     @property
@@ -61,11 +62,11 @@ class RunFolder:
         return self.root / "state"
 
     def workload(self, name: str) -> Path:
-        """The shim's folder."""
+        """Folder of a workload and its shim."""
         return self.workloads / name
 
     def workload_log(self, name: str) -> Path:
-        """Where the output of a removed workload is kept."""
+        """File that keeps the output of a removed workload."""
         return self.logs / "workloads" / f"{name}.log"
 
     def run(self, experiment: str, number: int) -> Path:
@@ -78,14 +79,14 @@ class RunFolder:
         return self.run(experiment, number) / "checkpoints"
 
     def transcripts(self, session: str) -> Path:
-        """Kept when the session is over."""
+        """Folder of a session's transcripts, kept after the session ends."""
         return self.root / "transcripts" / session
 
     def create(self) -> None:
         """Make the folders. Raises NotWritable or StorageFull."""
         with told(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            # Tokens and held-out paths stand in the workloads' specs: other users have no business there.
+            # The workloads' specs contain tokens and paths of held-out data, so other users must not read them.
             self.workloads.mkdir(mode=0o700, exist_ok=True)
             for folder in (self.logs / "workloads", self.state, self.root / "experiments"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -96,18 +97,18 @@ class RunFolder:
 
 
 class RunLock:
-    """The lock of a run folder; the kernel gives it back when its holder dies, however it dies."""
+    """The lock of a run folder. The kernel releases it when its holder ends, for whatever reason."""
 
     def __init__(self, folder: Path) -> None:
         self._path = RunFolder.at(folder).root / LOCK
         self._descriptor: int | None = None
 
     def acquire(self) -> None:
-        """Take the lock, or raise InUse with the pid of its holder."""
+        """Acquire the lock. Raises InUse with the pid of its holder."""
         with told(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        # More than one try: a reader that asks who holds the lock (`holder`) holds it itself for an instant.
+        # Several tries: a reader that queries the lock with `holder` holds it itself for an instant.
         if not any(_locked(descriptor, pause) for pause in (0.0, 0.02, 0.05)):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -121,7 +122,7 @@ class RunLock:
         self._descriptor = descriptor
 
     def release(self) -> None:
-        """Give it back. The file stays: deleting it would let two processes lock two files of one name."""
+        """Release the lock. The file stays: after a deletion two processes could lock two files of the same name."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -144,7 +145,7 @@ def _locked(descriptor: int, pause: float) -> bool:
 
 
 def holder(folder: Path) -> int | None:
-    """The pid that holds the run folder's lock now; None when it is free. For `rloop status`."""
+    """The pid that holds the run folder's lock; None if it is free. For `rloop status`."""
     path = RunFolder.at(folder).root / LOCK
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

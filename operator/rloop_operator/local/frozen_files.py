@@ -1,7 +1,7 @@
-"""Sets of files that never change: the sealed task and evaluation, and each experiment's changed files.
+"""Immutable sets of files: the sealed task and evaluation, and each experiment's changed files.
 
-Called by `store`. The content lies in the database and not in a folder, so that it is written together with
-what refers to it, and so that nobody changes it with an editor.
+Called by `store`. The content is stored in the database and not in a folder, so that it is written in the same
+transaction as the objects that refer to it, and so that it cannot be changed with an editor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def insert(connection: sqlite3.Connection, name: str, files: Files) -> None:
 
 
 def put(database: Database, name: str, files: Files) -> None:
-    """Freeze `files` under `name`, unless exactly they stand there."""
+    """Freeze `files` under `name`, unless they are stored already. Raises Conflict if `name` has other files."""
     if database.row("SELECT 1 FROM file_sets WHERE name = ?", name):
         if dict(read(database, name)) != dict(files):
             raise Conflict(f'other files are frozen under "{name}"; frozen files never change')
@@ -38,7 +38,7 @@ def put(database: Database, name: str, files: Files) -> None:
 
 
 def read(database: Database, name: str) -> dict[str, File]:
-    """The files, checked against their hash."""
+    """The files, checked against their hash. Raises NotFound, Corrupt."""
     known = database.row("SELECT sha256 FROM file_sets WHERE name = ?", name)
     if known is None:
         raise NotFound(f'no files are frozen under "{name}"')

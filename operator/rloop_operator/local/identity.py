@@ -1,8 +1,7 @@
-"""Who calls the gateway, on a laptop: a random token per process, of which only the hash is stored.
+"""Identify local callers of the gateway by a random token per process, of which only the hash is stored.
 
 Called by the runtime, which issues tokens, and by the gateway through `rloop_operator.ports.Identity`. It
-keeps agents that behave from being taken for each other; against a hostile process of the same user it
-protects nothing.
+distinguishes agents that behave well; it does not protect against a hostile process of the same user.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from rloop_operator.ports import Caller, Identity
 
 
 def token_hash(token: str) -> str:
-    """What is stored of a token."""
+    """The stored hash of a token."""
     return sha256(token.encode()).hexdigest()
 
 
@@ -31,18 +30,18 @@ class LocalIdentity(Identity):
         self._is_live: Callable[[str], bool] = lambda _: True
 
     def bind(self, is_live: Callable[[str], bool]) -> None:
-        """Ask `is_live` (the runtime) whether a workload still runs; without it, until it is removed."""
+        """Set `is_live` (of the runtime): tokens of ended workloads become invalid, not only those of removed ones."""
         self._is_live = is_live
 
     def issue(self, record: records.WorkloadRecord) -> str:
-        """Record a workload together with a new token, and hand out the token: it is stored nowhere else."""
+        """Record a workload with a new token. Returns the token, which is not stored anywhere else."""
         token = self.new_token()
         records.add(self._store.database, record, token_hash(token))
         return token
 
     @staticmethod
     def new_token() -> str:
-        """A token that nobody can guess."""
+        """A new random token."""
         return secrets.token_urlsafe(32)
 
     @override

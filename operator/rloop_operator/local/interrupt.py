@@ -1,8 +1,8 @@
-"""Ctrl-C of `rloop run`: the first one ends in order, the second at once, and neither takes longer than five seconds.
+"""Ctrl-C of `rloop run`: the first ends the command in order, the second at once, both within five seconds.
 
-Used by `local.campaign` and by the command line. Whatever is in progress then (a model call, a request, a training run,
-a scorer that ignores SIGTERM) is left behind: its state is stored, and the same command takes it in again. A thread
-ends the process if the event loop itself hangs; that loses as little as `kill -9` (docs/local-shell.md).
+Used by `local.campaign` and by the command line. Work that is still in progress then (a model call, a request, a
+training run, a scorer that ignores SIGTERM) is left running: its state is stored, and the same command adopts it. A
+thread ends the process if the event loop itself hangs; that loses as little as `kill -9` (docs/local-shell.md).
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DRAIN_SECONDS = 2.0
-"""For what ends by itself, or can hand over, after the first Ctrl-C."""
+"""Seconds after the first Ctrl-C for work that ends by itself or can hand over."""
 KILL_SECONDS = 2.5
-"""For what was killed by the second one to be seen as ended."""
+"""Seconds to observe the end of the workloads that the second Ctrl-C killed."""
 HARD_SECONDS = 4.7
-"""After a Ctrl-C the process is ended, wherever it is."""
+"""Seconds after a Ctrl-C at which the process is ended unconditionally."""
 INTERRUPTED = 130
 SHOW_CURSOR = "\x1b[?25h"
 
 
 class Interrupt:
-    """What the user has asked for so far."""
+    """Interrupts that were received so far."""
 
     def __init__(self) -> None:
         self.drain = asyncio.Event()
-        """First Ctrl-C: end in order."""
+        """Set by the first Ctrl-C: end in order."""
         self.kill = asyncio.Event()
-        """Second: end now."""
+        """Set by the second Ctrl-C: end now."""
         self.left: list[str] = []
-        """Workloads that go on in the background when the command ends."""
+        """Workloads that continue in the background when the command ends."""
         self._at = 0.0
         self._guard: threading.Timer | None = None
 
     @property
     def overdue(self) -> bool:
-        """Whether the time to end in order is over."""
+        """Whether the time for an orderly end has passed."""
         return self.drain.is_set() and time.monotonic() - self._at > DRAIN_SECONDS
 
     def received(self) -> None:
-        """A signal came."""
+        """Record a received signal."""
         if self.drain.is_set():
             self.kill.set()
         else:
@@ -56,11 +56,11 @@ class Interrupt:
 
     @contextlib.contextmanager
     def handling(self) -> Iterator[None]:
-        """Take the signals while the context lasts: in the main thread, inside a running event loop."""
+        """Handle the signals while the context lasts. Must run in the main thread, inside a running event loop."""
         loop = asyncio.get_running_loop()
 
         def handler(_number: int, _frame: FrameType | None) -> None:
-            # Not `loop.add_signal_handler`: that one waits for the loop, which may be what hangs.
+            # Not `loop.add_signal_handler`, because that needs the event loop, which may hang.
             self._arm()
             loop.call_soon_threadsafe(self.received)
 
@@ -79,7 +79,7 @@ class Interrupt:
         self._guard.start()
 
     def disarm(self) -> None:
-        """The process ends by itself."""
+        """Cancel the forced end, because the process ends by itself."""
         if self._guard is not None:
             self._guard.cancel()
 

@@ -1,8 +1,8 @@
-"""What a workload is told: the shim's spec.json, by role.
+"""Build the shim's spec.json of a workload, by role.
 
-Called by `runtime`, which writes it. The builders only compute, so that the environment of a workload can be
-read (and tested) in one place. Nothing of the operator's own environment passes, but for what `INHERITED`
-names.
+Called by `runtime`, which writes it. The builders are pure, so that the environment of a workload can be read
+(and tested) in one place. Of the operator's own environment only the variables in `INHERITED` are passed on,
+besides PATH and XDG_CACHE_HOME.
 """
 
 from __future__ import annotations
@@ -36,30 +36,32 @@ INHERITED = (
     "SSL_CERT_FILE",
     "HF_HOME",
 )
-"""What says how this machine is set up, and nothing about its user."""
+"""Variables that describe the setup of this machine and nothing about its user."""
 GRACE_SECONDS = 5
-"""Of agents and verifiers, between SIGTERM and SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL for agents and verifiers."""
 LONGEST_TMPDIR = 60
-"""A socket's path ends at 104 to 108 bytes, and torch's and multiprocessing's lie some way below TMPDIR."""
+"""Maximum bytes of TMPDIR. A socket path is limited to 104 to 108 bytes, and torch and multiprocessing create theirs
+some levels below TMPDIR.
+"""
 
 _TMP = Path("/tmp")  # noqa: S108 - each folder in it has mode 0700
 Spec = dict[str, Any]
 
 
 def _base(folder: Path, workload: Workload, grace_seconds: int, threads: int) -> Spec:
-    """What all roles share."""
+    """The part of the spec that all roles share."""
     home = folder / "home"
     temporary = folder / "tmp"
     short = len(os.fsencode(temporary)) > LONGEST_TMPDIR
     if short:
-        # The same for the same folder, so that `remove` finds it again if the shim could not.
+        # Derived from the folder's path, so that `remove` can delete it if the shim did not.
         temporary = short_tmpdir(folder)
-    # Ours last: a command like python3 means the user's own, and ours only where there is none.
+    # Our Python's folder last: a command like python3 means the user's own, and ours only if the user has none.
     path = os.pathsep.join(filter(None, [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]))
     env = {name: os.environ[name] for name in INHERITED if name in os.environ}
     env.setdefault("LANG", "C.UTF-8")
     env |= {"PATH": path, "HOME": str(home), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
-    # Runs side by side on one machine must not fight for its cores, and their timings must compare.
+    # Parallel runs on one machine must not compete for its cores, and their timings must be comparable.
     env |= dict.fromkeys(names.THREAD_VARIABLES, str(threads))
     env[COOKIE] = uuid4().hex
     return {
@@ -79,7 +81,7 @@ def short_tmpdir(folder: Path) -> Path:
 
 
 def short_tmpdirs(workloads: Path) -> list[Path]:
-    """Those there are of all workloads below a run folder's `workloads`, also of ones that are long gone."""
+    """All existing short TMPDIRs of a run folder's `workloads`, including those of removed workloads."""
     return list(_TMP.glob(f"{_tmp_prefix(workloads)}*"))
 
 
@@ -88,7 +90,7 @@ def _tmp_prefix(workloads: Path) -> str:
 
 
 def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_port: int) -> Spec:
-    """A run of an experiment, as the task contract has it."""
+    """The spec of an experiment's run, as defined by the task contract."""
     folder = layout.workload(workload.name)
     template = loop.spec.experiment
     artifacts = layout.artifacts(workload.owner, workload.run)
@@ -100,7 +102,7 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
         "RLOOP_CHECKPOINTS": str(checkpoints),
         "RLOOP_EXPERIMENT": workload.owner,
         "RLOOP_ATTEMPT": str(workload.number),
-        # A model is not downloaded again by each run, nor a warm start made again.
+        # A shared cache, so that not every run downloads a model or prepares a warm start again.
         "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
     }
     if workload.kind == "smoke":
@@ -111,11 +113,11 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
     return spec | {
         "command": template.command,
         "preflight": template.preflight,
-        # It is no rank, but has to know how many there will be.
+        # The preflight is no rank, but must know the number of ranks.
         "preflight_env": {} if job is None else {"WORLD_SIZE": str(job.ranks)},
         "cwd": str(folder / "task"),
         "cpu_seconds": template.cpu_seconds,
-        # Emptied: what an earlier attempt left must not be scored as this one's.
+        # Emptied, so that artifacts of an earlier attempt are not scored as those of this one.
         "fresh": [str(artifacts)],
         "folders": [*spec["folders"], str(checkpoints)],
         "artifacts": str(artifacts),
@@ -125,7 +127,7 @@ def run_spec(layout: RunFolder, loop: ResearchLoop, workload: Workload, master_p
 
 
 def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
-    """The variables of torchrun for each process of a PyTorchJob; one process without any for a plain job."""
+    """The torchrun variables of each process of a PyTorchJob; for a plain job one process without any."""
     job = loop.spec.experiment.py_torch_job
     if job is None:
         return [{}]
@@ -135,8 +137,8 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
             "MASTER_PORT": str(master_port),
             "WORLD_SIZE": str(job.ranks),
             "RANK": str(rank),
-            # This machine is one node, whatever pods there would be: a rank that takes the GPU of its LOCAL_RANK has
-            # it for itself.
+            # This machine counts as one node, regardless of the pods in a cluster, so that each rank can use the GPU
+            # of its LOCAL_RANK alone.
             "LOCAL_RANK": str(rank),
             "LOCAL_WORLD_SIZE": str(job.ranks),
             "GROUP_RANK": "0",
@@ -154,8 +156,8 @@ def agent_spec(
     base: Path,
     llm_url: str = "",
 ) -> Spec:
-    """A session's process, ours or the user's. It knows gateway, LLM proxy and its token; of the run folder it knows
-    where its transcripts go, and of a provider's key nothing.
+    """The spec of a session's process, with our agent or the user's. It has the addresses of gateway and LLM proxy, the
+    token, and for agents other than policies the folder for transcripts. It has no provider key.
     """
     agent = loop.spec.agent
     spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)
@@ -185,7 +187,7 @@ def verification_spec(
     base: Path,
     artifact_sha256: str | None,
 ) -> Spec:
-    """One scoring: the evaluation's own code, a copy of the artifacts, the held-out data."""
+    """The spec of one verification: the evaluation's code, a copy of the artifacts, and the held-out data."""
     folder = layout.workload(workload.name)
     evaluation = loop.spec.evaluation
     held_out, held_out_sha256 = evaluation.held_out, sealed.held_out

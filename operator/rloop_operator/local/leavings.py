@@ -1,7 +1,7 @@
 # ruff: noqa: PTH118, PTH123 - pathlib would double the start of the shim
-"""What a workload leaves when it ends: termination message, claims and artifacts. None of it is trusted.
+"""Collect the results of an ended workload: termination message, claims, curves and artifacts. None of it is trusted.
 
-Called by `supervisor`. Each reading is bounded, follows no link and takes nothing but a regular file.
+Called by `supervisor`. Each read is limited in size, follows no link and accepts regular files only.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from rloop_operator.local.output import Output
 from rloop_operator.tree import TreeProblem, digest_tree
 
 MESSAGE_BYTES = 4096
-"""Kubernetes cuts a termination message there."""
+"""Limit at which Kubernetes truncates a termination message."""
 CLAIMS_BYTES = 65536
 PROGRESS_BYTES = 16 * 2**20
-"""Of progress.jsonl, from its beginning: curves show no more of a flood."""
+"""Bytes read from the beginning of progress.jsonl. Curves ignore everything after it."""
 MAX_CLAIMS = 32
 MAX_NAME = 63
 NAMED = 3
-"""So many ignored claims are named."""
+"""Maximum number of ignored claims that a note names."""
 
 
 class Leavings(NamedTuple):
-    """What was found."""
+    """Collected results of a workload."""
 
     message: str
     claims: dict[str, float]
     curves: dict[str, list[tuple[int, float]]]
     artifact_sha256: str | None
     problem: str | None
-    """Why the artifacts cannot be used, as a reason; None if they can."""
+    """Reason why the artifacts cannot be used; None if they can."""
 
 
 def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leavings:
-    """Read what the spec says may have been left."""
+    """Read the results that the spec names."""
     message_file, artifacts = spec.get("message_file"), spec.get("artifacts")
     message = read_bounded(message_file, MESSAGE_BYTES) if message_file else None
     text = message.decode(errors="replace") if message is not None else ""
@@ -47,7 +47,7 @@ def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leaving
     curves = _curves(os.path.join(artifacts, "progress.jsonl"), output)
     if not succeeded:
         _name_the_python(spec, output)
-        # Nobody scores what a failed run left.
+        # The artifacts of a failed run are not scored, so they need no digest.
         return Leavings(text, claims, curves, None, None)
     try:
         return Leavings(text, claims, curves, digest_tree(artifacts, spec["max_artifact_bytes"]), None)
@@ -60,11 +60,11 @@ def collect(spec: dict[str, Any], output: Output, *, succeeded: bool) -> Leaving
 
 
 def _name_the_python(spec: dict[str, Any], output: Output) -> None:
-    """Say which Python it was that lacks a module: "python3" may be another one than people think."""
+    """Add a note that names the Python which lacks a module: "python3" may be another one than the user expects."""
     tail = output.tail()
     if "ModuleNotFoundError" not in tail:
         return
-    from rloop.decide.again import missing_module  # at such an end only
+    from rloop.decide.again import missing_module  # needed only after such a failure
     from rloop_operator import interpreter
 
     program, module = spec["command"][0], missing_module(tail)
@@ -74,7 +74,7 @@ def _name_the_python(spec: dict[str, Any], output: Output) -> None:
 
 
 def read_bounded(path: str, limit: int) -> bytes | None:
-    """The first `limit` bytes of a regular file; None if there is none."""
+    """The first `limit` bytes of a regular file; None if it is missing or unreadable."""
     try:
         # O_NONBLOCK: the open of a pipe must not wait for its other end.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -93,7 +93,7 @@ def _curves(path: str, output: Output) -> dict[str, list[tuple[int, float]]]:
     content = read_bounded(path, PROGRESS_BYTES)
     if content is None:
         return {}
-    from rloop.api.curves import Curves  # needed at the end only, and by runs only
+    from rloop.api.curves import Curves  # imported late: only needed at the end of a run
 
     curves = Curves()
     curves.feed(content)
@@ -125,6 +125,6 @@ def _claims(path: str, output: Output) -> dict[str, float]:
 
 
 def _is_claim(name: str, value: object) -> bool:
-    from rloop.api.curves import is_usable  # needed at the end only, and by runs only
+    from rloop.api.curves import is_usable  # imported late: only needed at the end of a run
 
     return 0 < len(name) <= MAX_NAME and is_usable(value)

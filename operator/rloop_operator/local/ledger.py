@@ -1,7 +1,7 @@
-"""The hash-chained ledger: every direction, experiment, verdict and finding, for ever.
+"""The hash-chained ledger: a permanent record of every direction, experiment, verdict and finding.
 
-Called by `store`; read by reports. Each entry's hash covers the one before it, so an entry cannot be changed
-or taken out without it being seen.
+Called by `store`; read by reports. The hash of each entry covers the hash of the previous one, so that a changed
+or removed entry is detected.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class LedgerEntry:
 
 
 def append(database: Database, loop: str, entry: Append) -> bool:
-    """Append; False when an entry with this key stands there already."""
+    """Append an entry. False if an entry with this key exists already."""
     if database.row("SELECT 1 FROM ledger WHERE loop = ? AND key = ?", loop, entry.key):
         return False
     body = json.dumps(entry.body, ensure_ascii=False, sort_keys=True, allow_nan=False, separators=(",", ":"))
@@ -55,9 +55,7 @@ def entries(database: Database, loop: str) -> list[LedgerEntry]:
 
 
 def verify(database: Database) -> int:
-    """Recompute the whole chain; the number of entries. Raises Corrupt and names the first that does not
-    fit.
-    """
+    """Verify the whole chain. Returns the number of entries. Raises Corrupt and names the first entry that differs."""
     previous, count = GENESIS, 0
     rows = database.rows("SELECT seq, loop, key, kind, body, prev_sha256, sha256 FROM ledger ORDER BY seq")
     for count, (seq, loop, key, kind, body, prev, digest) in enumerate(rows, start=1):

@@ -1,6 +1,6 @@
-"""The LLM proxy on a laptop: in the operator's own event loop, on loopback, with the providers of this machine.
+"""The local LLM proxy: in the operator's own event loop, on loopback, with the providers of this machine.
 
-Used by `local.campaign`, and by `rloop run` before it makes a folder. The key stays in this process: agents get the
+Used by `local.campaign`, and by `rloop run` before it creates a folder. The key stays in this process: agents get the
 proxy's address and their own token.
 """
 
@@ -29,12 +29,12 @@ REMEDY = (
 
 
 def providers() -> Providers:
-    """Of this machine and its user. Raises BadInput."""
+    """The providers that this machine and its user configure. Raises BadInput."""
     return of_this_machine(os.environ, Path.home())
 
 
 def problems(loop: ResearchLoop) -> list[InputProblem]:
-    """What the loop asks of a provider that there is not. Raises BadInput for a configuration that cannot be read."""
+    """Problems of the loop's provider, model and prices. Raises BadInput for a configuration that cannot be read."""
     llm = loop.spec.agent.llm
     if llm is None:
         return []
@@ -68,7 +68,7 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
 async def serving_llm(
     store: LocalStore, identity: Identity, closing: Callable[[], bool]
 ) -> AsyncIterator[tuple[str, list[str]]]:
-    """Serve while the context lasts; gives the base URL that agents use, and which of our variables hold keys."""
+    """Serve while the context lasts. Yields the base URL for agents, and the names of our variables that hold keys."""
     known = providers()
     proxy = Proxy(known, identity, lambda _: store, now=lambda: datetime.now(UTC), closing=closing)
     keeping = asyncio.create_task(proxy.keep())

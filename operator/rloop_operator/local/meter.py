@@ -1,5 +1,5 @@
 # ruff: noqa: PTH123 - pathlib would double the start of the shim
-"""CPU time and memory of the process tree below this process.
+"""CPU time and memory of the descendants of this process.
 
 Called by `supervisor`, a few times a second.
 """
@@ -17,7 +17,7 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class Meter:
-    """What the tree has used so far; never goes down."""
+    """Usage of the process tree so far. The values never decrease."""
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
@@ -25,10 +25,10 @@ class Meter:
         self._oom_kills = _oom_kills()
 
     def sample(self) -> None:
-        """Look at the whole tree.
+        """Measure the whole tree.
 
-        What has ended and was reaped by its parent is in that parent's figures, and what we reaped is in
-        ours, so nothing is lost when a process ends, and nothing is counted twice.
+        The usage of an ended process is included in that of the parent that reaped it, and in ours if we
+        reaped it. So no usage is lost when a process ends, and none is counted twice.
         """
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu, memory = usage.ru_utime + usage.ru_stime, 0
@@ -39,14 +39,12 @@ class Meter:
                 memory += process.rss_bytes
         self.cpu_seconds = max(self.cpu_seconds, cpu)
         self.peak_bytes = max(self.peak_bytes, memory)
-        # A forked child starts with our own peak on its account: a smaller one says nothing about the child.
+        # A forked child starts with our own peak, so only a larger value is the child's own.
         if usage.ru_maxrss > resource.getrusage(resource.RUSAGE_SELF).ru_maxrss:
             self.peak_bytes = max(self.peak_bytes, usage.ru_maxrss * _MAXRSS_UNIT)
 
     def out_of_memory(self) -> bool:
-        """Whether the kernel has killed for memory since we began: somebody on this machine, most likely
-        ours.
-        """
+        """Whether the kernel has killed a process on this machine (most likely ours) for memory since the start."""
         return _oom_kills() > self._oom_kills
 
 

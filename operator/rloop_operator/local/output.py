@@ -1,6 +1,6 @@
-"""The output of a workload: kept up to a limit, its end always.
+"""The output of a workload: kept up to a limit, with the last bytes always kept.
 
-Called by `supervisor`. The workload writes into a pipe and never waits: what is beyond the limit is read and
+Called by `supervisor`. The workload writes into a pipe and never blocks: output beyond the limit is read and
 dropped.
 """
 
@@ -12,11 +12,11 @@ OUTPUT_BYTES = 16 * 2**20
 TAIL_BYTES = 3072
 CHUNK = 65536
 PUMP_CHUNKS = 64
-"""Read at once, before the limits are looked at again: a flood must not keep us from ending it."""
+"""Maximum chunks read at once before the limits are checked again, so that a flood of output cannot delay its end."""
 
 
 class Output:
-    """The file output.log, and the last bytes of everything that was written."""
+    """The file output.log, and in memory the last bytes of the whole output."""
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -27,7 +27,7 @@ class Output:
         self.source: int | None = None
 
     def pump(self) -> bool:
-        """Take what is in the pipe now; False when its end was reached."""
+        """Read the bytes that are in the pipe now. False at its end."""
         assert self.source is not None
         for _ in range(PUMP_CHUNKS):
             try:
@@ -40,7 +40,7 @@ class Output:
         return True
 
     def drain(self) -> None:
-        """Take the rest; all writers are dead, so what is left fits into the pipe."""
+        """Read the rest. All writers have ended, so at most the capacity of the pipe is left."""
         if self.source is not None:
             self.pump()
             os.close(self.source)
@@ -58,11 +58,11 @@ class Output:
             while content:
                 content = content[os.write(self._file, content) :]
         except OSError:
-            # A full disk: the run may still end well, and its tail is kept in memory.
+            # If the disk is full, the run may still succeed, and the end of its output is kept in memory.
             self._room = 0
 
     def note(self, sentence: str) -> None:
-        """Say something in the log ourselves; it is never dropped."""
+        """Write a line of our own into the log. It is never dropped."""
         self._notes.append(sentence)
         self._write(f"[rloop] {sentence}\n".encode(errors="replace"))
 
@@ -72,7 +72,7 @@ class Output:
         os.close(self._file)
 
     def tail(self) -> str:
-        """The last lines as clean text, our own notes below them."""
+        """The last lines as clean text, followed by our own notes."""
         notes = "".join(f"[rloop] {note}\n" for note in self._notes)[-TAIL_BYTES // 2 :]
         text = clean(bytes(self._tail))
         if text and not text.endswith("\n"):
@@ -83,7 +83,7 @@ class Output:
 
 def clean(content: bytes) -> str:
     """Valid text without control characters, so that a log breaks neither a terminal nor a document."""
-    import re  # a third of the start of the shim, and needed at its end only
+    import re  # imported late: a third of the shim's start time, and only needed at its end
 
     text = content.decode(errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     text = re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", text)

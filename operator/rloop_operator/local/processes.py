@@ -1,10 +1,9 @@
 # ruff: noqa: PTH123, PTH208 - pathlib would double the start of the shim
-"""Processes by pid and start time, their trees and what they used.
+"""Processes identified by pid and start time, their trees and their resource usage.
 
-Called by the shim (its own tree) and by the runtime (whether a shim is still the one it started). A bare pid
-is never trusted: it may belong to somebody else by now. Linux is read from /proc directly, because a sample
-must cost microseconds and the shim must start in milliseconds; elsewhere psutil answers, and is imported only
-then.
+Called by the shim (for its own tree) and by the runtime (to check that a shim is still the one it started). A pid
+alone is never trusted, because it may have been reused. On Linux /proc is read directly, because a sample must
+take microseconds and the shim must start in milliseconds; psutil is imported only on other systems.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from typing import NamedTuple
 
 LINUX = sys.platform == "linux"
 COOKIE = "RLOOP_WORKLOAD_COOKIE"
-"""In the environment of every process of a workload: so its orphans are found, wherever they hid."""
+"""Variable in the environment of every process of a workload, by which its orphans are found anywhere."""
 
 
 class Process(NamedTuple):
-    """What a look at a process tells."""
+    """State and usage of one process."""
 
     start: str
-    """With the pid it names the process, across reboots too."""
+    """Start time; identifies the process together with the pid, even across reboots."""
     parent: int
     zombie: bool
     cpu_seconds: float
-    """Its own and of the children it has reaped."""
+    """CPU seconds of the process and of the children it has reaped."""
     rss_bytes: int
 
 
@@ -42,7 +41,7 @@ _TICKS, _PAGE, _BOOT = _linux_constants() if LINUX else (100, 4096, "")
 
 
 def look(pid: int) -> Process | None:
-    """The process, or None if there is none."""
+    """The process with this pid; None if it does not exist."""
     if not LINUX:
         return _look_elsewhere(pid)
     try:
@@ -50,7 +49,7 @@ def look(pid: int) -> Process | None:
             text = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The name of the program may hold blanks and brackets: only what follows the last bracket is regular.
+    # The program's name may contain blanks and brackets, so only the fields after the last bracket are parsed.
     fields = text[text.rindex(b")") + 2 :].split()
     cpu = sum(map(int, fields[11:15])) / _TICKS
     start = f"{_BOOT}:{fields[19].decode()}"
@@ -73,13 +72,13 @@ def _look_elsewhere(pid: int) -> Process | None:
 
 
 def is_alive(pid: int, start: str) -> bool:
-    """Whether the very process that had this pid at that start time still runs."""
+    """Whether the process with this pid and this start time still runs."""
     found = look(pid)
     return found is not None and found.start == start and not found.zombie
 
 
 def send(pid: int, start: str, number: signal.Signals) -> bool:
-    """Signal the process, if it is still the one that is meant."""
+    """Send a signal if the process with this pid still has this start time. False if it has ended."""
     if not LINUX:
         if not is_alive(pid, start):
             return False
@@ -87,7 +86,7 @@ def send(pid: int, start: str, number: signal.Signals) -> bool:
             os.kill(pid, number)
         return True
     try:
-        # The descriptor pins the process: between the check and the signal the pid cannot change hands.
+        # The descriptor pins the process, so that the pid cannot be reused between the check and the signal.
         descriptor = os.pidfd_open(pid)
     except OSError:
         return False
@@ -104,7 +103,7 @@ def send(pid: int, start: str, number: signal.Signals) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """The living and the zombie descendants of a process, parents first."""
+    """All descendants of a process, zombies included, parents first."""
     found: list[int] = []
     pending = [pid]
     while pending:
@@ -128,7 +127,7 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def carriers(cookie: str) -> dict[int, str]:
-    """All processes of ours that carry the cookie, and their descendants: pid -> start time."""
+    """Readable processes that carry the cookie, and their descendants, without zombies: pid -> start time."""
     marked = [pid for pid in _pids() if pid != os.getpid() and _carries(pid, cookie)]
     found: dict[int, str] = {}
     for pid in {*marked, *(child for parent in marked for child in descendants(parent))}:
@@ -162,7 +161,7 @@ def _carries(pid: int, cookie: str) -> bool:
 
 
 def kill_carriers(cookie: str) -> bool:
-    """SIGKILL to every process that carries the cookie; whether none was left to kill."""
+    """Send SIGKILL to every process that carries the cookie. Returns True if none was found."""
     found = carriers(cookie)
     for pid, start in found.items():
         send(pid, start, signal.SIGKILL)

@@ -1,8 +1,8 @@
-"""`state/` and `logs/` of a run folder in the protocol's layout, rendered from the stored objects.
+"""Render `state/` and `logs/` of a run folder in the protocol's layout from the stored objects.
 
-Called by `local.campaign` after its passes and once at the end. For those who read files: nothing here is ever read
-back to decide anything, the database is the only truth. Files that are a state are replaced in one piece; files that
-only grow are appended to, and each record goes there once, whatever dies in between.
+Called by `local.campaign` after its passes and once at the end. The files are output only: no decision reads them,
+because the database is the only source of truth. State files are replaced atomically. Log files are appended to, with
+each record exactly once, even after a crash.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Object = ResearchLoop | ResearchIteration | ResearchExperiment
 
 RENDER_SECONDS = 1.0
 HEARTBEAT_SECONDS = 30.0
-"""Between two lines of heartbeat.jsonl: days of campaign must not make it large."""
+"""Seconds between two lines of heartbeat.jsonl, so that it stays small over days."""
 
 
 class ProtocolFiles:
-    """The files of one campaign; remembers what they hold, so that a pass without news costs nothing."""
+    """The files of one campaign. Remembers their content, so that a pass without changes costs nothing."""
 
     def __init__(self, folder: RunFolder, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
@@ -47,7 +47,7 @@ class ProtocolFiles:
         self._heartbeat = _Growing(logs / "heartbeat.jsonl", ("ts",))
 
     def render(self, observed: Observed, *, final: bool = False) -> None:
-        """Bring the files up to date, at most once a second; `final`: now. Raises StorageFull, NotWritable."""
+        """Update the files at most once a second; with `final` always. Raises StorageFull, NotWritable."""
         now = self._clock()
         if not final and now - self._rendered_at < RENDER_SECONDS:
             return
@@ -71,7 +71,7 @@ class ProtocolFiles:
         work = [line for one in iterations for line in protocol_lines.work_of_iteration(one)]
         work += [line for one in experiments for line in protocol_lines.work_of_experiment(one)]
         self._work.append(sorted(work, key=lambda line: str(line["ts"])))
-        # Once settled: a line is written once, and a finding is not complete before its check.
+        # Only settled iterations: a line is written once, and a finding is complete only after its check.
         whole = [one for one in iterations if one.status.phase == "Settled"]
         self._findings.append(protocol_lines.findings(whole, experiments))
         self._iterations.append(protocol_lines.settled(iterations, observed.experiments.values()))
@@ -113,7 +113,7 @@ class ProtocolFiles:
 
 
 class _Growing:
-    """A file of JSON lines to which each record is appended once, known by some of its fields."""
+    """A file of JSON lines to which each record is appended once. `fields` identify a record."""
 
     def __init__(self, path: Path, fields: tuple[str, ...]) -> None:
         self._path = path
@@ -140,7 +140,7 @@ class _Growing:
             while content:
                 content = content[os.write(descriptor, content) :]
         except OSError:
-            self._known = None  # what of it is in the file is seen at the next look
+            self._known = None  # read the file again, because only a part may have been written
             raise
         finally:
             os.close(descriptor)
@@ -149,7 +149,7 @@ class _Growing:
         return tuple(str(record.get(field, "")) for field in self._fields)
 
     def _read(self) -> set[tuple[str, ...]]:
-        """What the file holds; read once. A last line that was torn by a crash is cut off: it never was one."""
+        """The keys of the records in the file, read once. An incomplete last line, left by a crash, is cut off."""
         if self._known is None:
             self._known = set()
             try:
@@ -174,7 +174,7 @@ def _json(value: object, *, indent: int | None = None) -> str:
 
 
 def task_spec(loop: ResearchLoop) -> str:
-    """The director's words and everything that bounds the work, as Markdown."""
+    """The direction, the boundaries, the objective and the budget of the loop as Markdown."""
     spec = loop.spec
     objective, bounds, evaluation = spec.objective, spec.boundaries, spec.evaluation
     target = f", target {objective.target}" if objective.target is not None else ""

@@ -1,7 +1,7 @@
-"""The protocol's records as values: findings, directions, iterations, and what was worked on.
+"""The protocol's records as values: findings, directions, iterations and work.
 
-Called by `protocol_files`, which writes them down, and by the command line, which shows them. Everything is derived
-from the stored objects, so a file that was lost can be written again.
+Called by `protocol_files`, which writes them to files, and by the command line, which shows them. Everything is
+derived from the stored objects, so that a lost file can be written again.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ def stamp(moment: datetime | None) -> str:
 
 
 def log_line(ts: str, source: str, level: str, event: str, detail: object) -> Record:
-    """The form of every line below logs/."""
+    """A record in the format of all JSON lines in logs/."""
     return {"ts": ts, "source": source, "level": level, "event": event, "detail": detail}
 
 
 def findings(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:
-    """What is known now and was not before, oldest first.
+    """All findings, oldest first: gains that the verifier confirmed, and statements of agents.
 
-    Gains that the verifier confirmed, and statements of agents; the evidence of both is experiments. A statement that
-    no checker supported is what an agent says, and counts for nothing.
+    The evidence of both is experiments. A statement that no checker supported is only a claim of an agent and has no
+    effect.
     """
     found = [_gain(one) for one in experiments if one.status.phase == "Superseded" or standing.kept_number(one)]
     found += [
@@ -85,7 +85,7 @@ def directions(
     iterations: Mapping[str, ResearchIteration],
     experiments: Iterable[ResearchExperiment],
 ) -> list[Record]:
-    """All admitted directions, oldest first, with what came of them."""
+    """All admitted directions, oldest first, with their results."""
     belonging: dict[str, list[ResearchExperiment]] = {}
     for one in experiments:
         if one.spec.direction is not None and one.spec.kind == "Candidate":
@@ -108,7 +108,7 @@ def directions(
 
 
 def best_value(experiments: Iterable[ResearchExperiment], loop: ResearchLoop) -> float | None:
-    """The best kept value; where nothing was kept, the best mean over an experiment's runs."""
+    """The best value of the kept experiments; if none was kept, of all. None if no value was measured."""
     tried = list(experiments)
     kept = [one for one in tried if standing.kept_number(one)]
     found = [value for value in map(_value, kept or tried) if value is not None]
@@ -125,7 +125,7 @@ def _value(experiment: ResearchExperiment) -> float | None:
 
 
 def settled(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:
-    """The lines of the iteration log: one for each iteration that is not open."""
+    """The lines of the iteration log: one for each iteration with an outcome."""
     phases: dict[int, dict[str, int]] = {}
     for one in experiments:
         if one.spec.kind == "Candidate":
@@ -150,7 +150,7 @@ def _settled(iteration: ResearchIteration, phases: dict[str, int]) -> Record:
 
 
 def work_of_iteration(iteration: ResearchIteration) -> list[Record]:
-    """The lives of an iteration's sessions."""
+    """Start and end of each session of an iteration."""
     lines = []
     for one in iteration.status.sessions:
         about = {"session": one.name, "attempt": one.attempt}
@@ -164,7 +164,7 @@ def work_of_iteration(iteration: ResearchIteration) -> list[Record]:
 
 
 def work_of_experiment(experiment: ResearchExperiment) -> list[Record]:
-    """Proposal, runs and verdict of an experiment."""
+    """The proposal, the finished runs and the verdict of an experiment."""
     name, spec, verdict = experiment.metadata.name, experiment.spec, experiment.status.verdict
     source = spec.session or "operator"
     proposed = {"title": spec.title, "direction": spec.direction, "parent": spec.parent, "frame": spec.frame}

@@ -1,7 +1,7 @@
-"""Which workloads were ever started, and the hashes of their tokens.
+"""Records of all workloads that were ever started, and the hashes of their tokens.
 
-Called by the runtime and by the identity. The rows outlive the workloads' folders: a row is why a name that
-was removed is never started again, and why a folder that somebody deleted is a loss and not a fresh start.
+Called by the runtime and by the identity. The rows are kept after the workloads' folders: because of its row a
+removed name is never started again, and a folder that was deleted counts as lost instead of being started anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _record(row: tuple[Any, ...]) -> WorkloadRecord:
 
 
 def add(database: Database, record: WorkloadRecord, token_sha256: str | None) -> None:
-    """Record a start; the folder stands already, the process does not. A second one is left out."""
+    """Record a start, after the folder was created and before the process is. A name that exists is not changed."""
     with database.write() as connection:
         connection.execute(
             "INSERT OR IGNORE INTO workloads VALUES (?, ?, ?, ?, ?, ?, 0)",
@@ -41,23 +41,23 @@ def add(database: Database, record: WorkloadRecord, token_sha256: str | None) ->
 
 
 def find(database: Database, name: str) -> WorkloadRecord | None:
-    """The workload, also a removed one; None if that name was never started."""
+    """The workload, even if it was removed; None if this name was never started."""
     row = database.row(_SELECT + " WHERE name = ?", name)
     return None if row is None else _record(row)
 
 
 def find_by_token(database: Database, token_sha256: str) -> WorkloadRecord | None:
-    """Whose token has this hash."""
+    """The workload whose token has this hash; None if the token is unknown."""
     row = database.row(_SELECT + " WHERE token_sha256 = ?", token_sha256)
     return None if row is None else _record(row)
 
 
 def present(database: Database) -> list[WorkloadRecord]:
-    """All that were started and not removed."""
+    """All workloads that were started and not removed."""
     return [_record(row) for row in database.rows(_SELECT + " WHERE removed = 0")]
 
 
 def mark_removed(database: Database, name: str) -> None:
-    """Forget a workload, for good; its token with it."""
+    """Mark a workload as removed, permanently, and delete its token."""
     with database.write() as connection:
         connection.execute("UPDATE workloads SET removed = 1, token_sha256 = NULL WHERE name = ?", (name,))

@@ -1,7 +1,7 @@
-"""What a user asks of a campaign from outside: suspend, resume, pivot. Rows of `loop.db`, taken by its owner.
+"""Requests of a user to a campaign (suspend, resume, pivot), stored as rows of `loop.db` until its owner takes them.
 
-`ask` is called by the command line, also beside a running `rloop run`; `take` by whoever holds the folder's lock. A
-request is a row and no edit of the loop, because only the owner writes objects. Taking one twice is harmless.
+`ask` is called by the command line, also while `rloop run` is running; `take` by the holder of the folder's lock. A
+request is a row and not an edit of the loop, because only the owner writes objects. Taking a request twice is harmless.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _WAITING = "SELECT key, value FROM meta WHERE key LIKE 'request/%' ORDER BY key"
 
 
 def ask(layout: RunFolder, verb: Verb, moment: datetime) -> None:
-    """Write the request down."""
+    """Store the request."""
     with closing(Database(layout.database)) as database:
         database.set_meta(f"request/{moment.isoformat(timespec='microseconds')}", verb)
 
 
 def waiting(layout: RunFolder) -> bool:
-    """Whether a request was not taken yet."""
+    """Whether a request has not been taken yet."""
     with closing(Database(layout.database, read_only=True)) as database:
         return database.row(_WAITING) is not None
 
 
 async def take(store: LocalStore) -> None:
-    """Carry the requests out, oldest first. For the owner of the folder."""
+    """Carry out the requests, oldest first. Only for the owner of the folder."""
     for key, verb in store.database.rows(_WAITING):
         for loop in await store.loops():
             await store.update_spec(_edited(loop, verb, key.removeprefix("request/")))
@@ -42,7 +42,7 @@ async def take(store: LocalStore) -> None:
 
 
 async def take_unowned(layout: RunFolder) -> bool:
-    """Carry them out here, if nobody owns the folder now; whether that was so."""
+    """Carry out the requests in this process if no process owns the folder. Returns whether that was the case."""
     try:
         with RunLock(layout.root), closing(LocalStore(layout.root)) as store:
             await take(store)
@@ -52,7 +52,7 @@ async def take_unowned(layout: RunFolder) -> bool:
 
 
 def suspended_by_request(loop: ResearchLoop) -> bool:
-    """Whether `rloop suspend` holds it, whatever its manifest says."""
+    """Whether it was suspended by `rloop suspend`, regardless of its manifest."""
     return names.ANNOTATION_SUSPENDED in loop.metadata.annotations
 
 

@@ -1,9 +1,9 @@
 # ruff: noqa: PTH105 - pathlib would double the start of the shim
-"""Workloads as process trees on this machine, each under a shim of its own.
+"""Workloads as process trees on this machine, each with its own shim.
 
-Called by reconcile through `rloop_operator.ports.Runtime`, and by the runner, which waits for exits.
-Everything it knows stands in the run folder, so a new one sees what an old one started. It is no security
-boundary: workloads run as the user who started the campaign, and can read and change whatever that user can.
+Called by reconcile through `rloop_operator.ports.Runtime`, and by `local.campaign`, which waits for exits.
+Its whole state is in the run folder, so a new process finds the workloads that an old one started. It is no
+security boundary: workloads run as the user of the campaign and can read and change whatever that user can.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rloop_operator.ports import Files, Runtime
 from rloop_operator.task_files import overlay, write_files
 
 MAX_SPAWNS = 3
-"""Shims that end before they begin, in a row; then the start has failed."""
+"""Maximum starts of a shim that ends before it writes shim.json; after these the workload fails with StartFailed."""
 QUICK_POLL_SECONDS = 0.005
 SLOW_POLL_SECONDS = 0.03
 YOUNG_SECONDS = 5.0
@@ -64,7 +64,7 @@ class LocalRuntime(Runtime):
         self.gateway_url = gateway_url
         self._llm_url = llm_url
         self._withheld = withheld
-        """Variables of our own environment that hold a key: no process gets them from us."""
+        """Variables of our own environment that hold a key. They are not passed to any process."""
         self._spawns: dict[str, int] = {}
         self._starting: set[str] = set()
         self._watched = {
@@ -75,7 +75,7 @@ class LocalRuntime(Runtime):
         self._sweep()
 
     def is_live(self, name: str) -> bool:
-        """Whether a workload runs, or is about to."""
+        """Whether a workload runs or is about to start."""
         watched = self._watched.get(name)
         return watched is not None and watched.exit is None and not watched.exit_written
 
@@ -98,14 +98,14 @@ class LocalRuntime(Runtime):
         self._spawn(watched)
 
     async def _prepare(self, loop: ResearchLoop, workload: Workload) -> Watched:
-        """Lay out the folder in one piece, then record it: a record means that the folder stood there."""
+        """Create the folder atomically, then record the workload: a record implies that the folder existed."""
         record = records.WorkloadRecord(
             workload.name, loop.metadata.name, workload.role, workload.owner, workload.session
         )
         folder = self._layout.workload(workload.name)
         token = self._identity.new_token() if workload.role == "agent" else None
         spec, files = await self._spec(loop, workload, token or "")
-        # Whatever an operator left that died between the folder and the record: no shim has seen it.
+        # Replaces a folder left by an operator that died before it wrote the record. No shim has used that folder.
         await asyncio.to_thread(self._lay_out, folder, spec, files)
         records.add(self._store.database, record, token_hash(token) if token else None)
         watched = Watched(record, folder)
@@ -115,7 +115,7 @@ class LocalRuntime(Runtime):
     async def _spec(
         self, loop: ResearchLoop, workload: Workload, token: str
     ) -> tuple[launch.Spec, Mapping[str, Files]]:
-        """The shim's spec, and the files of the workload's folder by sub-folder."""
+        """The shim's spec, and the files of the workload's folder by subfolder."""
         name = loop.metadata.name
         base = self._store.base or Path.cwd()
         if workload.role == "agent":
@@ -131,7 +131,7 @@ class LocalRuntime(Runtime):
         return spec, {"code": await self._store.files(f"{name}-evaluation")}
 
     async def _artifact_sha256(self, workload: Workload) -> str | None:
-        """What the run left, as its status has it: the verifier's copy must be just that."""
+        """The digest of the run's artifacts in its status, which the verifier's copy must match; None if unset."""
         with suppress(NotFound):
             experiment = await self._store.get(ResearchExperiment, workload.owner)
             for run in experiment.status.runs:
@@ -162,7 +162,7 @@ class LocalRuntime(Runtime):
             return
         with told(watched.folder), (watched.folder / "shim.log").open("ab") as output:
             watched.spawned = subprocess.Popen(
-                # -P: the folder of the workload is no place to import from.
+                # -P: never import from the workload's folder.
                 [sys.executable, "-P", "-m", "rloop_operator.local.shim", str(watched.folder)],
                 cwd=watched.folder,
                 env={name: value for name, value in os.environ.items() if name not in self._withheld},
@@ -188,7 +188,7 @@ class LocalRuntime(Runtime):
         watched = self._watched.get(name)
         if watched is None or watched.exit is not None or not watched.folder.exists():
             return
-        # The first reason stands. The shim looks for the file by itself: the signal only saves the wait.
+        # The first reason is kept. The shim polls for the file; the signal only makes it react at once.
         if not (watched.folder / "stop.json").exists():
             with told(watched.folder):
                 write_json(str(watched.folder), "stop.json", {"reason": reason})
@@ -204,7 +204,7 @@ class LocalRuntime(Runtime):
         if state is not None and state.exit is None:
             log.warning("workload.not_removed", workload=name, why="it has not ended")
             return
-        # The record first: should we die here, the folder is rubbish, and nothing that may start again.
+        # The record first: if we die here, the folder is only garbage and the workload cannot start again.
         records.mark_removed(self._store.database, name)
         del self._watched[name]
         watched.let_go()
@@ -212,7 +212,7 @@ class LocalRuntime(Runtime):
         with suppress(OSError):
             os.replace(watched.folder / "output.log", self._layout.workload_log(name))
         if watched.exit is not None and watched.exit.code == 0:
-            # They are for a next attempt at the run, and there will be none.
+            # Checkpoints serve the next attempt of a run, and a successful run has none.
             spec = read_json(str(watched.folder), "spec.json") or {}
             if checkpoints := spec.get("env", {}).get("RLOOP_CHECKPOINTS"):
                 await asyncio.to_thread(_delete, Path(checkpoints))
@@ -229,7 +229,7 @@ class LocalRuntime(Runtime):
         return found
 
     async def wait(self) -> None:
-        """Return as soon as a live workload has left an exit that `observe` has not told yet."""
+        """Return as soon as a live workload has an exit that `observe` has not returned yet."""
         next_liveness = time.monotonic() + LIVENESS_SECONDS
         while True:
             now = time.monotonic()
@@ -244,23 +244,23 @@ class LocalRuntime(Runtime):
             await asyncio.sleep(QUICK_POLL_SECONDS if young else SLOW_POLL_SECONDS)
 
     def live(self) -> list[str]:
-        """Names of all workloads that run or are about to, of every loop."""
+        """Names of all workloads of all loops that run or are about to start."""
         return [name for name, watched in self._watched.items() if watched.live and not watched.exit_written]
 
     def kill(self) -> None:
-        """Kill whatever still runs, with its shim: the next runtime sees that it was lost, by no fault of its own."""
+        """Kill all live workloads and their shims. The next runtime reports them as Lost (infrastructure failure)."""
         for watched in self._watched.values():
             if watched.live:
                 watched.kill()
 
     def close(self) -> None:
-        """Leave the workloads to themselves: their shims live on, and the next runtime adopts them."""
+        """Detach from the workloads. Their shims keep running, and the next runtime adopts them."""
         for watched in self._watched.values():
             watched.let_go()
         self._sweep_tmpdirs()
 
     def _sweep(self) -> None:
-        """Delete what a dead operator left half written, or had forgotten already."""
+        """Delete half-written folders and folders of removed workloads that a dead operator left."""
         for folder in self._layout.workloads.iterdir():
             record = records.find(self._store.database, folder.name)
             if folder.name.startswith(".") or (record is not None and record.removed):
@@ -268,7 +268,9 @@ class LocalRuntime(Runtime):
         self._sweep_tmpdirs()
 
     def _sweep_tmpdirs(self) -> None:
-        """Short TMPDIRs whose workload is gone: whoever should have deleted them was killed, or its run folder was."""
+        """Delete short TMPDIRs whose workload folder is missing, because the process that should delete them was killed
+        or the run folder was deleted.
+        """
         workloads = self._layout.workloads.iterdir() if self._layout.workloads.is_dir() else ()
         wanted = {launch.short_tmpdir(folder) for folder in workloads}
         for folder in launch.short_tmpdirs(self._layout.workloads):
@@ -282,7 +284,7 @@ def _delete(folder: Path) -> None:
 
 
 def _free_port() -> int:
-    """A port that nobody listens on now, for the processes of one PyTorchJob to meet."""
+    """A port that is free now, as the rendezvous of the processes of one PyTorchJob."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,7 +1,7 @@
-"""Read what a campaign must not change once it is Accepted: task, evaluation and held-out data.
+"""Read the inputs that are frozen once a campaign is Accepted: task, evaluation, references and held-out data.
 
-Called by `store.LocalStore.seal`. Held-out data is hashed and not copied: it may be large, and what only the
-verifier may see should not lie in a second place.
+Called by `store.LocalStore.seal`. Held-out data is hashed and not copied: it may be large, and data that only the
+verifier may see should not exist in a second place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rloop_operator.ports import File
 from rloop_operator.task_files import MAX_FOLDER_BYTES, TreeProblem, digest_tree, files_digest, read_folder
 
 HELD_OUT_BYTES = 2**40
-"""Held-out data is only hashed, so its limit is the patience of whoever waits for it."""
+"""Size limit of held-out data in bytes. It is high because the data is only hashed; hashing time is the real limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,11 @@ class Sealed:
     task: dict[str, File]
     evaluation: dict[str, File]
     references: dict[str, File]
-    """Empty where there are none."""
+    """Empty if the loop has no references."""
 
 
 def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int = MAX_FOLDER_BYTES) -> Sealed:
-    """Read and hash the folders that the manifest names, relative to `base`. Raises BadInput with every
-    problem.
-    """
+    """Read and hash the folders that the manifest names, relative to `base`. Raises BadInput with every problem."""
     spec = loop.spec
     problems: list[InputProblem] = []
     task_path = _folder(spec.task.path, base, "spec.task", problems)
@@ -45,7 +43,7 @@ def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int
     papers_path = _folder(papers.path, base, "spec.agent.references", problems) if papers is not None else None
     for shown, told in ((task_path, "the task"), (papers_path, "the references")):
         if shown is not None:
-            # Agents see all of these: what must stay hidden from them must not lie in there.
+            # Agents can read these folders completely, so hidden files must not be inside them.
             _outside(code_path, shown, told, "spec.evaluation.code.path", problems)
             _outside(held_out, shown, told, "spec.evaluation.heldOut.path", problems)
             _outside(final, shown, told, "spec.evaluation.finalHeldOut.path", problems)
@@ -76,7 +74,7 @@ def read_sealed(loop: ResearchLoop, base: Path, run_folder: Path, max_bytes: int
 def held_out_folder(
     source: HeldOut | None, base: Path, field: str, problems: list[InputProblem] | None = None
 ) -> Path | None:
-    """The folder that holds the data; None where there is none."""
+    """The folder with the data; None if it is unset."""
     if source is None:
         return None
     return _folder(source.path, base, field, [] if problems is None else problems)

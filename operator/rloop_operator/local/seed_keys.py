@@ -1,7 +1,7 @@
-"""The secret keys of a run folder, from which the seeds of its runs and scorings are derived.
+"""The secret keys of a run folder, from which the seeds of its runs and verifications are derived.
 
-Called by `campaign`. Made at random once, kept in `seeds.json` with mode 0600, and given to no workload. It is no
-security boundary: workloads run as the same user and can read the file.
+Called by `campaign`. The keys are generated at random once, kept in `seeds.json` with mode 0600, and passed to no
+workload. That is no security boundary: workloads run as the same user and can read the file.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ KEY_BYTES = 32
 
 
 def seed_keys(layout: RunFolder, seed: int | None) -> SeedKeys:
-    """The folder's keys; made now if they are missing. `seed` fixes the seeds of runs, never those of scorings.
+    """The folder's keys; created if missing. `seed` fixes the seeds of runs, never those of verifications.
 
-    The caller holds the folder's lock. Raises Corrupt, NotWritable or StorageFull.
+    The caller must hold the folder's lock. Raises Corrupt, NotWritable or StorageFull.
     """
     path = layout.seeds
     if path.exists():

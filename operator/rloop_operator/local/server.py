@@ -1,6 +1,6 @@
 """The HTTP servers of gateway and LLM proxy inside the operator's own event loop, on loopback only.
 
-Started by `local.campaign`. A port is kept in the run folder: agents outlive the operator and come back to it.
+Started by `local.campaign`. The ports are stored in the run folder, because agents outlive the operator and reconnect.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from rloop_operator.local.database import Database
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 1
-"""For answers in progress when it ends: an agent asks again."""
+"""Seconds for responses in progress when the server ends. Agents retry their requests."""
 
 
 class _Server(uvicorn.Server):
-    """Signals belong to the campaign, not to the server."""
+    """A server that installs no signal handlers, because the campaign handles signals."""
 
     @override
     @contextlib.contextmanager
@@ -32,9 +32,9 @@ class _Server(uvicorn.Server):
 
 
 def listen(port: int | None) -> socket.socket:
-    """A listening socket on `port`, or on a free one if that is taken."""
+    """A listening socket on `port`; on a free port if `port` is None or in use. Raises OSError."""
     for wanted in (port or 0, 0):
-        # With the protocol named, or asyncio leaves Nagle on: 40 ms for an answer in two pieces.
+        # Name the protocol: asyncio disables Nagle only for IPPROTO_TCP. Nagle delays a response in two parts by 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,7 +49,7 @@ def listen(port: int | None) -> socket.socket:
 
 
 def kept_listener(database: Database, name: str) -> socket.socket:
-    """A listening socket on the port that the run folder keeps under that name, or on a new one that it keeps now."""
+    """A listening socket on the port stored under this name. If that is missing or in use, stores a new port."""
     kept = database.meta(name)
     listener = listen(int(kept) if kept is not None else None)
     database.set_meta(name, str(listener.getsockname()[1]))
@@ -58,7 +58,7 @@ def kept_listener(database: Database, name: str) -> socket.socket:
 
 @contextlib.asynccontextmanager
 async def serving(application: Starlette, listener: socket.socket) -> AsyncIterator[str]:
-    """Serve while the context lasts; gives the base URL."""
+    """Serve while the context lasts. Yields the base URL."""
     server = _Server(http_server.config(application, timeout_graceful_shutdown=STOP_SECONDS))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

@@ -1,14 +1,14 @@
 # ruff: noqa: PTH110, PTH118 - pathlib would double the start of the shim
-"""The shim: one process beside each workload, which outlives the operator, as containerd's does.
+"""The shim: the parent process of each workload, which outlives the operator, like the shim of containerd.
 
-Started by `rloop_operator.local.runtime` as `python -m rloop_operator.local.shim FOLDER`. FOLDER/spec.json
-says what to run; what came of it is written into FOLDER/exit.json in one piece. It exists because a parent
-that dies must not take its workloads with it, and because deadlines, CPU limits and exit codes can only be
-kept by a parent that stays.
+Started by `rloop_operator.local.runtime` as `python -m rloop_operator.local.shim FOLDER`. It runs the
+workload that FOLDER/spec.json describes and writes the result to FOLDER/exit.json atomically. It exists
+because workloads must survive the end of the operator, and because only a parent that stays can enforce
+deadlines and CPU limits and read exit codes.
 
-At most one execution a folder, ever: the lock decides between shims that are started at once, and shim.json,
-written before the first fork, tells every later one that it is too late. It is no security boundary: the
-workload runs as the same user and can undo whatever it likes.
+A folder is executed at most once: the lock decides between shims that start at the same time, and shim.json,
+written before the first fork, makes every later shim exit. It is no security boundary: the workload runs as
+the same user and can undo all of this.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def _adopt_orphans() -> None:
-    """Make the orphans of our tree our children, so that a daemon that forks twice stays within reach."""
+    """Make the orphans of our tree our children, so that a daemon that forks twice remains in the tree."""
     if processes.LINUX:
         import ctypes
 
@@ -35,9 +35,9 @@ def _adopt_orphans() -> None:
 
 
 def main(folder: str) -> int:
-    """Run the workload of a folder, unless it was run before."""
+    """Run the workload of a folder, unless it was run before. Returns the exit status of the shim."""
     wakeup, wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if processes.LINUX else _pipe()
-    # First: a stop that comes now must find a handler, or it would end the shim without an exit.json.
+    # Install handlers first: a stop request at this point would otherwise end the shim without an exit.json.
     # Handlers and not SIG_IGN, because an ignored signal would stay ignored in the workload.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
@@ -56,7 +56,7 @@ def main(folder: str) -> int:
     start = own.start if own else ""
     write_json(folder, "shim.json", {"pid": os.getpid(), "start": start, "started_at": time.time()})
     _adopt_orphans()
-    # Imported only by the shim that won: the others are gone already.
+    # Imported here, so that only the shim that runs the workload pays for the import.
     from rloop_operator.local.supervisor import Supervisor
 
     exit_document = Supervisor(folder, spec, wakeup).run()
@@ -73,7 +73,7 @@ def _pipe() -> tuple[int, int]:
 
 if __name__ == "__main__":
     status = main(sys.argv[1])
-    # Nothing is left to be done, and the interpreter's own end takes longer than all of main for a short run.
+    # os._exit, because everything is done and a regular exit of the interpreter takes longer than a short run.
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     os._exit(status)

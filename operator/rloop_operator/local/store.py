@@ -1,8 +1,8 @@
 """The local store: typed objects, frozen files and the ledger in one SQLite file.
 
 Called by reconcile and the gateway through `rloop_operator.ports.Store`, by the local runtime, and, read
-only, by the CLI beside a running campaign. One process owns the file, so parsed objects are kept in memory
-and a list costs no parsing; the models are frozen, so the kept ones can be handed out as they are.
+only, by the CLI while a campaign runs. One process owns the file, so parsed objects are cached in memory and
+a list needs no parsing. The models are frozen, so cached objects are returned without a copy.
 """
 
 from __future__ import annotations
@@ -46,9 +46,7 @@ def _loop_of(obj: AnyObject) -> str:
 
 
 class LocalStore(Store):
-    """The store of one run folder. All methods run in the event loop's thread; a write is on the disk when
-    it returns.
-    """
+    """The store of one run folder. All methods run in the event loop's thread. A write is durable when it returns."""
 
     def __init__(
         self,
@@ -58,9 +56,7 @@ class LocalStore(Store):
         seed: int | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """Open or create it. `base` is the manifest's folder, kept from the first run; `seed` makes uids
-        reproducible.
-        """
+        """Open or create it. `base` is the manifest's folder, kept from the first run. `seed` fixes the loop's uid."""
         self.folder = RunFolder.at(folder)
         self.folder.create()
         self._seed = seed
@@ -71,7 +67,7 @@ class LocalStore(Store):
 
     @classmethod
     def read_only(cls, folder: Path) -> Self:
-        """For a reader beside the owner: sees each of its writes at once, and can write nothing."""
+        """A read-only store for a process other than the owner. It sees each write of the owner immediately."""
         store = cls.__new__(cls)
         store.folder = RunFolder.at(folder)
         store._seed = None  # noqa: SLF001 - the other constructor of this class
@@ -89,8 +85,8 @@ class LocalStore(Store):
         self._refresh()
 
     def _refresh(self) -> None:
-        """Parse what was written since the last look: everything at first, and for the owner nothing
-        afterwards.
+        """Parse the objects that other processes wrote since the last call: all of them in the first call, and none
+        afterwards in the owner, which is the only writer.
         """
         version = self.database.data_version()
         if version == self._data_version:
@@ -127,7 +123,7 @@ class LocalStore(Store):
         return sorted(found, key=lambda obj: obj.metadata.name)
 
     async def loops(self) -> Sequence[ResearchLoop]:
-        """All loops of the folder: usually one."""
+        """All loops of the folder, usually one."""
         self._refresh()
         return [obj for obj in self._objects.values() if isinstance(obj, ResearchLoop)]
 
@@ -158,10 +154,9 @@ class LocalStore(Store):
         return self._put(stored.model_copy(update={"status": obj.status}))
 
     async def update_spec(self, loop: ResearchLoop) -> ResearchLoop:
-        """The user's edit: spec, labels and annotations. A changed spec is a new generation.
+        """Apply a user's edit of spec, labels and annotations. A changed spec increments the generation.
 
-        A resourceVersion, where one is given, must be the stored one: an edit of something older is a
-        Conflict.
+        Raises Conflict if a resourceVersion is given that differs from the stored one.
         """
         stored = await self.get(ResearchLoop, loop.metadata.name)
         if loop.metadata.resource_version:
@@ -200,7 +195,7 @@ class LocalStore(Store):
         verb = "INSERT" if new else "INSERT OR REPLACE"
         with self.database.write() as connection:
             connection.execute(f"{verb} INTO objects VALUES (?, ?, ?, ?, ?, ?)", values)
-        # Only now: what could not be written must not be seen either.
+        # Update the cache only now, so that an object that could not be written is not visible.
         self._revision = revision
         self._objects[stored.kind, metadata.name] = stored
         self._announce()
@@ -219,10 +214,10 @@ class LocalStore(Store):
             raise BadInput(
                 InputProblem("spec.task.path", "the manifest's folder is not known; start it with rloop run")
             )
-        # In a thread: held-out data may be large, and the agents' heart beats must still be heard.
+        # In a thread: hashing large held-out data must not block the event loop, which receives heartbeats.
         sealed = await asyncio.to_thread(read_sealed, loop, Path(base), self.folder.root)
         kept = self.database.meta(f"sealed/{name}")
-        if kept is not None:  # two at once: the first result stands
+        if kept is not None:  # of two concurrent calls the first result is kept
             return SealedTask.model_validate_json(kept)
         with self.database.write() as connection:
             sets = [("task", sealed.task), ("evaluation", sealed.evaluation)]
@@ -253,44 +248,44 @@ class LocalStore(Store):
     async def append(self, loop: str, entry: Append) -> str:
         if ledger.append(self.database, loop, entry):
             self._announce()
-        return ""  # a database loses no rows one by one
+        return ""  # a database does not lose single rows, so no entries can be missing
 
     def ledger(self, loop: str) -> Sequence[LedgerEntry]:
         """The ledger of a loop, oldest first."""
         return ledger.entries(self.database, loop)
 
     def verify_ledger(self) -> int:
-        """Recompute the chain; the number of entries. Raises Corrupt."""
+        """Verify the hash chain. Returns the number of entries. Raises Corrupt."""
         return ledger.verify(self.database)
 
-    # Signs of life and of change.
+    # Change notification and the operator's sign of life.
 
     @property
     def revision(self) -> int:
-        """Grows with every write of an object, of sealed files and of the ledger, in this process."""
+        """A counter that increases with every write of an object, sealed files or the ledger by this process."""
         return self._announced
 
     async def changed(self, since: int) -> int:
-        """Wait until `revision` is above `since`; the new revision."""
+        """Wait until `revision` is greater than `since`. Returns the new revision."""
         while self._announced <= since:
             await self._changed.wait()
         return self._announced
 
     def _announce(self) -> None:
         self._announced += 1
-        # Those who wait hold the old event: it wakes all of them, and nobody has to clear it.
+        # Waiting tasks hold the old event. Replacing it wakes all of them, and no one has to clear it.
         self._changed.set()
         self._changed = asyncio.Event()
 
     def beat(self, moment: datetime) -> None:
-        """Note that the operator is alive."""
+        """Record that the operator is alive at this moment."""
         self.database.set_meta("last_alive", moment.isoformat())
 
     def last_alive(self) -> datetime | None:
-        """The newest beat, of this process or of the one before it."""
+        """The last time recorded by `beat`, in this process or an earlier one; None if there was no operator yet."""
         kept = self.database.meta("last_alive")
         return None if kept is None else datetime.fromisoformat(kept)
 
     def close(self) -> None:
-        """Close the file; everything is on the disk already."""
+        """Close the file. All writes are already on disk."""
         self.database.close()

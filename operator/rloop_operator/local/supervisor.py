@@ -1,7 +1,7 @@
 # ruff: noqa: PTH102, PTH103, PTH118, PTH123 - pathlib would double the start of the shim
-"""Watch over one process tree from its first fork to its last: deadlines, CPU time, memory, output, end.
+"""Supervise one process tree from start to end: deadlines, CPU time, memory, output and termination.
 
-Called by `shim` once it owns the folder. `_verdict` has all that may end a workload, in order; `leavings` writes it.
+Called by `shim` once it owns the folder. `_verdict` has all reasons to end it, in order; `leavings` reads its results.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from rloop_operator.local.output import Output
 from rloop_operator.tree import TreeProblem, copy_tree
 
 SAMPLE_SECONDS, SLOW_SAMPLE_SECONDS = 0.05, 0.25
-"""Between two looks at the tree while it is young or close to a limit, and later."""
+"""Seconds between two samples of the tree: while it is young or close to a limit, and otherwise."""
 YOUNG_SECONDS = 1.0
-LONGEST_GRACE = {"Interrupted": 1.5}  # by the reason of a stop: the user waits at the terminal for this one
+LONGEST_GRACE = {"Interrupted": 1.5}  # maximum by reason of the stop: after Ctrl-C the user waits at the terminal
 KILL_SECONDS = 30
-"""How long SIGKILL is repeated; only a process that hangs in the kernel survives it."""
+"""Seconds for which SIGKILL is repeated; only a process that hangs in the kernel survives it."""
 OOM_SCORE = 500
-"""So that the kernel, when memory ends, ends the workload and not the operator or the user's editor."""
+"""oom_score_adj of a workload, so that the kernel kills it before the operator or the user's editor."""
 
 
 class Supervisor:
-    """One execution. `spec` is what `runtime` wrote; `wakeup` becomes readable with every signal."""
+    """One execution. `spec` was written by `runtime`; `wakeup` becomes readable with every signal."""
 
     def __init__(self, folder: str, spec: dict[str, Any], wakeup: int) -> None:
         self.folder = folder
@@ -44,7 +44,7 @@ class Supervisor:
         """Pid of each main process -> its rank."""
         self.codes: list[int] = []
         self.reason: str | None = None
-        """Why we ended it; None while we did not."""
+        """Reason why the shim ended the workload; None if it did not."""
         self.started = time.monotonic()
         self.kill_at: float | None = None
         self.terminated = False
@@ -52,7 +52,7 @@ class Supervisor:
         self.meter = Meter()
 
     def run(self) -> dict[str, Any]:
-        """From the layout of the folder to the document for exit.json."""
+        """Run the workload, from the creation of its folders to its end. Returns the document for exit.json."""
         failure = self._stop_request() or self._prepare() or self._preflight()
         failure = failure or self._start(self.spec["command"], self.spec.get("ranks") or [{}])
         if failure is None:
@@ -69,16 +69,16 @@ class Supervisor:
         return None if request is None else str(request.get("reason") or "Stopped")
 
     def _prepare(self) -> str | None:
-        """What takes long, or may fail, and so is not done by the operator; a reason if it failed."""
+        """Do preparations that may be slow or fail, so not in the operator. Returns a reason if they failed."""
         try:
             for path in self.spec.get("fresh", ()):
-                # What an earlier attempt left must not be taken for this one's.
+                # Emptied, so that files of an earlier attempt are not considered results of this one.
                 shutil.rmtree(path, ignore_errors=True)
                 os.makedirs(path)
             for path in self.spec.get("folders", ()):
                 os.makedirs(path, exist_ok=True)
             for path in self.spec.get("temporary", ()):
-                # Outside our folder, where others write as well: it must be new, or nobody's but ours.
+                # In /tmp, where other users can write too: the folder must be new and accessible only to us.
                 shutil.rmtree(path, ignore_errors=True)
                 os.mkdir(path, 0o700)
             copy = self.spec.get("copy")
@@ -96,7 +96,7 @@ class Supervisor:
         return None
 
     def _preflight(self) -> str | None:
-        """Run what must succeed before the ranks may start; a reason if it did not."""
+        """Run the preflight, which must succeed before the ranks start. Returns a reason if it failed."""
         command = self.spec.get("preflight")
         failure = self._start(command, [self.spec["preflight_env"]]) if command else None
         if not command or failure is not None:
@@ -125,7 +125,7 @@ class Supervisor:
                     process_group=0,
                 )
                 self.running[process.pid] = rank
-                # We reap whatever ends in our tree ourselves; the object must neither wait nor warn.
+                # `_reap` reaps all processes of the tree, so the Popen object must neither wait nor warn.
                 process.returncode = 0
                 with contextlib.suppress(OSError), open(f"/proc/{process.pid}/oom_score_adj", "w") as file:
                     file.write(str(OOM_SCORE))
@@ -134,7 +134,7 @@ class Supervisor:
             why = getattr(error, "strerror", None) or str(error)
             told = f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'
             self.output.note(told)
-            if getattr(error, "filename", None) == program:  # as a shell would end
+            if getattr(error, "filename", None) == program:  # the exit codes of a shell
                 self.codes = [127 if isinstance(error, FileNotFoundError) else 126]
             return "StartFailed"
         finally:
@@ -148,7 +148,7 @@ class Supervisor:
             selector.register(self.wakeup, selectors.EVENT_READ)
             assert self.output.source is not None
             selector.register(self.output.source, selectors.EVENT_READ)
-            # Not after each line of output: a talkative workload would have us look all the time.
+            # Sample by time and not after each line of output, which would be too often for a verbose workload.
             next_look = self.started
             while self.running:
                 for key, _ in selector.select(max(0.0, next_look - time.monotonic())):
@@ -175,11 +175,11 @@ class Supervisor:
                 if self.running.pop(pid, None) is not None:
                     self.codes.append(os.waitstatus_to_exitcode(status))
                     if self.codes[-1] != 0 and self.running:
-                        # One rank failed: the others would wait for it until their deadline.
+                        # One rank failed. The others would otherwise wait for it until their deadline.
                         self._ask(self.reason)
 
     def _look_around(self) -> float:
-        """Sample the tree and keep the limits; seconds until the next look."""
+        """Sample the tree and enforce the limits. Returns the seconds until the next sample."""
         now = time.monotonic()
         self.meter.sample()
         if self.kill_at is None:
@@ -192,7 +192,7 @@ class Supervisor:
         return self._pause(now)
 
     def _verdict(self, now: float) -> str | None:
-        """Why it must end now, if it must."""
+        """Reason why the workload must end now; None if it may continue."""
         stop = self._stop_request()
         if stop is not None:
             return stop
@@ -210,7 +210,7 @@ class Supervisor:
         return None
 
     def _pause(self, now: float) -> float:
-        """Look often while it is young (its peak memory) and near a limit, else seldom: a look costs CPU time."""
+        """Seconds to the next sample, which costs CPU: few for a young workload (peak memory) or near a limit."""
         age = now - self.started
         pause = SAMPLE_SECONDS if age < YOUNG_SECONDS else SLOW_SAMPLE_SECONDS
         until = [self.spec["deadline_seconds"] - age]
@@ -223,14 +223,14 @@ class Supervisor:
     # After.
 
     def _ask(self, reason: str | None) -> None:
-        """SIGTERM now, SIGKILL after the grace period."""
+        """Send SIGTERM now; SIGKILL follows after the grace period."""
         self.reason = reason
         grace = self.spec["grace_seconds"]
         self.kill_at = time.monotonic() + min(grace, LONGEST_GRACE.get(reason or "", grace))
         self._signal(signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> int:
-        """Signal the whole tree; how many there were. Zombies do not count: we reap those that are ours."""
+        """Signal the whole tree. Returns the number of processes. Zombies do not count, because `_reap` reaps ours."""
         found = 0
         for pid in self._tree():
             process = processes.look(pid)
@@ -238,17 +238,17 @@ class Supervisor:
                 found += 1
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, number)
-                    os.kill(pid, signal.SIGCONT)  # suspended, it would not see the other
+                    os.kill(pid, signal.SIGCONT)  # a suspended process does not handle the other signal
         return found
 
     def _tree(self) -> set[int]:
         tree = set(processes.descendants(os.getpid()))
-        if not processes.LINUX:  # no subreaper there: orphans are found by their cookie
+        if not processes.LINUX:  # other systems have no subreaper; find orphans by their cookie
             tree |= processes.carriers(self.spec["env"][processes.COOKIE]).keys()
         return tree
 
     def _end_tree(self) -> None:
-        """What is left when the main process has ended is killed at once, as in a container."""
+        """Kill all processes that remain after the end of the main processes at once, as in a container."""
         limit = time.monotonic() + KILL_SECONDS
         while self._signal(signal.SIGKILL) and time.monotonic() < limit:
             time.sleep(0.005)
@@ -268,7 +268,7 @@ class Supervisor:
         for path in self.spec.get("temporary", ()):
             shutil.rmtree(path, ignore_errors=True)
         return {
-            # As a shell and a container report it: 128 + the signal's number.
+            # 128 + the signal's number, as in a shell or a container.
             "code": code if code is None or code >= 0 else 128 - code,
             "reason": reason,
             "infrastructure": self.infrastructure,

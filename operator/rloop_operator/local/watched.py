@@ -1,7 +1,6 @@
-"""One workload as the operator sees it: its folder read, and only what has changed.
+"""The state of one workload, read from its folder; only changed files are read again.
 
-Called by `runtime`. What is known of an ended workload is kept; of a live one, a look costs a few system
-calls.
+Called by `runtime`. The state of an ended workload is cached; observing a live one costs a few system calls.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from rloop_operator.local.output import TAIL_BYTES, clean
 from rloop_operator.local.records import WorkloadRecord
 
 PROGRESS_BYTES = 8192
-"""Read from the end of progress.jsonl: the newest step stands in the last lines."""
+"""Bytes read from the end of progress.jsonl, because the newest step is in the last lines."""
 
 
 def _moment(timestamp: float) -> datetime:
@@ -41,7 +40,7 @@ class Watched:
         self.record = record
         self.folder = folder
         self.spawned: Popen[bytes] | None = None
-        """Its shim, while this very process is the shim's parent."""
+        """Its shim, if this process is the shim's parent."""
         self.exit: Exit | None = None
         self.since = time.monotonic()
         self._shim: dict[str, Any] | None = None
@@ -53,12 +52,12 @@ class Watched:
 
     @property
     def live(self) -> bool:
-        """It may still end: it has no exit, and a shim or one that is about to begin."""
+        """Whether it has no exit, and its shim has begun or is starting."""
         return self.exit is None and (self.ran or self.starting)
 
     @property
     def ran(self) -> bool:
-        """Its shim has begun, or has left its exit: it is never started again."""
+        """Whether its shim has begun or an exit exists. Then it is never started again."""
         if self._shim is None:
             self._shim = read_json(str(self.folder), "shim.json")
             if self._shim is not None and "started_at" in self._shim:
@@ -67,7 +66,7 @@ class Watched:
 
     @property
     def starting(self) -> bool:
-        """A shim of ours was spawned and has not ended."""
+        """Whether a shim spawned by this process has not ended."""
         return self.spawned is not None and self.spawned.poll() is None
 
     @property
@@ -81,7 +80,7 @@ class Watched:
         return bool(self.ran and self._shim and processes.is_alive(self._shim["pid"], self._shim["start"]))
 
     def signal_shim(self) -> None:
-        """Wake the shim, so that it looks for a stop request; one that somebody has suspended as well."""
+        """Make the shim check for a stop request now, even if the shim is suspended."""
         if self.ran and self._shim:
             for number in (signal.SIGTERM, signal.SIGCONT):
                 processes.send(self._shim["pid"], self._shim["start"], number)
@@ -95,20 +94,20 @@ class Watched:
             _all_gone(cookie)
 
     def let_go(self) -> None:
-        """Be its parent no longer; a shim that has ended is reaped."""
+        """Give up the Popen object of the shim. A shim that has ended is reaped."""
         if self.spawned is None:
             return
         if self.exit is not None:
-            # It ends with its next breath: exit.json is the last thing it writes.
+            # It ends within moments, because it writes exit.json last.
             with suppress(TimeoutExpired):
                 self.spawned.wait(1)
         if self.spawned.poll() is None:
-            # Else Popen would warn of a process that is still running; that is what it is for.
+            # Otherwise Popen would warn about a running process; here it is meant to keep running.
             self.spawned.returncode = 0
         self.spawned = None
 
     def state(self) -> WorkloadState | None:
-        """What `observe` tells; None while there is neither a shim nor one that is about to begin."""
+        """The state for `observe`; None if no shim has begun or is starting."""
         self._look()
         if self.exit is None and not self.ran and not self.starting:
             return None
@@ -121,7 +120,7 @@ class Watched:
         if not self.folder.exists():
             self.exit = self._lost("its folder was deleted", self._started_at)
             return
-        # First the shim, then its exit: the other way round a shim that ends in between would count as lost.
+        # Check the shim before its exit. In the other order a shim that ends in between would count as lost.
         alive = self.shim_alive
         document = read_json(str(self.folder), "exit.json")
         if document is None and self.ran and not alive:
@@ -135,8 +134,9 @@ class Watched:
             self._read_step()
 
     def _bury(self) -> dict[str, Any] | None:
-        """The shim died without a word. Its workload may live on: first end that, then say so, once and for
-        all.
+        """Write the exit of a workload whose shim died without one. Its processes may still run, so kill them first.
+
+        Returns the exit document; None while some of them still run.
         """
         tail = "[rloop] the process that watched over it was killed, or the machine went down\n"
         spec = read_json(str(self.folder), "spec.json") or {}
@@ -181,7 +181,7 @@ class Watched:
 
 
 def _all_gone(cookie: str) -> bool:
-    """Kill what carries the cookie; whether nothing is left. Waits for a moment only: the next look goes on."""
+    """Kill the processes that carry the cookie; True if none is left. Waits only briefly; the next call continues."""
     for _ in range(10):
         if processes.kill_carriers(cookie):
             return True
@@ -190,7 +190,7 @@ def _all_gone(cookie: str) -> bool:
 
 
 def newest_step(path: Path) -> int | None:
-    """The step of the last whole line that has one."""
+    """The step in the last complete line that has one; None if no line has."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -218,14 +218,14 @@ def _curves(points: Any) -> list[Curve]:
 
 
 def _exit(document: dict[str, Any]) -> Exit:
-    """The exit, from what the shim wrote; written by us, but on a disk where anything may have changed it."""
+    """The exit from the document of the shim. Parsed tolerantly, because the file may have been changed on disk."""
     usage = document.get("usage") or {}
     finished_at = document.get("finished_at")
     return Exit(
         code=document.get("code"),
         reason=str(document.get("reason") or "Lost"),
         finished_at=_moment(finished_at) if isinstance(finished_at, int | float) else datetime.now(UTC),
-        # Without a reason the file was damaged.
+        # A document without a reason is damaged, which counts as an infrastructure failure.
         infrastructure=bool(document.get("infrastructure", "reason" not in document)),
         usage=Usage(
             wall_seconds=float(usage.get("wall_seconds", 0)),

@@ -1,1 +1,1 @@
-"""The simulated shell: a campaign in memory, with made-up workloads and a virtual clock."""
+"""The simulated shell: a campaign in memory, with simulated workloads and a virtual clock."""

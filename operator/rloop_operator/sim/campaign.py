@@ -1,6 +1,6 @@
-"""A whole campaign on the simulated shell: the shipped decisions, gateway and store rules, in virtual time.
+"""A whole campaign on the simulated shell: the production decisions, gateway and store rules in virtual time.
 
-Used by property tests and benchmarks, never by a user's campaign: nothing here measures anything real.
+Used by property tests and benchmarks, never by a user's campaign: no result is measured.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock, World
 from rloop_operator.sim.store import MemoryStore
 
 SEED_KEYS = SeedKeys(b"simulated", b"simulated")
-"""Constant, so that a simulated campaign can be repeated; nobody in it tries to guess a seed."""
+"""Constant, so that a simulated campaign is reproducible; no simulated agent tries to guess a seed."""
 PASSES_MAX = 1000
 IDLE_SECONDS = 1.0
-"""A step of the clock while the campaign waits for an event that only a test can cause."""
+"""Clock step in seconds while the campaign waits for an event that only a test can cause."""
 
 MakeWorld = Callable[[Gateway, MemoryStore], World]
 
@@ -45,7 +45,7 @@ class Campaign:
         self.name = loop.metadata.name
 
     async def run(self, until_seconds: float = 1e9) -> ResearchLoop:
-        """Run to the end (or to a virtual time); the loop as it then stands."""
+        """Run to the end, or until `until_seconds` of virtual time. Returns the final loop."""
         await self.begin()
         while self.clock.seconds < until_seconds:
             await self.settle()
@@ -59,7 +59,7 @@ class Campaign:
         await self.store.create(self._loop)
 
     async def settle(self) -> None:
-        """Reconcile until nothing changes. Raises RuntimeError if that never comes: a hot loop is a defect."""
+        """Reconcile until nothing changes. Raises RuntimeError after PASSES_MAX passes: a hot loop is a defect."""
         for _ in range(PASSES_MAX):
             ends = self.runtime.ends
             done = await reconcile(self.shell, self.name)
@@ -70,7 +70,7 @@ class Campaign:
         raise RuntimeError(message)
 
     async def advance(self) -> None:
-        """Move the clock to the next end of a workload or the next look at the loop, and end what is due."""
+        """Move the clock to the next end of a workload or the next due reconcile, and end the due workloads."""
         end = self.runtime.next_end()
         until = min(self._look_again_at, math.inf if end is None else end)
         self.clock.seconds = max(self.clock.seconds, until) if until < math.inf else self.clock.seconds + IDLE_SECONDS
@@ -87,6 +87,6 @@ class Campaign:
 
 
 def verdict(metric: str, value: float, seconds: float = 1.0) -> Outcome:
-    """The outcome of a scoring that finds this value."""
+    """The outcome of a verification that measures this value."""
     message = VerifierReport.model_validate({"verdict": {"metrics": {metric: value}}}).model_dump_json(by_alias=True)
     return Outcome(seconds, message=message)

@@ -1,6 +1,6 @@
-"""The simulated shell's runtime and clock: workloads that take virtual time and end as a world says.
+"""The simulated shell's runtime and clock: workloads take virtual time and end with the outcome that a World returns.
 
-The clock moves only when `sim.campaign` moves it, so days of campaign take seconds.
+Only `sim.campaign` advances the clock, so days of a campaign take seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class VirtualClock:
-    """A clock that stands still until it is moved."""
+    """A clock that advances only when `seconds` is set."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -30,13 +30,13 @@ class VirtualClock:
         return START + timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
-        """The same in seconds."""
+        """The virtual time in seconds since the start."""
         return self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a workload will have done when its time is over."""
+    """Result of a workload after `seconds` of virtual time."""
 
     seconds: float
     code: int | None = 0
@@ -48,13 +48,13 @@ class Outcome:
     curves: Sequence[Curve] = ()
     usage: Usage = field(default_factory=Usage)
     hangs: bool = False
-    """Its step counter stands still from the start; it ends by its deadline, or because it is stopped."""
+    """Whether its step counter never advances, so that it ends only at its deadline or when it is stopped."""
     act: Callable[[Caller], Awaitable[None]] | None = None
-    """Of an agent: what it does through the gateway, all at the end of its time."""
+    """For an agent: its calls to the gateway, all made at the end of its time."""
 
 
 World = Callable[[ResearchLoop, Workload], Outcome]
-"""Says how a workload goes."""
+"""Determines the outcome of a workload."""
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ class _Live:
 
 
 class SimRuntime:
-    """A Runtime whose workloads are values."""
+    """A Runtime of simulated workloads."""
 
     def __init__(self, clock: VirtualClock, world: World) -> None:
         self._clock = clock
@@ -76,9 +76,9 @@ class SimRuntime:
         self._live: dict[str, _Live] = {}
         self._ever: set[str] = set()
         self.starts: list[str] = []
-        """Names of all workloads that were really started, in order."""
+        """Names of all workloads that were started, in order, without repeated requests."""
         self.ends = 0
-        """Workloads that have ended."""
+        """Number of workloads that have ended."""
 
     async def start(self, loop: ResearchLoop, workload: Workload) -> None:
         """See ports.Runtime."""
@@ -110,22 +110,22 @@ class SimRuntime:
         return {name: self._state(name, live) for name, live in self._live.items() if live.loop == loop}
 
     def lose(self, name: str) -> None:
-        """Kill a workload as a dying node would."""
+        """End a workload with reason Lost, as after the failure of its node."""
         live = self._live[name]
         if live.exit is None:
             self.ends += 1
             live.exit = Exit(code=None, reason="Lost", finished_at=self._clock.now(), infrastructure=True)
 
     def live(self) -> list[str]:
-        """Names of the workloads that run now."""
+        """Names of the running workloads."""
         return [name for name, live in self._live.items() if live.exit is None]
 
     def next_end(self) -> float | None:
-        """When the next running workload ends, in virtual seconds."""
+        """Virtual seconds at which the next running workload ends; None if none is running."""
         return min((live.ends_at for live in self._live.values() if live.exit is None), default=None)
 
     async def end_due(self) -> None:
-        """End what is due; agents act now."""
+        """End the workloads that are due. Agents make their calls now."""
         for live in list(self._live.values()):
             if live.exit is not None or live.ends_at > self._clock.seconds:
                 continue

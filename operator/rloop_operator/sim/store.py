@@ -1,6 +1,6 @@
-"""The simulated shell's store: objects in memory, with the preconditions of a real one.
+"""The simulated shell's store: objects in memory, with the same preconditions as the other stores.
 
-Used by property tests and statistical benchmarks; the contract suite holds it to the same promises as the others.
+Used by property tests and statistical benchmarks; the contract suite runs against it as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class MemoryStore:
         self._files: dict[str, Files] = {}
         self._version = 0
         self.ledger: dict[str, Mapping[str, object]] = {}
-        """Key -> body, with the hash of the entry before it."""
+        """Key -> kind, body and the hash of the previous entry."""
 
     async def get(self, kind: type[Object], name: str) -> Object:
         """See ports.Store."""

@@ -1,1 +1,1 @@
-"""The agent that thinks with a language model: one session, one process, one fresh context."""
+"""The agent with a language model: one session is one process and one fresh conversation."""

@@ -1,8 +1,8 @@
-"""The brief: the first message of a session, made of the gateway's context.
+"""The brief: the first message of a session, made from the gateway's context.
 
-Called by the session. Essence first, and bounded: each part has its share of the room, and what does not fit is named
-with the tool that shows it. All that a program, a file or an earlier session wrote is fenced as data; only the
-director's direction and rules are said as they are.
+Called by the session. The most important parts come first. The length is bounded: each part has its share, and what
+does not fit is named with the tool that shows it. All text written by a program, a file or an earlier session is fenced
+as data; only the campaign's direction and rules are not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rloop_agent.llm.scratch import DRAFTS
 
 
 def brief(context: Context, files: Sequence[str], room: int) -> str:
-    """The message, of about `room` characters at most."""
+    """The message, of at most about `room` characters."""
     room = max(room, 4000)
     if context.session.role == "Check":
         return "\n\n".join(_claims(context, room))
@@ -59,7 +59,7 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
 
 
 def _whole_campaign(context: Context, room: int) -> Iterator[str]:
-    """The report writer's: what was tried and measured."""
+    """The parts for a report writer: what was tried and measured."""
     yield f"# The campaign {context.loop} is over, session {context.session.name}"
     yield f"The director's words were:\n\n{context.direction}"
     yield "Where it ended, and what you may use:\n" + rows("campaign", [_standing(context)], room)
@@ -84,7 +84,7 @@ def _begin(context: Context) -> Iterator[str]:
 
 
 def _claims(context: Context, room: int) -> Iterator[str]:
-    """A checker's: the claims and what was measured, and nobody's hopes."""
+    """The parts for a checker: the claims and their measurements, without anybody's expectations."""
     yield f"# Claims of the campaign {context.loop}, for session {context.session.name}"
     yield "What is measured, and what you may use:\n" + rows("campaign", [_standing(context)], room)
     for claim in context.claims:
@@ -130,7 +130,7 @@ def _standing(context: Context) -> dict[str, Any]:
 
 
 def space(found: Space) -> dict[str, Any]:
-    """What `space.yaml` lets vary: values, or the ends of a range."""
+    """The values or ranges in `space.yaml`."""
     return {
         "file": found.file,
         "structural": {one.name: one.values for one in found.structural},

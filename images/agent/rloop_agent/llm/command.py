@@ -1,7 +1,7 @@
-"""The tool `run_command`, without its description: a shell command in the scratch, inside limits.
+"""The implementation of the tool `run_command`: a shell command in the scratch, with limits.
 
-Called by the tools. The command sees an environment with neither token nor gateway in it, and its own folder as HOME.
-What it leaves running is ended with it. It has the variables of a run, so that the task can be started by hand.
+Called by the tools. The command's environment contains neither token nor gateway, and its HOME is a temporary folder.
+Processes that it leaves running are killed. It gets the variables of a run, so that the task can be started by hand.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ PASSED = (
     "NUMEXPR_NUM_THREADS",
     "RLOOP_WORKLOAD_COOKIE",
 )
-"""The cookie names no secret: by it the local shell finds processes that outlive their session."""
+"""The cookie is not a secret: the local shell uses it to find processes that outlive their session."""
 CGROUP = Path("/sys/fs/cgroup/memory.max")
 MEMORY_BYTES = 4 * 1024**3
 MEMORY_SHARE = 0.7
-"""Of the container's memory. At the container's own limit the kernel ends the session with the command."""
+"""Share of the container's memory. At the container's own limit the kernel would kill the session too."""
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
-"""For the sweep, after a limit was reached."""
+"""Seconds for killing all processes after a limit was reached."""
 OUTPUT_SHOWN = 12_000
 LISTED_MAX = 50
-"""Files of the artifacts that are listed after a command."""
+"""Maximum number of artifact files that are listed after a command."""
 WHY = {
     "time": "it was ended: it ran longer than {seconds} s",
     "processes": "it was ended: it had more than {processes} processes",
@@ -53,17 +53,17 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one command."""
+    """Limits of one command."""
 
     seconds: float = 60.0
     processes: int = 64
     memory_bytes: int = field(default_factory=lambda: memory(CGROUP))
     file_bytes: int = 256 * 1024**2
-    """Of each file that it writes, its output's among them."""
+    """Maximum size of each file that it writes, including its output."""
 
 
 def memory(limit: Path) -> int:
-    """What all processes of a command may hold together, given the file with the container's limit."""
+    """Memory for all processes of a command together; `limit` is the file with the container's limit."""
     try:
         text = limit.read_text(encoding="ascii").strip()
     except OSError:
@@ -79,7 +79,7 @@ def run(
     shown: int = OUTPUT_SHOWN,
     extra: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """What the model is told of it. `extra` are variables of the environment besides those of a run."""
+    """The result as text for the model. `extra` are environment variables besides those of a run."""
     with tempfile.TemporaryDirectory(prefix="command-") as own:
         output, artifacts, checkpoints = Path(own, "output"), Path(own, "artifacts"), Path(own, "checkpoints")
         artifacts.mkdir()
@@ -150,7 +150,7 @@ def _listed(folder: Path) -> str:
 
 
 def _read(printed: bytes, *, stopped: bool) -> Mapping[str, object]:
-    """The watcher's report; it has none when the command has killed it, or we did before it had begun."""
+    """The watcher's report. It is missing if the watcher was killed, by the command or by this process."""
     try:
         report: Mapping[str, object] = json.loads(printed.splitlines()[-1])
         return report
@@ -159,7 +159,7 @@ def _read(printed: bytes, *, stopped: bool) -> Mapping[str, object]:
 
 
 def _ends(output: Path, shown: int) -> str:
-    """The beginning and the end of what was printed, without reading what lies between."""
+    """The beginning and the end of the output; what is between is not read."""
     try:
         size = output.stat().st_size
         with output.open("rb") as file:

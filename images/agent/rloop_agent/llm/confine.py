@@ -1,12 +1,12 @@
-"""Runs one command of the model inside limits: a program of its own, which watches the command from outside.
+"""Runs one command of the model with limits: a separate program that watches the command from outside.
 
-Started by `command` as `python -I -S confine.py LIMITS COMMAND`. It imports nothing but the standard library and stays
-above the command in the process tree: it adopts what the command leaves behind (a subreaper), counts processes and
-memory of the whole tree, and kills all of it at a limit, at a signal, and at the end. Limits of a single process (its
-data, its files) are the kernel's. It counts for itself what the kernel would count per user, because in a cluster one
-user has many pods. It is no sandbox: the container is, and on a laptop nothing is.
+Started by `command` as `python -I -S confine.py LIMITS COMMAND`. It imports only the standard library and stays above
+the command in the process tree: it adopts processes that the command leaves behind (as a subreaper), counts processes
+and memory of the whole tree, and kills all of it at a limit, at a signal, and at the end. The kernel enforces limits of
+a single process (its data, its files). The kernel counts other limits per user; these are counted here, because in a
+cluster many pods share one user. This is not a sandbox: in a cluster the container is, on a laptop there is no sandbox.
 
-The last line on standard output says how it went; the command's own output goes to the file that LIMITS names.
+The last line on standard output is the report; the command's own output goes to the file that LIMITS names.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from types import FrameType
 
 POLL_SECONDS = 0.005
 LOOK_SECONDS = 0.1
-"""Between two looks at every process; a jump in the machine's number of tasks is seen at each poll."""
+"""Seconds between two scans of all processes; a jump in the machine's number of tasks is detected at each poll."""
 NICE = 10
 SWEEP_SECONDS = 5.0
-"""A process that the kernel holds (a dead disk) cannot be killed, and is not waited for."""
+"""A process stuck in the kernel (a failed disk) cannot be killed, and is not waited for."""
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def main() -> int:
-    """Run the command; print a line of JSON."""
+    """Run the command; print the report as a line of JSON."""
     limits, command = json.loads(sys.argv[1]), sys.argv[2]
     stopped: list[int] = []
 
@@ -61,7 +61,7 @@ def main() -> int:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    # So that this one still gets its turn beside a thousand of them; runs of experiments come first as well.
+    # A thousand processes of the command must not starve this one; runs of experiments have priority too.
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, shell.pid, NICE)
     why, most = "", 1
@@ -90,14 +90,14 @@ def main() -> int:
 
 
 def lower(kind: int, most: int) -> None:
-    """Set a limit, or the hard one where that is lower."""
+    """Set a limit, or the hard limit if that is lower."""
     hard = resource.getrlimit(kind)[1]
     wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(kind, (wanted, wanted))
 
 
 def tasks() -> int:
-    """Tasks on the machine: one short read, where looking at all processes takes milliseconds."""
+    """Number of tasks on the machine. One short read; a scan of all processes takes milliseconds."""
     try:
         with open("/proc/loadavg", encoding="ascii") as file:  # noqa: PTH123 - see above
             return int(file.read().split()[3].partition("/")[2])
@@ -106,9 +106,9 @@ def tasks() -> int:
 
 
 def descendants(session: int = 0, enough: int = 0) -> dict[int, int]:
-    """Memory of each process below this one, by pid; none where there is no /proc.
+    """Memory of each process below this one, by pid; empty if there is no /proc.
 
-    It stops as soon as it has seen more than `enough` of one session: a whole look at a fork bomb takes too long.
+    Stops as soon as more than `enough` processes of one session were seen: scanning all of a fork bomb takes too long.
     """
     parents: dict[int, int] = {}
     memory: dict[int, int] = {}
@@ -117,7 +117,7 @@ def descendants(session: int = 0, enough: int = 0) -> dict[int, int]:
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - see above
     except OSError:
         return {}
-    for pid in reversed(pids):  # the newest first: the command's
+    for pid in reversed(pids):  # the newest first: these are the command's
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - see above
                 text = file.read()
@@ -140,8 +140,8 @@ def descendants(session: int = 0, enough: int = 0) -> dict[int, int]:
 
 
 def sweep(shell: subprocess.Popen[bytes]) -> int:
-    """Kill everything that is left of the command; how many processes that were beside the shell."""
-    # The group at once, or a fork bomb would outrun a list of pids; then whoever has left the group.
+    """Kill all processes left by the command. Returns the number of processes besides the shell."""
+    # The group at once, because a fork bomb would outrun a list of pids; then processes that have left the group.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(shell.pid, signal.SIGKILL)
     left: set[int] = set()
@@ -159,7 +159,7 @@ def sweep(shell: subprocess.Popen[bytes]) -> int:
 
 
 def reap(shell: subprocess.Popen[bytes]) -> None:
-    """Take the exit codes of adopted processes; the shell's is Popen's to take."""
+    """Collect the exit codes of adopted processes; the shell's is collected by Popen."""
     shell.poll()
     while True:
         try:

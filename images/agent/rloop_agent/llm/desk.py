@@ -1,7 +1,7 @@
-"""The desk of a session: what its tools work on, and what they have done so far.
+"""The desk of a session: the objects that its tools work on, and what they have done so far.
 
-Made by the session, used by every tool. A tool is a class of arguments, whose docstring is what the model reads of it;
-it answers with text, or raises ToolError with a sentence for the model.
+Created by the session, used by every tool. A tool is a class of arguments; its docstring is the description for the
+model. It returns text, or raises ToolError with a sentence for the model.
 """
 
 from __future__ import annotations
@@ -25,48 +25,48 @@ from rloop_agent.llm.scratch import Scratch, ScratchError
 
 ERROR_MAX = 300
 LINE = 1024
-"""Characters of a title or a reason, as the gateway takes them."""
+"""Maximum characters of a title or a reason that the gateway accepts."""
 RESULT_MAX = 16_000
-"""Characters of one tool's result, where the model's window does not ask for fewer."""
+"""Maximum characters of one tool's result, unless the model's window requires fewer."""
 
 
 class ToolError(Exception):
-    """The call failed, and this is what the model is told of it."""
+    """The call failed; the message is for the model."""
 
 
 @dataclass(slots=True)
 class Desk:
-    """Everything that a tool may touch."""
+    """Everything that a tool may use."""
 
     gateway: Gateway
     context: Context
     scratch: Scratch
     wait: Callable[[float], bool]
-    """Waits so many seconds; True when the process was told to end."""
+    """Waits this many seconds; returns True if the process was asked to end."""
     stop: Callable[[], bool]
     seconds_left: Callable[[], float]
     limits: Limits = field(default_factory=Limits)
     result_max: int = RESULT_MAX
     sequence: int = 1
-    """The next experiment's, or smoke test's."""
+    """Sequence number of the next experiment or smoke test."""
     proposed: list[str] = field(default_factory=list)
     smokes: list[str] = field(default_factory=list)
     directions: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     judged: list[str] = field(default_factory=list)
-    """Claims that a checker has given its verdict on."""
+    """Claims on which a checker has given its verdict."""
     handoff: str | None = None
     """Set when the model has finished."""
     drafts: dict[str, str] = field(default_factory=dict)
-    """What it leaves unfinished, by path."""
+    """Unfinished files for the next session, by path."""
     frame: dict[str, str] = field(default_factory=dict)
-    """The present direction's, where the task has a space."""
+    """Frame of the current direction, if the task has a space."""
     submitted: dict[str, str] = field(default_factory=dict)
     """The changed files of the last experiment that was admitted."""
     shown: dict[str, str] = field(default_factory=dict)
-    """What the model has before it: texts of whole files, by path, all paths, the state of the last try."""
+    """Current content that the model already has: whole files by path, the list of paths, the state of the last try."""
     pushed_back: bool = False
-    """It was told once that finishing with nothing proposed is early."""
+    """True after the model was informed once that it would finish without a proposal."""
 
     @property
     def experiments_left(self) -> int:
@@ -74,11 +74,11 @@ class Desk:
 
     @property
     def has_direction(self) -> bool:
-        """Whether an experiment may be submitted under a direction that was admitted."""
+        """Whether an experiment may be submitted under an admitted direction."""
         return bool(self.directions or (self.context.current_direction and not self.context.demand))
 
     def state(self) -> str:
-        """All that a tool can change, as a digest: a call that is repeated in the same state gives nothing new."""
+        """Digest of everything that a tool can change: repeating a call in the same state gives nothing new."""
         try:
             changes = self.scratch.changes()
             copy: object = [self.scratch.parent, sorted(changes.files.items()), changes.sealed]
@@ -88,7 +88,7 @@ class Desk:
         return hashlib.sha256(json.dumps([copy, counts]).encode()).hexdigest()
 
     def obstacle(self) -> str:
-        """What would make the gateway refuse the copy as an experiment; empty where nothing is known."""
+        """Why the gateway would refuse the copy as an experiment; empty if no reason is known."""
         try:
             changes = self.scratch.changes()
             if changes.sealed:
@@ -123,15 +123,15 @@ class Desk:
         return ""
 
     def measured(self) -> list[str]:
-        """Experiments that a finding may have as evidence, oldest first, as far as is known without asking."""
+        """Experiments that may be evidence of a finding, oldest first, as far as known without a request."""
         return [one.name for one in self.context.results if one.value is not None] + self.proposed
 
     def unjudged(self) -> list[str]:
-        """Claims that a checker has still to judge."""
+        """Claims that a checker has not judged yet."""
         return [one.name for one in self.context.claims if one.name not in self.judged]
 
     def missing(self) -> str:
-        """What is missing until the changed files are an experiment; empty where nothing is."""
+        """What is missing to submit the changed files as an experiment; empty if nothing is missing."""
         if not self.experiments_left:
             return ""
         obstacle = self.obstacle()
@@ -155,19 +155,19 @@ class Desk:
 
 
 class Arguments(BaseModel, ABC):
-    """What a tool takes, and the tool itself. The docstring is what the model reads of it."""
+    """The arguments of a tool, and the tool itself. The docstring is the description for the model."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @abstractmethod
     def run(self, desk: Desk) -> str:
-        """What the call comes to. Raises ToolError, ScratchError and the gateway's errors."""
+        """Execute the call and return its result. Raises ToolError, ScratchError and the gateway's errors."""
 
 
 def described(name: str, tool: type[Arguments]) -> dict[str, Any]:
-    """A tool as chat.completions wants it."""
+    """A tool in the format of chat.completions."""
     schema = tool.model_json_schema()
-    # Each word of it is read in every call: what says nothing to a model is left out, and `called` checks the rest.
+    # The model reads every word of it in each call: what it does not need is left out; `called` checks the rest.
     for unwanted in ("title", "description", "additionalProperties"):
         schema.pop(unwanted, None)
     for one in schema.get("properties", {}).values():
@@ -179,7 +179,7 @@ def described(name: str, tool: type[Arguments]) -> dict[str, Any]:
 
 
 def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
-    """What a call comes to. Raises the gateway's errors that end a session, and nothing else."""
+    """The result of a call. Raises only those of the gateway's errors that end a session."""
     try:
         return tool.model_validate_json(text or "{}").run(desk)
     except ValidationError as error:
@@ -190,7 +190,7 @@ def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
     except (ToolError, ScratchError) as error:
         return f"Error: {error}"
     except (OSError, MemoryError, RecursionError) as error:
-        # A full disk, a pipe among its files, a text nested too deeply: what a model has made ends no session.
+        # A full disk, a pipe among the files, a text nested too deeply: the model's files must not end the session.
         return f"Error: {name}: {type(error).__name__}: {str(error)[:ERROR_MAX] or 'it was too much'}"
     except Refused as refused:
         return f"Refused ({refused.reason}): {refused.message}"
@@ -201,24 +201,24 @@ def _is_dropped(dimension: Dimension, task: object, copy: object) -> bool:
 
 
 def first_problem(error: ValidationError) -> str:
-    """What is wrong with a request, for the model."""
+    """The first error of a request, for the model."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def experiments_left(context: Context) -> int:
-    """Of the session's experiments, before this process: an earlier one may have proposed some before it died."""
+    """The session's experiments left at the start of this process: an earlier process may have proposed some."""
     prefix = f"{context.session.name.removesuffix('-s1')}-e"
     earlier = sum(one.name.startswith(prefix) for one in context.results)
     return max(0, context.session.max_experiments - earlier)
 
 
 def as_row(view: ExperimentView) -> dict[str, Any]:
-    """An experiment without what it does not have."""
+    """An experiment without its empty fields."""
     row = view.model_dump(mode="json", exclude_none=True, exclude={"files", "difference", "log_tail", "curves"})
     return {name: value for name, value in row.items() if value not in ("", {}, []) and value is not False}
 
 
 def as_json(**facts: object) -> str:
-    """A short result that a program can read too."""
+    """A short result that is also machine-readable."""
     return json.dumps({name: value for name, value in facts.items() if value not in ("", [], None)})

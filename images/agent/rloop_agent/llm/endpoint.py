@@ -1,8 +1,7 @@
-"""The model behind the LLM proxy, through openai's client: one call, its total deadline, and what can go wrong.
+"""The model behind the LLM proxy, through openai's client: one call, its deadline, and its errors.
 
-Called by the session. Nothing is retried in here (`max_retries=0`): what a failure means for a session is the session's
-to decide, and retries against a provider are the proxy's. Answers are streamed, so that a long one is not mistaken for
-a dead one.
+Called by the session. Nothing is retried here (`max_retries=0`): the session decides what a failure means for it, and
+the proxy retries calls of providers. Answers are streamed, so that a long answer is not mistaken for a dead endpoint.
 """
 
 from __future__ import annotations
@@ -21,8 +20,9 @@ from rloop_agent.llm.reply import Reply, ToolCall
 
 T = TypeVar("T")
 READ_SECONDS = 960.0
-"""Until the next piece of an answer. The proxy's own limits say more and are shorter by default: 300 s until the first
-token of a slow model, 900 s for a whole call."""
+"""Seconds until the next piece of an answer. The proxy's own limits are more specific and by default shorter: 300 s
+until the first token of a slow model, 900 s for a whole call.
+"""
 POLL_SECONDS = 0.1
 REPLY_BYTES = 4 * 1024 * 1024
 SPENT = frozenset({"session_spent", "budget_spent"})
@@ -38,7 +38,7 @@ WAITING = frozenset(
         "price_unknown",
     }
 )
-"""Nothing that this session could change; the administrator or time can."""
+"""Codes whose cause this session cannot change; an administrator or time can."""
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 60.0
 
 
@@ -47,17 +47,17 @@ class Trouble(Exception):
 
 
 class Wait(Trouble):
-    """No answer can be had now."""
+    """No answer is available now; the call may be retried after `seconds`."""
 
     def __init__(self, message: str, seconds: float, *, known: bool) -> None:
         super().__init__(message)
         self.seconds = min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
         self.known = known
-        """The proxy said so. Without that it is the proxy that is away, and patience ends."""
+        """True if the proxy reported the outage; otherwise the proxy is unreachable and the retry time is limited."""
 
 
 class Spent(Trouble):
-    """The allowance of the session, or the campaign's budget, is used up."""
+    """The session's allowance or the campaign's budget is used up."""
 
 
 class TooLong(Trouble):
@@ -65,15 +65,15 @@ class TooLong(Trouble):
 
 
 class Broken(Trouble):
-    """An answer came and is none: cut off, malformed, empty, too slow."""
+    """The answer is not usable: cut off, malformed, empty, or too slow."""
 
 
 class Rejected(Trouble):
-    """The request itself was refused, and would be again."""
+    """The request itself was rejected; a retry would be rejected again."""
 
 
 class Stopped(Trouble):
-    """The process was told to end."""
+    """The process was asked to end."""
 
 
 class Endpoint:
@@ -87,15 +87,15 @@ class Endpoint:
         self._runner = asyncio.Runner()
         self._client = openai.AsyncOpenAI(
             base_url=url,
-            api_key=key,  # asked for at each call: in a cluster it is a file that the kubelet rotates
+            api_key=key,  # read for each call: in a cluster it is in a file that the kubelet rotates
             max_retries=0,
             timeout=httpx2.Timeout(READ_SECONDS, connect=5.0),
-            # A proxy of the environment must never see the token.
+            # A proxy from the environment must never see the token.
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
         )
 
     def window(self, seconds: float, stop: Callable[[], bool]) -> int | None:
-        """Tokens that the model can read, if the proxy knows. Raises Trouble."""
+        """Size of the model's context in tokens; None if the proxy does not know it. Raises Trouble."""
         for one in self._run(self._models(), seconds, stop):
             if one.get("id") == self.model and isinstance(one.get("context_window"), int):
                 return int(one["context_window"])
@@ -109,14 +109,14 @@ class Endpoint:
         stop: Callable[[], bool],
         schema: dict[str, Any] | None = None,
     ) -> Reply:
-        """One whole answer within the seconds. Raises Trouble, and Closed when the session is over.
+        """One complete answer within the given seconds. Raises Trouble, and Closed if the session is over.
 
-        `schema` is what the answer's text is to obey, in the place of tools.
+        `schema` is a JSON schema for the answer's text, used instead of tools.
         """
         return self._run(self._ask(messages, tools, schema), seconds, stop)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._runner.run(self._client.close())
         self._runner.close()
 
@@ -156,7 +156,7 @@ class Endpoint:
                         raise Broken(f"the answer is longer than {REPLY_BYTES} bytes")
                     answered |= _take(reply, calls, found)
             except openai.APIConnectionError as error:
-                # It is paid for: not to be repeated as often as a request that was never answered.
+                # This answer was billed, so it must not be retried as often as a request that was never answered.
                 raise Broken(f"the answer was cut off: {error.__cause__ or error}") from error
         if not answered:
             raise Broken("the answer has no choices: is the endpoint compatible with OpenAI's chat.completions?")
@@ -165,7 +165,7 @@ class Endpoint:
 
 
 def _take(reply: Reply, calls: dict[int, ToolCall], chunk: dict[str, Any]) -> bool:
-    """Add a chunk to the reply; whether it had a choice in it."""
+    """Add a chunk to the reply. Returns whether it contained a choice."""
     reply.model = chunk.get("model") or reply.model
     usage = chunk.get("usage")
     if usage:
@@ -181,7 +181,7 @@ def _take(reply: Reply, calls: dict[int, ToolCall], chunk: dict[str, Any]) -> bo
     reply.finish = choices[0].get("finish_reason") or reply.finish
     for piece in delta.get("tool_calls") or []:
         index = piece.get("index")
-        index = len(calls) if index is None else int(index)  # some give each call whole, and no number
+        index = len(calls) if index is None else int(index)  # some servers send each call whole and without an index
         call = calls.setdefault(index, ToolCall(piece.get("id") or f"call_{index}"))
         function = piece.get("function") or {}
         call.name += function.get("name") or ""
@@ -190,7 +190,7 @@ def _take(reply: Reply, calls: dict[int, ToolCall], chunk: dict[str, Any]) -> bo
 
 
 async def _within(call: Coroutine[Any, Any, T], seconds: float, stop: Callable[[], bool]) -> T:
-    """The call's result. The client's timeouts are for each read; this is for all of them together."""
+    """The call's result. The client's timeouts apply to each read; this deadline applies to all of them together."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + seconds
     task = loop.create_task(call)
@@ -208,7 +208,7 @@ async def _within(call: Coroutine[Any, Any, T], seconds: float, stop: Callable[[
 
 
 async def _translated(call: Awaitable[T]) -> T:
-    """Await; the client's errors become ours."""
+    """Await the call, and translate the client's errors into those of this module."""
     try:
         return await call
     except openai.APIStatusError as error:
@@ -223,7 +223,7 @@ async def _translated(call: Awaitable[T]) -> T:
     except (openai.OpenAIError, httpx2.HTTPError) as error:
         raise Broken(f"{type(error).__name__}: {error}") from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:
-        # The client builds its models without a look at what is in them.
+        # The client builds its models without validating their content.
         raise Broken(f"the answer is not one of chat.completions: {type(error).__name__}: {error}") from error
 
 
@@ -243,7 +243,7 @@ def _status(error: openai.APIStatusError) -> Exception:
 
 
 def _coded(code: str, told: str, after: float | None) -> Exception | None:
-    """What the proxy's own codes mean."""
+    """The error for one of the proxy's own codes; None for any other code."""
     if code == "closed":
         return Closed(told)
     if code in SPENT:

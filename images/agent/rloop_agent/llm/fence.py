@@ -1,7 +1,7 @@
-"""Untrusted text, marked as data: files, logs, titles, handoffs, whatever a program printed.
+"""Marks untrusted text as data: files, logs, titles, handoffs, output of programs.
 
-Called by the brief and by every tool. A model cannot be made deaf to what it reads, so the walls are elsewhere (the
-gateway refuses, whoever asks); the fence makes an instruction in a log recognisable as part of the log.
+Called by the brief and by every tool. It cannot stop a model from following what it reads; the protection is elsewhere
+(the gateway rejects what is not allowed). The fence makes an instruction in a log recognisable as part of the log.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ OPEN, CLOSE = "<data", "</data"
 
 
 def clip(text: str, limit: int) -> str:
-    """At most about `limit` characters: the beginning and, twice as long, the end, where logs say what went wrong."""
+    """At most about `limit` characters: the beginning and, twice as long, the end, where logs report errors."""
     if len(text) <= limit:
         return text
     head = limit // 3
@@ -21,8 +21,8 @@ def clip(text: str, limit: int) -> str:
 
 
 def fenced(source: str, text: str) -> str:
-    """The text between fences that it cannot close itself."""
-    # A JSON string may write a slash as \/, so rows stay readable for programs.
+    """The text between fences that the text itself cannot close."""
+    # JSON allows \/ for a slash in a string, so rows stay valid JSON.
     inner = text.replace(CLOSE, "<\\/data").replace(OPEN, "<\\data")
     name = "".join(character for character in source if character.isprintable() and character not in '"<>')
     return f'<data source="{name[:200]}">\n{inner}\n</data>'

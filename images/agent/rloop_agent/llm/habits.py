@@ -1,4 +1,4 @@
-"""Habits of models that waste a session, recognised: asking, talking without acting, going in circles.
+"""Detects replies that waste a session: questions, text without a tool call, and loops.
 
 Called by the session after each reply.
 """
@@ -25,7 +25,7 @@ QUOTED = (
 )
 SHAPE = "If you have no other way to call a tool, reply with nothing but a call of this shape:"
 SILENT = 6
-"""Replies in a row without a tool call, after which the session ends."""
+"""Consecutive replies without a tool call that end the session."""
 QUESTION = re.compile(
     r"\?\s*$|\b(?:should|shall|may|can|could) i\b|\bwould you (?:like|prefer)\b|\blet me know\b"
     r"|\bplease (?:confirm|advise)\b"
@@ -33,16 +33,16 @@ QUESTION = re.compile(
     re.IGNORECASE,
 )
 REPEATS = 3
-"""The same call in the same state with the same result so often is a loop."""
+"""Number of identical calls in the same state with the same result that count as a loop."""
 CIRCLES = 3
-"""Calls that were refused as a loop, after which the session ends."""
+"""Number of calls rejected as a loop that end the session."""
 LOOP = f"This is a loop: the same result came {REPEATS} times. The call is not made again; do something else."
 PATIENT = frozenset({"wait_for_results"})
 """Tools that are meant to be called again."""
 
 
 def said_to(reading: Reading, shape: str, missing: str) -> str:
-    """Answer to a reply without a tool call: what was wrong, how a call is written, and what is missing."""
+    """Message for a reply without a tool call: what was wrong, how to write a call, and what is missing."""
     if reading.quoted:
         wrong = QUOTED
     elif reading.broken:
@@ -55,8 +55,8 @@ def said_to(reading: Reading, shape: str, missing: str) -> str:
 class Circles:
     """Remembers calls, the state in which each was made (`Desk.state`), and results.
 
-    A change makes no call new by itself: two calls that undo each other come back to the same state, and are a loop
-    as much as one call that changes nothing.
+    A change alone does not make a call new: two calls that undo each other return to the same state, and are as much a
+    loop as one call that changes nothing.
     """
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ class Circles:
         self.refused = 0
 
     def blocked(self, state: str, name: str, arguments: str) -> bool:
-        """Whether the call is known to be a loop."""
+        """Whether the call is known to be a loop; counts it if so."""
         found = (state, name, arguments) in self._blocked
         self.refused += found
         return found
 
     def saw(self, state: str, name: str, arguments: str, result: str) -> str:
-        """The result of a call that was made in that state, with a word to it when it has come for the third time."""
+        """The result of a call made in that state, with a warning from the third identical result on."""
         key = (state, name, arguments, result)
         self._seen[key] += 1
         if name in PATIENT or self._seen[key] < REPEATS:

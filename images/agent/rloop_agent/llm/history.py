@@ -1,7 +1,7 @@
-"""The history of a session, and what to do when it outgrows the model's window.
+"""The history of a session, and its compaction when it exceeds the model's context window.
 
-Called by the session. Messages are only appended, so that a provider's cache of the prefix works; a compaction breaks
-that once, and so it makes room for long. Tokens are estimated from bytes until the provider has counted some.
+Called by the session. Messages are only appended, so that a provider's prefix cache works. A compaction invalidates the
+cache, so it frees much space at once. Tokens are estimated from bytes until the provider has counted some.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 BYTES_PER_TOKEN = 3.0
-"""Careful: English text has four, code and numbers about three."""
+"""A cautious value: English text has four, code and numbers about three."""
 KEPT = 4
-"""The newest messages, which a compaction leaves alone unless nothing else helps."""
+"""Number of newest messages that a compaction keeps unless nothing else is enough."""
 LONG = 600
-"""Characters of a tool's result, or of a call's argument, that are not worth taking out."""
+"""Tool results and arguments of calls up to this number of characters are not removed."""
 Message = dict[str, Any]
 
 
 class History:
-    """The messages, as they are sent."""
+    """The messages as they are sent."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -28,7 +28,7 @@ class History:
         self._overhead = 0
 
     def add(self, message: Message) -> None:
-        """Append one message; one that follows another of the user becomes a part of it, as strict templates want."""
+        """Append one message. Consecutive messages of the user are merged, because strict chat templates require it."""
         newest = self.messages[-1] if self.messages else None
         if newest is not None and newest["role"] == message["role"] == "user":
             newest["content"] += f"\n\n{message['content']}"
@@ -36,20 +36,20 @@ class History:
             self.messages.append(message)
 
     def carry(self, tools: list[dict[str, Any]]) -> None:
-        """Count the tools' description in: it goes with each request."""
+        """Include the description of the tools in the size: it is part of each request."""
         self._overhead = _size(tools)
 
     def counted(self, prompt_tokens: int) -> None:
-        """Learn from the provider's own count how long a token is, within reason."""
+        """Calibrate the bytes per token with the provider's own count, within bounds."""
         if prompt_tokens > 0:
             self._bytes_per_token = min(max(self._bytes() / prompt_tokens, 1.5), 5.0)
 
     def tokens(self) -> int:
-        """About how many the next request has."""
+        """Estimated tokens of the next request."""
         return int(self._bytes() / self._bytes_per_token)
 
     def compact(self, most: int) -> int:
-        """Take old tool results and long arguments out until at most `most` tokens are left; how many were taken."""
+        """Remove old tool results and long arguments until at most `most` tokens are left. Returns their number."""
         taken = 0
         for kept in (KEPT, 0):
             for message in self.messages[2 : len(self.messages) - kept]:
@@ -86,7 +86,7 @@ def _shorten(message: Message) -> bool:
 
 
 def _short_arguments(text: str) -> dict[str, object]:
-    """The arguments with a word in the place of each long text; still JSON, because a provider parses it."""
+    """The arguments with a placeholder for each long text; still JSON, because providers parse it."""
     try:
         given = json.loads(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""What a session has used of its rounds, time and tokens, and what it is told of that.
+"""What a session has used of its rounds, time and tokens, and the warnings about it.
 
-Called by the session. Each limit is announced once at four fifths; the last round is for the handoff.
+Called by the session. Each limit has one warning at four fifths; the last round is for the handoff.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from rloop.api.session_context import SessionAllowance
 
 WARNED_AT = 0.8
 LAST_AT = 0.9
-"""Share of the time after which the next round is the last: its answer takes a while too."""
+"""Share of the time after which the next round is the last: its answer also takes time."""
 OVER_AT = 0.97
-"""Share of the time that no call of the model may pass: the rest is for the last request to the gateway."""
+"""Share of the time at which every call of the model ends: the rest is for the last request to the gateway."""
 
 
 @dataclass(slots=True)
 class Used:
-    """Counted by the session, compared with its allowance."""
+    """Use so far, counted by the session, and its allowance."""
 
     allowance: SessionAllowance
     clock: Callable[[], float]
@@ -30,16 +30,16 @@ class Used:
     _warned: set[str] = field(default_factory=set)
 
     def call(self, tokens: int) -> None:
-        """One call of the model."""
+        """Count one call of the model."""
         self.tokens += tokens
         self.last_call_tokens = tokens
 
     def seconds_left(self) -> float:
-        """Until no call may go on."""
+        """Seconds until calls of the model must end."""
         return OVER_AT * self.allowance.session_seconds - self._seconds()
 
     def over(self) -> str:
-        """Why nothing more may be asked; empty while something may."""
+        """Why no further call is allowed; empty if one is."""
         if self.rounds >= self.allowance.max_rounds:
             return f"Its {self.allowance.max_rounds} rounds were used up."
         if self.seconds_left() <= 0:
@@ -54,12 +54,12 @@ class Used:
         return (
             self.rounds + 1 >= self.allowance.max_rounds
             or self._seconds() >= LAST_AT * self.allowance.session_seconds
-            # Each call sends the whole history again, and a little more than the call before.
+            # Each call sends the whole history again, so it takes a little more than the call before.
             or (self.allowance.max_tokens > 0 and spare < 2 * self.last_call_tokens)
         )
 
     def warnings(self) -> Iterator[str]:
-        """What has passed four fifths since the last time it was asked."""
+        """Warnings for limits that have passed four fifths since the last call."""
         for name, used, most in (
             ("rounds", self.rounds, self.allowance.max_rounds),
             ("seconds", self._seconds(), self.allowance.session_seconds),

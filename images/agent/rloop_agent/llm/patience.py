@@ -1,7 +1,7 @@
-"""What a session does when the model gives no answer: wait, try again, shrink, or give up in order.
+"""What a session does if the model gives no answer: wait, retry, shorten the conversation, or give up and hand over.
 
-Called by the session around each call of the endpoint. None of it uses a round. The heartbeat goes on in its thread,
-and the operator sees from the proxy's account that the session waits.
+Called by the session around each call of the endpoint. None of this uses a round. The heartbeat continues in its
+thread, and the operator sees in the proxy's account that the session waits.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from rloop_agent.session import Surroundings
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 300.0
-"""For a proxy that is away, as for the gateway. What the proxy itself says it waits for is waited for to the end."""
+"""Seconds of retries while the proxy is unreachable, as for the gateway; outages that it reports are waited out."""
 BROKEN_MAX = 5
-"""Answers in a row that were none: such an endpoint is not going to give one."""
+"""Consecutive unusable answers after which the session gives up on the endpoint."""
 LONGEST_PAUSE = 10.0
 
 
 class GaveUp(Exception):
-    """There will be no answer; the message is a sentence for the handoff."""
+    """There will be no answer. The message is a sentence for the handoff."""
 
 
 class Note(Protocol):
@@ -32,9 +32,9 @@ class Note(Protocol):
 
 
 def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Note, shrink: Callable[[], bool]) -> T:
-    """The call's answer. Raises GaveUp, and the gateway's Closed.
+    """The result of `call`, with retries. Raises GaveUp, and the gateway's Closed.
 
-    `shrink` makes the conversation shorter; False when it cannot.
+    `shrink` shortens the conversation; it returns False if it cannot.
     """
     away_since: float | None = None
     broken, away, trouble = 0, 0, ""
@@ -44,7 +44,7 @@ def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Not
         why = used.over()
         if why:
             raise GaveUp(f"{why} It had no answer at the end: {trouble}" if trouble else why)
-        around.on_round(used.rounds)  # a heartbeat may have been told that the session is over
+        around.on_round(used.rounds)  # raises Closed if a heartbeat got the response that the session is over
         try:
             return call()
         except Wait as wait:
@@ -52,7 +52,7 @@ def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Not
             away_since = None if wait.known else away_since if away_since is not None else now
             if away_since is not None and now - away_since > PATIENCE_SECONDS:
                 raise GaveUp(f"No answer within {PATIENCE_SECONDS:g} s: {wait}") from wait
-            # Who knows when to come back says so; of a proxy that is away nobody knows.
+            # An outage that the proxy reports comes with a retry time; for an unreachable proxy the pause doubles.
             away = 0 if wait.known else away + 1
             pause = min(wait.seconds * 2.0 ** max(away - 1, 0), LONGEST_WAIT, max(used.seconds_left(), 0.0))
             trouble = str(wait)

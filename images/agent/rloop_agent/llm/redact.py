@@ -1,7 +1,7 @@
-"""Keeps secrets out of what a session writes: its own token, and whatever has the shape of a key.
+"""Removes secrets from what a session writes: its own token, and strings that look like keys.
 
-Called by the transcript and the log. The proxy holds the providers' keys and this process none of them; but a task's
-file or a program's output may hold somebody's, and transcripts are kept.
+Called by the transcript. The providers' keys are in the proxy and not in this process, but a task's file or a program's
+output may contain a key, and transcripts are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 MARK = "[redacted]"
 SHORTEST = 8
-"""A shorter secret would be found in innocent words."""
+"""Minimum length of a secret to redact; a shorter one would match ordinary words."""
 KEYS = re.compile(
     r"\b(?:sk|pk|rk|xox[abprs]|hf|glpat|gh[pousr]|github_pat|npm|pypi)[-_][A-Za-z0-9_\-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b"

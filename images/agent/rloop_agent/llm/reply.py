@@ -1,6 +1,6 @@
-"""One answer of the model, and how it goes back into the history.
+"""One answer of the model, and its form in the history.
 
-Made by the endpoint, used by the session.
+Created by the endpoint, used by the session.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class ToolCall:
 
 @dataclass(slots=True)
 class Reply:
-    """One whole answer."""
+    """One complete answer."""
 
     text: str = ""
     reasoning: str = ""
     calls: list[ToolCall] = field(default_factory=list)
     written: bool = False
-    """The calls stood in the text, and stay there in the history: a provider that gave no tool call gets none back."""
+    """True if the calls were written as text. They stay text in the history: the provider sent no tool calls."""
     finish: str = ""
     model: str = ""
     prompt_tokens: int = 0
@@ -34,7 +34,7 @@ class Reply:
     answer_tokens: int = 0
 
     def message(self) -> dict[str, Any]:
-        """As it goes into the history."""
+        """The answer as a message of the history."""
         message: dict[str, Any] = {"role": "assistant", "content": self.text or None}
         if self.calls and not self.written:
             message["tool_calls"] = [
@@ -42,7 +42,7 @@ class Reply:
                 for call in self.calls
             ]
             if self.reasoning:
-                # Some providers want the reasoning back that led to a tool call; those that send none are sent none.
+                # Some providers require the reasoning that led to a tool call; those that send no reasoning get none.
                 message["reasoning_content"] = self.reasoning
         elif not self.text:
             message["content"] = "(no words)"

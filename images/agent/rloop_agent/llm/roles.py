@@ -1,7 +1,7 @@
-"""What a session is told of its role: the words of the system message, and the demand to change the frame.
+"""The system message of each role, and the demand to change the frame.
 
-Called by the brief. The system message is the same for all sessions of a role, so that its tokens are cached; what
-differs between sessions comes after it.
+Called by the session, and by the briefs. The system message is the same for all sessions of a role, so that its tokens
+are cached; what differs between sessions comes after it.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ that differs in kind from all that were tried, every experiment is refused. Othe
 there is a space.yaml, a frame is one value for each of its structural dimensions, and an untried frame is wanted.
 """
 CLOSING = {"Check": CHECK, "Report": REPORT}
-"""Roles that explore nothing, each with a message of its own."""
+"""Roles that do not explore; each has its own system message."""
 PERTURBATIONS = (
     "Take the opposite hypothesis: find what all tried directions have in common, and assume that it is wrong.",
     "Take an analogy from another field: name a problem of the same shape that is solved there, and carry it over.",
@@ -94,6 +94,6 @@ def system(role: str) -> str:
 
 
 def pivot(session: str) -> str:
-    """The demand, with one of the perturbations; which one follows from the session's name."""
+    """The demand for a pivot, with one of the perturbations, chosen by the session's name."""
     number = int(sha256(session.encode()).hexdigest()[:8], 16)
     return f"{PIVOT}\n{PERTURBATIONS[number % len(PERTURBATIONS)]}"

@@ -1,8 +1,8 @@
-"""The scratch: the session's own copy of the task, in which the model reads, writes and tries things out.
+"""The scratch: the session's own copy of the task, in which the model reads and writes files and runs commands.
 
-Called by the file tools. It is laid out from a parent (the incumbent, the task, any experiment), and an experiment is
-what differs from that parent. Paths that lead out of it, links and files that are no text are refused here, with a
-sentence for the model; what may be changed at all is the gateway's to say.
+Called by the file tools. It starts as a copy of a parent (the incumbent, the task, any experiment); an experiment is
+its difference from that parent. Paths outside it, links and files that are not text are rejected here, with a sentence
+for the model; the gateway decides which files may be changed.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from rloop.api.wire import TaskFiles
 
 LIST_MAX = 500
 SHOWN_MAX = 1000
-"""Characters of a file that is shown whole where an edit does not fit it."""
+"""Maximum characters of a file that is shown whole if an edit does not match it."""
 DRAFTS = "handoff-drafts"
-"""The folder with what the last session had not finished: to be read, and never a part of an experiment."""
+"""Folder with the unfinished files of the last session: to be read, never part of an experiment."""
 
 
 class ScratchError(Exception):
-    """What the model is told; the session goes on."""
+    """A message for the model; the session continues."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """The scratch against its parent."""
+    """Differences between the scratch and its parent."""
 
     files: dict[str, str] = field(default_factory=dict)
-    """Changed or new, and inside the boundaries."""
+    """Changed or new files inside the boundaries."""
     sealed: list[str] = field(default_factory=list)
-    """Files of the task that were changed or removed, and must not be."""
+    """Files of the task that were changed or removed although they must not be."""
     left_out: list[str] = field(default_factory=list)
-    """New files outside the boundaries: what a command has printed and built. They are no part of an experiment."""
+    """New files outside the boundaries, such as output of commands. They are not part of an experiment."""
 
 
 class Scratch:
-    """A folder with a copy of the task in it."""
+    """A folder with a copy of the task."""
 
     def __init__(
         self, root: Path, task: TaskFiles, editable: Sequence[str], drafts: Mapping[str, str] = MappingProxyType({})
@@ -59,7 +59,7 @@ class Scratch:
         self._base: dict[str, str] = {}
 
     def lay(self, parent: str, changed: Mapping[str, str]) -> None:
-        """Everything as in the parent, whose files differ from the task by `changed`."""
+        """Replace the content by that of a parent, whose files differ from the task by `changed`."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True)
         self.parent, self._base = parent, {**self._task.files, **changed}
@@ -67,14 +67,14 @@ class Scratch:
             self.write(path, text)
 
     def files(self) -> list[str]:
-        """A line for each file."""
+        """A line for each file, with its size."""
         lines = [f"{path}  {size} bytes{self._mark(path)}" for path, size in self._walk()]
         lines += [f"{path}  binary: in the task, not in this copy" for path in self._task.binary]
         more = len(lines) - LIST_MAX
         return [*sorted(lines)[:LIST_MAX], *([f"... and {more} more"] if more > 0 else [])]
 
     def read(self, path: str) -> str:
-        """The text of a file, however long."""
+        """The text of a file, not truncated. Raises ScratchError."""
         found = self._inside(path)
         if not found.is_file():
             raise ScratchError(f'there is no file "{path}"; list_files shows what there is')
@@ -87,7 +87,7 @@ class Scratch:
             raise ScratchError(f'"{path}" is no text ({size} bytes)') from None
 
     def write(self, path: str, text: str) -> None:
-        """Create or replace a file."""
+        """Create or replace a file. Raises ScratchError."""
         found = self._inside(path)
         if len(text.encode(errors="surrogatepass")) > FILE_BYTES:
             raise ScratchError(f'"{path}": a file may have {FILE_BYTES} bytes; generate data when the program runs')
@@ -100,7 +100,7 @@ class Scratch:
             raise ScratchError(f'"{path}" cannot be written: {error}') from None
 
     def editable_texts(self, most: int) -> Iterator[tuple[str, str]]:
-        """Files that may be changed with their text, the first ones that have `most` bytes together."""
+        """Files that may be changed, with their texts; those that fit into `most` bytes together."""
         for path, size in self._walk():
             if matches(path, self._editable) and size <= most:
                 most -= size
@@ -108,28 +108,28 @@ class Scratch:
                     yield path, self.read(path)
 
     def paths(self) -> Iterator[str]:
-        """All files."""
+        """Paths of all files."""
         return (path for path, _ in self._walk())
 
     def editable(self) -> str:
-        """One of the files that may be changed; where there is none yet, any file or an invented name."""
+        """A file that may be changed; without one any file, or an invented name."""
         paths = list(self.paths())
         return next((path for path in paths if matches(path, self._editable)), paths[0] if paths else "notes.txt")
 
     @property
     def task(self) -> Mapping[str, str]:
-        """The untouched task's text files."""
+        """The text files of the unchanged task."""
         return self._task.files
 
     def holds(self, path: str, text: str) -> bool:
-        """Whether a file says this already."""
+        """Whether the file already has this content."""
         try:
             return same(path, self.read(path), text)
         except ScratchError:
             return False
 
     def edit(self, path: str, old: str, new: str) -> None:
-        """Replace a text that stands in the file exactly once."""
+        """Replace a text that occurs in the file exactly once. Raises ScratchError."""
         text = self.read(path)
         count = text.count(old) if old else 0
         if count != 1:
@@ -139,7 +139,7 @@ class Scratch:
         self.write(path, text.replace(old, new))
 
     def changes(self) -> Changes:
-        """What an experiment made of this scratch would change."""
+        """The changes of an experiment made from this scratch."""
         found = Changes()
         seen = set()
         for path in self.paths():
@@ -164,7 +164,7 @@ class Scratch:
         return found
 
     def flaw(self, path: str) -> str:
-        """What is wrong with a file of JSON or Python; empty where it can be read."""
+        """The syntax error of a JSON or Python file; empty if it can be parsed."""
         try:
             if path.endswith(".json"):
                 json.loads(self.read(path))
@@ -180,7 +180,7 @@ class Scratch:
         return "" if matches(path, self._editable) else "  (sealed)" if path in self._base else "  (not in the task)"
 
     def _walk(self) -> Iterator[tuple[str, int]]:
-        """Regular files below the root, links and devices left aside."""
+        """Regular files below the root, without links and devices."""
         for folder, folders, names in os.walk(self.root):
             folders.sort()
             for name in sorted(names):
@@ -193,7 +193,7 @@ class Scratch:
                     yield path.relative_to(self.root).as_posix(), known.st_size
 
     def _inside(self, path: str) -> Path:
-        """The place in the scratch that a path means. Raises ScratchError."""
+        """The path inside the scratch. Raises ScratchError."""
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 255:
             raise ScratchError(f'"{path[:255]}" is no path of the task; give a relative one such as "src/model.py"')
@@ -209,7 +209,7 @@ class Scratch:
 
 
 def same(path: str, before: str, after: str) -> bool:
-    """Whether two texts of a file say the same: white space at the end and the layout of JSON change nothing."""
+    """Whether two texts of a file are equivalent, ignoring trailing white space and the layout of JSON."""
     if before.rstrip() == after.rstrip():
         return True
     if not path.endswith(".json"):

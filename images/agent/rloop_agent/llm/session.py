@@ -1,7 +1,7 @@
-"""One session of the agent that thinks with a language model: from its context to its handoff.
+"""One session of the agent with a language model: from its context to its handoff.
 
-Called by `__main__`. A round is one reply with all its tool calls. Whatever the model does or fails to do, the session
-ends in order: with the model's handoff, or with one of its own making.
+Called by `__main__`. A round is one reply with all its tool calls. Whatever the model does, the session ends normally,
+with the model's handoff or with one written by this program.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from rloop_agent.llm.transcript import Transcript
 from rloop_agent.session import Outcome, Surroundings
 
 WINDOW = 32_768
-"""Tokens, where the proxy does not know the model's window."""
+"""Context window in tokens if the proxy does not know the model's."""
 FULL_AT, COMPACTED_TO = 0.75, 0.45
-"""Shares of the window: beyond the first it is compacted, to the second."""
+"""Shares of the window: above the first the history is compacted, down to the second."""
 BRIEF_SHARE, RESULT_SHARE = 0.35, 0.08
 CHARACTERS_PER_TOKEN = 3
 BRIEF = 1  # its index in the history: after the system message
 CALL_SECONDS = 900.0
-"""One call of the model at most: a small one on a CPU needs minutes. A provider's deadline is the proxy's."""
+"""Maximum seconds of one call: a small model on a CPU needs minutes. The proxy enforces providers' deadlines."""
 LAST = "This is the last round: only finish is carried out. Call it now, with the handoff."
 NOT_NOW = "Not done: this is the last round, and only finish is carried out."
 
@@ -43,7 +43,7 @@ NOT_NOW = "Not done: this is the last round, and only finish is carried out."
 def run(gateway: Gateway, endpoint: Endpoint, around: Surroundings, transcript: Transcript) -> Outcome:
     """Work until an allowance is used up or the model has finished, then hand over.
 
-    Raises Unauthorized and Unreachable; all else that may happen to a session is an outcome.
+    Raises Unauthorized and Unreachable; everything else that may happen to a session is an outcome.
     """
     proposed: list[str] = []
     rounds = 0
@@ -90,14 +90,14 @@ class _Session:
         self._silent = 0
         self._has_called = False
         self._text = context.session.tool_calls == "Text"  # the request has no tools
-        self._structured = True  # the provider takes a JSON schema, as far as is known
+        self._structured = True  # until the provider rejects a JSON schema
         self.used = Used(context.session, around.clock, around.clock())
-        # Who checks or reports has no task to change.
+        # Checkers and report writers have no task to change.
         task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()
         self.desk = _desk(gateway, context, task, around, self.used, folder)
 
     def work(self) -> FinishRequest:
-        """Everything between the first request and the last, which it returns."""
+        """Everything from the first request to the last one, which it returns."""
         try:
             self._open()
             while self.desk.handoff is None:
@@ -108,7 +108,7 @@ class _Session:
         return FinishRequest(handoff=handoff.cut(self.desk.handoff), drafts=self.desk.drafts)
 
     def _open(self) -> None:
-        """System message and brief. The window is asked for first: it bounds the brief."""
+        """Add the system message and the brief. The window is requested first, because it limits the brief."""
         known = patiently(self._known_window, self.used, self._around, self._note, shrink=lambda: False)
         self._window = known or WINDOW
         self._note("window", tokens=self._window, known=known is not None)
@@ -131,12 +131,12 @@ class _Session:
         try:
             return self._endpoint.window(CALL_SECONDS, self._around.stop)
         except (Rejected, Broken) as error:
-            # An endpoint without a list of models may still answer; if not, that is told when it is asked.
+            # An endpoint without a list of models may still answer; if not, the first call reports the error.
             self._note("no list of models", message=str(error))
             return None
 
     def _round(self) -> None:
-        """One reply, and what it asks for. Raises GaveUp when the session is over without a handoff."""
+        """One reply, and its tool calls. Raises GaveUp if the session is over without a handoff."""
         last = self.used.last()
         self._say([LAST] if last else [*self.used.warnings(), *self._nudges()])
         reply = self._reply()
@@ -154,7 +154,7 @@ class _Session:
             raise GaveUp(f"It called no tool in {SILENT} replies in a row.")
 
     def _answer(self, reply: Reply, *, last: bool) -> None:
-        """Carry out what a reply asks for, and give the results back in the way in which they were asked for."""
+        """Execute the tool calls of a reply, and return the results in the form in which the calls were made."""
         found: list[tuple[str, str]] = []
         for call in reply.calls:
             result = NOT_NOW if last and call.name != "finish" else self._call(call)
@@ -172,7 +172,7 @@ class _Session:
             example = text_calls.shape(*tools.example(self.desk))
             self._say([said_to(self._reading, example, self.desk.missing())])
             if self._silent == SILENT // 2 and not self._text and not self._has_called:
-                # A model that has never used the API's tools: from now on without them, and with a schema.
+                # This model has never used the API's tools: continue with calls as text and a JSON schema.
                 self._text = True
                 self._history.carry([])
                 self._say([text_tools.table(self.desk)])
@@ -208,7 +208,7 @@ class _Session:
         return reply
 
     def _read(self, reply: Reply) -> None:
-        """Look for calls that the model has written as text."""
+        """Search the reply's text for tool calls."""
         self._reading = reading = text_calls.read(reply.text, self._names, self._quotations)
         if reading.text != reply.text.rstrip():
             self._note("cut off", text=reply.text[len(reading.text) :][:RESULT_MAX])
@@ -229,12 +229,12 @@ class _Session:
         return self._circles.saw(state, call.name, call.arguments, result)
 
     def _shrink(self) -> bool:
-        """The provider says that it is too long: its window is smaller than was thought. False if no text can go."""
+        """Shorten the history: the provider's window is smaller than assumed. False if nothing can be removed."""
         self._window = min(self._window, self._history.tokens())
         return self._compact(COMPACTED_TO) or self._shorter_brief()
 
     def _shorter_brief(self) -> bool:
-        """Write the brief anew with half the room: what it leaves out can be asked for with the tools."""
+        """Rewrite the brief at half its length: the tools give access to what it leaves out."""
         self._brief_room //= 2
         before, shorter = self._history.messages[BRIEF]["content"], self._brief()
         if len(shorter) >= len(before):
@@ -267,7 +267,7 @@ class _Session:
         self._transcript.write("event", event=event, **facts)
 
     def _own_handoff(self, why: str) -> str:
-        """What the next session is told when this one's model has said nothing."""
+        """The handoff for the next session if the model has written none."""
         desk = self.desk
         sentences = [f"The session ended without the model's handoff. {why}"]
         sentences.append(f"Proposed: {', '.join(desk.proposed)}." if desk.proposed else "Proposed nothing.")

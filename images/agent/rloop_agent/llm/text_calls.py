@@ -1,8 +1,8 @@
-"""Tool calls that a model has written as text, in a reply without real ones.
+"""Recognises tool calls that a model has written as text, in a reply without real tool calls.
 
 Called by the session. Many open models write a call into the content of their answer, and their server does not
-recognise it. Pure functions of the text: what counts as a call is decided by its shape and place alone, and
-docs/llm-agent.md states the rule.
+recognise it. Pure functions of the text: only form and position decide what is a call. The rule is in
+docs/llm-agent.md.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from rloop_agent.llm.text_parts import RESULT_OF, decoded, own_words
 
 CALLS_MAX = 16
-"""Calls taken from one reply; what follows is cut off."""
+"""Maximum number of calls from one reply; the rest is cut off."""
 NAME_KEYS = ("name", "tool", "function")
 ARGUMENT_KEYS = ("arguments", "parameters", "args")
 OTHER_KEYS = frozenset({"id", "type", "index"})
 """Keys that a call may have besides its name and arguments."""
 FENCES = frozenset({"", "json", "jsonc", "json5", "xml", "tool_call", "tool_calls", "tool", "text", "plaintext"})
-"""Languages of a code block that may hold a call."""
+"""Languages of code blocks that may contain a call."""
 MARK = re.compile(
     r"<\|?(?P<tag>tool_calls?|tools|function_calls?)\|?>"
     r"|(?P<open>\[TOOL_CALLS?\]|<\|python_tag\|>|\bfunctools(?=\s*\[))"
@@ -31,7 +31,7 @@ MARK = re.compile(
     r"|^[ \t]*(?=[{\[])",
     re.MULTILINE | re.IGNORECASE,
 )
-"""Everything that may open a call; the last alternative is a bare object or list at the beginning of a line."""
+"""Everything that may begin a call; the last alternative is a bare object or list at the beginning of a line."""
 CLOSING_TAG = re.compile(r"\s*(?:```\s*)?</\|?(?:tool_calls?|tools|function_calls?)\|?>", re.IGNORECASE)
 CLOSING_FUNCTION = re.compile(r"\s*</function>(?:\s*</tool_call>)?")
 PARAMETER = re.compile(r"\s*<parameter=(?P<name>\w+)>\n?(?P<value>.*?)\n?</parameter>", re.DOTALL)
@@ -50,24 +50,24 @@ class Written:
 
     name: str
     arguments: str
-    """A JSON object with its keys in order, so that equal calls are equal."""
+    """A JSON object with sorted keys, so that equal calls compare equal."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """What stands in a reply's text."""
+    """The result of searching a reply's text."""
 
     calls: list[Written] = field(default_factory=list)
     text: str = ""
-    """The text as it goes into the history: up to the last call, or to what the model has invented."""
+    """The text for the history: up to the last call, or to the beginning of invented text."""
     quoted: bool = False
-    """It repeats a call that stands in material; that one is not carried out."""
+    """It repeats a call that occurs in data; such a call is not carried out."""
     broken: bool = False
-    """Something in it looks like a call and cannot be read as one."""
+    """It contains something that looks like a call but is not valid."""
 
 
 def read(text: str, tools: Collection[str], quotations: Collection[Written] = ()) -> Reading:
-    """The calls of these tools in a text. `quotations` are calls that stand in what the model was shown as data."""
+    """The calls of these tools in a text. `quotations` are calls that occur in data shown to the model."""
     kept, seen = own_words(text)
     reading = Reading(text=kept.rstrip())
     position = 0
@@ -85,7 +85,7 @@ def read(text: str, tools: Collection[str], quotations: Collection[Written] = ()
 
 
 def quotations(material: str, tools: Collection[str]) -> set[Written]:
-    """Every call that stands anywhere in a text, also as a part of a JSON string."""
+    """Every call anywhere in a text, also inside a JSON string."""
     found: set[Written] = set()
     for text in {material, material.replace('\\"', '"')}:
         for start in OBJECT.finditer(text):
@@ -98,7 +98,7 @@ def quotations(material: str, tools: Collection[str]) -> set[Written]:
 
 
 def _at(text: str, mark: re.Match[str], tools: Collection[str]) -> tuple[list[Written], int]:
-    """The calls that a mark opens, and where they end with their closing mark."""
+    """The calls that begin at a mark, and the position after them and their closing mark."""
     start = mark.end()
     if mark["function"]:
         return _function(text, mark["function"], start, tools)
@@ -126,7 +126,7 @@ def _bare(text: str, start: int, tools: Collection[str]) -> tuple[list[Written],
 
 
 def _fenced(text: str, mark: re.Match[str], tools: Collection[str]) -> tuple[list[Written], int]:
-    """A code block that consists of calls; any other block is passed over as a whole."""
+    """The calls of a code block that contains nothing else; any other block is skipped as a whole."""
     fence = re.compile(rf"\s*{mark['fence']}[ \t]*(?=\n|\Z)")
     if mark["language"].lower() in FENCES:
         found, end = _values(text, mark.end(), tools)
@@ -144,7 +144,7 @@ def _fenced(text: str, mark: re.Match[str], tools: Collection[str]) -> tuple[lis
 
 
 def _values(text: str, start: int, tools: Collection[str], *, single: bool = False) -> tuple[list[Written], int]:
-    """JSON values one after the other, each of them a call or a list of calls; none if one is not."""
+    """Consecutive JSON values, each of them a call or a list of calls; empty if one of them is not."""
     found: list[Written] = []
     position = _after(SEPARATOR, text, start)
     while text[position : position + 1] in ("{", "["):
@@ -163,7 +163,7 @@ def _values(text: str, start: int, tools: Collection[str], *, single: bool = Fal
 
 
 def _tagged(text: str, start: int, tools: Collection[str]) -> tuple[list[Written], int]:
-    """What follows an opening mark: values, or a tool's name and its arguments."""
+    """The calls after an opening mark: values, or a tool's name with its arguments."""
     found: list[Written] = []
     end = start
     while opening := NAMED_VALUE.match(text, end):
@@ -180,7 +180,7 @@ def _tagged(text: str, start: int, tools: Collection[str]) -> tuple[list[Written
 
 
 def _function(text: str, name: str, start: int, tools: Collection[str]) -> tuple[list[Written], int]:
-    """A call whose mark names the tool: its arguments as JSON, or each between marks of its own."""
+    """A call whose mark names the tool, with its arguments as JSON or each between its own marks."""
     given: dict[str, Any] = {}
     end = start
     while parameter := PARAMETER.match(text, end):
@@ -199,7 +199,7 @@ def _function(text: str, name: str, start: int, tools: Collection[str]) -> tuple
 
 
 def _plain(text: str) -> object:
-    """A value between marks: a number, a truth value, a list or an object where it reads as one, else the text."""
+    """A value between marks: JSON other than a string if it can be parsed, otherwise the text."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -208,7 +208,7 @@ def _plain(text: str) -> object:
 
 
 def _calls(value: object, tools: Collection[str], *, tagged: bool = False) -> list[Written]:
-    """The calls that a JSON value is; none if any part of it is something else."""
+    """The calls that a JSON value consists of; empty if any part of it is something else."""
     if isinstance(value, dict) and set(value) == {"tool_calls"}:
         value = value["tool_calls"]
     each = value if isinstance(value, list) else [value]
@@ -232,7 +232,7 @@ def _call(value: object, tools: Collection[str], *, tagged: bool) -> Written | N
 
 
 def _named(name: str, given: object, tools: Collection[str]) -> list[Written]:
-    """A call of a tool, if there is such a tool and these are arguments."""
+    """A call of a tool; empty if the tool does not exist or these are not arguments."""
     if isinstance(given, str):
         try:
             given = json.loads(given or "{}", strict=False)
@@ -246,12 +246,12 @@ def _named(name: str, given: object, tools: Collection[str]) -> list[Written]:
 
 
 def shape(name: str, arguments: dict[str, object]) -> str:
-    """A call as a model is told to write it."""
+    """A call in the form that the model is asked to use."""
     return f"<tool_call>\n{json.dumps({'name': name, 'arguments': arguments})}\n</tool_call>"
 
 
 def results(each: Iterable[tuple[str, str]]) -> str:
-    """Results as one message of the user, for a model whose calls were text."""
+    """Results as one user message, for a model whose calls were text."""
     return "\n\n".join(f"{RESULT_OF}{name}:\n{result}" for name, result in each)
 
 

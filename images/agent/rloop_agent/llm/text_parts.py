@@ -1,6 +1,6 @@
-"""What in a reply's text is the model's own: not its reasoning, not material, nothing that it has invented.
+"""The part of a reply's text that counts: without reasoning, quoted data and invented results.
 
-Called by `text_calls`, which looks for calls in what is left. Pure functions of the text.
+Called by `text_calls`, which searches it for calls. Pure functions of the text.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 RESULT_OF = "Result of "
-"""How a result begins that is given back as text."""
+"""Beginning of a result that is sent back as text."""
 REASONING = re.compile(r"<(think|thinking)>.*?(?:</\1>|\Z)", re.DOTALL)
 REASONING_END = re.compile(r"</think(?:ing)?>")
-"""Some servers keep the opening mark to themselves."""
+"""Some servers remove the opening mark."""
 MATERIAL = re.compile(r"<data\b[^>]*>.*?(?:</data>|\Z)", re.DOTALL)
 INVENTED = re.compile(
     r"<\|?(?:tool_response|tool_result|tool_output|function_response|im_start|start_header_id)\b"
     rf"|^[ \t]*(?:{RESULT_OF}\w+:|<data source=)",
     re.MULTILINE,
 )
-"""Where a model begins to write the answer to its own call, or somebody else's turn."""
+"""Where a model begins to invent the result of its own call, or a message of another role."""
 VALUE = re.compile(r"\{(?=\s*\"|\s*\})|(?P<parameter><parameter=\w+>)")
 PARAMETER_END = "</parameter>"
 DECODER = json.JSONDecoder(strict=False)
-"""Not strict: small models write line breaks into strings as they are."""
+"""Not strict: small models write unescaped line breaks in strings."""
 
 
 def own_words(text: str) -> tuple[str, str]:
-    """The text up to what the model has invented, and the same with blanks for its reasoning and for material.
+    """The text up to what the model has invented; and the same text with blanks instead of reasoning and data.
 
-    The marks count outside values only: a file that is written may well hold `<think>` or `<|im_start|>`.
+    Marks count only outside values: the content of a written file may well contain `<think>` or `<|im_start|>`.
     """
     values = _values_of(text)
     seen = _blanked(text, _outside(REASONING, text, values))
@@ -45,7 +45,7 @@ def own_words(text: str) -> tuple[str, str]:
 
 
 def _values_of(text: str) -> list[tuple[int, int]]:
-    """Where the objects and the parameters between marks stand, in order, none inside another."""
+    """Start and end of the objects and marked parameters, in order, without nested ones."""
     found: list[tuple[int, int]] = []
     position, last_closed = 0, text.rfind(PARAMETER_END)
     while start := VALUE.search(text, position):
@@ -65,10 +65,10 @@ def _values_of(text: str) -> list[tuple[int, int]]:
 
 
 def _outside(pattern: re.Pattern[str], text: str, values: list[tuple[int, int]]) -> Iterator[re.Match[str]]:
-    """The matches that do not begin in a value."""
+    """The matches that do not begin inside a value."""
     position = 0
     while found := pattern.search(text, position):
-        before = bisect(values, found.start(), key=itemgetter(0)) - 1  # the last value that begins there or earlier
+        before = bisect(values, found.start(), key=itemgetter(0)) - 1  # the last value that begins at or before it
         inside = before >= 0 and found.start() < values[before][1]
         if not inside:
             yield found
@@ -84,7 +84,7 @@ def _blanked(text: str, matches: Iterable[re.Match[str]]) -> str:
 
 
 def decoded(text: str, position: int) -> tuple[object, int]:
-    """The JSON value at a position, and where it ends. Raises ValueError."""
+    """The JSON value at a position, and its end. Raises ValueError."""
     try:
         value, end = DECODER.raw_decode(text, position)
     except RecursionError:

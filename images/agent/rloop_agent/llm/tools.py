@@ -1,6 +1,6 @@
 """The table of tools, in the order in which the model sees them.
 
-Called by the session. The order never changes within one: it is part of the prefix that providers cache.
+Used by the session. The order never changes during a session: it is part of the prefix that providers cache.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CHECKING: dict[str, type[Arguments]] = {
     "judge_finding": research.JudgeFinding,
     "finish": research.Finish,
 }
-"""A checker's: it looks at evidence, and proposes nothing."""
+"""Tools of a checker: it reads evidence and proposes nothing."""
 
 
 REPORTING: dict[str, type[Arguments]] = {
@@ -46,7 +46,7 @@ REPORTING: dict[str, type[Arguments]] = {
     "record_finding": research.RecordFinding,
     "finish": research.Finish,
 }
-"""The report writer's: nothing is proposed any more."""
+"""Tools of the report writer: nothing is proposed any more."""
 
 
 def of(role: str) -> dict[str, type[Arguments]]:
@@ -55,7 +55,7 @@ def of(role: str) -> dict[str, type[Arguments]]:
 
 
 def call(desk: Desk, name: str, arguments: str) -> str:
-    """What a call comes to; an unknown tool is an answer too."""
+    """The result of a call; for an unknown tool an error as text."""
     own = of(desk.context.session.role)
     if name not in own:
         return f'Error: there is no tool "{name[:100]}". The tools are: {", ".join(own)}.'
@@ -63,7 +63,7 @@ def call(desk: Desk, name: str, arguments: str) -> str:
 
 
 def descriptions(context: Context) -> list[dict[str, Any]]:
-    """The tools of a session as chat.completions wants them; those that have nothing to work on are left out."""
+    """The tools of a session in the format of chat.completions, without tools that would have no input."""
     useless = set() if context.references else {"read_references", "read_reference"}
     if context.run is None:
         useless.add("try")
@@ -74,7 +74,7 @@ def descriptions(context: Context) -> list[dict[str, Any]]:
 
 
 def example(desk: Desk) -> tuple[str, dict[str, object]]:
-    """A call that makes sense now, to show how a call is written."""
+    """A call that makes sense now, as an example of the form."""
     if desk.context.claims:
         return "judge_finding", {"name": desk.context.claims[0].name, "supported": False, "reason": "..."}
     if "read_file" not in of(desk.context.session.role):

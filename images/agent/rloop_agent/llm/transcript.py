@@ -1,7 +1,7 @@
 """The transcript: every message of a session as a line of JSON, written as it happens.
 
-Written by the session and the endpoint, read by people and by `rloop`. It is only ever appended to: what a compaction
-takes from the model's view stays here, with an event that says so.
+Written by the session, read by people and by `rloop`. It is append-only: what a compaction removes from the model's
+view stays here, with an event that records the compaction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FILES_MAX = 1000
 
 
 class Transcript:
-    """Appends to a new file of the folder; without a folder it only remembers nothing."""
+    """Appends to a new file in the folder; without a folder nothing is written."""
 
     def __init__(self, folder: Path | None, token: Callable[[], str], log: Log) -> None:
         self._token = token
@@ -28,10 +28,10 @@ class Transcript:
         self._path = _new_file(folder, log)
 
     def write(self, kind: str, **facts: object) -> None:
-        """Append one line. A full disk costs the line, not the session."""
+        """Append one line. If that fails (a full disk), the line is lost and the session continues."""
         if self._path is None:
             return
-        self._secrets.add(self._token())  # it is rotated: an older one is a secret still
+        self._secrets.add(self._token())  # it is rotated, and an older one is still a secret
         self._lines += 1
         line = {"n": self._lines, "ts": datetime.now(UTC).isoformat(), "kind": kind, **facts}
         try:
@@ -42,7 +42,7 @@ class Transcript:
 
 
 def _new_file(folder: Path | None, log: Log) -> Path | None:
-    """A name that no earlier process of this session has taken."""
+    """A new file, with a name that no earlier process of this session has used; None if none can be created."""
     if folder is None:
         return None
     try:

@@ -1,1 +1,1 @@
-"""What a request to a model may hold: a table of fields for each dialect, and the code that copies by such a table."""
+"""What a request to a model may contain: a table of fields per dialect, and the code that copies by such a table."""

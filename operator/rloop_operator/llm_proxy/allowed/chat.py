@@ -1,4 +1,4 @@
-"""Fields of OpenAI's chat.completions that are passed on, with the usual additions of compatible servers."""
+"""Fields of OpenAI's chat.completions that are passed on, including common extensions of compatible servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables of the three dialects share: reasons of refusals, and tiers of a usual price."""
+"""Shared parts of the tables of the three dialects: reasons for rejections, and service tiers with the usual price."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Headers of a client that are passed on, by name and by value.
+"""Client headers that are passed on, by name and by value.
 
-A beta can switch on tools that run at the provider or other prices: only those that do neither are listed.
+A beta can enable tools that run at the provider, or other prices. Only betas that do neither are listed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BETAS = {
 
 
 def passed_on(client: Headers, left_out: LeftOut) -> dict[str, str]:
-    """The client's headers that go to the provider. What of a listed header does not is recorded."""
+    """The client's headers for the provider. Other values of a listed header are recorded in `left_out`."""
     found = {}
     version = client.get("anthropic-version", "")
     if VERSION.fullmatch(version):

@@ -92,7 +92,7 @@ _CLIENTS = Fields(
     }
 )
 _CLIENTS_TOOLS = ("bash", "text_editor", "memory", "computer", "computer_toolset", "browser_toolset")
-# They look into the tools of the request, and nowhere else.
+# They search the tools of the request and nothing else.
 _SEARCHES = ("tool_search_tool_regex", "tool_search_tool_bm25")
 TOOL = Kinds(
     {
@@ -129,7 +129,7 @@ MESSAGES_FIELDS = Fields(
             }
         ),
         "output_format": Fields({"type": SCALAR, "schema": DATA}),
-        # Others ask the model once more, which the answer does not count.
+        # Other edits call the model once more, which the answer's token count does not include.
         "context_management": Fields(
             {"edits": Items(Kinds({"clear_tool_uses": _EDIT, "clear_thinking": _EDIT}, leaves_out=True))}
         ),

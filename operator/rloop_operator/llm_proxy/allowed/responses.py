@@ -1,6 +1,6 @@
 """Fields of OpenAI's responses that are passed on.
 
-An item's `id` is left out where the item says all by itself: a provider that keeps answers could look it up.
+The `id` of an item that is complete in itself is left out: a provider that stores answers could look it up.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ TOOL = Kinds(
         "apply_patch": Fields({}),
         "computer": Fields({}),
         "computer_use_preview": Fields(scalars("display_height", "display_width", "environment")),
-        # It looks into the tools of the request, and nowhere else.
+        # It searches the tools of the request and nothing else.
         "tool_search": Fields({**scalars("description", "execution"), "parameters": DATA}),
     },
     leaves_out=True,

@@ -1,8 +1,8 @@
-"""Shapes of JSON values, and the copy of a value that holds only what its shape names.
+"""Shapes of JSON values, and copying of a value restricted to what its shape names.
 
-The tables in this folder are made of these shapes; `request_check` applies them. A provider gets the copy, so it can
-never see a field that was not judged. In an object with a `Fields` shape a field is copied, refused, or left out and
-recorded. `DATA` is for what the API itself treats as opaque, such as the JSON schema of a tool.
+The tables in this folder consist of these shapes; `request_check` applies them. A provider gets the copy, so it never
+sees a field that was not checked. In an object with a `Fields` shape each field is copied, rejected, or left out and
+recorded. `DATA` is for values that the API itself treats as opaque, such as the JSON schema of a tool.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any, Final, Protocol
 INDEX = re.compile(r"\[\d+\]")
 VERSION = re.compile(r"_\d{8}$")
 NAMES_MAX = 32
-"""Names of left out parts that are kept of one request."""
+"""Maximum number of names of left out parts that are recorded per request."""
 NAME_CHARS = 80
 WHOLE_MAX = 10_000_000
-"""Largest limit of an answer: what is larger could not be set aside."""
+"""Largest accepted limit of an answer's tokens; a larger one could not be reserved."""
 
 
 class NotAllowed(Exception):
-    """A request holds something that is not passed on; the message is a sentence that begins with the field."""
+    """A request contains something that is not passed on. The message is a sentence that begins with the field."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"{path} {why}")
@@ -30,24 +30,24 @@ class NotAllowed(Exception):
 
 
 class LeftOut:
-    """Names of the parts that were not copied, without indexes and each once."""
+    """Names of the parts that were not copied, without indexes and without duplicates."""
 
     def __init__(self) -> None:
         self.names: dict[str, None] = {}
 
     def add(self, path: str) -> None:
-        """Record one. The name is the client's text: cut, and without what a header or a log line cannot hold."""
+        """Record one name. It is the client's text: truncated, and cleaned for headers and log lines."""
         if len(self.names) < NAMES_MAX:
             name = "".join(char if char.isascii() and char.isprintable() else "?" for char in INDEX.sub("[]", path))
             self.names[name[:NAME_CHARS].strip().replace(",", "?")] = None
 
 
 ABSENT: Final = object()
-"""Taken instead of a value: the field is not in the copy."""
+"""Returned instead of a value: the field is not copied."""
 
 
 class Shape(Protocol):
-    """What a value may be."""
+    """Which values are accepted."""
 
     def take(self, value: Any, path: str, left_out: LeftOut) -> Any:
         """The copy of the value, or ABSENT. Raises NotAllowed."""
@@ -84,7 +84,7 @@ class _Switch:
 
 
 class _Inline:
-    """A `data:` URL, or bare base64, which never holds a colon."""
+    """A `data:` URL, or bare base64, which never contains a colon."""
 
     def __init__(self, *, bare: bool) -> None:
         self.bare = bare
@@ -110,12 +110,12 @@ SWITCH = _Switch()
 INLINE_URL = _Inline(bare=False)
 INLINE = _Inline(bare=True)
 STRIPPED = _Stripped()
-"""Not passed on, without harm to the client: left out and recorded."""
+"""Never passed on, without harm to the client: left out and recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A field that asks for something the proxy does not let through. A value that asks for nothing is left out."""
+    """A field that requests something the proxy does not pass on. A falsy value is left out."""
 
     why: str
 
@@ -129,7 +129,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """A field that passes with some of its values only."""
+    """A field for which only some values are accepted."""
 
     values: tuple[Any, ...]
     why: str
@@ -155,7 +155,7 @@ class ScalarOr:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list of such values. One that is ABSENT is not in the copy."""
+    """A list of such values, without those whose copy is ABSENT."""
 
     of: Shape
 
@@ -173,7 +173,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """An object with these fields. Another field is left out and recorded, or refused if the shape is `closed`."""
+    """An object with these fields. Other fields are left out and recorded, or rejected if the shape is `closed`."""
 
     fields: Mapping[str, Shape]
     required: tuple[str, ...] = ()
@@ -207,20 +207,20 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """An object whose `type` says which fields it has. The date at the end of a type is its version."""
+    """An object whose fields depend on its `type`. A date at the end of a type is a version and is ignored."""
 
     kinds: Mapping[str, Fields]
     usual: str | None = None
     """The kind of an object without a type."""
     others: str = "it is none of the kinds that the proxy passes on"
-    """Why another kind is refused."""
+    """Why other kinds are rejected."""
     leaves_out: bool = False
-    """Another kind is left out and recorded instead."""
+    """Leave out and record other kinds instead of rejecting them."""
     common: Mapping[str, Shape] = field(default_factory=dict)
-    """Fields of all kinds."""
+    """Fields that all kinds have."""
 
     def take(self, value: Any, path: str, left_out: LeftOut) -> Any:
-        """See Shape. Null says the same as nothing: some clients write every option that is not set."""
+        """See Shape. Null is left out: some clients write every option that is not set."""
         if value is None:
             return ABSENT
         if not isinstance(value, dict):
@@ -240,5 +240,5 @@ class Kinds:
 
 
 def scalars(*names: str) -> dict[str, Shape]:
-    """Fields that hold a scalar each."""
+    """Fields that contain a scalar each."""
     return dict.fromkeys(names, SCALAR)
