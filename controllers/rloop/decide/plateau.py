@@ -48,7 +48,7 @@ def count(draft: Draft) -> None:
         reason, message = "InfrastructureFailing", "failures of the infrastructure: see the logs of the sessions"
         if (failed := session.given_up(draft)) is not None:
             reason, message = session.trouble(failed)
-        told = f"the last {void} iterations came to nothing"
+        told = f"the last {void} iterations produced no result"
         if not draft.is_true("NeedsAttention"):
             # The cause was reported when the first of them failed.
             draft.tell("NeedsAttention", f"{told}: {message if failed is None else reason}", warning=True)

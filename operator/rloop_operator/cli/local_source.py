@@ -49,7 +49,7 @@ class LocalSource(Source):
         if pid is not None:
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
         if standing.finished(snapshot.loop):
-            return Operator(alive=False, told=f"none, the campaign is over; its folder is {where}")
+            return Operator(alive=False, told=f"none, the campaign has ended; its folder is {where}")
         resumes = "rloop run with the same manifest continues"
         if snapshot.suspended:
             resumes = f"{words.suspended(snapshot.by_request)}; then {resumes}"

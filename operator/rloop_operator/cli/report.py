@@ -19,17 +19,19 @@ from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Source
 
 LEGEND = (
-    "- A value is the mean of an experiment's verified runs, in brackets its 95 % interval. The run that selected an",
-    "  experiment is left out where it has others; a candidate that was withdrawn may have had one lucky run.",
-    "- A gain is what the verdict found over the incumbent of its time, with the runs that both had then; better is",
-    "  positive, whether the metric is minimized or maximized. The gain above is over the baseline's first runs.",
-    "  The baseline's value is that of these first runs everywhere; later runs of it count where it says so.",
-    "- *claimed* is what the runs themselves reported; *seconds* is the wall time of all their attempts together.",
-    "- *final* are fresh runs for the conclusion, scored on data of their own if there is any; the *dev-final gap* is",
-    "  their difference from the value before.",
-    "- BelowScreen: the first run showed too little gain. BelowConfirm, NotBetter: more runs showed none that is sure.",
-    "- Agents see values rounded to half a unit of noise. A checker is a fresh session of the same agent, which sees",
-    "  nothing but the claims and what was measured.",
+    "- **Value**: mean of an experiment's verified runs, with its 95 % confidence interval. The screening run is",
+    "  excluded if there are other runs; the value of a withdrawn candidate may be that of one lucky run.",
+    "- **Gain**: difference from the incumbent at the time of the verdict, from the runs that both had then.",
+    "  Positive is better, whether the metric is minimized or maximized. The gain in the first table is over the",
+    "  baseline.",
+    "- **Baseline**: its value is the mean of its first runs, unless later runs are mentioned.",
+    "- **claimed**: value that the runs reported themselves. **seconds**: wall time of all their attempts.",
+    "- **final**: fresh runs for the conclusion, scored on `finalHeldOut` if given. **dev-final gap**: difference",
+    "  from the earlier value.",
+    "- **BelowScreen**: the first run showed too little gain. **BelowConfirm**, **NotBetter**: the gain of",
+    "  further runs was not significant.",
+    "- Agents see values rounded to half a unit of noise. A checker is a fresh session of the same agent that",
+    "  sees only the claims and the measurements.",
 )
 VERDICTS = {
     "Supported": "Supported, by a fresh session that saw only the claim and what was measured",
@@ -53,7 +55,7 @@ def text(snapshot: Snapshot, source: Source) -> Iterator[str]:
     rows = (
         *_outcome(snapshot),
         *result.numbers(snapshot),
-        board.Row("agent now", facts.agent(snapshot.loop.spec.agent)),
+        board.Row("agent", facts.agent(snapshot.loop.spec.agent)),
     )
     yield from _table(("", ""), ((one.label, cell(one.text)) for one in rows))
     yield from _statements(snapshot)
@@ -98,7 +100,7 @@ def _outcome(snapshot: Snapshot) -> Iterator[board.Row]:
 
 
 def _statements(snapshot: Snapshot) -> Iterator[str]:
-    yield from ("", "## What was found", "")
+    yield from ("", "## Findings", "")
     # Statements of the final report come first, because its session saw all results.
     iterations = sorted(snapshot.iterations.values(), key=lambda one: one.spec.sessions[0].role != "Report")
     found = [finding for iteration in iterations for finding in iteration.status.reported.findings]
@@ -126,7 +128,7 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
     kept = sorted(filter(standing.kept_number, snapshot.experiments.values()), key=standing.kept_number)
     if not kept:
         return
-    yield from ("", "## The way to the best", "")
+    yield from ("", "## Kept experiments", "")
     rows = []
     for one in kept:
         link, (value, gain) = _link(one.metadata.name, snapshot), _measured(one, snapshot)
@@ -164,7 +166,7 @@ def _directions(snapshot: Snapshot) -> Iterator[str]:
         what = words.frame(one.frame, {}) or ", ".join(f"{name}: {value}" for name, value in one.fields.items())
         demanded = "after a plateau" if one.pivot else ""
         rows.append((snapshot.short(one.name), cell(one.title), cell(what), demanded, facts.outcome(own)))
-    yield from _table(("name", "title", "what it changes", "", "came to"), rows)
+    yield from _table(("name", "title", "change", "", "result"), rows)
 
 
 def _experiments(snapshot: Snapshot) -> Iterator[str]:
@@ -182,7 +184,7 @@ def _experiments(snapshot: Snapshot) -> Iterator[str]:
         seconds = f"{took:.1f}" if took else words.DASH
         what = cell(facts.what(one, snapshot))
         rows.append((f'<a id="{name}"></a>{name}', what, value, told, gain, seconds, phase))
-    yield from _table(("name", "what", "verified", "claimed", "gain", "seconds", "came to"), rows)
+    yield from _table(("name", "title", "verified", "claimed", "gain", "seconds", "result"), rows)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -128,7 +128,7 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
         source = (
             "its only run, unconfirmed"
             if best.unconfirmed
-            else f"{words.counted(best.n, 'run')} after the one that selected it"
+            else f"{words.counted(best.n, 'run')} after the screening run"
         )
         yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
         if best.claimed is not None:
@@ -185,7 +185,7 @@ def _way(snapshot: Snapshot) -> Iterator[board.Row]:
     if kept is not None and kept.spec.frame:
         told = words.frame(kept.spec.frame, snapshot.base_frame)
         name = snapshot.short(kept.spec.direction) if kept.spec.direction else "the first direction"
-        yield board.Row("direction", f"{name}  {told or 'the frame it started in'}")
+        yield board.Row("direction", f"{name}  {told or 'initial frame'}")
     yield board.Row("tried", facts.counts(snapshot))
     pivots = words.counted(status.pivots, "pivot")
     iterations = words.counted(snapshot.iteration, "iteration")

@@ -162,9 +162,9 @@ def test_three_void_iterations_call_a_person_with_the_cause(empty: int) -> None:
     decision = after(plateau.count, observed(running(), iteration(1, outcome="Stale"), *failed))
     told = the(decision, "NeedsAttention")
     assert (told.status, told.reason) == ("True", "NothingDone")
-    assert told.message.startswith(f"the last {empty} iterations came to nothing; the newest: demo-i")
+    assert told.message.startswith(f"the last {empty} iterations produced no result; the newest: demo-i")
     assert told.message.endswith("why and what to do")
-    assert [one.message for one in decision.events] == [f"the last {empty} iterations came to nothing: NothingDone"]
+    assert [one.message for one in decision.events] == [f"the last {empty} iterations produced no result: NothingDone"]
 
 
 def test_the_remedy_for_an_agent_that_does_nothing_suits_a_script_too() -> None:

@@ -86,7 +86,7 @@ def test_a_value_is_what_the_note_below_says(reported: Reported, runs: list[dict
     runs = [runs[0] | {"attempts": [used]}, *runs[1:]]
     lost = experiment("demo-i0001-e3", 1, {"phase": "Rejected", "runs": runs}, title="y")
     text = reported(lost)
-    assert "The run that selected an" in text
+    assert "The screening run is" in text
     assert row(text, "i0001-e3") == [shown, "0.2000", "-", "20.9", "Rejected"]
 
 
@@ -99,8 +99,8 @@ def test_the_baseline_has_one_value(reported: Reported) -> None:
 def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -> None:
     text = reported(stated("Supported", "0.25 against 0.5"))
     assert text.startswith("# demo: Target met: it is\n\n> Find a better recipe.\n")
-    assert "| verified | `0.2500 [0.2400, 0.2600] over 9 runs after the one that selected it` |" in text
-    assert "| agent now | `random-search` |" in text
+    assert "| verified | `0.2500 [0.2400, 0.2600] over 9 runs after the screening run` |" in text
+    assert "| agent | `random-search` |" in text
     supported = text.index("Supported, by a fresh session")
     assert text[supported:].splitlines()[2:5] == [
         "- `Averaging the last half of the updates lowers the loss.`",

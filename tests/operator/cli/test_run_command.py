@@ -228,7 +228,7 @@ def test_a_finished_folder_prints_its_result(
     done = rloop("run", file)
     assert done.returncode == code, done.stderr
     assert done.stdout.strip().startswith(headline)
-    assert "verified   0.2500 [0.2400, 0.2600] over 9 runs after the one that selected it" in done.stdout
+    assert "verified   0.2500 [0.2400, 0.2600] over 9 runs after the screening run" in done.stdout
     assert "claimed    0.2000 by the run itself on what it saw (-0.0500 from the verifier's value)" in done.stdout
     artifacts = "runs/demo/experiments/demo-i0001-e1/runs/r1/artifacts (of run 1; those of 1 more run lie beside it)"
     assert f"artifacts  {artifacts}" in done.stdout
