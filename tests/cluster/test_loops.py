@@ -184,7 +184,8 @@ def test_a_name_may_be_used_again(place: Place) -> None:
     before = campaign.wait(SECONDS)
     delete(campaign)
     changed = tiny.manifests(place.cluster, "again", runs=3)
-    changed[0]["data"]["recipe.json"] = '{"x": 5.0}'
+    files = changed[0]["data"]
+    files |= {"recipe.json": '{"x": 5.0}', "space.yaml": files["space.yaml"].replace("9.0", "5.0")}
     campaign.apply(*changed)
     after = campaign.wait(SECONDS)
     # The task is the new one, though the volume was kept.

@@ -12,7 +12,7 @@ from typing import Any
 
 from rloop import names
 from rloop.api.experiment import Usage
-from rloop.api.helpers import ARTIFACT_MISSING, ProgressRequest
+from rloop.api.helpers import ARTIFACT_MISSING, Curve, ProgressRequest
 from rloop.observed import ARTIFACT_LOST, DISRUPTED, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
 from rloop_operator.cluster import containers
 
@@ -182,24 +182,29 @@ def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetim
 
 
 def with_report(state: WorkloadState, own_pods: list[Manifest], steps: dict[str, Step], now: float) -> WorkloadState:
-    """The state with what the relay reported on the run's pod: the step and its age, claims and curves.
+    """The state with what the relays reported on the run's pods: the step and its age, claims and curves.
 
-    The age of a step counts from the first observation after the program began, so time in a queue does not count.
+    All workers of a run share its artifacts, so any relay's report is of all; one of them may be late. The age
+    of a step counts from the first observation after the program began, so time in a queue does not count.
     `now` comes from a clock that stops while reports cannot arrive.
     """
     if not state.started:
         steps.pop(state.name, None)  # may be from before a preemption
         return state
     notes = [pod["metadata"].get("annotations", {}).get(names.ANNOTATION_PROGRESS) for pod in own_pods]
-    report = next((ProgressRequest.model_validate_json(note) for note in notes if note), None)
-    step = report.step if report is not None else None
+    reports = [ProgressRequest.model_validate_json(note) for note in notes if note]
+    step = max((one.step for one in reports if one.step is not None), default=None)
     seen = steps.setdefault(state.name, Step(step or 0, now))
     if step is not None and step != seen.step:
         steps[state.name] = seen = Step(step, now)
-    claims = report.claims if report is not None else {}
-    curves = report.curves if report is not None else []
+    claims = next((one.claims for one in reports if one.claims), {})
+    curves = max((one.curves for one in reports), key=_newest, default=[])
     exit_ = replace(state.exit, claims=claims, curves=curves) if state.exit is not None else None
     return replace(state, exit=exit_, step=step, step_age_seconds=now - seen.at)
+
+
+def _newest(curves: list[Curve]) -> int:
+    return max((one.steps[-1] for one in curves if one.steps), default=-1)
 
 
 def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ import pytest
 from tests.operator.cluster.conftest import Clock
 
 from rloop import names
-from rloop.api.helpers import ProgressRequest
+from rloop.api.helpers import Curve, ProgressRequest
 from rloop.observed import WorkloadState
 from rloop_operator.cluster import outcome
 
@@ -218,6 +218,21 @@ def test_a_step_ages_only_while_the_program_runs(clock: Clock) -> None:
     assert [age(7200, []), age(30, []), age(5, reported), age(20, reported)] == [0, 30, 0, 20]
     # A queue took its place away and gave it back; the next try reports the same step.
     assert [age(7200, [], started=False), age(7200, reported), age(10, reported)] == [0, 0, 10]
+
+
+def test_a_late_relay_of_one_worker_loses_nothing() -> None:
+    def note(step: int, **more: Any) -> str:
+        curves = [Curve(metric="loss", steps=[1, step], values=[0.9, 0.5])]
+        return ProgressRequest(run=1, attempt=1, step=step, curves=curves, **more).model_dump_json(by_alias=True)
+
+    late = worker(0, DONE, annotations={names.ANNOTATION_PROGRESS: note(3)})
+    last = worker(1, DONE, annotations={names.ANNOTATION_PROGRESS: note(9, claims={"loss": 0.5})})
+    for pods in ([late, last], [last, late], [worker(0, DONE), last]):
+        state = WorkloadState("x", NOW, started=True, exit=outcome.exit_of(job("Succeeded"), pods, "", NOW))
+        exit_ = outcome.with_report(state, pods, {}, 0.0).exit
+        assert exit_ is not None
+        assert exit_.claims == {"loss": 0.5}
+        assert [one.steps for one in exit_.curves] == [[1, 9]]
 
 
 @pytest.mark.parametrize(
