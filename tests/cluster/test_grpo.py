@@ -85,12 +85,22 @@ def largest_weights(task: Path) -> None:
     file.write_bytes(content[:begin] + b"\x7f\x7f" * ((len(content) - begin) // 2))
 
 
+def too_fast(task: Path) -> None:
+    """A learning rate that is a million times too high, in the recipe and in the space that describes it."""
+    recipe(task, learning_rate="10.0", batch="16")
+    file = task / "space.yaml"
+    before = file.read_text()
+    after = before.replace("high: 0.003, log: true, default: 0.00001", "high: 30.0, log: true, default: 10.0")
+    assert after != before
+    file.write_text(after)
+
+
 Row = tuple[str, Callable[[Path], object], str, int, str]
 ROWS: list[Row] = [
     ("diverges", largest_weights, "Error", 3, "the training has diverged; lower grpo.learning_rate"),
     (
         "learns-nothing",
-        lambda task: recipe(task, learning_rate="10.0", batch="16"),
+        too_fast,
         "Error",
         3,
         "all completions of a group had the same reward",
