@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rloop.api.session_context import Context
-from rloop.api.space import Dimension
 from rloop.api.wire import ExperimentView
 from rloop_agent import recipe
 from rloop_agent.gateway import Gateway, Refused
@@ -106,11 +105,11 @@ class Desk:
         try:
             document = recipe.parse(space, {space.file: self.scratch.read(space.file)})
             point = recipe.point(space, document)
-            task = recipe.parse(space, self.scratch.task)
+            missing = [one for one in space.dimensions if one.name in point and not one.stands_in(document)]
+            task = recipe.parse(space, self.scratch.task) if missing and space.file in self.scratch.task else {}
         except recipe.BadRecipe as error:
             return f"{error}."
-        dropped = [one.key for one in space.dimensions if one.name in point and _is_dropped(one, task, document)]
-        if dropped:
+        if dropped := [one.key for one in missing if one.stands_in(task)]:
             return f'{space.file}: "{dropped[0]}" is missing, and the task has it. Write it again, or call set_values.'
         if not self.frame:
             return ""
@@ -194,10 +193,6 @@ def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
         return f"Error: {name}: {type(error).__name__}: {str(error)[:ERROR_MAX] or 'it was too much'}"
     except Refused as refused:
         return f"Refused ({refused.reason}): {refused.message}"
-
-
-def _is_dropped(dimension: Dimension, task: object, copy: object) -> bool:
-    return dimension.stands_in(task) and not dimension.stands_in(copy)
 
 
 def first_problem(error: ValidationError) -> str:

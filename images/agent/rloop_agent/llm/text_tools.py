@@ -27,6 +27,8 @@ NEXT = "Reply with the next call."
 NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
 CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try"})
 """Tools that serve another experiment, under a direction."""
+OF_CHANGES = frozenset({"submit_experiment", "reset_files", "try"})
+"""Tools that have nothing to work on while the copy is unchanged."""
 NAMED_MAX = 64
 """As many files, experiments or claims are offered by their names; of more the model may name any."""
 
@@ -39,8 +41,9 @@ def table(desk: Desk) -> str:
 def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
     """The JSON schema of one call that makes sense now."""
     known = {tool["name"]: parameters for tool, parameters in _known(desk.context)}
-    names = ["finish"] if last else [name for name in known if _possible(name, desk)]
-    for tool, argument, choice in _choices(desk):
+    changed, unread = bool(desk.missing()), _unread(desk)
+    names = ["finish"] if last else [name for name in known if _possible(name, desk, unread, changed=changed)]
+    for tool, argument, choice in _choices(desk, unread):
         if tool in names and 0 < len(choice) <= NAMED_MAX:
             one = {"enum": choice}
             is_list = argument == "evidence"
@@ -100,9 +103,9 @@ def _direction(parameters: dict[str, Any], space: Space | None) -> dict[str, Any
     return {**parameters, "properties": kept, "required": list(kept)}
 
 
-def _choices(desk: Desk) -> Iterator[tuple[str, str, list[str]]]:
+def _choices(desk: Desk, unread: list[str]) -> Iterator[tuple[str, str, list[str]]]:
     """Arguments that are names, with all that make sense now: (tool, argument, names)."""
-    yield "read_file", "path", _unread(desk)
+    yield "read_file", "path", unread
     yield "record_finding", "evidence", desk.measured()
     if desk.context.session.role == "Check":
         yield "judge_finding", "name", desk.unjudged()
@@ -125,11 +128,11 @@ def _value(dimension: Dimension) -> dict[str, Any]:
     return {"type": kind, "minimum": dimension.low, "maximum": dimension.high}
 
 
-def _possible(name: str, desk: Desk) -> bool:
+def _possible(name: str, desk: Desk, unread: list[str], *, changed: bool) -> bool:
     """Whether the call could do anything: what only has an error for an answer is not offered."""
     results = bool(desk.proposed or desk.smokes or desk.context.results)
-    changed = bool(desk.missing())
-    if name in CHANGING and not (desk.experiments_left and desk.has_direction):
+    may_change = bool(desk.experiments_left and desk.has_direction)
+    if (name in CHANGING and not may_change) or (name in OF_CHANGES and not changed):
         return False
     match name:
         case "propose_direction":
@@ -137,11 +140,14 @@ def _possible(name: str, desk: Desk) -> bool:
             wanted = not desk.directions or bool(desk.proposed) or bool(desk.obstacle())
             return wanted and bool(desk.experiments_left)
         case "submit_experiment":
-            return changed and desk.has_direction and not desk.obstacle()
-        case "reset_files":
-            return changed
-        case "list_files" | "read_file" | "try":
-            return _shows_more(name, desk)
+            return desk.has_direction and not desk.obstacle()
+        # What would show nothing that the model does not have before it is not offered either.
+        case "try":
+            return desk.shown.get(TRIED) != desk.state()
+        case "list_files":
+            return desk.shown.get(LISTED) != "\n".join(desk.scratch.paths())
+        case "read_file":
+            return bool(unread)
         case "read_results" | "read_experiment" | "record_finding":
             return results or bool(desk.context.claims) or desk.context.session.role == "Report"
         case "wait_for_results":
@@ -150,17 +156,6 @@ def _possible(name: str, desk: Desk) -> bool:
             return not early(desk) or desk.pushed_back
         case _:
             return True
-
-
-def _shows_more(name: str, desk: Desk) -> bool:
-    """Whether the model does not have before it what the call would show."""
-    match name:
-        case "list_files":
-            return desk.shown.get(LISTED) != "\n".join(desk.scratch.paths())
-        case "try":
-            return bool(desk.missing()) and desk.shown.get(TRIED) != desk.state()
-        case _:
-            return bool(_unread(desk))
 
 
 def _unread(desk: Desk) -> list[str]:

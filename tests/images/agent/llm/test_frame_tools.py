@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from tests.images.agent.llm.conftest import Call, Live
+from tests.images.agent.llm.conftest import FILES, Call, Live, a_desk
 
+from rloop_agent.llm import tools
 from rloop_agent.llm.desk import Desk
-from rloop_agent.testing import FakeGateway
+from rloop_agent.testing import FakeGateway, a_context
 
 SMOOTH = {"method": "smooth", "loss": "2"}
 
@@ -65,6 +67,12 @@ def test_a_key_that_the_task_has_and_the_copy_has_not_is_told(call: Call) -> Non
     told = call("edit_file", path="recipe.json", old='"rate"', new='"learning_rate"')
     assert 'recipe.json: "rate" is missing, and the task has it' in told
     assert "is not submitted" in call("set_values", values={"rate": 0.2}), "which mends it"
+
+
+def test_a_recipe_that_the_task_does_not_have_may_be_made(tmp_path: Path) -> None:
+    world = FakeGateway(a_context(), {name: text for name, text in FILES.items() if name != "recipe.json"})
+    told = tools.call(a_desk(world, tmp_path), "write_file", '{"path": "recipe.json", "content": "{}"}')
+    assert "is not submitted" in told
 
 
 def test_an_edit_that_does_not_fit_shows_a_short_file(call: Call, desk: Desk) -> None:
