@@ -41,6 +41,7 @@ from rloop_operator.ports import Caller
 VERSION_HEADER = "mcp-protocol-version"
 HTTP_VERB = re.compile(r"\b(GET|POST) ([a-z]+)(?:/([\w.-]+))?(/verdict)?")
 """How refusals name a verb: `POST finish`, `GET experiments/NAME`."""
+TOOL_OF = {(verb.method, verb.path): verb.tool for verb in VERBS if not verb.of_a_relay}
 INSTRUCTIONS = """\
 You are a fresh session of a research campaign, and these tools are all of it that you can reach. Begin with
 read_context: what is to be found, what you may change, what was tried, and how much you may do. read_task gives the
@@ -93,11 +94,10 @@ async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive
 
 def in_tool_names(message: str) -> str:
     """A refusal's message in which HTTP verbs are replaced by names of tools."""
-    paths = {(verb.method, verb.path): name for name, verb in tools().items()}
 
     def named(found: re.Match[str]) -> str:
         method, noun, one, verdict = found.groups()
-        tool = paths.get((method, f"/v1/{noun}{'/{name}' if one else ''}{verdict or ''}"))
+        tool = TOOL_OF.get((method, f"/v1/{noun}{'/{name}' if one else ''}{verdict or ''}"))
         if tool is None:
             return found[0]
         return f"{tool} of {one}" if one and one != "NAME" else tool
