@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from typing import Any
 
 import pytest
@@ -27,10 +26,8 @@ def test_the_node_is_ready_and_a_second_up_changes_nothing(cluster: Cluster) -> 
     assert [n["metadata"]["uid"] for n in before] == [n["metadata"]["uid"] for n in cluster.get(*real)["items"]]
 
 
-def test_a_restricted_pod_runs_to_its_end_in_seconds(cluster: Cluster, namespace: str) -> None:
-    begin = time.monotonic()
+def test_a_restricted_pod_runs_to_its_end(cluster: Cluster, namespace: str) -> None:
     pods.succeed(cluster, namespace, pods.pod("one", pods.container("main", cluster.base_image, ["id"])))
-    assert time.monotonic() - begin < 20
     assert f"uid={pods.UID} gid={pods.UID}" in pods.log(cluster, namespace, "one")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -57,7 +56,6 @@ def played(story: Callable[[int], Awaitable[None]]) -> None:
 def test_a_client_that_does_not_send_its_request_is_closed(sent: list[bytes]) -> None:
     async def story(port: int) -> None:
         reader, writer = await asyncio.open_connection(HOST, port)
-        begun = time.monotonic()
         reading = asyncio.create_task(reader.read())
         for piece in sent:
             writer.write(piece)
@@ -66,7 +64,6 @@ def test_a_client_that_does_not_send_its_request_is_closed(sent: list[bytes]) ->
                 break
         with suppress(ConnectionResetError):
             await asyncio.wait_for(reading, 10)
-        assert time.monotonic() - begun < 8.0
         writer.close()
 
     played(story)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.hang import no_hang
 
 from rloop.admit import files
 from rloop.api.globs import matches
@@ -81,9 +81,8 @@ def test_several_globs_match_as_each_of_them(globs: list[str], path: str) -> Non
 
 @pytest.mark.parametrize("glob", ["*a" * 120 + "b", "**a" * 80 + "b", "**/" * 80 + "b", "*?" * 120 + "b"])
 def test_no_glob_is_slow(glob: str) -> None:
-    begun = time.process_time()
-    assert matches("a/" * 100 + "a" * 55, [glob] * 64) is False
-    assert time.process_time() - begun < 1.0
+    with no_hang():
+        assert matches("a/" * 100 + "a" * 55, [glob] * 64) is False
 
 
 @pytest.mark.parametrize(
@@ -111,9 +110,8 @@ def test_changed_lines_are_counted_up_to_the_limit() -> None:
     ],
 )
 def test_the_work_is_bounded_by_lines_times_the_limit(before: str, after: str) -> None:
-    begun = time.process_time()
-    assert files.changed_lines(before, after, 300) == 301
-    assert time.process_time() - begun < 1.0
+    with no_hang():
+        assert files.changed_lines(before, after, 300) == 301
 
 
 LINE = st.lists(st.sampled_from("abc"), max_size=8)
@@ -157,11 +155,10 @@ def test_a_difference_applied_to_the_old_text_gives_the_new_one(before: str, aft
 
 @pytest.mark.parametrize("lines", [7_900, 400_000])
 def test_no_difference_is_slow(lines: int) -> None:
-    begun = time.process_time()
-    shown = files.unified("x", "a\nb\n" * (lines // 2), "b\na\na\n" * (lines // 3))
+    with no_hang():
+        shown = files.unified("x", "a\nb\n" * (lines // 2), "b\na\na\n" * (lines // 3))
     assert shown.startswith("--- a/x\n+++ b/x\n")
     assert ("too long" in shown) is (lines > 8_000)
-    assert time.process_time() - begun < 1.0
 
 
 def test_what_carries_no_meaning_does_not_count() -> None:

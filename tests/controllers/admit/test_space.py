@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
+from tests.hang import no_hang
 
 from rloop.admit.space import look
 from rloop.errors import BadInput
@@ -53,9 +53,8 @@ def test_the_points_of_all_frames_are_counted() -> None:
     ],
 )
 def test_no_space_takes_long_to_count(dimensions: list[dict[str, Any]]) -> None:
-    begun = time.process_time()
-    look(task(*BINARY, *dimensions), ["recipe.json"])
-    assert time.process_time() - begun < 2  # alone it takes 0.2
+    with no_hang():  # alone it takes 0.2 s
+        look(task(*BINARY, *dimensions), ["recipe.json"])
 
 
 @pytest.mark.parametrize("when", [{"a": ["0"] * 65}, {f"n{i}": ["0"] for i in range(33)}], ids=["values", "names"])

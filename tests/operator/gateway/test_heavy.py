@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+from tests.hang import no_hang
 from tests.operator.gateway.test_app import SPACE, World
 
 from rloop.admit.content import Content, Texts
@@ -54,43 +54,40 @@ def test_beats_are_answered_while_a_costly_recipe_is_examined(monkeypatch: pytes
     monkeypatch.setattr(examiner, "COMMAND", [*examiner.COMMAND[:2], ENDLESS])
     world = World(YAML_TASK, boundaries__editable=["*"])
     world.direction()
-    pauses: list[float] = []
+    beats = 0
 
     async def play() -> httpx.Response:
+        nonlocal beats
         headers = {"authorization": "Bearer good"}
         transport = httpx.ASGITransport(world.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
             body = experiment({"recipe.yaml": COSTLY})
             proposing = asyncio.create_task(client.post("/v1/experiments", json=body))
             while not proposing.done():
-                begun = time.process_time()  # other programs of a busy machine do not count
                 assert (await client.post("/v1/heartbeat", json={})).status_code == 200
-                pauses.append(time.process_time() - begun)
+                beats += 1
                 await asyncio.sleep(0.02)
             return await proposing
 
     reply = asyncio.run(play())
     assert (reply.status_code, reply.json()["reason"]) == (409, "TooCostly")
-    assert len(pauses) > 10
-    assert max(pauses) < 0.5
+    assert beats > 10  # one in a row with the examination, if it held up the event loop
 
 
 def test_eighty_kilobytes_of_newlines_are_refused_at_once() -> None:
     world = World()
     world.direction()
-    begun = time.process_time()
-    code, reply = world.post("experiments", experiment({"recipe.json": "\n" * 80_000}))
+    with no_hang():
+        code, reply = world.post("experiments", experiment({"recipe.json": "\n" * 80_000}))
     assert (code, reply["reason"]) == (409, "TooManyLines")
-    assert time.process_time() - begun < 1.0
 
 
 def test_what_is_too_large_is_refused_before_it_is_compared() -> None:
     world = World()
     world.direction()
-    begun = time.process_time()
-    code, reply = world.post("experiments", experiment({"a.json": "\n" * 400_000, "b.json": "\n" * 200_000}))
+    with no_hang():
+        code, reply = world.post("experiments", experiment({"a.json": "\n" * 400_000, "b.json": "\n" * 200_000}))
     assert (code, reply["reason"]) == (409, "TooLarge")
-    assert time.process_time() - begun < 1.0
 
 
 LARGE = {"train.py": "print(2)\n" * (LIGHT_BYTES // 9 + 1)}

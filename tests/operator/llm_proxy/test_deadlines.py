@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import pytest
@@ -63,11 +62,9 @@ def test_a_model_that_reads_a_long_prompt_has_more_time_than_between_two_tokens(
 def test_a_model_that_never_begins_is_noticed(first: bytes) -> None:
     async def story(world: World) -> None:
         world.upstream.usual = hang(first)
-        began = time.monotonic()
         response, content = await streamed(world)
         assert response.status_code == 503
         assert "no token within 1 s (retry.firstTokenSeconds)" in json.loads(content)["error"]["message"]
-        assert time.monotonic() - began < 10
 
     play(story, retry={"totalSeconds": 20, "firstTokenSeconds": 1, "idleSeconds": 10})
 

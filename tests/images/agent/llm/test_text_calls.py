@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.hang import no_hang
 
 from rloop_agent.llm.text_calls import CALLS_MAX, Written, quotations, read
 from rloop_agent.llm.tools import TOOLS
@@ -240,12 +240,6 @@ def test_a_file_that_is_written_may_hold_every_mark(mark: str) -> None:
 
 @pytest.mark.parametrize("piece", ["<parameter=x>", "{}{}{}{}{}<data></data>", "<think></think>{}", '{"a": '])
 def test_a_model_that_repeats_itself_holds_nobody_up(piece: str) -> None:
-    """Four times the text takes about four times as long, and not sixteen."""
-
-    def seconds(size: int) -> float:
-        text = piece * (size // len(piece))
-        began = time.process_time()
-        read(text, TOOLS)
-        return time.process_time() - began
-
-    assert min(seconds(64_000) for _ in range(3)) < 10 * min(seconds(16_000) for _ in range(3)) + 0.05
+    """The work grows as the text does: as its square it would take minutes."""
+    with no_hang():
+        read(piece * (100_000 // len(piece)), TOOLS)
