@@ -36,8 +36,8 @@ cli: $(CLI) ## make rloop and kubectl-rloop in .venv/bin, with what they need fo
 
 train: $(TRAIN) ## add the trainer's packages to .venv (torch and CUDA, 6 GB), for runs of GRPO on this machine
 
-test: $(DEV) ## run all tests (PYTEST_ARGS="-k word" for some of them)
-	$(PY) -m pytest -q $(PYTEST_ARGS)
+test: $(DEV) ## run all tests, one worker a CPU (PYTEST_ARGS="-k word" for some, "-n 0" for one after the other)
+	$(PY) -m pytest -q -n logical $(PYTEST_ARGS)
 
 test-train: $(DEV) $(TRAIN) ## run the tests that train with torch; make test skips them where it is not installed
 	$(PY) -m pytest -q tests/images/trainer tests/examples/test_grpo_addition.py $(PYTEST_ARGS)

@@ -25,7 +25,7 @@ from rloop.api.iteration import (
     SessionStatus,
 )
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop_operator.llm_proxy.app import Proxy
 from rloop_operator.llm_proxy.providers import Providers
 from rloop_operator.local.server import listen, serving
@@ -86,7 +86,7 @@ async def campaign(store: LocalStore) -> None:
     loop = await store.create(ResearchLoop.model_validate({"metadata": {"name": "bench"}, "spec": spec}))
     session = SessionSpec(name=SESSION, max_rounds=9, session_seconds=9000, max_experiments=5, max_tokens=10**9)
     iteration = ResearchIteration(
-        metadata=children_metadata(loop, ITERATION),
+        metadata=children.metadata(loop, ITERATION),
         spec=ResearchIterationSpec(loop_name="bench", number=1, generation=0, pivots=0, sessions=[session]),
         status=ResearchIterationStatus(
             sessions=[SessionStatus(name=SESSION, phase="Running", started_at=datetime.now(UTC))]

@@ -25,7 +25,7 @@ from rloop.api.common import ObjectMeta
 from rloop.api.experiment import ChangedFile, ResearchExperiment
 from rloop.api.iteration import ResearchIteration, ResearchIterationSpec, SessionSpec
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop.errors import Conflict
 from rloop_operator.beats import Sight
 from rloop_operator.cluster import kube
@@ -65,7 +65,7 @@ class Kubernetes:
         content = behaviour.encode()
         changed = ChangedFile(path="behaviour", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
         built = build_experiment(experiment, files=[changed])
-        metadata = children_metadata(self.loop, experiment)
+        metadata = children.metadata(self.loop, experiment)
         await self.store.create(ResearchExperiment(metadata=metadata, spec=built.spec))
         await self.store.put_files("demo", experiment, {"behaviour": File(content)})
 
@@ -110,7 +110,7 @@ class Kubernetes:
         session = SessionSpec(name=workload.session, max_rounds=1, session_seconds=60, max_experiments=1)
         spec = ResearchIterationSpec(loop_name="demo", number=1, generation=0, pivots=0, sessions=[session])
         with contextlib.suppress(Conflict):
-            metadata = children_metadata(self.loop, workload.owner)
+            metadata = children.metadata(self.loop, workload.owner)
             await self.store.create(ResearchIteration(metadata=metadata, spec=spec))
         await self.runtime.start(self.loop, workload)
 

@@ -9,7 +9,7 @@ from rloop import names
 from rloop.actions import Append
 from rloop.api.iteration import ResearchIteration, ResearchIterationSpec, SessionSpec
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop.errors import Conflict, NotFound
 from rloop_operator.ports import File
 
@@ -19,7 +19,7 @@ def iteration(loop: ResearchLoop, number: int = 1) -> ResearchIteration:
     spec = ResearchIterationSpec(
         loop_name=loop.metadata.name, number=number, generation=0, pivots=0, sessions=[session]
     )
-    return ResearchIteration(metadata=children_metadata(loop, names.iteration(loop.metadata.name, number)), spec=spec)
+    return ResearchIteration(metadata=children.metadata(loop, names.iteration(loop.metadata.name, number)), spec=spec)
 
 
 def test_a_name_is_created_once(check: Check) -> None:

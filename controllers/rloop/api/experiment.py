@@ -35,6 +35,9 @@ MAX_RUNS = 24
 ExperimentPhase = Literal[
     "Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn", "Passed"
 ]
+LIVE_RUN = frozenset({"Running", "Verifying"})
+OPEN_RUN = frozenset({"Queued", "Running", "Verifying"})
+"""Phases of a run that is queued or live."""
 TERMINAL_PHASES: frozenset[ExperimentPhase] = frozenset(
     {"Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn", "Passed"}
 )

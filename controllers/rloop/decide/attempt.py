@@ -1,4 +1,4 @@
-"""Records the outcome of attempts at runs, and decides whether a failed one is retried.
+"""Records the outcome of attempts at runs; `retry` decides what follows a failed one.
 
 The intent of an attempt is in the stored status before its workload is started, and its result before the workload is
 removed. So a Pending attempt without a workload was never started, and is started now.
@@ -6,27 +6,18 @@ removed. So a Pending attempt without a workload was never started, and is start
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.curves import is_step, is_usable
-from rloop.api.experiment import Attempt, ResearchExperiment, Reservation, Run
+from rloop.api.experiment import Attempt, ResearchExperiment, Run
 from rloop.api.helpers import joined
-from rloop.decide import again, waiting
-from rloop.decide.budget import deadline_seconds, overdrawn
+from rloop.decide import pauses, retry, waiting
+from rloop.decide.accounts import deadline_seconds
 from rloop.decide.draft import Draft
-from rloop.decide.runs import counted_failures, how_it_ended, last_words
 from rloop.observed import DISRUPTED, PENDING_DEADLINE, Exit, WorkloadState
-
-INFRASTRUCTURE_LIMIT = 20
-"""Attempts of one run that may be lost without a fault of the candidate before the run fails."""
-LOST_LIMIT = 5
-"""Attempts in a row, lost without a reason, that fail a run: one that kills its own supervisor looks like that."""
 
 NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", DISRUPTED, PENDING_DEADLINE})
 """Reasons of ends that we, or the machine, caused."""
-RETRY_SECONDS_MAX = 60
 
 
 def record(draft: Draft) -> None:
@@ -84,7 +75,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
             limit = draft.spec.experiment.progress_deadline_seconds
             since = f" after step {ended.step}" if ended.step is not None else ""
             draft.evidence(f"{wanted.name}: no step{since} within {limit} s, ended as hung")
-        run = retried_or_failed(draft, experiment, run, ended)
+        run = retry.retried_or_failed(draft, experiment, run, ended)
     draft.write_run(experiment.metadata.name, run)
 
 
@@ -99,14 +90,9 @@ def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) ->
 
 
 def _waited(draft: Draft, run: Run) -> bool:
-    """Whether the pause after the last lost attempt is over, so that a dead node cannot use up all attempts.
-
-    It lasts 1, 2, 4, … seconds.
-    """
+    """Whether the pause after the last lost attempt is over, so that a dead node cannot use up all attempts."""
     lost = [one for one in run.attempts if one.phase == "Failed" and one.infrastructure]
-    ended = lost[-1].finished_at if lost else None
-    pause = min(RETRY_SECONDS_MAX, 2 ** (len(lost) - 1)) if lost else 0
-    return ended is None or draft.passed(ended + timedelta(seconds=pause))
+    return pauses.over(draft, lost[-1].finished_at if lost else None, len(lost), pauses.RETRY_SECONDS_MAX)
 
 
 def _still_running(
@@ -148,43 +134,3 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
             "usage": exit_.usage.model_copy(update={"gpu_seconds": gpu_seconds}),
         }
     )
-
-
-def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, failed: Attempt) -> Run:
-    """The run with another attempt after this one failed, or the run itself as failed."""
-    name = names.attempt(experiment.metadata.name, run.number, failed.number)
-    told, words = f"{name}: {how_it_ended(failed)}", last_words(failed)
-    if draft.ended:
-        return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
-    # Attempts that never started are dropped: waiting may take days, and must not make the status grow.
-    begun = [one for one in run.attempts if one.reason != PENDING_DEADLINE]
-    lost = len(begun) - counted_failures(begun)
-    if lost > INFRASTRUCTURE_LIMIT:
-        return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
-    if len(begun) >= LOST_LIMIT and all(one.reason == "Lost" for one in begun[-LOST_LIMIT:]):
-        draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
-        return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
-    limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # the agent waits for the result
-    certain = again.certainly(failed.reason, failed.exit_code, failed.log_tail)
-    if certain is not None or counted_failures(run.attempts) > limit:
-        why = f"; not retried: {certain}" if certain is not None else ""
-        draft.tell("RunFailed", f"{told}{why}{words}", about=experiment.metadata.name, warning=True)
-        return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
-    next_try = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
-    draft.write_run(experiment.metadata.name, next_try)
-    if overdrawn(draft):
-        return _unpaid(draft, experiment, run, told)
-    draft.tell("AttemptFailed", f"{told}; it is retried", about=experiment.metadata.name, warning=True)
-    return next_try
-
-
-def _unpaid(draft: Draft, experiment: ResearchExperiment, run: Run, told: str) -> Run:
-    """The run back in the queue, because the budget does not pay for another attempt.
-
-    This is no failure of what it measures. It no longer counts among the runs, but what its attempts used stays spent.
-    """
-    if run.kind == "smoke":
-        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})  # nobody waits for it later
-    told = f"{told}; it is retried once the budget allows it"
-    draft.tell("AttemptFailed", told, about=experiment.metadata.name, warning=True)
-    return run.model_copy(update={"phase": "Queued", "reservation": Reservation(runs=0)})

@@ -10,11 +10,10 @@ from statistics import fmean, stdev
 
 from rloop import names
 from rloop.actions import Create
-from rloop.api.common import API_VERSION, ObjectMeta, OwnerReference
 from rloop.api.experiment import ResearchExperiment, ResearchExperimentSpec, Verdict
 from rloop.api.loop_status import Baseline, Best
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide import runs
+from rloop.decide import children, runs
 from rloop.decide.acceptance import interval, is_deterministic
 from rloop.decide.draft import Draft
 from rloop.decide.ending import fail
@@ -52,22 +51,6 @@ def measure(draft: Draft) -> None:
         _finish(draft, experiment)
 
 
-def children_metadata(loop: ResearchLoop, name: str) -> ObjectMeta:
-    """Metadata of an object that belongs to the loop."""
-    owner = OwnerReference(
-        api_version=API_VERSION,
-        kind="ResearchLoop",
-        name=loop.metadata.name,
-        uid=loop.metadata.uid or "unknown",
-    )
-    return ObjectMeta(
-        name=name,
-        namespace=loop.metadata.namespace,
-        labels={names.LABEL_LOOP: loop.metadata.name},
-        owner_references=[owner],
-    )
-
-
 def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
     spec = ResearchExperimentSpec(
         loop_name=loop.metadata.name,
@@ -77,7 +60,7 @@ def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
         title="the untouched task",
         digest=sha256(b"").hexdigest(),
     )
-    return ResearchExperiment(metadata=children_metadata(loop, names.baseline(loop.metadata.name)), spec=spec)
+    return ResearchExperiment(metadata=children.metadata(loop, names.baseline(loop.metadata.name)), spec=spec)
 
 
 def _why(experiment: ResearchExperiment) -> str:

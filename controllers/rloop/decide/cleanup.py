@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from rloop import names
 from rloop.actions import Remove, Start, Stop, Workload
-from rloop.api.experiment import TERMINAL_PHASES
+from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES
 from rloop.api.iteration import SESSION_OVER
 from rloop.api.loop_status import LayerStatus
-from rloop.decide import findings, runs
+from rloop.decide import findings, iteration_work
 from rloop.decide.draft import Draft
-from rloop.decide.ending import end_sessions, withdraw_experiment
-from rloop.decide.iteration import all_terminal, close, experiments_of
+from rloop.decide.ending import end_sessions, settle, withdraw_experiment
 from rloop.standing import closing, finished
 
 OVER = frozenset({"Succeeded", "Failed"})
@@ -47,7 +46,7 @@ def _stored(draft: Draft) -> tuple[set[str], set[str]]:
     for one in draft.moving():
         experiment = draft.observed.experiments[one.metadata.name]
         for run in experiment.status.runs:
-            live = run.phase in runs.LIVE
+            live = run.phase in LIVE_RUN
             for attempt in run.attempts:
                 if attempt.phase not in OVER:
                     name = names.attempt(experiment.metadata.name, run.number, attempt.number)
@@ -67,7 +66,7 @@ def _start_only_what_is_live(draft: Draft) -> None:
     if draft.finished or (draft.ended and draft.loop.status.ending is None):
         draft.actions = [one for one in draft.actions if not isinstance(one, Start)]
         return
-    live = {(one.metadata.name, run.number) for one, run in draft.moving_runs() if run.phase in runs.LIVE}
+    live = {(one.metadata.name, run.number) for one, run in draft.moving_runs() if run.phase in LIVE_RUN}
     sessions = (one for it in draft.iterations.values() for one in it.status.sessions)
     pending = {names.agent(one.name, one.attempt) for one in sessions if one.phase == "Pending"}
     draft.actions = [
@@ -94,7 +93,7 @@ def _withdraw(draft: Draft) -> None:
             why = findings.LOOP_FINISHED if one.spec.kind == "Smoke" else reason
             withdraw_experiment(draft, name, why, "withdrawn: the campaign ended")
     for experiment, run in draft.moving_runs():
-        if run.phase in runs.OPEN:
+        if run.phase in OPEN_RUN:
             ended = run.model_copy(update={"phase": "Withdrawn", "reason": reason})
             draft.write_run(experiment.metadata.name, ended)
     for name, iteration in list(draft.iterations.items()):
@@ -106,7 +105,8 @@ def _withdraw(draft: Draft) -> None:
 def _close(draft: Draft) -> None:
     """After the report, settle every iteration and mark all watchdog layers as Absent."""
     for name, iteration in list(draft.iterations.items()):
-        if iteration.status.phase == "Open" and all_terminal(draft, experiments_of(draft, iteration)):
-            close(draft, name)
+        own = iteration_work.experiments_of(draft, iteration)
+        if iteration.status.phase == "Open" and iteration_work.all_terminal(draft, own):
+            settle(draft, name)
     layers = dict.fromkeys(("agent", "patrol", "guard"), LayerStatus(state="Absent"))
     draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))

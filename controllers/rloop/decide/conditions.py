@@ -11,13 +11,12 @@ from hashlib import sha256
 
 from rloop import standing
 from rloop.api.common import Condition
-from rloop.api.experiment import TERMINAL_PHASES
+from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES
 from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
-from rloop.decide import provider, runs, session
+from rloop.decide import failed_sessions, provider
 from rloop.decide.draft import Draft
-from rloop.decide.verification import WAITING
-from rloop.observed import Obstacle
+from rloop.observed import UNSCORABLE, Obstacle
 from rloop.reasons import needs_person
 
 
@@ -45,7 +44,7 @@ def _phase(draft: Draft) -> LoopPhase:
         return "Baseline"
     if draft.ended:
         return "Reporting"
-    concluding = any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.moving_runs())
+    concluding = any(run.kind == "final" and run.phase in OPEN_RUN for _, run in draft.moving_runs())
     return "Concluding" if concluding else "Iterating"
 
 
@@ -103,8 +102,8 @@ def _of_sessions(draft: Draft) -> tuple[str, str] | None:
     unanswered = provider.waiting(draft)
     if unanswered is not None and unanswered.waiting is not None and needs_person(unanswered.waiting):
         return unanswered.waiting, _of_provider(unanswered)
-    if (given_up := session.given_up(draft)) is not None:
-        return session.trouble(given_up)
+    if (given_up := failed_sessions.given_up(draft)) is not None:
+        return failed_sessions.trouble(given_up)
     attention = _condition(draft, "NeedsAttention")
     if attention is not None and attention.status == "True" and needs_person(attention.reason):
         return attention.reason, attention.message
@@ -116,7 +115,7 @@ def _of_scorings(draft: Draft) -> tuple[str, str] | None:
     waiting = [
         run.verifications[-1]
         for _, run in draft.moving_runs()
-        if run.phase == "Verifying" and run.verifications and run.verifications[-1].reason in WAITING
+        if run.phase == "Verifying" and run.verifications and run.verifications[-1].reason in UNSCORABLE
     ]
     if waiting:
         told = f"{waiting[0].message}; put it back as it was, and the campaign continues by itself"
@@ -148,7 +147,7 @@ def _progressing(draft: Draft) -> None:
         trouble = _condition(draft, "Degraded")
         assert trouble is not None  # it is true
         draft.condition("Progressing", "False", trouble.reason, trouble.message)
-    elif any(run.phase in runs.LIVE for _, run in draft.moving_runs()):
+    elif any(run.phase in LIVE_RUN for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:
         draft.condition("Progressing", "True", "SessionRunning")

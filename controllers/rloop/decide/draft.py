@@ -14,11 +14,10 @@ from typing import Any
 from rloop import names, standing
 from rloop.actions import Action, Event
 from rloop.api.common import Condition, ConditionStatus
-from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Run
+from rloop.api.experiment import OPEN_RUN, TERMINAL_PHASES, ResearchExperiment, Run
 from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionStatus
 from rloop.api.loop_status import RECENT_LIMIT, ResearchLoopStatus, Used
 from rloop.api.researchloop import ResearchLoopSpec
-from rloop.decide.runs import OPEN
 from rloop.digits import number
 from rloop.observed import Observed
 
@@ -277,7 +276,8 @@ def _moves(experiment: ResearchExperiment) -> bool:
     if experiment.status.phase not in TERMINAL_PHASES:
         return True
     for run in experiment.status.runs:
-        if run.phase in OPEN or (run.phase == "Withdrawn" and run.attempts and run.attempts[-1].finished_at is None):
+        ending = run.phase == "Withdrawn" and run.attempts and run.attempts[-1].finished_at is None
+        if ending or run.phase in OPEN_RUN:
             return True
     return False
 

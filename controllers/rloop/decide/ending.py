@@ -1,13 +1,13 @@
-"""Writes that end an experiment, a session or the whole campaign, shared by several decisions.
+"""Writes that end an experiment, a session, an iteration or the whole campaign, shared by several decisions.
 
 Used by baseline, budget, cleanup, conclusion, exhaustion, judge, plateau, reopen and smoke. Takes no decisions.
 """
 
 from __future__ import annotations
 
-from rloop.api.experiment import Verdict
+from rloop.api.experiment import OPEN_RUN, Verdict
 from rloop.api.loop_status import Ending
-from rloop.decide import runs
+from rloop.decide import iteration_work
 from rloop.decide.draft import Draft
 from rloop.standing import active_seconds
 
@@ -16,7 +16,7 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
     """Withdraw an experiment: its queued and live runs end, and its verdict gives the reason."""
     experiment = draft.experiments[name]
     ended = [
-        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
+        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in OPEN_RUN else run
         for run in experiment.status.runs
     ]
     verdict = Verdict(reason=reason, message=message, at=draft.now)
@@ -43,3 +43,10 @@ def fail(draft: Draft, reason: str, message: str) -> None:
     """End the campaign as Failed: it cannot continue, and a person must act."""
     draft.condition("Failed", "True", reason, message[:4096])
     draft.tell(reason, message, warning=True)
+
+
+def settle(draft: Draft, name: str) -> None:
+    """Settle an iteration that the end of the campaign cut short. Without a result it is Neutral, not Stale."""
+    iteration = draft.iterations[name]
+    outcome = iteration_work.gain(iteration, iteration_work.experiments_of(draft, iteration)) or "Neutral"
+    draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)

@@ -7,8 +7,9 @@ iterations and pivots until somebody notices.
 from __future__ import annotations
 
 from rloop import standing
+from rloop.api.experiment import OPEN_RUN
 from rloop.api.loop_status import SealedSpace
-from rloop.decide import ending, runs
+from rloop.decide import ending
 from rloop.decide.draft import Draft
 
 
@@ -30,7 +31,7 @@ def end(draft: Draft) -> None:
     space = _space(draft)
     if space is None or draft.status.baseline is None or draft.holding or draft.at_work or not reached(draft):
         return
-    if draft.open_candidates() or any(run.phase in runs.OPEN for _, run in draft.moving_runs()):
+    if draft.open_candidates() or any(run.phase in OPEN_RUN for _, run in draft.moving_runs()):
         return
     told = f"all {space.points} points of space.yaml were tried ({space.extent})"
     remedy = "widen a range or add values or dimensions there, and start a new campaign"

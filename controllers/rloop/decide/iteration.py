@@ -6,22 +6,21 @@ slots of a wide campaign empty.
 
 from __future__ import annotations
 
-from rloop import names, standing
-from rloop.actions import Create
-from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
-from rloop.api.iteration import (
-    SESSION_OVER,
-    Outcome,
-    ResearchIteration,
-    ResearchIterationSpec,
-    Role,
-    SessionSpec,
+from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import SESSION_OVER, Outcome, ResearchIteration, Role
+from rloop.decide import (
+    accounts,
+    comparison,
+    exhaustion,
+    findings,
+    iteration_work,
+    opening,
+    pauses,
+    plateau,
+    provider,
+    runs,
 )
-from rloop.decide import exhaustion, findings, plateau, provider, runs, waiting
-from rloop.decide.baseline import children_metadata
-from rloop.decide.budget import exhausted, spent
 from rloop.decide.draft import Draft
-from rloop.decide.judge import concluding
 
 
 def settle(draft: Draft) -> None:
@@ -41,8 +40,8 @@ def settle(draft: Draft) -> None:
             or any(one.phase not in SESSION_OVER for one in sessions)
         ):
             continue
-        own = experiments_of(draft, iteration)
-        if not all_terminal(draft, own) or findings.unchecked(draft, draft.observed.iterations[name]):
+        own = iteration_work.experiments_of(draft, iteration)
+        if not iteration_work.all_terminal(draft, own) or findings.unchecked(draft, draft.observed.iterations[name]):
             continue
         outcome = _outcome(draft, iteration, own)
         draft.write_iteration(
@@ -51,35 +50,8 @@ def settle(draft: Draft) -> None:
         draft.tell("IterationSettled", f"{name}: {outcome}, {len(own)} experiments", about=name)
 
 
-def experiments_of(draft: Draft, iteration: ResearchIteration) -> list[ResearchExperiment]:
-    """All candidates that the iteration's sessions proposed."""
-    number = iteration.spec.number
-    return [one for one in draft.experiments.values() if one.spec.iteration == number and one.spec.kind == "Candidate"]
-
-
-def all_terminal(draft: Draft, own: list[ResearchExperiment]) -> bool:
-    """Whether all of these have a stored verdict."""
-    return all(draft.observed.experiments[one.metadata.name].status.phase in TERMINAL_PHASES for one in own)
-
-
-def gain(iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome | None:
-    """The verified result of an iteration with these experiments; None without one."""
-    phases = {one.status.phase for one in own}
-    if "Accepted" in phases:
-        return "Keep"
-    supported = any(one.checked == "Supported" for one in iteration.status.reported.findings)
-    return "Finding" if supported or "Superseded" in phases else None
-
-
-def close(draft: Draft, name: str) -> None:
-    """Settle an iteration that the end of the campaign cut short. Without a result it is Neutral, not Stale."""
-    iteration = draft.iterations[name]
-    outcome = gain(iteration, experiments_of(draft, iteration)) or "Neutral"
-    draft.write_iteration(name, phase="Settled", outcome=outcome, settled_at=draft.now)
-
-
 def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
-    if (gained := gain(iteration, own)) is not None:
+    if (gained := iteration_work.gain(iteration, own)) is not None:
         return gained
     explorers = findings.explorers(iteration)
     if any(provider.waited(one) for one in explorers):
@@ -97,7 +69,7 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
 
 def open_next(draft: Draft) -> None:
     """Open the next iteration, with fresh sessions."""
-    if draft.holding or draft.status.baseline is None or concluding(draft) or exhausted(draft):
+    if draft.holding or draft.status.baseline is None or comparison.concluding(draft) or accounts.exhausted(draft):
         return
     if exhaustion.reached(draft):  # every proposal would be a duplicate
         return
@@ -112,66 +84,15 @@ def open_next(draft: Draft) -> None:
     roles: list[Role] = [*draft.spec.agent.explorers]
     if findings.to_check(draft):
         roles.append("Check")
-    open_with(draft, roles)
+    opening.open_with(draft, roles)
 
 
 def _settles_next(draft: Draft, iteration: ResearchIteration) -> bool:
     """Whether the next pass settles it without any measurement. The pause before the next one counts from there."""
     status = iteration.status
     ended = bool(status.sessions) and all(one.phase in SESSION_OVER for one in status.sessions)
-    idle = status.phase == "Open" and not status.reported.findings and not experiments_of(draft, iteration)
-    return ended and idle
-
-
-def open_with(draft: Draft, roles: list[Role]) -> None:
-    """Open an iteration with one session for each of these roles."""
-    number = standing.newest(draft.iterations) + 1
-    draft.act(Create(_iteration(draft, number, roles)))
-    draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
-
-
-def _iteration(draft: Draft, number: int, roles: list[Role]) -> ResearchIteration:
-    name = names.iteration(draft.name, number)
-    agent = draft.spec.agent
-    sessions = [
-        SessionSpec(
-            name=names.session(name, index),
-            role=role,
-            max_rounds=agent.max_rounds,
-            session_seconds=agent.session_seconds,
-            max_experiments=0 if role in standing.NO_EXPLORERS else _allowance(draft),
-            max_tokens=_tokens(draft, len(roles)),
-        )
-        for index, role in enumerate(roles, start=1)
-    ]
-    spec = ResearchIterationSpec(
-        loop_name=draft.name,
-        number=number,
-        generation=draft.generation,
-        pivots=draft.status.pivots,
-        pivot_demanded=draft.pivot_demanded,
-        sessions=sessions,
-    )
-    return ResearchIteration(metadata=children_metadata(draft.loop, name), spec=spec)
-
-
-def _allowance(draft: Draft) -> int:
-    """Maximum number of experiments of one session: its share of the remaining budget."""
-    limit = draft.spec.budget.experiments
-    wanted = draft.spec.agent.max_experiments
-    if limit is None:
-        return wanted
-    left = max(0, limit - len(draft.candidates()))
-    return min(wanted, -(-left // len(draft.spec.agent.explorers)))
-
-
-def _tokens(draft: Draft, sessions: int) -> int:
-    """Maximum number of tokens of one of `sessions` sessions: its share of the remaining budget."""
-    agent, limit = draft.spec.agent, draft.spec.budget.tokens
-    if agent.llm is None:
-        return 0
-    wanted = agent.llm.max_tokens_per_session
-    return wanted if limit is None else min(wanted, max(1, (limit - spent(draft).tokens) // sessions))
+    proposed = bool(iteration_work.experiments_of(draft, iteration))
+    return ended and status.phase == "Open" and not status.reported.findings and not proposed
 
 
 def _paused_long_enough(draft: Draft) -> bool:
@@ -182,10 +103,8 @@ def _paused_long_enough(draft: Draft) -> bool:
     )
     empty = 0
     for one in reversed(settled):
-        if experiments_of(draft, one) and one.status.outcome != "Void":
+        if iteration_work.experiments_of(draft, one) and one.status.outcome != "Void":
             break
         empty += 1
-    if not empty:
-        return True
-    ended = settled[-1].status.settled_at
-    return ended is None or waiting.paused(draft, ended, empty)
+    ended = settled[-1].status.settled_at if settled else None
+    return pauses.over(draft, ended, empty, pauses.SESSION_SECONDS_MAX)

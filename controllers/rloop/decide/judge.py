@@ -1,7 +1,8 @@
 """Judges every open candidate whose present runs are done: keep, reject, or request more runs.
 
-The statistics are in `rloop.decide.acceptance`; this module prepares their input and applies the verdict. Challengers
-are compared with the current incumbent, and at most one is kept in a pass: the next one meets the new incumbent.
+The statistics are in `rloop.decide.acceptance`; `comparison` prepares their input, this module applies the verdict.
+Challengers are compared with the current incumbent, and at most one is kept in a pass: the next one meets the new
+incumbent.
 """
 
 from __future__ import annotations
@@ -9,20 +10,16 @@ from __future__ import annotations
 from statistics import fmean
 from typing import assert_never
 
-from rloop.api.experiment import ResearchExperiment, Run, Verdict
+from rloop.api.experiment import OPEN_RUN, ResearchExperiment, Run, Verdict
 from rloop.api.loop_status import Best
-from rloop.decide import runs
+from rloop.decide import comparison, runs
 from rloop.decide.acceptance import (
-    Challenger,
-    Incumbent,
     Keep,
     More,
     Phase,
-    Procedure,
     Reject,
     SeedIgnored,
     interval,
-    procedure,
 )
 from rloop.decide.acceptance import Verdict as Judgement
 from rloop.decide.acceptance import (
@@ -53,53 +50,20 @@ def judge(draft: Draft) -> None:
         broken = next((run for run in experiment.status.runs if run.phase == "Failed"), None)
         if broken is not None:
             _give_up(draft, experiment, broken)
-        elif runs.any_open(experiment) or concluding(draft) or draft.keeps > keeps:
+        elif runs.any_open(experiment) or comparison.concluding(draft) or draft.keeps > keeps:
             _show_phase(draft, experiment)
         else:
             _judge_one(draft, experiment)
     _refresh_best(draft)
 
 
-def concluding(draft: Draft) -> bool:
-    """Whether final runs of the incumbent are open. Until they are done it stays the incumbent."""
-    return draft.incumbent is not None and runs.any_open(draft.incumbent, ("final",))
-
-
-def rule(draft: Draft) -> Procedure:
-    """The acceptance procedure that the spec requests."""
-    evaluation = draft.spec.evaluation
-    return procedure(evaluation.acceptance, float(evaluation.false_keep_rate))
-
-
-def challenger(experiment: ResearchExperiment) -> Challenger:
-    """The values of a candidate's runs."""
-    screen = runs.values(experiment, ("screen",))
-    return Challenger(
-        screen=screen[0] if screen else None,
-        confirm=runs.values(experiment, ("confirm",)),
-        audit=runs.values(experiment, ("audit",)),
-    )
-
-
-def incumbent_of(draft: Draft, experiment: ResearchExperiment) -> Incumbent:
-    """The incumbent's side of the comparison. Its noise comes from its own runs and its rejected challengers'."""
-    rejected = (
-        runs.values(one, runs.POST_SCREEN)
-        for one in draft.experiments.values()
-        if one.status.phase == "Rejected"
-        and one.status.verdict is not None
-        and one.status.verdict.compared_with == experiment.metadata.name
-    )
-    return Incumbent(values=runs.incumbent_values(experiment), rejected=tuple(group for group in rejected if group))
-
-
 def _compare(draft: Draft, experiment: ResearchExperiment, against: ResearchExperiment) -> Judgement:
     return judge_runs(
-        rule(draft),
+        comparison.rule(draft),
         goal=draft.spec.objective.goal,
         minimum_gain=float(draft.spec.objective.minimum_gain),
-        challenger=challenger(experiment),
-        incumbent=incumbent_of(draft, against),
+        challenger=comparison.challenger(experiment),
+        incumbent=comparison.incumbent(draft, against),
     )
 
 
@@ -145,7 +109,7 @@ def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: Resea
         withdraw_experiment(draft, name, "NoRunLeft", "withdrawn: it has no run left to confirm it with")
         return
     draft.write_experiment(name, runs=asked, phase="Running")
-    coming = sum(run.phase in runs.OPEN for run in runs.of_kind(incumbent, "reference"))
+    coming = sum(run.phase in OPEN_RUN for run in runs.of_kind(incumbent, "reference"))
     wanted = min(more.reference - coming, runs.room_for_references(incumbent))
     if wanted > 0:
         with_reference = runs.add(incumbent, "reference", wanted, draft.run_seed)
@@ -237,7 +201,7 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
         ended = broken.attempts[-1]
         message = f"{message}: {runs.how_it_ended(ended)}{runs.last_words(ended)}"
     withdrawn = [
-        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in runs.OPEN else run
+        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in OPEN_RUN else run
         for run in experiment.status.runs
     ]
     phase = PHASE_OF_REASON.get(reason, "Failed")

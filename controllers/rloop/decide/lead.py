@@ -10,7 +10,7 @@ from statistics import fmean
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.loop_status import Lead
-from rloop.decide import judge, runs
+from rloop.decide import comparison, runs
 from rloop.decide.draft import Draft
 
 MEASURED = ("screen", *runs.POST_SCREEN)
@@ -51,5 +51,5 @@ def told(draft: Draft, lead: Lead) -> str:
 
 def _left(draft: Draft, experiment: ResearchExperiment) -> int:
     """Maximum number of further runs that the procedure may request for it."""
-    rule = judge.rule(draft)
+    rule = comparison.rule(draft)
     return max(0, 1 + rule.post_screen_runs - len(runs.values(experiment, MEASURED)))

@@ -15,7 +15,7 @@ from rloop.api.iteration import ResearchIteration, SessionStatus
 from rloop.api.loop_status import LayerState, LayerStatus
 from rloop.decide import provider
 from rloop.decide.draft import Draft
-from rloop.decide.session import INTERRUPTED
+from rloop.observed import INTERRUPTED
 
 FINISH_SECONDS = 20
 """Seconds from a session's call of finish until its process is stopped.

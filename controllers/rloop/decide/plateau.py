@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from rloop import names
 from rloop.actions import Append
-from rloop.decide import provider, runs, session
+from rloop.decide import failed_sessions, provider, runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import end_sessions, withdraw_experiment
 
@@ -46,8 +46,8 @@ def count(draft: Draft) -> None:
     void = sum(1 for _ in takewhile(lambda one: one.status.outcome == "Void", newest_first))
     if void >= VOID_LIMIT:
         reason, message = "InfrastructureFailing", "failures of the infrastructure: see the logs of the sessions"
-        if (failed := session.given_up(draft)) is not None:
-            reason, message = session.trouble(failed)
+        if (failed := failed_sessions.given_up(draft)) is not None:
+            reason, message = failed_sessions.trouble(failed)
         told = f"the last {void} iterations produced no result"
         if not draft.is_true("NeedsAttention"):
             # The cause was reported when the first of them failed.

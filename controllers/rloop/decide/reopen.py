@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rloop import standing
 from rloop.api.experiment import ExperimentDisplay, Run
-from rloop.decide import budget, ending, findings, iteration
+from rloop.decide import accounts, ending, findings
 from rloop.decide.draft import Draft
 
 
@@ -16,7 +16,7 @@ def reopen(draft: Draft) -> None:
     """Revoke Complete=BudgetExhausted if the spec was edited since and pays for another session and run."""
     if not standing.edited_since_its_budget_ended(draft.loop) or not draft.sealed:
         return
-    if budget.exhausted(draft) or not budget.affordable(draft, budget.reservation(draft)):
+    if accounts.exhausted(draft) or not accounts.affordable(draft, accounts.reservation(draft)):
         return
     draft.condition("Complete", "False", "InProgress")
     draft.write(lead=None)
@@ -44,4 +44,4 @@ def _close_report(draft: Draft) -> None:
     for name, one in list(draft.iterations.items()):
         if standing.closing(one) and one.status.phase == "Open":
             ending.end_sessions(draft, name, findings.LOOP_FINISHED)
-            iteration.close(draft, name)
+            ending.settle(draft, name)

@@ -11,7 +11,7 @@ from collections import Counter
 from rloop import standing
 from rloop.api.iteration import SESSION_OVER, ResearchIteration, Role
 from rloop.api.loop_status import Ending
-from rloop.decide import budget, findings, iteration, provider
+from rloop.decide import accounts, findings, opening, provider
 from rloop.decide.draft import Draft
 
 SPENT_BY_SESSIONS = frozenset({"tokens", "cost", "activeSeconds"})
@@ -29,14 +29,14 @@ def write(draft: Draft) -> None:
     # First what the end closes must be closed, and sessions in progress must end.
     if draft.loop.status.ending is None or draft.at_work:
         return
-    spent = SPENT_BY_SESSIONS & {*budget.exhausted(draft, sessions=1)}
-    if spent and "activeSeconds" not in spent and budget.may_come_back(draft):
+    spent = SPENT_BY_SESSIONS & {*accounts.exhausted(draft, sessions=1)}
+    if spent and "activeSeconds" not in spent and accounts.may_come_back(draft):
         return
     role = None if spent else _next(draft)
     if role is None:
         _complete(draft, ending)
     elif not draft.holding:
-        iteration.open_with(draft, [role])
+        opening.open_with(draft, [role])
 
 
 def _wanted(draft: Draft) -> bool:
@@ -59,7 +59,7 @@ def _overdue(draft: Draft, ending: Ending) -> bool:
     So no quota, queue or crash loop can withhold the result.
     """
     most = 2 * (draft.spec.experiment.pending_deadline_seconds + draft.spec.agent.session_seconds)
-    return budget.active_for(draft, ending.active_seconds + most)
+    return accounts.active_for(draft, ending.active_seconds + most)
 
 
 def _next(draft: Draft) -> Role | None:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from rloop.api.experiment import MAX_RUNS, Attempt, ResearchExperiment, Run, RunKind, Verification
+from rloop.api.experiment import MAX_RUNS, OPEN_RUN, Attempt, ResearchExperiment, Run, RunKind, Verification
 from rloop.decide import again
 
-LIVE = frozenset({"Running", "Verifying"})
-OPEN = frozenset({"Queued", "Running", "Verifying"})
 NOTES = ("[rloop] progress.jsonl:", "[rloop] claims.json")
 """Notes that the local shell appends to the log about these two files. The program did not print them."""
 FINAL_RUNS_MIN = 3
@@ -47,7 +45,7 @@ def of_kind(experiment: ResearchExperiment, kind: RunKind) -> list[Run]:
 def any_open(experiment: ResearchExperiment, kinds: Iterable[RunKind] | None = None) -> bool:
     """Whether a run (of these kinds) is queued or live."""
     wanted = None if kinds is None else frozenset(kinds)
-    return any(run.phase in OPEN and (wanted is None or run.kind in wanted) for run in experiment.status.runs)
+    return any(run.phase in OPEN_RUN and (wanted is None or run.kind in wanted) for run in experiment.status.runs)
 
 
 def add(experiment: ResearchExperiment, kind: RunKind, count: int, seed: Callable[[str, int], int]) -> list[Run]:

@@ -5,9 +5,8 @@ A run starts with one write: its reservation and the intent of its next attempt.
 
 from __future__ import annotations
 
-from rloop.api.experiment import Attempt, ResearchExperiment, Run, RunKind
-from rloop.decide import runs
-from rloop.decide.budget import affordable, reservation
+from rloop.api.experiment import LIVE_RUN, OPEN_RUN, Attempt, ResearchExperiment, Run, RunKind
+from rloop.decide.accounts import affordable, reservation
 from rloop.decide.draft import Draft
 
 ORDER: dict[RunKind, int] = {
@@ -25,7 +24,7 @@ def schedule(draft: Draft) -> None:
     """Fill the free slots, as far as the budget allows. A run occupies its slot until its artifact is scored."""
     if draft.holding:
         return
-    free = draft.spec.parallelism - sum(run.phase in runs.LIVE for _, run in draft.moving_runs())
+    free = draft.spec.parallelism - sum(run.phase in LIVE_RUN for _, run in draft.moving_runs())
     for experiment, run in _queue(draft):
         reserved = reservation(draft, run.kind)
         if free <= 0 or not affordable(draft, reserved):
@@ -43,7 +42,7 @@ def schedule(draft: Draft) -> None:
 def _queue(draft: Draft) -> list[tuple[ResearchExperiment, Run]]:
     """Queued runs in the order of their start. While the incumbent concludes, nothing else starts."""
     queued = [(experiment, run) for experiment, run in draft.moving_runs() if run.phase == "Queued"]
-    if any(run.kind == "final" and run.phase in runs.OPEN for _, run in draft.moving_runs()):
+    if any(run.kind == "final" and run.phase in OPEN_RUN for _, run in draft.moving_runs()):
         queued = [(experiment, run) for experiment, run in queued if run.kind == "final"]
     return sorted(
         queued,

@@ -11,15 +11,13 @@ import re
 from rloop import names, standing
 from rloop.actions import Start, Workload
 from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionSpec, SessionStatus
-from rloop.decide import findings, played, provider, waiting
+from rloop.decide import failed_sessions, findings, pauses, played, provider, waiting
 from rloop.decide.draft import Draft
-from rloop.observed import PENDING_DEADLINE, Exit
+from rloop.observed import INTERRUPTED, PENDING_DEADLINE, Exit
 
 GRACE_SECONDS = 30
 """Seconds that an agent's process may outlive its session, for the handoff, before it is ended from outside."""
 LOST = frozenset({"Lost", "HeartbeatMissed", PENDING_DEADLINE})
-INTERRUPTED = "Interrupted"
-"""Reason of a process that was ended because the operator itself ends. It implies no result."""
 _NUMBERS = re.compile(r"\d+")
 
 
@@ -98,7 +96,7 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
         agent = names.agent(session.name, session.attempt)
         draft.evidence(f"{agent}: no progress after {session.nudges} nudges, ended")
     if judged.failed and facts.waits is None:
-        told = trouble(session.model_copy(update=ended))[1]
+        told = failed_sessions.trouble(session.model_copy(update=ended))[1]
         if not _stands_already(draft, told):
             draft.tell("AgentFailed", told, about=name, warning=True)
             draft.evidence(told)
@@ -130,27 +128,4 @@ def _restart(draft: Draft, name: str, session: SessionStatus, judged: played.Jud
 
 def _rested(draft: Draft, session: SessionStatus) -> bool:
     """Whether the pause after a process died is over, so that instant crashes do not use up all restarts at once."""
-    return session.died_at is None or waiting.paused(draft, session.died_at, session.attempt - 1)
-
-
-def trouble(failed: SessionStatus) -> tuple[str, str]:
-    """Reason and message of the condition that reports a failed session to a person."""
-    reason = failed.reason if failed.reason in played.REMEDIES else "AgentFailing"
-    after = f" after {failed.attempt} processes" if failed.attempt > 1 else ""
-    return reason or "AgentFailing", f"{failed.name} failed{after}: {failed.reason}: {failed.message}"
-
-
-def given_up(draft: Draft) -> SessionStatus | None:
-    """A failed explorer, if all explorers of the newest conclusive iteration failed by themselves; otherwise None.
-
-    Iterations are skipped if their explorers were only held, or have neither ended nor reported anything.
-    """
-    for one in standing.newest_first(draft.iterations):
-        explorers = findings.explorers(one)
-        if explorers and all(each.phase == "Failed" and not each.infrastructure for each in explorers):
-            return explorers[0]
-        ended = any(each.phase in SESSION_OVER and each.reason != findings.HELD for each in explorers)
-        reported = one.status.reported
-        if ended or reported.proposed or reported.directions or reported.findings or reported.finished:
-            return None
-    return None
+    return pauses.over(draft, session.died_at, session.attempt - 1, pauses.SESSION_SECONDS_MAX)

@@ -6,25 +6,20 @@ number.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from pydantic import ValidationError
 
 from rloop import names
 from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
 from rloop.api.helpers import VerifierReport
-from rloop.decide import again, attempt, waiting
+from rloop.decide import again, pauses, retry, waiting
 from rloop.decide.draft import Draft
-from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, Exit, WorkloadState
+from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, UNSCORABLE, Exit, WorkloadState
 
 VERIFIER_RETRIES = 2
 """Maximum number of retries of one repeat after failed scorings. Lost ones do not count."""
 INFRASTRUCTURE_LIMIT = 20
-RETRY_SECONDS_MAX = 60
-WAITING = frozenset({"EvaluatorChanged", "InputsUnavailable"})
-"""Reasons of the verifier that last until a person restores held-out data or code."""
-NOT_LOST = WAITING | {PENDING_DEADLINE}
+NOT_LOST = UNSCORABLE | {PENDING_DEADLINE}
 """Reasons of scorings that could not start. They say nothing about the machine, and count towards no limit."""
 
 
@@ -109,7 +104,7 @@ def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings
             "claimed": None,
         }
     )
-    return attempt.retried_or_failed(draft, experiment, run, lost)
+    return retry.retried_or_failed(draft, experiment, run, lost)
 
 
 def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verification: Verification) -> Verification:
@@ -178,11 +173,10 @@ def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Ver
 
 
 def _waited(draft: Draft, failed: Verification) -> bool:
-    """Whether the pause after the last failure is over: 0, 1, 3, 7, … seconds, to avoid a hot loop of failures."""
+    """Whether the pause after the last failure is over."""
     # A wait does not raise `retry`; numbers continue, although the records of lost scorings are dropped.
     failures = failed.number - failed.repeat if failed.reason in NOT_LOST else failed.retry
-    pause = min(RETRY_SECONDS_MAX, 2 ** min(failures, 10) - 1)
-    return failed.finished_at is None or draft.passed(failed.finished_at + timedelta(seconds=pause))
+    return pauses.over(draft, failed.finished_at, failures, pauses.RETRY_SECONDS_MAX)
 
 
 def _pruned(verifications: list[Verification]) -> list[Verification]:

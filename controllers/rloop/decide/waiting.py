@@ -6,7 +6,7 @@ failure: it uses up no deadline, and a workload that waits too long is created a
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from rloop.actions import Stop, Workload
 from rloop.decide.draft import Draft
@@ -15,8 +15,6 @@ from rloop.reasons import QUEUED
 
 SLACK_SECONDS = 15
 """Extra seconds for a runtime that ends a workload at its deadline itself; after them it is ended from here."""
-
-PAUSE_SECONDS_MAX = 300
 
 
 def waits(draft: Draft, state: WorkloadState) -> bool:
@@ -35,8 +33,3 @@ def hold_to_deadline(draft: Draft, wanted: Workload, state: WorkloadState) -> No
     """End a workload that has exceeded its deadline, counted from the start of its program."""
     if draft.passed(state.started_at + timedelta(seconds=wanted.deadline_seconds + SLACK_SECONDS)):
         draft.act(Stop(state.name, "DeadlineExceeded"))
-
-
-def paused(draft: Draft, since: datetime, times: int) -> bool:
-    """Whether the pause after `times` failures in a row is over: 1, 2, 4, … seconds, to avoid a hot loop."""
-    return draft.passed(since + timedelta(seconds=min(PAUSE_SECONDS_MAX, 2 ** (times - 1))))

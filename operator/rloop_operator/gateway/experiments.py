@@ -15,7 +15,7 @@ from rloop.admit import experiment as gate
 from rloop.admit.content import Texts
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.wire import ExperimentRequest, ExperimentView
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop.errors import Conflict, Refused
 from rloop.standing import Situation
 from rloop_operator.gateway.desk import WRITE_TRIES, Desk
@@ -70,7 +70,7 @@ class Proposals:
         except Conflict as conflict:  # an earlier request was interrupted after writing the files
             told = f"other files stand under {admitted.name}: use the next sequence number"
             raise Refused("SequenceTaken", told) from conflict
-        metadata = children_metadata(situation.loop, admitted.name)
+        metadata = children.metadata(situation.loop, admitted.name)
         created = await self._desk.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
         log.info("experiment_admitted", loop=loop, experiment=admitted.name, frame=admitted.spec.frame)
         self._desk.changed()

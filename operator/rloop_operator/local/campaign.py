@@ -17,10 +17,9 @@ from typing import Protocol
 from rloop.actions import Event
 from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.session import INTERRUPTED
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.names import SeedKeys
-from rloop.observed import Observed
+from rloop.observed import INTERRUPTED, Observed
 from rloop.standing import edited_since_its_budget_ended, finished, may_go_on
 from rloop_operator.beats import Beats, Sight
 from rloop_operator.gateway.app import app, load_tools

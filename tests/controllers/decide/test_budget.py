@@ -25,7 +25,7 @@ from tests.support.deciding import after, observed, starts, status_after, the
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
 from rloop.api.iteration import RefusedCall, Reported, ResearchIteration
 from rloop.api.loop_status import Clock
-from rloop.decide import budget
+from rloop.decide import accounts, budget
 from rloop.decide.chain import decide
 from rloop.decide.draft import Draft
 
@@ -123,7 +123,7 @@ def test_exhausted(limits: dict[str, Any], expected: str | None) -> None:
     spent = run(phase="Done", reservation=CPU, attempts=[attempt("Succeeded", usage=USED)])
     llm = iteration(1, reported=Reported(usage=[usage(output_tokens=100, cost="0.1")] * 3))
     seen = observed(running(**limits), experiment("demo-i0001-e1", spent), llm)
-    assert budget.exhausted(Draft(seen)) == ([expected] if expected else [])
+    assert accounts.exhausted(Draft(seen)) == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_exhausted(limits: dict[str, Any], expected: str | None) -> None:
 def test_affordable(limits: dict[str, Any], expected: bool) -> None:
     spent = run(phase="Done", reservation=CPU, attempts=[attempt("Succeeded", usage=USED)])
     draft = Draft(observed(running(**limits), experiment("demo-i0001-e1", spent)))
-    assert budget.affordable(draft, CPU) is expected
+    assert accounts.affordable(draft, CPU) is expected
 
 
 OPEN = experiment("demo-i0001-e1", *done("screen", 0.5), run("confirm", number=2), phase="Running")
@@ -278,6 +278,6 @@ def test_a_run_sets_its_gpus_aside_for_the_whole_deadline(limit: int, affordable
     job = {"command": ["./train"], "pyTorchJob": {"replicas": 2}, "resources": resources}
     of = running(experiment=job | {"activeDeadlineSeconds": 3600}, budget={"gpuSeconds": limit})
     draft = Draft(observed(of))
-    reserved = budget.reservation(draft)
+    reserved = accounts.reservation(draft)
     assert reserved.gpu_seconds == 3600 * 4
-    assert budget.affordable(draft, reserved) is affordable
+    assert accounts.affordable(draft, reserved) is affordable

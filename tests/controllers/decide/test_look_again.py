@@ -132,7 +132,7 @@ CASES = [
             running(),
             a_scored_run(phase="Failed", retry=3, finished_at=moment(58), reason="Lost", infrastructure=True),
         ),
-        5,
+        2,
         id="the pause after a failed scoring",
     ),
     # Sessions

@@ -224,7 +224,7 @@ def test_waiting_for_an_input_uses_up_no_limit_of_lost_scorings(reason: str) -> 
 
 
 @pytest.mark.parametrize("reason", WAITS)
-@pytest.mark.parametrize(("number", "since", "again"), [(1, 0, True), (3, 2, False), (3, 3, True), (500, 59, False)])
+@pytest.mark.parametrize(("number", "since", "again"), [(1, 0, True), (3, 1, False), (3, 2, True), (500, 59, False)])
 def test_the_pause_grows_while_an_input_is_missing(reason: str, number: int, since: float, again: bool) -> None:
     failed = scoring(
         None,

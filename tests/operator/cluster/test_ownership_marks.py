@@ -17,7 +17,7 @@ from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop import names
 from rloop.actions import Append, Workload
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop_operator.cluster import attempts, kube, ledger, pods
 from rloop_operator.cluster.canary import Canary
 
@@ -103,7 +103,7 @@ def test_no_manifest_of_a_marked_loop_carries_a_mark(job: dict[str, Any]) -> Non
         pods.agent(loop, session, by, SETTINGS),
         pods.verifier(loop, scoring, by, SETTINGS, "demo-evaluation", "a" * 64),
         pods.workspace_claim(loop, by),
-        {"metadata": children_metadata(loop, names.baseline("demo")).model_dump(by_alias=True)},
+        {"metadata": children.metadata(loop, names.baseline("demo")).model_dump(by_alias=True)},
     ]
     assert list(marks(made)) == []
     assert all(one["metadata"]["name"] for one in made)

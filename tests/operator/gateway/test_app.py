@@ -24,7 +24,7 @@ from rloop.api.iteration import (
 )
 from rloop.api.loop_status import Ending
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop.errors import Blocked
 from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.beats import Beats
@@ -91,7 +91,7 @@ class World:
         session = SessionSpec(name=SESSION, max_rounds=15, session_seconds=60, max_experiments=2)
         spec = ResearchIterationSpec(loop_name="demo", number=1, generation=0, pivots=0, sessions=[session])
         status = ResearchIterationStatus(sessions=[SessionStatus(name=SESSION, phase="Running")])
-        metadata = children_metadata(loop, names.iteration("demo", 1))
+        metadata = children.metadata(loop, names.iteration("demo", 1))
         await self.store.create(ResearchIteration(metadata=metadata, spec=spec, status=status))
 
     def request(

@@ -25,7 +25,7 @@ from rloop.api.iteration import (
 )
 from rloop.api.loop_status import Ending
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.app import app
 from rloop_operator.gateway.service import Gateway
@@ -73,7 +73,7 @@ class World:
         spec = ResearchIterationSpec(loop_name="demo", number=number, generation=0, pivots=0, sessions=specs)
         status = ResearchIterationStatus(sessions=[SessionStatus(name=one.name, phase="Running") for one in specs])
         loop = build_loop()
-        await self.store.create(ResearchIteration(metadata=children_metadata(loop, name), spec=spec, status=status))
+        await self.store.create(ResearchIteration(metadata=children.metadata(loop, name), spec=spec, status=status))
 
     async def measure(self, name: str) -> None:
         """The verifier has scored its screening run."""

@@ -26,7 +26,7 @@ from rloop.api.iteration import (
     SessionStatus,
     SessionUsage,
 )
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop_operator.llm_proxy.app import Proxy, Record
 from rloop_operator.llm_proxy.providers import Providers
 from rloop_operator.local.server import listen, serving
@@ -266,7 +266,7 @@ async def stored(store: MemoryStore, *, max_tokens: int, **spec: Any) -> None:
     loop = build_loop(**{"agent": {"llm": {"provider": "main", "model": "small-1"}}, **spec})
     made = await store.create(loop)
     iteration = ResearchIteration(
-        metadata=children_metadata(made, ITERATION),
+        metadata=children.metadata(made, ITERATION),
         spec=ResearchIterationSpec(
             loop_name="demo",
             number=1,

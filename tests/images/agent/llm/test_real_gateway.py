@@ -26,7 +26,7 @@ from rloop.api.iteration import (
     SessionStatus,
 )
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.baseline import children_metadata
+from rloop.decide import children
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.ports import Caller, File
@@ -81,7 +81,7 @@ class World:
             session = SessionSpec(name=names.session(name, 1), max_rounds=8, session_seconds=600, max_experiments=5)
             await self.store.create(
                 ResearchIteration(
-                    metadata=children_metadata(loop, name),
+                    metadata=children.metadata(loop, name),
                     spec=ResearchIterationSpec(
                         loop_name="demo",
                         number=number,
