@@ -25,7 +25,7 @@ from tests.helm.rendering import (
 )
 
 from rloop.crds import KINDS
-from rloop_operator.cluster import canary, guard, operator, settings
+from rloop_operator.cluster import canary, settings
 
 if helm() is None:
     pytest.skip(NO_HELM, allow_module_level=True)
@@ -119,8 +119,8 @@ def test_in_the_releases_namespace_two_processes_keep_each_other_alive_and_can_d
     made = rendered(NO_CRDS, *sets)
     here = [one for one in made if one["kind"] == "Role" and one["metadata"]["namespace"] == RELEASE_NAMESPACE]
     keeps = {"rloop-operator": ("rloop-gateway-0", "rloop-guard-0"), "rloop-guard": ("rloop-operator-0",)}
-    leases = {"rloop-operator": operator.LEASE, "rloop-guard": guard.LEASE}
-    others = {"rloop-operator": guard.LEASE, "rloop-guard": operator.LEASE}
+    leases = {"rloop-operator": lease.OPERATOR, "rloop-guard": lease.GUARD}
+    others = {"rloop-operator": lease.GUARD, "rloop-guard": lease.OPERATOR}
     found = {one["metadata"]["name"]: one["rules"] for one in here}
     assert found == {
         name: [

@@ -22,7 +22,8 @@ from rloop_operator.local.database import Database
 from rloop_operator.local.folder import RunFolder
 
 if TYPE_CHECKING:
-    from rloop_operator.cli.cluster_source import Cluster
+    from rloop_operator.cli.cluster_connection import Cluster
+    from rloop_operator.cli.cluster_source import ClusterSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
             return
     with ExitStack() as stack:
         try:
-            in_cluster = _way_to_a_cluster()
+            in_cluster, source = _way_to_a_cluster()
             cluster = stack.enter_context(in_cluster(where.namespace, where.kubeconfig, where.context))
             loop, rest = cluster.find(name, parts=parts)
         except RloopError as error:
@@ -70,17 +71,18 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
             runs = ", ".join(_named()) or "none"
             told = f'there is no run "{name}" on this machine (here and below "{RUNS}": {runs}), and {error}'
             raise NotFound(told) from error
-        yield cluster.source(loop), rest
+        yield source(cluster, loop), rest
 
 
-def _way_to_a_cluster() -> Callable[[str, str, str], AbstractContextManager[Cluster]]:
-    """The function that connects. Imported here, because its library is large and not part of the base install."""
+def _way_to_a_cluster() -> tuple[Callable[[str, str, str], AbstractContextManager[Cluster]], type[ClusterSource]]:
+    """What connects, and the source there. Imported here: their library is large and not part of the base install."""
     try:
-        from rloop_operator.cli.cluster_source import in_cluster
+        from rloop_operator.cli.cluster_connection import in_cluster
+        from rloop_operator.cli.cluster_source import ClusterSource
     except ModuleNotFoundError as error:
         told = f"a cluster cannot be asked without the Kubernetes library (no module {error.name})"
         raise RloopError(f"{told}: run make cli in the checkout, which installs it") from error
-    return in_cluster
+    return in_cluster, ClusterSource
 
 
 def _local(folder: Path | None, name: str | None, *, parts: bool) -> tuple[RunFolder, str | None] | None:

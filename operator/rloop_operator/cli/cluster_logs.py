@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from rloop import names, standing
 from rloop.errors import NotFound
 from rloop_operator.cli import words
-from rloop_operator.cli.cluster_source import Cluster
+from rloop_operator.cli.cluster_connection import Cluster
 from rloop_operator.cli.guard import complain
 from rloop_operator.cli.logs import natural, owners
 from rloop_operator.cli.snapshot import CHILD, Snapshot, near

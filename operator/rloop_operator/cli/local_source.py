@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from rloop import standing
 from rloop.errors import NotFound
-from rloop_operator.cli import result, words
+from rloop_operator.cli import words
 from rloop_operator.cli.reading import Found, look
 from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.source import Operator, Source
@@ -44,7 +44,7 @@ class LocalSource(Source):
 
     @override
     def operator(self, snapshot: Snapshot) -> Operator:
-        where = result.shown(self._layout.root)
+        where = words.path(self._layout.root)
         pid = self._found.operator if self._found is not None else holder(self._layout.root)
         if pid is not None:
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
@@ -65,11 +65,11 @@ class LocalSource(Source):
 
     @override
     def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
-        return result.shown(self._layout.artifacts(experiment, run))
+        return words.path(self._layout.artifacts(experiment, run))
 
     @override
     def log_of(self, workload: str) -> str:
-        return result.shown(self._layout.workload_log(workload))
+        return words.path(self._layout.workload_log(workload))
 
     @override
     def end_of_log(self, workload: str) -> str:

@@ -5,7 +5,6 @@ Called when a campaign ends, when it is interrupted, and when a finished run fol
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from rloop_operator.cli.snapshot import Snapshot
 
 def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()) -> None:
     """Print how the campaign ended, the numbers, the workloads `left` running, and the next commands."""
-    snapshot, where = found.snapshot, shown(found.folder.root)
+    snapshot, where = found.snapshot, words.path(found.folder.root)
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
     if left:
         told = ", ".join(snapshot.short(one) for one in left)
@@ -41,7 +40,7 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
         output.print(grid)
     else:
         print(headline(snapshot), "", *(f"  {row.label:<10} {row.text}" for row in rows), sep="\n")
-    print("", *_next(snapshot, where, shown(manifest)), sep="\n", flush=True)
+    print("", *_next(snapshot, where, words.path(manifest)), sep="\n", flush=True)
 
 
 def headline(snapshot: Snapshot) -> str:
@@ -75,7 +74,7 @@ def failure(found: Found) -> Iterator[str]:
         yield message
     else:
         name, tail = last
-        log, told = shown(found.folder.workload_log(name)), words.clean(tail).strip()
+        log, told = words.path(found.folder.workload_log(name)), words.clean(tail).strip()
         if told in message:
             yield message
             yield f"its log: {log}"
@@ -83,7 +82,7 @@ def failure(found: Found) -> Iterator[str]:
             yield _without(message, told)
             yield f"the end of {log}:"
             yield from (f"  {one}" for one in told.splitlines())
-    where = shown(found.folder.root)
+    where = words.path(found.folder.root)
     yield f'This run stays failed. After the repair give another --dir, or delete "{where}", and run again.'
 
 
@@ -100,12 +99,6 @@ def _without(message: str, tail: str) -> str:
     """The message without the part that quotes the end of the tail, because the tail is printed in full."""
     starts = (at for at in range(len(message)) if tail.endswith(message[at:]))
     return message[: next(starts, len(message))].rstrip().removesuffix("Its last words:").rstrip()
-
-
-def shown(path: Path) -> str:
-    """The path relative to the current directory if it is below it, otherwise unchanged."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
@@ -161,7 +154,7 @@ def _artifacts(found: Found) -> Iterator[board.Row]:
             if len(done) == 1
             else f" (of run {done[0]}; those of {words.counted(len(done) - 1, 'more run')} lie beside it)"
         )
-        folder = shown(found.folder.artifacts(experiment.metadata.name, done[0]))
+        folder = words.path(found.folder.artifacts(experiment.metadata.name, done[0]))
         yield board.Row("artifacts", f"{folder}{which}")
 
 

@@ -24,7 +24,7 @@ from typing_extensions import override
 from rloop.actions import Event
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Observed
-from rloop_operator.cli import board, result, words
+from rloop_operator.cli import board, words
 from rloop_operator.cli.guard import quiet_stdout
 from rloop_operator.cli.snapshot import Snapshot
 from rloop_operator.cli.story import Line, Story, progress, snapshot_of
@@ -54,7 +54,7 @@ class PlainView(View):
         self._begun = True
         limits = board.limits(loop.spec.budget)
         self.say(f"{loop.metadata.name}: {words.goal(loop.spec.objective)}; budget: {limits}")
-        self.say(f"run folder {result.shown(self._layout.root)}")
+        self.say(f"run folder {words.path(self._layout.root)}")
 
     @override
     def event(self, event: Event) -> None:

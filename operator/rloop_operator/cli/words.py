@@ -6,8 +6,10 @@ and in a table, and so that no agent's title can send control characters to a te
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from rloop.api.loop_status import Baseline
 from rloop.api.researchloop import Objective
@@ -148,3 +150,9 @@ def goal(objective: Objective) -> str:
     """`Minimize nashconv to 0.05`."""
     to = f" to {objective.target}" if objective.target is not None else ", without a target"
     return f"{objective.goal} {objective.metric}{to}"
+
+
+def path(file: Path) -> str:
+    """The path relative to the current directory if it is below it, otherwise unchanged."""
+    relative = os.path.relpath(file)
+    return str(file) if relative.startswith("..") else relative

@@ -18,14 +18,12 @@ from rloop.guardian import Sign
 from rloop_operator.cluster import health, kube, logs, metrics, served
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
-from rloop_operator.cluster.lease import DURATION_SECONDS, Lease
+from rloop_operator.cluster.lease import DURATION_SECONDS, GUARD, OPERATOR, Lease
 from rloop_operator.cluster.namespaces import Namespaces
 from rloop_operator.cluster.settings import Place, place
 from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper
 
 log = structlog.get_logger("rloop.guard")
-LEASE = "rloop-guard"
-OPERATOR = "rloop-operator"
 LEASE_SECONDS = 2 * DURATION_SECONDS
 """Age of the operator's Lease that causes a restart: long, as busy nodes delay renewals; writes stop much earlier."""
 LIST_SECONDS = 30.0
@@ -40,7 +38,7 @@ class Guard:
     def __init__(self, api: kube.Kube, told: Place) -> None:
         self._api = api
         self._place = told
-        self._lease = Lease(api, told.namespace, LEASE, told.pod)
+        self._lease = Lease(api, told.namespace, GUARD, told.pod)
         self._keeper = Keeper(api, self._lease, told.namespace, OPERATOR, "guard")
         self._canary = Canary(api, told.namespace)
         self._ages = Ages()

@@ -18,6 +18,8 @@ from rloop_operator.beats import Sight
 from rloop_operator.cluster import kube
 
 log = structlog.get_logger("rloop.lease")
+OPERATOR, GUARD = "rloop-operator", "rloop-guard"
+"""Names of the Leases of these two processes, and of their StatefulSets."""
 DURATION_SECONDS = 15.0
 RENEW_SECONDS = 4.0
 FENCE_SECONDS = 10.0

@@ -27,7 +27,7 @@ from rloop_operator.cluster import events, health, kube, logs, metrics
 from rloop_operator.cluster.archive import Cache
 from rloop_operator.cluster.canary import Canary
 from rloop_operator.cluster.health import Part, late
-from rloop_operator.cluster.lease import RENEW_SECONDS, Lease
+from rloop_operator.cluster.lease import OPERATOR, RENEW_SECONDS, Lease
 from rloop_operator.cluster.namespaces import Namespaces, announce
 from rloop_operator.cluster.passes import Passes
 from rloop_operator.cluster.progress import Progress
@@ -41,7 +41,6 @@ from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
 from rloop_operator.reconcile import Shell
 
 log = structlog.get_logger("rloop.operator")
-LEASE = "rloop-operator"
 
 
 class Operator:
@@ -208,7 +207,7 @@ async def run() -> None:
     """Serve until the process ends."""
     settings, keys = read(), seed_keys()
     async with kube.connected(manager="rloop-operator") as api:
-        lease = Lease(api, settings.namespace, LEASE, settings.pod)
+        lease = Lease(api, settings.namespace, OPERATOR, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
         api.may_write = lease.held

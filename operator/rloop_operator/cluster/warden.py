@@ -17,8 +17,8 @@ from rloop.api.loop_status import LayerState
 from rloop.errors import NotFound, RloopError
 from rloop.guardian import Sign
 from rloop.observed import Repair, Watchdog
-from rloop_operator.cluster import guard, kube
-from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster import kube
+from rloop_operator.cluster.lease import GUARD, Lease
 from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper, repairs
 
 log = structlog.get_logger("rloop.warden")
@@ -36,8 +36,8 @@ class Warden:
     def __init__(self, api: kube.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:
         self._api = api
         self._lease = lease
-        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases", guard.LEASE)
-        self._guard = Keeper(api, lease, namespace, "rloop-guard", "patrol")
+        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases", GUARD)
+        self._guard = Keeper(api, lease, namespace, GUARD, "patrol")
         self._serving = [Keeper(api, lease, namespace, one, "patrol") for one in serving]
         self._ages = Ages()
         self._state: LayerState = "Unknown"

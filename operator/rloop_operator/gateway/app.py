@@ -7,10 +7,8 @@ the service and returns its reply. `/mcp` serves the same verbs as tools of an M
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from typing import Any, cast
 
 import structlog
-from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,16 +18,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from rloop.api.wire import Problem
-from rloop.errors import Blocked, Conflict, NotFound, Refused, RloopError
-from rloop.reasons import SEALED_FILES_LOST
-from rloop_operator.gateway import lenient, openapi
+from rloop.errors import Refused, RloopError
+from rloop_operator.gateway import openapi
+from rloop_operator.gateway.answering import BODY_BYTES, answer, problem_of
 from rloop_operator.gateway.hosts import LOOPBACK, OwnHosts
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.gateway.verbs import VERBS, Verb
 from rloop_operator.ports import Caller, Identity
 
 log = structlog.get_logger("rloop.gateway")
-BODY_BYTES = 2 * 1024 * 1024
 CODES = {"Malformed": 422, "NotFound": 404, "Busy": 429, "Unavailable": 503}
 """HTTP status by reason of a refusal; all other reasons are 409."""
 RETRY_SECONDS = 2
@@ -50,35 +47,6 @@ def app(gateway_of: Callable[[Caller], Gateway], identity: Identity, hosts: Coll
 def _route(verb: Verb) -> str:
     """Route of the verb. Its parameter `name` may contain slashes."""
     return verb.path.replace("{name}", "{name:path}")
-
-
-async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, name: str) -> bytes:
-    """Execute the verb; returns the reply's body as JSON, empty if it has none. Raises only Refused."""
-    try:
-        body = lenient.read(verb.request, content) if verb.request is not None else None
-        reply = await verb.handler(gateway, caller, body, name)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "body"
-        raise Refused("Malformed", f"{where}: {first['msg']}") from error
-    except NotFound as error:
-        raise Refused("NotFound", str(error)) from error
-    except Conflict as error:
-        raise Refused("Busy", f"{error}; try again") from error
-    except Refused:
-        raise
-    except RloopError as error:
-        # The error's own text is not sent: it may quote what the API server reported about other objects.
-        log.warning("verb_failed", verb=verb.path, loop=caller.loop, detail=str(error))
-        if isinstance(error, Blocked) and error.reason == SEALED_FILES_LOST:
-            raise Refused("Unavailable", error.message) from error
-        raise Refused("Unavailable", "the campaign's objects cannot be read or written now: try again") from error
-    return b"" if verb.reply is None else TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
-
-
-def problem_of(refused: Refused) -> Problem:
-    """The body of a refusal's response; the message is cut to 1024 characters."""
-    return Problem(reason=refused.reason, message=refused.message[:1024])
 
 
 def load_tools() -> None:

@@ -33,7 +33,7 @@ from starlette.types import Receive, Scope, Send
 
 from rloop.errors import Refused
 from rloop_operator.gateway import schemas
-from rloop_operator.gateway.app import BODY_BYTES, answer, problem_of
+from rloop_operator.gateway.answering import BODY_BYTES, answer, problem_of
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.gateway.verbs import VERBS, Verb
 from rloop_operator.ports import Caller

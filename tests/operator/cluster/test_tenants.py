@@ -20,7 +20,7 @@ from tests.support.fake_kubernetes import FakeKubernetes, kubeconfig
 
 from rloop.errors import NotFound
 from rloop_operator.cluster import guard, health, kube, metrics, namespaces, operator, served, watching
-from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster.lease import OPERATOR, Lease
 from rloop_operator.cluster.settings import Place, Settings
 from rloop_operator.sim.campaign import SEED_KEYS
 
@@ -81,7 +81,7 @@ async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: 
     """The operator's tasks, with kopf, on the fake."""
     told = settings(*watched, **changes)
     async with fake.serving() as url, kube.connected(kubeconfig(folder, url), manager="rloop-operator") as api:
-        lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
+        lease = Lease(api, RELEASE, OPERATOR, "rloop-operator-0")
         await lease.step()
         made = operator.Operator(api, told, lease, SEED_KEYS)
         tasks = [asyncio.create_task(made.patrol()), asyncio.create_task(lease.hold())]
@@ -123,7 +123,7 @@ def test_a_namespace_that_fails_is_reported_once_and_served_again_without_a_rest
         put_loop(fake, WELL)
         async with running(fake, home, SICK, WELL) as now:
             await now.until(lambda: now.jobs(SICK) != [] and now.jobs(WELL) != [])
-            assert served.read(fake.at(LEASES, operator.LEASE)) == served.Served((SICK, WELL), {})
+            assert served.read(fake.at(LEASES, OPERATOR)) == served.Served((SICK, WELL), {})
 
             fake.faults[SICK] = fault
             problem = {one.name: one for one in operator.parts(now.operator, now.lease)}["namespaces"]
@@ -131,7 +131,7 @@ def test_a_namespace_that_fails_is_reported_once_and_served_again_without_a_rest
             await now.until(lambda: now.events() != [])
             told, code = health.report([problem], curable_only=False)
             assert (code, SICK in told, WELL in told) == (200, True, False)
-            said = served.read(fake.at(LEASES, operator.LEASE))
+            said = served.read(fake.at(LEASES, OPERATOR))
             assert said is not None
             assert (said.serves(WELL), said.serves(SICK), list(said.failing)) == (True, False, [SICK])
 
@@ -297,7 +297,7 @@ def test_the_guard_does_not_blame_the_operator_for_what_it_cannot_reach(home: Pa
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
         async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
-            lease = Lease(api, RELEASE, operator.LEASE, "rloop-operator-0")
+            lease = Lease(api, RELEASE, OPERATOR, "rloop-operator-0")
             await lease.step()
             said = served.Served((WELL,), {SICK: "forbidden"})
             await lease.annotate({"rloop.dev/namespaces": said.text()})

@@ -28,7 +28,8 @@ from rloop.decide import children
 from rloop.errors import Blocked
 from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.app import BODY_BYTES, app
+from rloop_operator.gateway.answering import BODY_BYTES
+from rloop_operator.gateway.app import app
 from rloop_operator.gateway.openapi import document as openapi
 from rloop_operator.gateway.service import Gateway
 from rloop_operator.gateway.verbs import VERBS

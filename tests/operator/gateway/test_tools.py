@@ -16,7 +16,7 @@ from mcp_types import CallToolResult, TextContent
 from tests.operator.gateway.test_app import World
 
 from rloop.api.wire import ExperimentRequest
-from rloop_operator.gateway.app import BODY_BYTES
+from rloop_operator.gateway.answering import BODY_BYTES
 from rloop_operator.gateway.verbs import VERBS
 from rloop_operator.local.server import listen, serving
 
