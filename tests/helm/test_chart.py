@@ -25,7 +25,7 @@ from tests.helm.rendering import (
 )
 
 from rloop.crds import KINDS
-from rloop_operator.cluster import canary, settings
+from rloop_operator.cluster import canary, lease, settings
 
 if helm() is None:
     pytest.skip(NO_HELM, allow_module_level=True)
