@@ -1,7 +1,7 @@
 """`python -m benchmarks.aa`: how often the loop keeps what is no gain, how many gains it keeps, and at what cost.
 
 Run by `make bench`. Whole campaigns of 100 proposals through the shipped shell with simulated measurements (see
-`benchmarks.noise_campaign`), for four families of noise, beside a greedy keep-if-better. Scenario A: one proposal in
+`benchmarks.campaigns.noise`), for four families of noise, beside a greedy keep-if-better. Scenario A: one proposal in
 ten is better than the incumbent by 2 SD, and the incumbent moves. Scenario B: no proposal has any effect. Two more rows
 hold faults of a judge that trusts each value: wild runs, and an incumbent whose runs have two modes.
 
@@ -24,9 +24,9 @@ from typing import Any, Final
 import structlog
 
 from benchmarks.acceptance_model import GAINS, NO_OPS, Scenario, Tally, simulate
-from benchmarks.noise_campaign import Setting, campaign
+from benchmarks.campaigns.noise import Setting, campaign
 from benchmarks.report import Goal, Report, emit
-from rloop.decide.acceptance import Acceptance, procedure
+from rloop.decide.statistics.acceptance import Acceptance, procedure
 
 FAMILIES: Final = {"gaussian": "normal", "t3": "t3", "skewed": "exponential", "bimodal": "bimodal"}
 """Skewed: the tail on the good side, which is the harder one. acceptance_model has five families more."""
@@ -183,7 +183,7 @@ def report(campaigns: int, model_campaigns: int, seed: int, processes: int) -> R
         "shell": table,
         "power": _power(rows, tallies),
         "frontier": frontier(model_campaigns, seed, processes),
-        "frontierFrom": f"judge() alone (benchmarks.acceptance_model), {model_campaigns} campaigns, Gaussian noise",
+        "frontierFrom": f"judge() alone (acceptance_model), {model_campaigns} campaigns, Gaussian noise",
         "seconds": {"shell": round(shell_seconds, 1), "all": round(time.monotonic() - began, 1)},
     }
     return Report("aa", figures, judged(rows, tallies))

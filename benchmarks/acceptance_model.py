@@ -2,7 +2,7 @@
 
 `python -m benchmarks.acceptance_model [--json]` runs judge() directly; benchmarks.aa drives the same noise,
 scenarios, tallies and goals through the whole decide chain. It exists because the thresholds in
-rloop.decide.procedures come from it, and because "a kept gain is real" is a claim that must be measured.
+rloop.decide.statistics.procedures come from it, and because "a kept gain is real" is a claim that must be measured.
 
 A value is the candidate's true value plus noise of SD 1, higher is better; gains are in these SDs. A proposal
 has no effect (its true value is the incumbent's), or is better than the incumbent by the gain. Kept ones
@@ -49,7 +49,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from rloop.decide.acceptance import (
+from rloop.decide.statistics.acceptance import (
     Acceptance,
     Challenger,
     Incumbent,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks.crash_campaign import Campaign
+from benchmarks.campaigns.crash import Campaign
 from benchmarks.report import Goal, Report, emit
 
 KINDS = ("agent", "run", "verification", "shim", "rloop")

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from benchmarks.history_campaign import history
+from benchmarks.campaigns.history import history
 from benchmarks.report import Goal, Report, emit
 from rloop.observed import Observed
-from rloop_operator.cli import report
-from rloop_operator.cli.source import Source
-from rloop_operator.cli.story import Story, snapshot_of
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.protocol_files import ProtocolFiles
+from rloop_operator.cli.commands import report
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.views.story import Story, snapshot_of
+from rloop_operator.local.protocol.files import ProtocolFiles
+from rloop_operator.local.storage.layout import RunFolder
 
 GOAL_SECONDS = 5.0
 

@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.report import Goal, Report, emit
 from rloop.errors import Conflict
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 
 GOAL_REQUESTS, GOAL_P99_SECONDS, GOAL_REFUSED = 2.0, 0.5, 0
 OPERATOR = "rloop-operator-0"
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 async def _whole(options: argparse.Namespace) -> Report:
-    async with kube.connected() as api:
+    async with client.connected() as api:
         place = Place(api, options.namespace, options.release)
         try:
             return await measure(place, options)
@@ -97,11 +97,11 @@ async def measure(place: Place, options: argparse.Namespace) -> Report:
 class Place:
     """A watched namespace, and the operator that watches it."""
 
-    def __init__(self, api: kube.Kube, namespace: str, release: str) -> None:
+    def __init__(self, api: client.Kube, namespace: str, release: str) -> None:
         self._api = api
         self._namespace = namespace
-        self._loops = kube.objects(namespace, "researchloops")
-        self._metrics = f"{kube.core(release, 'pods', OPERATOR)}:8081/proxy/metrics"
+        self._loops = client.objects(namespace, "researchloops")
+        self._metrics = f"{client.core(release, 'pods', OPERATOR)}:8081/proxy/metrics"
 
     async def fill(self, count: int) -> None:
         """Create so many loops at once, and wait until each has its status."""
@@ -112,7 +112,7 @@ class Place:
             "data": {"recipe.json": "{}\n", "score": "#!/bin/sh\n"},
         }
         with contextlib.suppress(Conflict):
-            await self._api.create(kube.core(self._namespace, "configmaps"), files)
+            await self._api.create(client.core(self._namespace, "configmaps"), files)
         await asyncio.gather(*(self._create(f"idle-{number:04d}") for number in range(count)))
         async with asyncio.timeout(STATUS_SECONDS):
             while not all(_has_status(one) for one in await self._api.all(self._loops)):  # noqa: ASYNC110 -- it polls a server

@@ -1,7 +1,7 @@
 """`python -m benchmarks.pivots`: what a forced change of frame is worth on example 01, and what it is not.
 
-Real training and scoring in simulated time (see `benchmarks.kuhn`), the same acceptance and budget for three loops:
-one that never pivots, ours, and one without frames whose agent draws frame and coefficients of every proposal at
+Real training and scoring in simulated time (see `benchmarks.campaigns.kuhn`), the same acceptance and budget for three
+loops: one that never pivots, ours, and one without frames whose agent draws frame and coefficients of every proposal at
 random. The last imitates no agent's habit; it is the yardstick that says how hard the space itself is.
 """
 
@@ -21,12 +21,12 @@ from typing import Any, Final
 import structlog
 from scipy.special import betaincinv
 
-from benchmarks import kuhn
+from benchmarks.campaigns import kuhn
 from benchmarks.report import Goal, Report, emit
 from rloop.api.space import Point, Space
 from rloop.api.wire import DirectionRequest, ExperimentRequest, FinishRequest
 from rloop_agent.gateway import Refused
-from rloop_agent.ground import draw
+from rloop_agent.policies.ground import draw
 
 NEVER: Final = 100
 """The largest pivotAfter: more stale iterations than the budget has."""

@@ -22,7 +22,7 @@ from statistics import median, quantiles
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.proxy_processes import MODEL, TOKEN
+from benchmarks.campaigns.proxy_processes import MODEL, TOKEN
 from benchmarks.report import Goal, Report, emit
 
 AT_ONCE = 16
@@ -70,7 +70,7 @@ def main() -> None:
 @contextlib.contextmanager
 def _process(*arguments: str) -> Iterator[str]:
     """A server of `proxy_processes`, and its URL."""
-    command = [sys.executable, "-m", "benchmarks.proxy_processes", *arguments]
+    command = [sys.executable, "-m", "benchmarks.campaigns.proxy_processes", *arguments]
     with (
         tempfile.TemporaryFile() as lines,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=lines, text=True) as process,

@@ -21,8 +21,8 @@ from statistics import median
 import yaml
 
 from benchmarks.report import Goal, Report, emit
-from rloop_operator.cli.reading import look
-from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.sources.read_folder import look
+from rloop_operator.cli.sources.snapshot import Snapshot
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "01-kuhn-selfplay"
 TIMEOUT_SECONDS = 900

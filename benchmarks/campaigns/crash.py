@@ -18,10 +18,10 @@ import psutil
 import yaml
 
 from rloop.api.experiment import ResearchExperiment
-from rloop_operator.local.documents import read_json
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads.documents import read_json
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "01-kuhn-selfplay"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "01-kuhn-selfplay"
 WAIT_SECONDS = 60.0
 COMMAND = (
     'echo "start $RLOOP_EXPERIMENT $RLOOP_SEED $RLOOP_ATTEMPT" >> "$WITNESS"; python3 train.py; code=$?; '
@@ -123,7 +123,7 @@ class Campaign:
                 continue
             try:
                 process = psutil.Process(shim["pid"])
-                if any("rloop_operator.local.shim" in part for part in process.cmdline()):
+                if any("rloop_operator.local.workloads.shim" in part for part in process.cmdline()):
                     found.append(process)
             except psutil.Error:
                 continue

@@ -43,14 +43,14 @@ from rloop.errors import Refused
 from rloop_agent import session
 from rloop_agent.gateway import Gateway as AgentGateway
 from rloop_agent.gateway import refusal
-from rloop_agent.policies import POLICIES
-from rloop_operator.gateway.service import Gateway
-from rloop_operator.manifest import load
+from rloop_agent.policies.table import POLICIES
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File, Store
 from rloop_operator.sim.campaign import Campaign, verdict
 from rloop_operator.sim.runtime import Outcome, World
+from rloop_operator.user_files.manifest import load
 
-EXAMPLE = Path(__file__).parent.parent / "examples" / "01-kuhn-selfplay"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "01-kuhn-selfplay"
 RECIPE, SPACE = "recipe.json", "space.yaml"
 RUN_SECONDS = 0.5
 

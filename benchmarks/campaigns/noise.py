@@ -21,8 +21,8 @@ from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import DirectionRequest, ExperimentRequest, FinishRequest
-from rloop.standing import kept_number
-from rloop_operator.gateway.service import Gateway
+from rloop.campaign_state import kept_number
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File, Store
 from rloop_operator.sim.campaign import Campaign, verdict
 from rloop_operator.sim.runtime import Outcome, World

@@ -27,9 +27,9 @@ from rloop.api.iteration import (
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide import children
 from rloop_operator.llm_proxy.app import Proxy
-from rloop_operator.llm_proxy.providers import Providers
+from rloop_operator.llm_proxy.terms.providers import Providers
 from rloop_operator.local.server import listen, serving
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import Caller
 
 TOKEN = "the-session"  # noqa: S105 -- of nobody, on loopback

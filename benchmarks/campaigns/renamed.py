@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import kuhn
+from benchmarks.campaigns import kuhn
 
 LETTERS = "bcdfghjklmnprstvwz"
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import trainer_kills, trainer_runs
 from benchmarks.report import Goal, Report, emit
-from benchmarks.trainer_kills import Run
-from benchmarks.trainer_runs import RunFailed, Task, Times
+from benchmarks.trainer import killed, runs
+from benchmarks.trainer.killed import Run
+from benchmarks.trainer.runs import RunFailed, Task, Times
 
 PARTS = ("speed", "ranks", "start", "kills")
 STEPS, EVERY_STEPS = 200, 25
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="rloop-trainer-"))
     try:
-        task = trainer_runs.task(folder / "task", trainer_runs.recipe(STEPS, EVERY_STEPS))
+        task = runs.task(folder / "task", runs.recipe(STEPS, EVERY_STEPS))
         parts: dict[str, Callable[[], Part]] = {
             "speed": lambda: speed(_speed_pairs(task, folder / "speed", options.pairs)),
             "ranks": lambda: ranks(_rank_pairs(task, folder / "ranks", options.pairs)),
@@ -67,9 +67,7 @@ def main() -> None:
 def _speed_pairs(task: Task, folder: Path, pairs: int) -> list[tuple[Times, Times]]:
     found = []
     for pair in range(pairs):
-        found.append(
-            (trainer_runs.ours(task, folder / f"ours-{pair}"), trainer_runs.plain(task, folder / f"plain-{pair}"))
-        )
+        found.append((runs.ours(task, folder / f"ours-{pair}"), runs.plain(task, folder / f"plain-{pair}")))
         _say(f"speed, pair {pair + 1}: ours {rate(found[-1][0]):.2f}, plain {rate(found[-1][1]):.2f} steps/s")
     return found
 
@@ -77,20 +75,20 @@ def _speed_pairs(task: Task, folder: Path, pairs: int) -> list[tuple[Times, Time
 def _rank_pairs(task: Task, folder: Path, pairs: int) -> list[tuple[list[Times], list[Times]]]:
     found = []
     for pair in range(pairs):
-        one, two = (trainer_runs.ranks(task, folder / f"{pair}-of-{size}", size) for size in (1, 2))
+        one, two = (runs.ranks(task, folder / f"{pair}-of-{size}", size) for size in (1, 2))
         found.append((one, two))
         _say(f"ranks, pair {pair + 1}: one {rate(one[0]):.2f}, two {rate(two[0]):.2f} steps/s")
     return found
 
 
 def _starts(folder: Path) -> list[Times]:
-    task = trainer_runs.task(folder / "short", trainer_runs.recipe(2, 1))
-    return [trainer_runs.ours(task, folder / "start" / str(number)) for number in range(STARTS)]
+    task = runs.task(folder / "short", runs.recipe(2, 1))
+    return [runs.ours(task, folder / "start" / str(number)) for number in range(STARTS)]
 
 
 def _kills(folder: Path, number: int, seed: int) -> list[Run]:
-    task = trainer_runs.task(folder / "killed", trainer_runs.recipe(KILLED_STEPS, KILLED_EVERY_STEPS))
-    return trainer_kills.runs(task, folder / "kills", number, seed)
+    task = runs.task(folder / "killed", runs.recipe(KILLED_STEPS, KILLED_EVERY_STEPS))
+    return killed.runs(task, folder / "kills", number, seed)
 
 
 def _say(line: str) -> None:

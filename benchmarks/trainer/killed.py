@@ -1,8 +1,8 @@
 """Runs of our trainer that are killed again and again: what each next attempt went on from, and how each run ended.
 
-Called by `benchmarks.trainer`. A start costs seconds of imports, and a save some hundredths: so a kill left to chance
-alone would nearly always hit an import. Half of the kills is aimed at a save, when a new folder without a seal shows, a
-quarter at the steps and what is between them, and a quarter at the start; when exactly is chance in each case.
+Called by `benchmarks.trainer`. A start costs seconds of imports, and a save some hundredths: so a kill left to
+chance alone would nearly always hit an import. Half of the kills is aimed at a save, when a new folder without a seal
+shows, a quarter at the steps and what is between them, and a quarter at the start; when exactly is chance in each case.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import trainer_folder
-from benchmarks.trainer_runs import TIMEOUT_SECONDS, TRAINER, Process, RunFailed, Task, spawn
+from benchmarks.trainer import folder
+from benchmarks.trainer.runs import TIMEOUT_SECONDS, TRAINER, Process, RunFailed, Task, spawn
 
 AIMS = ("save", "steps", "save", "start")
 DELAYS = {"save": 3.0, "steps": 3.0, "start": 10.0}
@@ -72,7 +72,7 @@ def _run(task: Task, place: Path, aims: list[str], chance: random.Random) -> Run
     left = list(aims)
     while _attempt(task, place, left.pop(0) if left else None, chance, run):
         pass
-    run.progress = trainer_folder.steps_of(place / "artifacts" / "progress.jsonl")
+    run.progress = folder.steps_of(place / "artifacts" / "progress.jsonl")
     weights = place / "artifacts" / "model" / "model.safetensors"
     run.model = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
     return run
@@ -81,7 +81,7 @@ def _run(task: Task, place: Path, aims: list[str], chance: random.Random) -> Run
 def _attempt(task: Task, place: Path, aim: str | None, chance: random.Random, run: Run) -> bool:
     """One start; whether another is needed."""
     checkpoints, progress = place / "checkpoints", place / "artifacts" / "progress.jsonl"
-    before, written = trainer_folder.look(checkpoints), _written(progress)
+    before, written = folder.look(checkpoints), _written(progress)
     process = spawn(task, place, ["-m", TRAINER, str(task.file)])
     try:
         killed = aim is not None and _killed(process, aim, chance, checkpoints, progress)
@@ -91,12 +91,12 @@ def _attempt(task: Task, place: Path, aim: str | None, chance: random.Random, ru
         process.wait()
     said = (place / "log").read_text(encoding="utf-8", errors="replace")
     trained = _written(progress) != written
-    wrong = trainer_folder.judged(before, said, trained=trained)
-    run.resumed += trainer_folder.GOING_ON.search(said) is not None
+    wrong = folder.judged(before, said, trained=trained)
+    run.resumed += folder.GOING_ON.search(said) is not None
     run.wrong += [wrong] if wrong else []
     if killed and aim is not None:
         run.kills.append(aim)
-        run.halves += trained and trainer_folder.in_the_making(checkpoints)
+        run.halves += trained and folder.in_the_making(checkpoints)
         return True
     if process.returncode:
         run.failed.append(f"exit {process.returncode}: {(said.strip().splitlines() or [''])[-1]}")
@@ -110,7 +110,7 @@ def _killed(process: Process, aim: str, chance: random.Random, checkpoints: Path
         _wait(process, lambda: _written(progress) != written)
     time.sleep(chance.uniform(0, DELAYS[aim]))
     if aim == "save":
-        _wait(process, lambda: trainer_folder.in_the_making(checkpoints))
+        _wait(process, lambda: folder.in_the_making(checkpoints))
         time.sleep(chance.uniform(0, SAVE_SECONDS))
     if process.poll() is not None:
         return False

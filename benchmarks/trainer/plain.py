@@ -1,7 +1,7 @@
-"""`python -m benchmarks.trainer_plain RECIPE MODEL OUT`: GRPO as one writes it with TRL alone.
+"""`python -m benchmarks.trainer.plain RECIPE MODEL OUT`: GRPO as one writes it with TRL alone.
 
-What `benchmarks.trainer` holds our trainer against: it uses nothing of ours, reads its numbers from the same recipe so
-that both sides have the same, and saves as TRL saves.
+What `benchmarks.trainer` holds our trainer against: it uses nothing of ours, reads its numbers from the same
+recipe so that both sides have the same, and saves as TRL saves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.trainer_probe CLOCK MODULE [ARGUMENT ...]`: runs a module as a command, with a clock in it.
+"""`python -m benchmarks.trainer.probe CLOCK MODULE [ARGUMENT ...]`: runs a module as a command, with a clock in it.
 
-Started by `benchmarks.trainer_runs` for our trainer and for plain TRL alike. transformers gives every trainer its list
+Started by `benchmarks.trainer.runs` for our trainer and for plain TRL alike. transformers gives every trainer its list
 of default callbacks; the clock is put there, so that neither side is changed and both carry the same weight, one look
 at the time a step. The libraries are imported first, so that their share of a start is seen.
 """

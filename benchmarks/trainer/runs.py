@@ -1,6 +1,6 @@
 """The runs that `benchmarks.trainer` measures: a task, the start model of all, and processes with a clock in them.
 
-Both sides get the same recipe, data, start model, environment and clock (`trainer_probe`); one thread each, because
+Both sides get the same recipe, data, start model, environment and clock (`probe`); one thread each, because
 the model is so small that a second thread measures the machine's other work.
 """
 
@@ -20,9 +20,9 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TRAINER = "rloop_trainer"
-PLAIN = "benchmarks.trainer_plain"
+PLAIN = "benchmarks.trainer.plain"
 TIMEOUT_SECONDS = 900
 LINES = 2000
 Process = subprocess.Popen[bytes]
@@ -124,7 +124,7 @@ def timed(task: Task, places: Sequence[Path], module: str, arguments: Sequence[s
     port = _free_port()
     try:
         for rank, place in enumerate(places):
-            command = ["-m", "benchmarks.trainer_probe", str(place / "clock.json"), module, *arguments]
+            command = ["-m", "benchmarks.trainer.probe", str(place / "clock.json"), module, *arguments]
             more = _rank(rank, len(places), port, places[0]) if len(places) > 1 else {}
             spawned = monotonic()
             started.append((place, spawned, spawn(task, place, command, more)))

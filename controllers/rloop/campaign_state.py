@@ -127,7 +127,7 @@ class Situation:
     iterations: Mapping[str, ResearchIteration]
     experiments: Mapping[str, ResearchExperiment]
     hidden: int = 0
-    """Number of candidates that are hidden from the session (`rloop.sight`)."""
+    """Number of candidates that are hidden from the session (`rloop.session_view.visibility`)."""
 
     @property
     def incumbent(self) -> ResearchExperiment | None:

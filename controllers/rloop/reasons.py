@@ -1,7 +1,7 @@
 """Why a campaign waits, and who ends the wait: one table for all reasons.
 
-Read by `rloop.decide.conditions` and `display`, which derive Ready, Degraded and Stalled from it. A new reason needs
-one line here and one in docs/troubleshooting.md; a test compares both.
+Read by `rloop.decide.campaign.conditions` and `display`, which derive Ready, Degraded and Stalled from it. A new reason
+needs one line here and one in docs/troubleshooting.md; a test compares both.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Decides whether another component is restarted by deleting its pod: one rule for guard and patrol.
 
-Called by the shell of both (`rloop_operator.cluster.watchdog`) with its observations. Ages come from the caller's own
-monotonic clock. Deletions that do not help are repeated with growing backoff and then stop: a component that is
-permanently broken needs a person, not more restarts.
+Called by the shell of both (`rloop_operator.cluster.watchdog.monitor`) with its observations. Ages come from the
+caller's own monotonic clock. Deletions that do not help are repeated with growing backoff and then stop: a component
+that is permanently broken needs a person, not more restarts.
 """
 
 from __future__ import annotations

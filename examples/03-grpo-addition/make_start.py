@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM
 
-from rloop_trainer import warm_start
-from rloop_trainer.recipe import Recipe
+from rloop_trainer.inputs.recipe import Recipe
+from rloop_trainer.models import warm_start
 
 TASK = Path(__file__).parent / "task"
 RECIPE = {

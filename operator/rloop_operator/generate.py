@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rloop.api.common import GROUP
-from rloop.crd_reference import reference
-from rloop.crds import KINDS, definition
-from rloop_operator.gateway import openapi
-from rloop_operator.packing import FILE, pack
-from rloop_operator.yaml_file import read_mapping
-from rloop_operator.yaml_text import dump
+from rloop.crd.definitions import KINDS, definition
+from rloop.crd.reference import reference
+from rloop_operator.gateway.protocols import openapi
+from rloop_operator.user_files.packing import FILE, pack
+from rloop_operator.user_files.yaml_file import read_mapping
+from rloop_operator.user_files.yaml_text import dump
 
-GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/verbs.py by `make generate`. Do not edit.\n"
+GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/verbs/table.py by `make generate`. Do not edit.\n"
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EXAMPLE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"

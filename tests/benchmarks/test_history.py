@@ -1,8 +1,8 @@
 """What is made of a whole campaign costs in proportion to its length."""
 
 import pytest
+from benchmarks.campaigns.history import history
 from benchmarks.history import PARTS
-from benchmarks.history_campaign import history
 from tests.support.counting import instructions
 
 SMALL, LARGE = 50, 400

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from benchmarks import idle
 from prometheus_client import generate_latest
-from tests.operator.cluster.test_passes import place
+from tests.operator.cluster.reconciling.test_passes import place
 
-from rloop_operator.cluster import kube, metrics
-from rloop_operator.cluster import passes as passes_module
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.reconciling import passes as passes_module
+from rloop_operator.cluster.telemetry import metrics
 
 LOOPS, NEW = 20, 3
 
@@ -28,17 +29,17 @@ def test_what_idle_loops_cost_is_measured_and_cleared_away(monkeypatch: pytest.M
 
     async def test() -> Any:
         async with place() as made:
-            loops = kube.objects("team", "researchloops")
+            loops = client.objects("team", "researchloops")
 
             def changed(path: str, stored: dict[str, Any]) -> None:
                 if path.startswith(loops):
                     made.passes.changed(stored)
 
             made.server.changed = changed
-            scraped = f"{kube.core('system', 'pods', idle.OPERATOR)}:8081/proxy/metrics"
+            scraped = f"{client.core('system', 'pods', idle.OPERATOR)}:8081/proxy/metrics"
             made.server.texts[scraped] = _metrics
             # The one of the operator writes only while it holds the Lease.
-            measured = idle.Place(kube.Kube(made.api._api, made.api.server, "default"), "team", "system")
+            measured = idle.Place(client.Kube(made.api._api, made.api.server, "default"), "team", "system")
             found = await idle.measure(measured, options)
             assert len([path for path in made.server.objects if path.startswith(loops)]) == LOOPS + NEW
             await measured.clear()

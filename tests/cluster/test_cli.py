@@ -22,8 +22,8 @@ from rloop import names
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop_operator.cli.main import app
-from rloop_operator.cluster.archive import pack
-from rloop_operator.cluster.store import ARCHIVE
+from rloop_operator.cluster.storage.archive import pack
+from rloop_operator.cluster.storage.store import ARCHIVE
 from rloop_operator.ports import File
 
 

@@ -7,9 +7,9 @@ import pytest
 from tests.cluster import release
 from tests.cluster.harness.cluster import Cluster
 from tests.cluster.harness.shell import Failure
-from tests.controllers.test_crds import BAD, GOOD, patched
+from tests.controllers.crd.test_definitions import BAD, GOOD, patched
 
-from rloop.crds import KINDS
+from rloop.crd.definitions import KINDS
 
 SEEN = [row for row in BAD if row["by"] != "local"]
 UNSEEN = [row for row in BAD if row["by"] == "local"]

@@ -22,7 +22,7 @@ from tests.contract.shells import ended, run, running
 
 from rloop.errors import Blocked
 from rloop.reasons import CAPACITY
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 
 SECONDS = 300
 pytestmark = pytest.mark.timeout(2 * SECONDS, func_only=True)
@@ -174,7 +174,7 @@ def test_without_the_training_operator_it_says_what_to_install(cluster: Cluster,
     async def test() -> None:
         async with opened(cluster, namespace, gateway=False, workers=2) as shell:
             # The cluster is everybody's, so the kind stays: to this runtime it has a name that nobody installs.
-            shell.runtime._states.pytorch_jobs = kube.group("nowhere.kubeflow.org/v1", namespace, "pytorchjobs")
+            shell.runtime._states.pytorch_jobs = client.group("nowhere.kubeflow.org/v1", namespace, "pytorchjobs")
             await shell.behave("demo-e1", "ok")
             with pytest.raises(Blocked) as blocked:
                 await shell.runtime.start(shell.loop, run("demo-e1"))

@@ -28,13 +28,13 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide import children
 from rloop.errors import Conflict
 from rloop_operator.beats import Sight
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.identity import KubeIdentity
-from rloop_operator.cluster.parts import AUDIENCE
-from rloop_operator.cluster.runtime import KubeRuntime
+from rloop_operator.cluster.access.identity import KubeIdentity
+from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.settings import Settings
-from rloop_operator.cluster.signs import GatewaySigns, OperatorSigns
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.workloads.life_signs import GatewaySigns, OperatorSigns
+from rloop_operator.cluster.workloads.pod_parts import AUDIENCE
+from rloop_operator.cluster.workloads.runtime import KubeRuntime
 from rloop_operator.ports import File, Files, Runtime
 
 PAUSE_SECONDS = 0.2
@@ -46,7 +46,7 @@ OPERATOR = ("StatefulSet", "rloop-operator")
 class Kubernetes:
     """The cluster's shell, with real pods."""
 
-    def __init__(self, cluster: Cluster, api: kube.Kube, namespace: str, loop: ResearchLoop, gateway: str) -> None:
+    def __init__(self, cluster: Cluster, api: client.Kube, namespace: str, loop: ResearchLoop, gateway: str) -> None:
         self.loop = loop
         self.store = KubeStore(api, namespace)
         self.identity = KubeIdentity(api)
@@ -207,7 +207,7 @@ async def opened(cluster: Cluster, namespace: str, *, gateway: bool, workers: in
         cluster.apply(_config_map(namespace, name, files))
     try:
         url = _gateway(cluster, own) if gateway else NOWHERE
-        async with kube.connected(cluster.kubeconfig) as api:
+        async with client.connected(cluster.kubeconfig) as api:
             shell = Kubernetes(cluster, api, namespace, _loop(cluster, namespace, workers), url)
             shell.loop = await shell.store.create(shell.loop)
             await shell.store.seal(shell.loop)

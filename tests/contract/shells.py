@@ -24,9 +24,9 @@ from rloop.api.helpers import curves_of
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Exit
 from rloop_operator.beats import Beats
-from rloop_operator.local.identity import LocalIdentity
-from rloop_operator.local.runtime import LocalRuntime
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads.identity import LocalIdentity
+from rloop_operator.local.workloads.runtime import LocalRuntime
 from rloop_operator.ports import File, Runtime
 from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock
 from rloop_operator.sim.store import MemoryStore

@@ -13,7 +13,7 @@ from tests.support.builders import loop, running, workload
 from tests.support.deciding import after, observed
 from tests.support.kstatus import kstatus
 
-from rloop.decide import conditions
+from rloop.decide.campaign import conditions
 from rloop.decide.chain import decide
 from rloop.observed import Obstacle
 from rloop.reasons import ACTORS, needs_person

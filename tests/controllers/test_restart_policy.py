@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rloop import guardian
-from rloop.guardian import Pod, Record, Sign, Verdict, judge
+from rloop import restart_policy
+from rloop.restart_policy import Pod, Record, Sign, Verdict, judge
 
 RUNS = Pod(running_seconds=1000)
 FRESH = Sign("LeaseNotRenewed", "has not renewed its Lease", 5, 30)
@@ -80,10 +80,10 @@ def test_deletions_that_do_not_help_become_rare_and_end(looks: list[tuple[float,
             assert pod is not None
             assert not pod.terminating
             assert pod.crashed_seconds is not None or any(s.age_seconds > s.limit_seconds for s in signs)
-            assert now - acted >= guardian.backoff_seconds(restarts)
+            assert now - acted >= restart_policy.backoff_seconds(restarts)
             restarts, acted = restarts + 1, now
-    assert restarts <= guardian.RESTART_LIMIT
+    assert restarts <= restart_policy.RESTART_LIMIT
 
 
 def test_the_pause_doubles_up_to_a_quarter_of_an_hour() -> None:
-    assert [guardian.backoff_seconds(n) for n in range(7)] == [0, 60, 120, 240, 480, 900, 900]
+    assert [restart_policy.backoff_seconds(n) for n in range(7)] == [0, 60, 120, 240, 480, 900, 900]

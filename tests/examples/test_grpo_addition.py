@@ -18,8 +18,8 @@ import pytest
 from tests.examples.runner import EXAMPLES, Runner
 from tests.images.trainer.attempts import SECONDS, attempt_of_ranks, command
 
-from rloop_operator.cli.pack import APPLY_BYTES
-from rloop_operator.packing import pack
+from rloop_operator.cli.commands.pack import APPLY_BYTES
+from rloop_operator.user_files.packing import pack
 
 EXAMPLE = EXAMPLES / "03-grpo-addition"
 SCORE = [sys.executable, "score.py"]

@@ -18,7 +18,7 @@ from tests.models.server import ModelServer
 
 from rloop.api.iteration import ResearchIteration
 from rloop.errors import RloopError
-from rloop_operator.cli.reading import look
+from rloop_operator.cli.sources.read_folder import look
 
 EXAMPLE = EXAMPLES / "04-llm"
 KEY = "sk-marker-of-this-test-0815"

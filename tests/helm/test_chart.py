@@ -24,8 +24,10 @@ from tests.helm.rendering import (
     template,
 )
 
-from rloop.crds import KINDS
-from rloop_operator.cluster import canary, lease, settings
+from rloop.crd.definitions import KINDS
+from rloop_operator.cluster import settings
+from rloop_operator.cluster.kube import lease
+from rloop_operator.cluster.watchdog import echo
 
 if helm() is None:
     pytest.skip(NO_HELM, allow_module_level=True)
@@ -125,7 +127,7 @@ def test_in_the_releases_namespace_two_processes_keep_each_other_alive_and_can_d
     assert found == {
         name: [
             rights("create", named=()),
-            rights("get", "patch", named=(leases[name], canary.LEASE)),
+            rights("get", "patch", named=(leases[name], echo.LEASE)),
             rights("get", named=(others[name],)),
             rights("get", "delete", group="", of="pods", named=pods),
             rights("get", "create", "patch", group="", of="events", named=()),
@@ -244,7 +246,7 @@ def test_the_pods_of_loops_have_accounts_without_tokens_or_rights(manifests: lis
 
 def test_the_accounts_are_those_that_the_pods_use(manifests: list[Manifest]) -> None:
     made = {one["metadata"]["name"] for one in manifests if one["kind"] == "ServiceAccount"}
-    text = (ROOT / "operator/rloop_operator/cluster/pods.py").read_text()
+    text = (ROOT / "operator/rloop_operator/cluster/workloads/pod_manifests.py").read_text()
     assert set(re.findall(r"_pod_spec\(\"(rloop-\w+)\"", text)) <= made
 
 

@@ -19,7 +19,7 @@ from tests.helm.rendering import (
 )
 
 from rloop_operator.cluster import settings
-from rloop_operator.llm_proxy.providers import load
+from rloop_operator.llm_proxy.terms.providers import load
 
 if helm() is None:
     pytest.skip(NO_HELM, allow_module_level=True)

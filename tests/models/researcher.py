@@ -17,9 +17,10 @@ import yaml
 from tests.models.conversation import Conversation, Reply, data
 
 from rloop.api.space import Frame, Point, Space
-from rloop_agent import random_search, recipe
-from rloop_agent.frames import as_text, untried
-from rloop_agent.ground import Ground, centre
+from rloop_agent import recipe
+from rloop_agent.policies import random_search
+from rloop_agent.policies.frames import as_text, untried
+from rloop_agent.policies.ground import Ground, centre
 
 AT_ONCE = 2
 """Experiments in one reply: a model may call several tools at once, and some do."""

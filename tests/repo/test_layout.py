@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCE_ROOTS = ["controllers", "operator", *sorted(f"images/{p.name}" for p in (ROOT / "images").iterdir())]
 MAX_LINES = 300
+MAX_FILES = 14
+"""About a dozen: a reader remembers what is in a folder."""
 
 
 def repository_files(*suffixes: str) -> list[Path]:
@@ -73,6 +76,60 @@ def test_every_file_says_what_it_is_for() -> None:
 def test_files_stay_short() -> None:
     sizes = {p: len(p.read_text().splitlines()) for p in under("controllers/", "operator/", "images/", "benchmarks/")}
     assert {p.relative_to(ROOT).as_posix(): n for p, n in sizes.items() if n >= MAX_LINES} == {}
+
+
+SHIPPED = ("controllers/", "operator/", "images/", "benchmarks/")
+
+
+def test_folders_stay_small() -> None:
+    sizes = Counter(p.parent for p in under(*SHIPPED) if p.name not in ("__init__.py", "__main__.py"))
+    wide = {folder.relative_to(ROOT).as_posix(): n for folder, n in sizes.items() if n > MAX_FILES}
+    assert wide == {}, "a folder has room for about a dozen files: make rooms of it (AGENTS.md, Map)"
+
+
+def test_no_two_modules_of_a_package_differ_by_a_plural() -> None:
+    stems: dict[str, set[str]] = {}
+    for path in under(*SHIPPED):
+        package = next(one for one in path.parts if one.startswith("rloop") or one == "benchmarks")
+        stems.setdefault(package, set()).add(path.stem)
+    pairs = {package: [one for one in found if f"{one}s" in found] for package, found in stems.items()}
+    assert {package: found for package, found in pairs.items() if found} == {}, "nobody remembers which is which"
+
+
+def test_the_map_has_every_folder_and_no_other() -> None:
+    rows = re.findall(r"^\| `([\w/]+)/(?:\*\.py)?` \|", (ROOT / "AGENTS.md").read_text(), re.MULTILINE)
+    shells = ("controllers/rloop", "operator/rloop_operator")
+    rooms = {p.parent.relative_to(ROOT).as_posix() for p in under(*shells) if p.stem != "__init__"}
+    allowed = {"operator/rloop_operator/llm_proxy/dialects/allowed"}  # tables of the room above it
+    assert rooms - set(rows) - allowed == set(), "AGENTS.md lacks a folder"
+    assert {one for one in rows if not (ROOT / one).is_dir()} == set(), "AGENTS.md names a folder that is gone"
+
+
+FOLDERS = "controllers|operator|images|tests|benchmarks|docs|helm|examples|decide|cluster|local"
+NAMED_FILE = re.compile(rf"`((?:{FOLDERS})/[\w./-]+)`")
+NAMED_MODULE = re.compile(r"`((?:rloop|rloop_\w+|benchmarks)(?:\.[a-z_]+)+)`")
+NO_MODULE = re.compile(r"rloop\.(dev|test)\b")
+"""Our API group, and a registry of examples."""
+
+
+def test_files_and_modules_that_are_named_exist() -> None:
+    roots = [ROOT, *(ROOT / one for one in [*SOURCE_ROOTS, "controllers/rloop", "operator/rloop_operator"])]
+
+    def there(path: str) -> bool:
+        return any((root / path).exists() for root in roots)
+
+    def known(name: str) -> bool:
+        """Whether it is a module, or something in one."""
+        path, inner = name.replace(".", "/"), name.rpartition(".")[0].replace(".", "/")
+        return any(there(one + end) for one in (path, inner) for end in ("", ".py")) or bool(NO_MODULE.match(name))
+
+    gone = []
+    for path in [*repository_files(".md"), *under(*SHIPPED)]:
+        text = path.read_text()
+        lost = [one for one in NAMED_FILE.findall(text) if not there(one)]
+        lost += [one for one in NAMED_MODULE.findall(text) if not known(one)]
+        gone += [f"{names([path])[0]}: {one}" for one in lost]
+    assert not gone, "\n".join(["a document or docstring names what is not there:", *gone])
 
 
 # Written in pieces, or this file would find itself.

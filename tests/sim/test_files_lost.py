@@ -13,8 +13,8 @@ from tests.support.worlds import Chances, world
 
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
+from rloop.campaign_state import finished
 from rloop.errors import Unstartable
-from rloop.standing import finished
 
 
 def test_an_experiment_without_its_files_has_failed_and_nothing_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

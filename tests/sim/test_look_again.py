@@ -18,7 +18,7 @@ from tests.support.campaigns import PASSES_MAX, Driven, Edit, check_whole
 from tests.support.worlds import Chances, world
 from typing_extensions import override
 
-from rloop.standing import finished
+from rloop.campaign_state import finished
 from rloop_operator.ports import Caller
 from rloop_operator.reconcile import Shell, reconcile
 from rloop_operator.sim.campaign import SEED_KEYS

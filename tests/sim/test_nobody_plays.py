@@ -16,7 +16,7 @@ from rloop.actions import Workload
 from rloop.api.iteration import CallFailure
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import FinishRequest
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller
 from rloop_operator.sim.runtime import Outcome, World
 from rloop_operator.sim.store import MemoryStore

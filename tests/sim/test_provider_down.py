@@ -12,8 +12,8 @@ from tests.support.worlds import Chances, world
 
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
-from rloop.standing import finished
-from rloop_operator.gateway.service import Gateway
+from rloop.campaign_state import finished
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.sim.runtime import Outcome, World
 from rloop_operator.sim.store import MemoryStore
 

@@ -11,8 +11,8 @@ from tests.support.builders import LLM, loop
 from tests.support.campaigns import Driven, iterations_of
 from tests.support.worlds import Chances, world
 
+from rloop.campaign_state import closing, finished
 from rloop.errors import Blocked
-from rloop.standing import closing, finished
 
 
 def test_a_quota_that_refuses_the_reports_sessions_keeps_no_result(monkeypatch: pytest.MonkeyPatch) -> None:

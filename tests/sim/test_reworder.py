@@ -15,7 +15,7 @@ from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import DirectionRequest, ExperimentRequest
 from rloop.errors import Refused
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File, Files
 from rloop_operator.sim.campaign import verdict
 from rloop_operator.sim.runtime import Outcome, World

@@ -19,9 +19,9 @@ from rloop import names
 from rloop.actions import Event
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
-from rloop.standing import finished
+from rloop.campaign_state import finished
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, Files, Store
 from rloop_operator.reconcile import Shell, reconcile
 from rloop_operator.sim.campaign import SEED_KEYS, MakeWorld

@@ -28,7 +28,7 @@ from rloop.api.wire import (
 )
 from rloop.errors import Blocked, Conflict, Refused
 from rloop.observed import ARTIFACT_LOST
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.campaign import verdict
 from rloop_operator.sim.runtime import Outcome, World

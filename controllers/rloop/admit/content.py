@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rloop.admit import files as rules
-from rloop.api import document
 from rloop.api.common import FILE_BYTES
-from rloop.api.globs import matches
+from rloop.api.reading import document
+from rloop.api.reading.globs import matches
 from rloop.api.space import Frame, Space
 from rloop.errors import Refused
 

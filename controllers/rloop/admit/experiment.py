@@ -17,8 +17,8 @@ from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Frame
 from rloop.api.wire import ExperimentRequest
+from rloop.campaign_state import never_tried
 from rloop.errors import Refused
-from rloop.standing import never_tried
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ def _differences(old: Any, new: Any, place: tuple[str, ...]) -> Iterator[tuple[t
 
 
 def glob_problem(glob: str) -> str | None:
-    """Why no file can match the glob as intended; None if it is well formed (syntax: `rloop.api.globs`)."""
+    """Why no file can match the glob as intended; None if it is well formed (syntax: `rloop.api.reading.globs`)."""
     parts = glob.split("/")
     if "\\" in glob:
         return f'"{glob}": folders are separated by /'

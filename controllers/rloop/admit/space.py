@@ -11,8 +11,8 @@ from difflib import get_close_matches
 
 from pydantic import ValidationError
 
-from rloop.api import document
 from rloop.api.loop_status import SealedSpace
+from rloop.api.reading import document
 from rloop.api.space import Point, Space
 from rloop.errors import BadInput, InputProblem
 

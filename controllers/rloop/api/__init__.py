@@ -1,1 +1,1 @@
-"""The typed models of the three kinds, from which the CRDs are generated."""
+"""The typed models of the three kinds, from which the CRDs are generated, and of everything that programs exchange."""

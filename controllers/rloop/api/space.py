@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from rloop.api.common import Model, Path, StructuralField, Word
-from rloop.api.wording import structural, wanted_number
+from rloop.api.reading.wording import structural, wanted_number
 
 Scalar = str | int | float | bool
 Point = dict[str, Scalar]

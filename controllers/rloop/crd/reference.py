@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rloop.api.common import AMOUNT_PATTERN, DECIMAL_PATTERN, GROUP, VERSION
-from rloop.crds import KINDS, Kind, Schema, definition
+from rloop.crd.definitions import KINDS, Kind, Schema, definition
 
 HEAD = f"""<!-- Generated from controllers/rloop/api by `make generate`. Do not edit. -->
 

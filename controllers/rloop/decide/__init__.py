@@ -1,1 +1,1 @@
-"""The decisions: each module examines the observed facts and decides what to do next, with a reason."""
+"""The decisions: `chain` runs them in order on a `draft`; each step lies in the room of what it decides about."""

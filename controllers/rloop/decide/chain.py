@@ -8,36 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rloop.decide import (
-    accept,
-    attempt,
-    baseline,
-    budget,
-    cleanup,
-    conclusion,
-    conditions,
-    display,
-    exhaustion,
-    iteration,
-    judge,
-    ledger,
-    look_again,
-    patrol,
-    plateau,
-    reopen,
-    report,
-    schedule,
-    session,
-    smoke,
-    verification,
-)
+from rloop.decide.campaign import budget, conditions, display, ledger, next_pass, reopen, report, seal
 from rloop.decide.draft import Decision, Draft
+from rloop.decide.research import baseline, conclusion, exhaustion, iteration, judge, plateau
+from rloop.decide.work import attempt, cleanup, liveness, schedule, session, smoke, verification
 from rloop.observed import Observed
 
 Step = Callable[[Draft], None]
 
 ALWAYS: tuple[Step, ...] = (
-    accept.seal,  # is the spec usable, and is the task frozen?
+    seal.seal,  # is the spec usable, and is the task frozen?
     reopen.reopen,  # was the budget raised after the campaign had used it up?
     budget.turn_clock,  # before anything uses the active time
     attempt.record,  # outcome of attempts at runs
@@ -52,7 +32,7 @@ WHILE_RUNNING: tuple[Step, ...] = (
     plateau.withdraw,  # work that the pivot made pointless
     iteration.settle,  # iterations whose work is done
     plateau.count,  # staleCount, from the settled iterations
-    patrol.patrol,  # sessions that are silent or stuck
+    liveness.check,  # sessions that are silent or stuck
     conclusion.conclude,  # do fresh runs confirm the target?
     budget.account,  # what is used and reserved
     schedule.schedule,  # which queued runs start now
@@ -60,7 +40,7 @@ WHILE_RUNNING: tuple[Step, ...] = (
     exhaustion.end,  # was every point of a finite space tried?
     iteration.open_next,  # does the next iteration start?
 )
-WHILE_REPORTING: tuple[Step, ...] = (patrol.patrol,)
+WHILE_REPORTING: tuple[Step, ...] = (liveness.check,)
 LAST: tuple[Step, ...] = (
     report.write,  # once the outcome is decided: the last sessions, then Complete
     cleanup.clean,  # workloads that no record wants
@@ -68,7 +48,7 @@ LAST: tuple[Step, ...] = (
     budget.account,  # again, including what this decision reserved
     conditions.fold,  # conditions, phase and counts
     display.show,  # columns of kubectl get
-    look_again.plan,  # time of the next pass if no event arrives
+    next_pass.plan,  # time of the next pass if no event arrives
 )
 
 
@@ -80,7 +60,7 @@ def hindered(observed: Observed) -> Decision:
     draft = Draft(observed)
     conditions.fold(draft)
     display.show(draft)
-    look_again.plan(draft)
+    next_pass.plan(draft)
     return draft.decision()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.actions import Action, Event
 from rloop.api.common import Condition, ConditionStatus
 from rloop.api.experiment import OPEN_RUN, TERMINAL_PHASES, ResearchExperiment, Run
@@ -81,13 +81,13 @@ class Draft:
     @property
     def keeps(self) -> int:
         """Number of keeps so far, without the baseline."""
-        return 0 if self.incumbent is None else standing.kept_number(self.incumbent)
+        return 0 if self.incumbent is None else campaign_state.kept_number(self.incumbent)
 
     @property
     def incumbent(self) -> ResearchExperiment | None:
         """The experiment with the newest keep; the baseline before the first keep; None before the baseline exists."""
         if not self._incumbent_known:
-            self._incumbent = standing.incumbent(self.name, self.experiments)
+            self._incumbent = campaign_state.incumbent(self.name, self.experiments)
             self._incumbent_known = True
         return self._incumbent
 
@@ -104,7 +104,7 @@ class Draft:
     @property
     def pivot_demanded(self) -> bool:
         """Whether a direction must be admitted before any experiment."""
-        return standing.pivot_demanded(self.status.pivots, self.iterations)
+        return campaign_state.pivot_demanded(self.status.pivots, self.iterations)
 
     @property
     def finished(self) -> bool:
@@ -156,7 +156,7 @@ class Draft:
 
     def number(self, value: float) -> str:
         """A measured value or difference as text, with the digits that are significant given the campaign's noise."""
-        return number(value, standing.noise(self.spec, self.status))
+        return number(value, campaign_state.noise(self.spec, self.status))
 
     def is_true(self, condition: str) -> bool:
         """Whether the condition exists and is True."""

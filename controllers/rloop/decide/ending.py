@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from rloop.api.experiment import OPEN_RUN, Verdict
 from rloop.api.loop_status import Ending
-from rloop.decide import iteration_work
+from rloop.campaign_state import active_seconds
 from rloop.decide.draft import Draft
-from rloop.standing import active_seconds
+from rloop.decide.queries import iteration_work
 
 
 def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:

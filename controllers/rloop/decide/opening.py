@@ -5,16 +5,17 @@ Used by iteration, and by report for the last sessions. Takes no decisions.
 
 from __future__ import annotations
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.actions import Create
 from rloop.api.iteration import ResearchIteration, ResearchIterationSpec, Role, SessionSpec
-from rloop.decide import accounts, children
+from rloop.decide import children
 from rloop.decide.draft import Draft
+from rloop.decide.queries import accounts
 
 
 def open_with(draft: Draft, roles: list[Role]) -> None:
     """Open an iteration with one session for each of these roles."""
-    number = standing.newest(draft.iterations) + 1
+    number = campaign_state.newest(draft.iterations) + 1
     draft.act(Create(_iteration(draft, number, roles)))
     draft.tell("IterationOpened", f"iteration {number}", about=names.iteration(draft.name, number))
 
@@ -28,7 +29,7 @@ def _iteration(draft: Draft, number: int, roles: list[Role]) -> ResearchIteratio
             role=role,
             max_rounds=agent.max_rounds,
             session_seconds=agent.session_seconds,
-            max_experiments=0 if role in standing.NO_EXPLORERS else _allowance(draft),
+            max_experiments=0 if role in campaign_state.NO_EXPLORERS else _allowance(draft),
             max_tokens=_tokens(draft, len(roles)),
         )
         for index, role in enumerate(roles, start=1)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from rloop import names, sight
+from rloop import names
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Handoff
 from rloop.api.loop_status import Final
@@ -24,10 +24,11 @@ from rloop.api.wire import (
     ExperimentView,
     RunCurves,
 )
-from rloop.decide import runs
-from rloop.decide.estimates import noise, rounded, without_outliers
-from rloop.essence import bounded
-from rloop.standing import Situation
+from rloop.campaign_state import Situation
+from rloop.decide.queries import runs
+from rloop.decide.statistics.estimates import noise, rounded, without_outliers
+from rloop.session_view import visibility
+from rloop.session_view.size_limit import bounded
 
 FAILURES_MAX = 3
 NOT_SHOWN = frozenset({"EvaluationFailed"})
@@ -119,7 +120,7 @@ def for_checker(situation: Situation) -> Context:
             statement=one.statement,
             evidence=[evidence(experiments[name], unit) for name in one.evidence if name in experiments],
         )
-        for one in sight.claims(situation)
+        for one in visibility.claims(situation)
     ]
     named = {name for one in claims for name in (each.compared_with for each in one.evidence) if name is not None}
     baseline = situation.loop.status.baseline

@@ -1,7 +1,7 @@
 """Reduces the context of a session to its size limit: the most relevant parts first, and a note about the rest.
 
-Called by `rloop.context`. A full history would leave a session no room to work; without the note it would consider the
-part that it sees complete.
+Called by `rloop.session_view.context`. A full history would leave a session no room to work; without the note it would
+consider the part that it sees complete.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rloop import names
 from rloop.api.iteration import Finding, ResearchIteration
-from rloop.standing import Situation
+from rloop.campaign_state import Situation
 
 
 def of_session(whole: Situation) -> Situation:

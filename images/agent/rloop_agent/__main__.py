@@ -22,7 +22,7 @@ from rloop_agent.client import Client
 from rloop_agent.gateway import AgentError, Closed
 from rloop_agent.heart import Heart
 from rloop_agent.log import json_lines
-from rloop_agent.policies import POLICIES
+from rloop_agent.policies.table import POLICIES
 from rloop_agent.session import Surroundings, run
 
 
@@ -124,8 +124,8 @@ def _live(told: Settings, client: Client, around: Surroundings) -> None:
         return
     # Imported here: the session of a policy does not need a provider's client.
     from rloop_agent.llm import session
-    from rloop_agent.llm.endpoint import Endpoint
-    from rloop_agent.llm.transcript import Transcript
+    from rloop_agent.llm.model.endpoint import Endpoint
+    from rloop_agent.llm.model.transcript import Transcript
 
     endpoint = Endpoint(told.mind.proxy, told.mind.name, told.token)
     try:

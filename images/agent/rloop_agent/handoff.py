@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rloop.api.session_context import Context
 from rloop.api.space import Frame
 from rloop.api.wire import ExperimentView
-from rloop_agent.frames import as_text
+from rloop_agent.policies.frames import as_text
 
 BYTES = 2048
 

@@ -58,7 +58,7 @@ def render(space: Space, original: str, document: Mapping[str, Any], values: Poi
 
 def _read(space: Space, text: str) -> Any:
     # Imported here: a session should start fast, and reads one file.
-    from rloop.api import document
+    from rloop.api.reading import document
 
     return document.read(space.file, text)
 

@@ -17,11 +17,12 @@ from rloop.api.iteration import Direction
 from rloop.api.session_context import Context
 from rloop.api.space import Frame, Point, Space
 from rloop.api.wire import ExperimentRequest, FinishRequest
-from rloop_agent import handoff, random_search
-from rloop_agent.frames import as_direction, as_text, untried
+from rloop_agent import handoff
 from rloop_agent.gateway import Closed, Gateway, Refused
-from rloop_agent.ground import Ground, Policy
 from rloop_agent.log import Log, silent
+from rloop_agent.policies import random_search
+from rloop_agent.policies.frames import as_direction, as_text, untried
+from rloop_agent.policies.ground import Ground, Policy
 from rloop_agent.recipe import BadRecipe
 from rloop_agent.start import (
     Start,

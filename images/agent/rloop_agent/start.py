@@ -15,7 +15,7 @@ from rloop.api.session_context import Context
 from rloop.api.space import Frame, Point, Space
 from rloop.api.wire import ExperimentView, TaskFiles
 from rloop_agent import recipe
-from rloop_agent.ground import Ground, centre, structural_values
+from rloop_agent.policies.ground import Ground, centre, structural_values
 
 
 @dataclass(frozen=True, slots=True)

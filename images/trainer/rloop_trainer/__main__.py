@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rloop_trainer import world
-from rloop_trainer.check import BadRecipe, checked
-from rloop_trainer.recipe import Recipe
+from rloop_trainer.inputs.check import BadRecipe, checked
+from rloop_trainer.inputs.recipe import Recipe
 from rloop_trainer.world import BadWorld, World
 
 TERMINATED = 143
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _warm_start(recipe: Recipe, task: Path) -> int:
-    from rloop_trainer import warm_start
+    from rloop_trainer.models import warm_start
 
     if recipe.warm_start is None:
         raise BadRecipe(["warm_start: is missing; without it there is none to make"])

@@ -1,6 +1,6 @@
 """The reward of a completion: an exact match or a user's function, and the noise of an unreliable judge.
 
-Created by `rloop_trainer.run`; called by TRL with the noise, and by `rloop_trainer.export` without.
+Created by `rloop_trainer.run`; called by TRL with the noise, and by `rloop_trainer.models.export` without.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rloop.api.wording import shown
-from rloop_trainer.check import BadRecipe
-from rloop_trainer.recipe import Reward
+from rloop.api.reading.wording import shown
+from rloop_trainer.inputs.check import BadRecipe
+from rloop_trainer.inputs.recipe import Reward
 from rloop_trainer.stops import TrainingFailed
 
 Judge = Callable[[str, str], float]

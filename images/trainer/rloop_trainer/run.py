@@ -10,10 +10,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rloop_trainer import checkpoints, examples, reward, start_model, world, zero
+from rloop_trainer import checkpoints, reward, world, zero
 from rloop_trainer.checkpoints import Maker
+from rloop_trainer.inputs import examples
+from rloop_trainer.inputs.recipe import Recipe
+from rloop_trainer.models import start_model
 from rloop_trainer.progress import Progress
-from rloop_trainer.recipe import Recipe
 from rloop_trainer.stops import Sigterm, TrainingFailed
 from rloop_trainer.world import World
 
@@ -47,7 +49,7 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
     import torch
     from safetensors import SafetensorError
 
-    from rloop_trainer import export
+    from rloop_trainer.models import export
     from rloop_trainer.training import Job, Trainer, Watch
 
     job = Job(recipe, place.seed, start, place.checkpoints, resume, here, maker)

@@ -22,9 +22,9 @@ from typing_extensions import override
 
 from rloop_trainer import checkpoints, stops, world, zero
 from rloop_trainer.checkpoints import Maker
-from rloop_trainer.examples import Example
+from rloop_trainer.inputs.examples import Example
+from rloop_trainer.inputs.recipe import Recipe
 from rloop_trainer.progress import Progress
-from rloop_trainer.recipe import Recipe
 from rloop_trainer.stops import Sigterm
 from rloop_trainer.world import World
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rloop_trainer.recipe import Distributed
+from rloop_trainer.inputs.recipe import Distributed
 
 
 def config(distributed: Distributed) -> dict[str, Any] | None:

@@ -85,8 +85,8 @@ def _no_json(error: json.JSONDecodeError) -> str:
 
 def _sentence(error: ValidationError | OverflowError, document: object) -> str:
     # Imported here: it imports all kinds, which takes longer than reading a valid verdict.
-    from rloop.api.problems import problems
-    from rloop.api.wording import shown
+    from rloop.api.reading.problems import problems
+    from rloop.api.reading.wording import shown
 
     if isinstance(error, OverflowError):
         return "the verdict holds a number that is too large"

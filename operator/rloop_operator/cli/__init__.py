@@ -1,1 +1,1 @@
-"""The rloop command: its verbs, its output formats and its exit codes."""
+"""The rloop command: `main` has its verbs, `options` what several of them share."""

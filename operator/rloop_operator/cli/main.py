@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rloop.errors import RloopError
-from rloop_operator.cli.guard import Commands, quiet_stdout
 from rloop_operator.cli.options import (
     KUBECTL,
     Context,
@@ -28,11 +27,12 @@ from rloop_operator.cli.options import (
     target_of,
     where,
 )
-from rloop_operator.cli.output import Format
+from rloop_operator.cli.terminal.exit_codes import Commands, quiet_stdout
+from rloop_operator.cli.terminal.output import Format
 from rloop_operator.ports import Verb
 
 if TYPE_CHECKING:  # it brings the models along, and --help must answer at once
-    from rloop_operator.cli.source import Source
+    from rloop_operator.cli.sources.source import Source
 
 app = typer.Typer(
     name="rloop",
@@ -78,7 +78,7 @@ def run(
     Ctrl-C stops the campaign in order, a second Ctrl-C immediately; the same command continues it. For a finished
     campaign the result is printed. A suspended campaign ends when its work in progress has ended.
     """
-    from rloop_operator.cli.run import run as run_campaign
+    from rloop_operator.cli.commands.run import run as run_campaign
 
     if context.obj is KUBECTL:
         raise RloopError("run is for this machine; in a cluster a campaign starts with kubectl apply -f")
@@ -97,10 +97,10 @@ def _view(name: str, show: str, told: str) -> None:
         cluster: Context = "",
         output: Output = Format.TABLE,
     ) -> None:
-        from rloop_operator.cli.choice import chosen
+        from rloop_operator.cli.sources.choice import chosen
 
         module, function = show.split(".")
-        print_it = getattr(import_module(f"rloop_operator.cli.{module}"), function)
+        print_it = getattr(import_module(f"rloop_operator.cli.commands.{module}"), function)
         with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
             print_it(source, output)
 
@@ -133,15 +133,15 @@ def experiments(
     NAME is LOOP-i0001-e1, or i0001-e1 if the campaign is clear; it shows runs, changes and verdict. OVER INCUMBENT is
     the gain over the incumbent of that time, ± half of the 95 % confidence interval of the value.
     """
-    from rloop_operator.cli.choice import chosen
+    from rloop_operator.cli.sources.choice import chosen
 
     with chosen(where(context, folder, namespace, kubeconfig, cluster), name, parts=True) as (source, one):
         if one is None:
-            from rloop_operator.cli.experiments import experiments as show_experiments
+            from rloop_operator.cli.commands.experiments import experiments as show_experiments
 
             show_experiments(source, output, everything=everything)
         else:
-            from rloop_operator.cli.detail import detail
+            from rloop_operator.cli.commands.detail import detail
 
             detail(one, source, output)
 
@@ -157,7 +157,7 @@ def _on_campaign(name: str, do: Callable[[Source], None], told: str) -> None:
         kubeconfig: Kubeconfig = "",
         cluster: Context = "",
     ) -> None:
-        from rloop_operator.cli.choice import chosen
+        from rloop_operator.cli.sources.choice import chosen
 
         with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
             do(source)
@@ -166,7 +166,7 @@ def _on_campaign(name: str, do: Callable[[Source], None], told: str) -> None:
 
 
 def _report(source: Source) -> None:
-    from rloop_operator.cli.report import report
+    from rloop_operator.cli.commands.report import report
 
     report(source)
 
@@ -203,7 +203,7 @@ def logs(
 
     In a cluster: Events of the campaign, or logs of its pods. If a pod is gone, the end of its log is shown.
     """
-    from rloop_operator.cli.choice import chosen
+    from rloop_operator.cli.sources.choice import chosen
 
     with chosen(where(context, folder, namespace, kubeconfig, cluster), name, parts=True) as (source, one):
         source.logs(one, follow=follow, everything=everything)
@@ -213,7 +213,7 @@ def _verb(verb: Verb, told: str) -> None:
     """Add a verb of the director."""
 
     def ask(source: Source) -> None:
-        from rloop_operator.cli.verbs import act
+        from rloop_operator.cli.commands.steering import act
 
         act(verb, source)
 
@@ -251,7 +251,7 @@ def validate(
 
     All problems are listed at once. Notes are warnings about values that are valid but probably unintended.
     """
-    from rloop_operator.cli.validate import validate as check
+    from rloop_operator.cli.commands.validate import validate as check
 
     usual = Target.CLUSTER if context.obj is KUBECTL else Target.LOCAL
     check(file, (target or usual).value)
@@ -269,7 +269,7 @@ def pack(
 
     Writes kustomization.yaml next to the manifest, which is not changed. kubectl apply -k then applies it.
     """
-    from rloop_operator.cli.pack import pack as write_pack
+    from rloop_operator.cli.commands.pack import pack as write_pack
 
     write_pack(file, image)
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rloop_operator.cli.output import Format
+from rloop_operator.cli.terminal.output import Format
 
 if TYPE_CHECKING:
-    from rloop_operator.cli.choice import Where
+    from rloop_operator.cli.sources.choice import Where
 
 KUBECTL = object()
 """The context's object if the command was started as `kubectl rloop`."""
@@ -54,7 +54,7 @@ def target_of(given: str) -> Target:
 
 def where(context: typer.Context, folder: Path | None, namespace: str, kubeconfig: str, cluster: str) -> Where:
     """The values of the options as a `Where`."""
-    from rloop_operator.cli.choice import Where
+    from rloop_operator.cli.sources.choice import Where
 
     return Where(folder, namespace, kubeconfig, cluster, only_cluster=context.obj is KUBECTL)
 

@@ -1,1 +1,1 @@
-"""The cluster shell: the three ports implemented on a Kubernetes API server, and the processes in a cluster."""
+"""The cluster shell: its processes (operator, gateway, llm_proxy, guard) and their settings, over the rooms below."""

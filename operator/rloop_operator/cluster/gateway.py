@@ -20,16 +20,17 @@ from starlette.routing import Match, Route
 from starlette.types import Message, Receive, Scope, Send
 
 from rloop_operator import http_server
-from rloop_operator.cluster import health, kube, logs, metrics
-from rloop_operator.cluster.archive import Cache
-from rloop_operator.cluster.health import Part
-from rloop_operator.cluster.identity import KubeIdentity
-from rloop_operator.cluster.reach import Reach
-from rloop_operator.cluster.signs import GatewaySigns
-from rloop_operator.cluster.store import KubeStore
-from rloop_operator.gateway.app import app, load_tools
-from rloop_operator.gateway.hosts import LOOPBACK
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.cluster.access.identity import KubeIdentity
+from rloop_operator.cluster.access.token_reviews import Reach
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.storage.archive import Cache
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.telemetry import health, metrics, process_logs
+from rloop_operator.cluster.telemetry.health import Part
+from rloop_operator.cluster.workloads.life_signs import GatewaySigns
+from rloop_operator.gateway.protocols.app import app, load_tools
+from rloop_operator.gateway.protocols.hosts import LOOPBACK
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")
@@ -79,7 +80,7 @@ class Counted:
 
 async def run() -> None:
     """Serve until the process ends."""
-    async with kube.connected(manager="rloop-gateway") as api:
+    async with client.connected(manager="rloop-gateway") as api:
         signs, cache = GatewaySigns(api), Cache()
         gateways: dict[str, Gateway] = {}
 
@@ -105,7 +106,7 @@ async def run() -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    logs.configure()
+    process_logs.configure()
     asyncio.run(run())
 
 

@@ -2,7 +2,7 @@
 
 Run as `python -m rloop_operator.cluster.guard` in its own StatefulSet, with a ServiceAccount that may delete one pod
 and write Events. It monitors the operator's Lease, the canary's echo, the oldest spec change that is not reconciled,
-and the pod. `rloop.guardian` decides whether to restart.
+and the pod. `rloop.restart_policy` decides whether to restart.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from typing import Any
 import structlog
 
 from rloop.errors import NotFound, RloopError
-from rloop.guardian import Sign
-from rloop_operator.cluster import health, kube, logs, metrics, served
-from rloop_operator.cluster.canary import Canary
-from rloop_operator.cluster.health import Part, late
-from rloop_operator.cluster.lease import DURATION_SECONDS, GUARD, OPERATOR, Lease
-from rloop_operator.cluster.namespaces import Namespaces
+from rloop.restart_policy import Sign
+from rloop_operator.cluster.kube import client, served_namespaces
+from rloop_operator.cluster.kube.lease import DURATION_SECONDS, GUARD, OPERATOR, Lease
+from rloop_operator.cluster.kube.namespaces import Namespaces
 from rloop_operator.cluster.settings import Place, place
-from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper
+from rloop_operator.cluster.telemetry import health, metrics, process_logs
+from rloop_operator.cluster.telemetry.health import Part, late
+from rloop_operator.cluster.watchdog.echo import Canary
+from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS, Ages, Keeper
 
 log = structlog.get_logger("rloop.guard")
 LEASE_SECONDS = 2 * DURATION_SECONDS
@@ -35,7 +36,7 @@ PATROLS = 3
 class Guard:
     """Monitors the operator."""
 
-    def __init__(self, api: kube.Kube, told: Place) -> None:
+    def __init__(self, api: client.Kube, told: Place) -> None:
         self._api = api
         self._place = told
         self._lease = Lease(api, told.namespace, GUARD, told.pod)
@@ -76,7 +77,7 @@ class Guard:
         # The pair changes with each question and each echo: its age counts from the question, and ends with the echo.
         unanswered = ages.age("canary", (asked, echoed)) if echoed < asked else 0.0
         if loops is not None:
-            said = served.read(operators)
+            said = served_namespaces.read(operators)
             # A restart grants no permissions: a namespace that the operator cannot reach is no sign that it hangs.
             reached = [one for one in loops if said is None or said.serves(one["metadata"]["namespace"])]
             behind = {_version(one) for one in reached if _is_behind(one)}
@@ -97,8 +98,8 @@ class Guard:
         if echoed >= asked and (asked == 0 or ages.age("asked", asked) >= self._place.patrol_seconds / 2):
             await self._canary.ask(asked + 1)
 
-    async def _operators_lease(self) -> kube.Object:
-        path = kube.group("coordination.k8s.io/v1", self._place.namespace, "leases", OPERATOR)
+    async def _operators_lease(self) -> client.Object:
+        path = client.group("coordination.k8s.io/v1", self._place.namespace, "leases", OPERATOR)
         try:
             return await self._api.get(path)
         except NotFound:
@@ -133,7 +134,7 @@ def _is_behind(loop: dict[str, Any]) -> bool:
 async def run() -> None:
     """Monitor the operator until the process ends."""
     told = place()
-    async with kube.connected(manager="rloop-guard") as api:
+    async with client.connected(manager="rloop-guard") as api:
         guard = Guard(api, told)
         log.info("started", operator=f"{told.namespace}/{OPERATOR}-0", watched=told.watched or "all namespaces")
         await health.until_first_ends(guard.watch(), health.serve(guard.parts(), metrics.GUARD))
@@ -141,7 +142,7 @@ async def run() -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    logs.configure()
+    process_logs.configure()
     asyncio.run(run())
 
 

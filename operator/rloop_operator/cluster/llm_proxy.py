@@ -19,13 +19,14 @@ import uvicorn
 
 from rloop.errors import BadInput
 from rloop_operator import http_server
-from rloop_operator.cluster import health, kube, logs, metrics
-from rloop_operator.cluster.health import Part
-from rloop_operator.cluster.identity import KubeIdentity
-from rloop_operator.cluster.reach import Reach
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cluster.access.identity import KubeIdentity
+from rloop_operator.cluster.access.token_reviews import Reach
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.telemetry import health, metrics, process_logs
+from rloop_operator.cluster.telemetry.health import Part
 from rloop_operator.llm_proxy.app import Proxy
-from rloop_operator.llm_proxy.providers import Providers, load
+from rloop_operator.llm_proxy.terms.providers import Providers, load
 
 log = structlog.get_logger("rloop.llm_proxy")
 PORT = 8080
@@ -45,7 +46,7 @@ async def show_breakers(proxy: Proxy) -> None:
 
 async def run(providers: Providers) -> None:
     """Serve until the process ends."""
-    async with kube.connected(manager="rloop-proxy") as api:
+    async with client.connected(manager="rloop-proxy") as api:
         stores: dict[str, KubeStore] = {}
 
         def store_of(namespace: str) -> KubeStore:
@@ -76,7 +77,7 @@ async def run(providers: Providers) -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    logs.configure()
+    process_logs.configure()
     try:
         providers = load(Path(os.environ.get("RLOOP_PROVIDERS", "/etc/rloop/providers/providers.yaml")))
     except BadInput as error:

@@ -23,21 +23,22 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem, RloopError
 from rloop.names import SeedKeys
 from rloop.observed import Watchdog
-from rloop_operator.cluster import events, health, kube, logs, metrics
-from rloop_operator.cluster.archive import Cache
-from rloop_operator.cluster.canary import Canary
-from rloop_operator.cluster.health import Part, late
-from rloop_operator.cluster.lease import OPERATOR, RENEW_SECONDS, Lease
-from rloop_operator.cluster.namespaces import Namespaces, announce
-from rloop_operator.cluster.passes import Passes
-from rloop_operator.cluster.progress import Progress
-from rloop_operator.cluster.runtime import KubeRuntime
+from rloop_operator.cluster.kube import client, events
+from rloop_operator.cluster.kube.lease import OPERATOR, RENEW_SECONDS, Lease
+from rloop_operator.cluster.kube.namespaces import Namespaces, announce
+from rloop_operator.cluster.reconciling.kopf_watches import LOGGER, Backoffs, FirstOnly, Watches
+from rloop_operator.cluster.reconciling.passes import Passes
 from rloop_operator.cluster.settings import Settings, read, seed_keys
-from rloop_operator.cluster.signs import OperatorSigns
-from rloop_operator.cluster.store import KubeStore
-from rloop_operator.cluster.warden import Warden
-from rloop_operator.cluster.watchdog import LOOK_SECONDS
-from rloop_operator.cluster.watching import LOGGER, Backoffs, FirstOnly, Watches
+from rloop_operator.cluster.storage.archive import Cache
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.telemetry import health, metrics, process_logs
+from rloop_operator.cluster.telemetry.health import Part, late
+from rloop_operator.cluster.telemetry.progress import Progress
+from rloop_operator.cluster.watchdog.components import Warden
+from rloop_operator.cluster.watchdog.echo import Canary
+from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS
+from rloop_operator.cluster.workloads.life_signs import OperatorSigns
+from rloop_operator.cluster.workloads.runtime import KubeRuntime
 from rloop_operator.reconcile import Shell
 
 log = structlog.get_logger("rloop.operator")
@@ -46,7 +47,7 @@ log = structlog.get_logger("rloop.operator")
 class Operator:
     """All loops that this process serves."""
 
-    def __init__(self, api: kube.Kube, settings: Settings, lease: Lease, seed_keys: SeedKeys) -> None:
+    def __init__(self, api: client.Kube, settings: Settings, lease: Lease, seed_keys: SeedKeys) -> None:
         self._api = api
         self._seed_keys = seed_keys
         self._settings = settings
@@ -206,7 +207,7 @@ async def watch(operator: Operator, settings: Settings) -> None:
 async def run() -> None:
     """Serve until the process ends."""
     settings, keys = read(), seed_keys()
-    async with kube.connected(manager="rloop-operator") as api:
+    async with client.connected(manager="rloop-operator") as api:
         lease = Lease(api, settings.namespace, OPERATOR, settings.pod)
         holding = asyncio.create_task(lease.hold())
         await lease.acquired()
@@ -225,7 +226,7 @@ async def run() -> None:
 
 def main() -> None:
     """Entry point of the process."""
-    logs.configure()
+    process_logs.configure()
     asyncio.run(run())
 
 

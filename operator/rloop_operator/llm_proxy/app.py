@@ -23,22 +23,22 @@ from starlette.types import Receive
 
 from rloop.api.iteration import CallFailure
 from rloop.errors import RloopError
-from rloop_operator.llm_proxy import dialects, error_bodies
-from rloop_operator.llm_proxy.allowed.headers import passed_on
-from rloop_operator.llm_proxy.allowed.shapes import LeftOut
-from rloop_operator.llm_proxy.answers import Counted
-from rloop_operator.llm_proxy.attempt import Answer
-from rloop_operator.llm_proxy.books import Books
-from rloop_operator.llm_proxy.call import Call, Session
-from rloop_operator.llm_proxy.calls import Calls
-from rloop_operator.llm_proxy.denied import Denied
-from rloop_operator.llm_proxy.dialects import Dialect
-from rloop_operator.llm_proxy.keys import Redactor
-from rloop_operator.llm_proxy.odd_answers import CUT
-from rloop_operator.llm_proxy.passing import Passing, disconnected
-from rloop_operator.llm_proxy.providers import ModelSettings, Providers
-from rloop_operator.llm_proxy.upstream import Upstream
-from rloop_operator.llm_proxy.usage import NO_TOKENS, Amount, Tokens, decimal_text
+from rloop_operator.llm_proxy.accounting.books import Books
+from rloop_operator.llm_proxy.accounting.call import Call, Session
+from rloop_operator.llm_proxy.accounting.reservations import Calls
+from rloop_operator.llm_proxy.dialects import apis, error_bodies
+from rloop_operator.llm_proxy.dialects.allowed.headers import passed_on
+from rloop_operator.llm_proxy.dialects.allowed.shapes import LeftOut
+from rloop_operator.llm_proxy.dialects.apis import Dialect
+from rloop_operator.llm_proxy.dialects.odd_answers import CUT
+from rloop_operator.llm_proxy.terms.denied import Denied
+from rloop_operator.llm_proxy.terms.keys import Redactor
+from rloop_operator.llm_proxy.terms.providers import ModelSettings, Providers
+from rloop_operator.llm_proxy.terms.usage import NO_TOKENS, Amount, Tokens, decimal_text
+from rloop_operator.llm_proxy.upstream.answers import Counted
+from rloop_operator.llm_proxy.upstream.exchange import Answer
+from rloop_operator.llm_proxy.upstream.retries import Upstream
+from rloop_operator.llm_proxy.upstream.streaming import Passing, disconnected
 from rloop_operator.ports import Caller, Identity, Store
 
 log = structlog.get_logger("rloop.llm_proxy")
@@ -46,10 +46,10 @@ BODY_BYTES = 8 * 1024 * 1024
 LONGEST_RETRY_AFTER = 3600
 TOLD_MAX = 10_000
 ROUTES = (
-    ("/chat/completions", dialects.CHAT),
-    ("/responses", dialects.RESPONSES),
-    ("/messages", dialects.MESSAGES),
-    ("/messages/count_tokens", dialects.COUNT),
+    ("/chat/completions", apis.CHAT),
+    ("/responses", apis.RESPONSES),
+    ("/messages", apis.MESSAGES),
+    ("/messages/count_tokens", apis.COUNT),
 )
 Result = TypeVar("Result")
 
@@ -127,7 +127,7 @@ class Proxy:
             }
             return JSONResponse({"object": "list", "data": [one]})
 
-        return await self._guarded(listed(), dialects.CHAT)
+        return await self._guarded(listed(), apis.CHAT)
 
     async def _guarded(self, work: Coroutine[Any, Any, Response], dialect: Dialect) -> Response:
         try:

@@ -17,24 +17,25 @@ from typing import Protocol
 from rloop.actions import Event
 from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
+from rloop.campaign_state import edited_since_its_budget_ended, finished, may_go_on
 from rloop.errors import BadInput, InputProblem, NotFound
 from rloop.names import SeedKeys
 from rloop.observed import INTERRUPTED, Observed
-from rloop.standing import edited_since_its_budget_ended, finished, may_go_on
 from rloop_operator.beats import Beats, Sight
-from rloop_operator.gateway.app import app, load_tools
-from rloop_operator.gateway.service import Gateway
-from rloop_operator.local import llm, requests
-from rloop_operator.local.folder import RunLock
-from rloop_operator.local.identity import LocalIdentity
+from rloop_operator.gateway.protocols.app import app, load_tools
+from rloop_operator.gateway.verbs.service import Gateway
+from rloop_operator.local import llm
 from rloop_operator.local.interrupt import KILL_SECONDS, Interrupt
-from rloop_operator.local.protocol_files import ProtocolFiles
-from rloop_operator.local.runtime import LocalRuntime
-from rloop_operator.local.seed_keys import seed_keys
+from rloop_operator.local.protocol.files import ProtocolFiles
 from rloop_operator.local.server import kept_listener, serving
-from rloop_operator.local.store import LocalStore
-from rloop_operator.manifest import check_folders
+from rloop_operator.local.storage import user_requests
+from rloop_operator.local.storage.layout import RunLock
+from rloop_operator.local.storage.seed_keys import seed_keys
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads.identity import LocalIdentity
+from rloop_operator.local.workloads.runtime import LocalRuntime
 from rloop_operator.reconcile import Shell, reconcile
+from rloop_operator.user_files.manifest import check_folders
 
 TICK_SECONDS = 1.0
 """Seconds between polls of sources without events: requests of other processes, steps of runs, the screen."""
@@ -71,7 +72,7 @@ async def run(
     with RunLock(folder):
         store = LocalStore(folder, base, seed=seed)
         with contextlib.closing(store):
-            await requests.take(store)
+            await user_requests.take(store)
             stored = await _apply(store, loop, base)
             if finished(stored) and not edited_since_its_budget_ended(stored):
                 return stored
@@ -99,7 +100,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     if problems:
         raise BadInput(*problems)
     # `rloop suspend` does not change the manifest, and it stays in effect until `rloop resume`.
-    suspend = loop.spec.suspend or requests.suspended_by_request(stored)
+    suspend = loop.spec.suspend or user_requests.suspended_by_request(stored)
     return await store.update_spec(
         stored.model_copy(update={"spec": loop.spec.model_copy(update={"suspend": suspend})})
     )
@@ -179,7 +180,7 @@ async def _housekeep(store: LocalStore, alive_at: float, sight: Sight) -> float:
     if time.monotonic() - alive_at > ALIVE_SECONDS:
         store.beat(_now())
         alive_at = time.monotonic()
-    await requests.take(store)
+    await user_requests.take(store)
     return alive_at
 
 

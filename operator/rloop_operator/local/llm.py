@@ -16,10 +16,10 @@ from pathlib import Path
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
 from rloop_operator.llm_proxy.app import Proxy
-from rloop_operator.llm_proxy.keys import KeyMissing, Redactor
-from rloop_operator.llm_proxy.providers import Providers, of_this_machine
+from rloop_operator.llm_proxy.terms.keys import KeyMissing, Redactor
+from rloop_operator.llm_proxy.terms.providers import Providers, of_this_machine
 from rloop_operator.local.server import kept_listener, serving
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import Identity
 
 REMEDY = (

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from typing_extensions import override
 
 from rloop_operator import http_server
-from rloop_operator.local.database import Database
+from rloop_operator.local.storage.database import Database
 
 HOST = "127.0.0.1"
 STOP_SECONDS = 1

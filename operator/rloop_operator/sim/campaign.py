@@ -11,10 +11,10 @@ from collections.abc import Callable
 from rloop.actions import Event
 from rloop.api.helpers import VerifierReport
 from rloop.api.researchloop import ResearchLoop
+from rloop.campaign_state import finished
 from rloop.names import SeedKeys
-from rloop.standing import finished
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, Files
 from rloop_operator.reconcile import Shell, reconcile
 from rloop_operator.sim.runtime import Outcome, SimRuntime, VirtualClock, World

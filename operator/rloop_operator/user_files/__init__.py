@@ -1,1 +1,1 @@
-"""."""
+"""Reads what a user wrote: the manifest and the folders it names, with every problem at once."""

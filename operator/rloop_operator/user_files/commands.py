@@ -1,7 +1,7 @@
 """Check that a command of the manifest can start in a copy of its folder: its program, and the script that it runs.
 
-Called by `rloop_operator.folders` for definite errors and by `rloop_operator.notes` for probable ones. The local shell
-calls `beside` to resolve the files in an agent's command.
+Called by `rloop_operator.user_files.folders` for definite errors and by `rloop_operator.user_files.notes` for probable
+ones. The local shell calls `beside` to resolve the files in an agent's command.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rloop.errors import InputProblem
-from rloop_operator import interpreter
 from rloop_operator.ports import Files
+from rloop_operator.user_files import interpreter
 
 SCRIPTS = frozenset({".awk", ".bash", ".jl", ".js", ".lua", ".mjs", ".php", ".pl", ".py", ".r", ".rb", ".sh", ".ts"})
 INTERPRETER = re.compile(r"(python|pypy|(ba|da|k|z)?sh|perl|ruby|node|Rscript|julia|lua|php)[0-9.]*")

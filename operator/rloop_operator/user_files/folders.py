@@ -1,7 +1,7 @@
 """Check, before anything is started, that the folders named by a manifest contain what a campaign needs.
 
-Called by `rloop validate` and at Accept, through `rloop_operator.manifest`. It only reads; it writes and runs
-nothing. `rloop_operator.task_files` checks whether a folder can be sealed.
+Called by `rloop validate` and at Accept, through `rloop_operator.user_files.manifest`. It only reads; it writes and
+runs nothing. `rloop_operator.task_files` checks whether a folder can be sealed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from pydantic import ValidationError
 
 from rloop.admit.loop import glob_problem
 from rloop.admit.space import FILE as SPACE
-from rloop.api import document as documents
-from rloop.api.globs import matches
-from rloop.api.problems import problems
+from rloop.api.reading import document as documents
+from rloop.api.reading.globs import matches
+from rloop.api.reading.problems import problems
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.api.workload import HeldOut
 from rloop.errors import BadInput, InputProblem
-from rloop_operator import commands
 from rloop_operator.ports import Files
 from rloop_operator.task_files import read_folder
-from rloop_operator.yaml_file import parse, parse_mapping
+from rloop_operator.user_files import commands
+from rloop_operator.user_files.yaml_file import parse, parse_mapping
 
 
 def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:

@@ -1,8 +1,8 @@
 """Find the Python that a command runs, and the modules that its script imports but this Python lacks.
 
-Called by `rloop_operator.notes` before a campaign, and by the local shim after a run failed because of a missing
-module. A run finds its Python in PATH. That can be another one than the Python of rloop, where users have installed
-their libraries.
+Called by `rloop_operator.user_files.notes` before a campaign, and by the local shim after a run failed because of a
+missing module. A run finds its Python in PATH. That can be another one than the Python of rloop, where users have
+installed their libraries.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Warnings about the folders of a manifest: content that is accepted but probably unintended.
 
-Called by `rloop validate` and `rloop run`, which print them. `rloop_operator.folders` reports definite errors.
+Called by `rloop validate` and `rloop run`, which print them. `rloop_operator.user_files.folders` reports definite
+errors.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rloop.api.globs import matches
 from rloop.api.loop_status import SealedTask
+from rloop.api.reading.globs import matches
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
-from rloop_operator import commands, interpreter
 from rloop_operator.ports import Files
 from rloop_operator.task_files import files_digest, read_folder
+from rloop_operator.user_files import commands, interpreter
 
 
 def folder_notes(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:

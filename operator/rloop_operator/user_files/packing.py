@@ -18,11 +18,11 @@ from typing import Any
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.manifest import check_folders, parse
 from rloop_operator.ports import Files
 from rloop_operator.task_files import read_folder
-from rloop_operator.yaml_file import read_mapping
-from rloop_operator.yaml_text import Block, dump
+from rloop_operator.user_files.manifest import check_folders, parse
+from rloop_operator.user_files.yaml_file import read_mapping
+from rloop_operator.user_files.yaml_text import Block, dump
 
 FILE = "kustomization.yaml"
 MARK = "# Written by `rloop pack "

@@ -1,7 +1,7 @@
 """Read a YAML or JSON file written by a person or by kustomize, with clear messages if it cannot be read.
 
-Called by `rloop_operator.manifest` and `rloop_operator.folders`. Stricter than PyYAML, which silently uses the
-last of two equal keys.
+Called by `rloop_operator.user_files.manifest` and `rloop_operator.user_files.folders`. Stricter than PyYAML, which
+silently uses the last of two equal keys.
 """
 
 from __future__ import annotations

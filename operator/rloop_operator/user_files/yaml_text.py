@@ -1,6 +1,6 @@
 """Write documents as YAML text that all YAML parsers used with Kubernetes read in the same way.
 
-Called by the writers of manifests, `rloop_operator.generate` and `rloop_operator.packing`.
+Called by the writers of manifests, `rloop_operator.generate` and `rloop_operator.user_files.packing`.
 """
 
 from __future__ import annotations

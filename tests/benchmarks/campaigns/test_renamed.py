@@ -6,8 +6,8 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
 
 import pytest
-from benchmarks import kuhn
-from benchmarks.renamed import renamed_task
+from benchmarks.campaigns import kuhn
+from benchmarks.campaigns.renamed import renamed_task
 
 SEEDS = range(1, 21)
 OFTEN = 18

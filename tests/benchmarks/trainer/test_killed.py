@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks import trainer, trainer_kills
-from benchmarks.trainer_kills import Run
-from benchmarks.trainer_runs import Task
+from benchmarks.trainer import __main__, killed
+from benchmarks.trainer.killed import Run
+from benchmarks.trainer.runs import Task
 
 FAKE = '''
 """Writes files as our trainer does, slowly; {trusting}: takes the newest folder, sealed or not."""
@@ -42,15 +42,15 @@ with progress.open("a", buffering=1) as stream:
 def campaign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, trusting: bool) -> list[Run]:
     (tmp_path / "fake_trainer.py").write_text(FAKE.format(trusting=trusting))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(trainer_kills, "TRAINER", "fake_trainer")
-    monkeypatch.setattr(trainer_kills, "DELAYS", {"save": 0.2, "steps": 0.2, "start": 0.3})
+    monkeypatch.setattr(killed, "TRAINER", "fake_trainer")
+    monkeypatch.setattr(killed, "DELAYS", {"save": 0.2, "steps": 0.2, "start": 0.3})
     task = Task(tmp_path, {"grpo": {"steps": 20}}, tmp_path)
-    return trainer_kills.runs(task, tmp_path / "kills", 9, seed=1)
+    return killed.runs(task, tmp_path / "kills", 9, seed=1)
 
 
 def test_a_trainer_that_looks_for_the_seal_meets_every_goal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = campaign(tmp_path, monkeypatch, trusting=False)
-    figures, goals = trainer.kills(runs)
+    figures, goals = __main__.kills(runs)
     assert [goal.name for goal in goals if not goal.met] == []
     assert sum(figures["kills"].values()) == 9
     assert figures["resumes"] >= 1
@@ -58,5 +58,5 @@ def test_a_trainer_that_looks_for_the_seal_meets_every_goal(tmp_path: Path, monk
 
 
 def test_a_trainer_that_trusts_half_a_checkpoint_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, goals = trainer.kills(campaign(tmp_path, monkeypatch, trusting=True))
+    _, goals = __main__.kills(campaign(tmp_path, monkeypatch, trusting=True))
     assert "half-written checkpoints loaded" in [goal.name for goal in goals if not goal.met]

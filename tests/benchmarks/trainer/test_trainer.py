@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import trainer, trainer_folder, trainer_runs
-from benchmarks.trainer_folder import Look
-from benchmarks.trainer_kills import Run
-from benchmarks.trainer_runs import Times
+from benchmarks.trainer import __main__, folder, runs
+from benchmarks.trainer.folder import Look
+from benchmarks.trainer.killed import Run
+from benchmarks.trainer.runs import Times
 
 
 def times(step: float, *, save: float = 0.0, peak: float = 100.0, steps: int = 100) -> Times:
@@ -28,22 +28,22 @@ def times(step: float, *, save: float = 0.0, peak: float = 100.0, steps: int = 1
     ],
 )
 def test_the_rate_counts_saves_and_leaves_out_the_first_steps(found: Times, rate: float) -> None:
-    assert trainer.rate(found) == pytest.approx(rate)
+    assert __main__.rate(found) == pytest.approx(rate)
 
 
 def test_the_usual_step_has_no_save_in_it() -> None:
     found = times(0.5, save=0.25)
-    assert trainer.usual_step(found) == pytest.approx(500)
-    assert trainer.usual_save(found) == pytest.approx(250)
+    assert __main__.usual_step(found) == pytest.approx(500)
+    assert __main__.usual_save(found) == pytest.approx(250)
 
 
 def test_spread_has_the_median_and_both_ends() -> None:
-    assert trainer.spread([3.0, 1.0, 2.0, 9.0]) == {"median": 2.5, "min": 1.0, "max": 9.0}
-    assert trainer.spread([1.23456], 2) == {"median": 1.23, "min": 1.23, "max": 1.23}
+    assert __main__.spread([3.0, 1.0, 2.0, 9.0]) == {"median": 2.5, "min": 1.0, "max": 9.0}
+    assert __main__.spread([1.23456], 2) == {"median": 1.23, "min": 1.23, "max": 1.23}
 
 
 def test_a_machine_that_slows_down_for_a_pair_changes_no_ratio() -> None:
-    figures, goals = trainer.speed([(times(0.1), times(0.1)), (times(0.9), times(0.9)), (times(0.1), times(0.1))])
+    figures, goals = __main__.speed([(times(0.1), times(0.1)), (times(0.9), times(0.9)), (times(0.1), times(0.1))])
     assert figures["stepsPerSecond"]["ratio"] == {"median": 1.0, "min": 1.0, "max": 1.0}
     assert figures["stepsPerSecond"]["ours"]["min"] < 0.2 * figures["stepsPerSecond"]["ours"]["max"]
     assert [goal.met for goal in goals] == [True, True]
@@ -60,20 +60,20 @@ def test_a_machine_that_slows_down_for_a_pair_changes_no_ratio() -> None:
     ],
 )
 def test_a_slower_or_larger_trainer_is_a_miss(ours: Times, plain: Times, met: list[bool]) -> None:
-    _, goals = trainer.speed([(ours, plain)] * 3)
+    _, goals = __main__.speed([(ours, plain)] * 3)
     assert [goal.met for goal in goals] == met
 
 
 def test_two_ranks_are_one_run_whose_memory_is_added() -> None:
     one, two = [times(0.4, peak=100.0)], [times(0.25, peak=90.0), times(0.25, peak=80.0)]
-    figures, goals = trainer.ranks([(one, two)])
+    figures, goals = __main__.ranks([(one, two)])
     assert figures["stepsPerSecond"]["ratio"]["median"] == pytest.approx(1.6)
     assert figures["peakMiBOfAllRanks"]["2"]["median"] == pytest.approx(170.0)
     assert goals == []
 
 
 def test_the_parts_of_a_start_are_all_of_it() -> None:
-    figures, _ = trainer.start([times(0.25)])
+    figures, _ = __main__.start([times(0.25)])
     parts = {name: found["median"] for name, found in figures["seconds"].items()}
     assert parts == {"process": 0.5, "imports": 1.0, "modelReady": 0.5, "firstStep": 0.25, "all": 2.25}
     assert "not measured" in figures["image"]
@@ -98,13 +98,13 @@ def a_run(**changed: object) -> Run:
     ],
 )
 def test_each_fault_after_a_kill_is_a_miss_of_its_own(run: Run, missed: list[str]) -> None:
-    figures, goals = trainer.kills([a_run(kills=[], halves=0), a_run(), run])
+    figures, goals = __main__.kills([a_run(kills=[], halves=0), a_run(), run])
     assert [goal.name for goal in goals if not goal.met] == missed
     assert figures["kills"] == {"save": 2}
 
 
 def test_kills_that_hit_no_save_show_nothing() -> None:
-    _, goals = trainer.kills([a_run(kills=[], halves=0), a_run(halves=0)])
+    _, goals = __main__.kills([a_run(kills=[], halves=0), a_run(halves=0)])
     assert [goal.name for goal in goals if not goal.met] == ["kills that left half a checkpoint"]
 
 
@@ -134,20 +134,20 @@ def test_only_what_is_as_it_was_sealed_is_whole(tmp_path: Path) -> None:
     (found[6] / "complete.json").write_text('{"files": {}}')
     (found[7] / "more.txt").write_text("not sealed, and no harm")
     (tmp_path / "start").mkdir()
-    assert trainer_folder.look(tmp_path) == Look([7, 8], [1, 2, 3, 4, 5, 6])
+    assert folder.look(tmp_path) == Look([7, 8], [1, 2, 3, 4, 5, 6])
 
 
 def test_only_the_newest_is_in_the_making(tmp_path: Path) -> None:
-    assert not trainer_folder.in_the_making(tmp_path)
+    assert not folder.in_the_making(tmp_path)
     old, new = checkpoint(tmp_path, 9), checkpoint(tmp_path, 10)
     (old / "complete.json").unlink()
-    assert not trainer_folder.in_the_making(tmp_path)
+    assert not folder.in_the_making(tmp_path)
     (new / "complete.json").unlink()
-    assert trainer_folder.in_the_making(tmp_path)
+    assert folder.in_the_making(tmp_path)
 
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
-    assert trainer_folder.look(tmp_path / "none") == Look([], [])
+    assert folder.look(tmp_path / "none") == Look([], [])
 
 
 @pytest.mark.parametrize(
@@ -166,16 +166,16 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_a_start_is_judged_by_what_lay_there_before(before: Look, said: str, trained: bool, wrong: str) -> None:
-    found = trainer_folder.judged(before, said, trained=trained)
+    found = folder.judged(before, said, trained=trained)
     assert wrong in found
     assert bool(wrong) == bool(found)
 
 
 def test_steps_are_read_as_they_stand(tmp_path: Path) -> None:
     progress = tmp_path / "progress.jsonl"
-    assert trainer_folder.steps_of(progress) == []
+    assert folder.steps_of(progress) == []
     progress.write_text('{"step": 1}\n{"step": 1}\n{"loss": 2}\n{"st')
-    assert trainer_folder.steps_of(progress) == [1, 1, -1, -1]
+    assert folder.steps_of(progress) == [1, 1, -1, -1]
 
 
 # --- With torch ------------------------------------------------------------------------------------------------------
@@ -184,10 +184,10 @@ def test_steps_are_read_as_they_stand(tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 def test_both_sides_run_the_recipe_and_are_timed(tmp_path: Path) -> None:
     pytest.importorskip("trl", reason="needs make train")
-    recipe = trainer_runs.recipe(steps=4, every_steps=2)
+    recipe = runs.recipe(steps=4, every_steps=2)
     recipe["warm_start"]["steps"] = 1
-    task = trainer_runs.task(tmp_path / "task", recipe)
-    for side in (trainer_runs.ours, trainer_runs.plain):
+    task = runs.task(tmp_path / "task", recipe)
+    for side in (runs.ours, runs.plain):
         place = tmp_path / side.__name__
         found = side(task, place)
         assert len(found.steps) == 4

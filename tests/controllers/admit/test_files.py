@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.hang import no_hang
 
 from rloop.admit import files
-from rloop.api.globs import matches
+from rloop.api.reading.globs import matches
 from rloop.errors import Refused
 
 

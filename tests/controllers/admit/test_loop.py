@@ -9,10 +9,10 @@ import yaml
 from rloop.admit.advice import RUNS_OF_A_CONCLUSION, RUNS_OF_A_KEEP, advice
 from rloop.admit.loop import Shell, changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.acceptance import procedure
-from rloop.decide.conclusion import FINAL_RUNS
+from rloop.decide.research.conclusion import FINAL_RUNS
+from rloop.decide.statistics.acceptance import procedure
 
-GOOD: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "manifests/good.yaml").read_text())
+GOOD: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "manifests/good.yaml").read_text())
 
 
 def loop(**changes: Any) -> ResearchLoop:

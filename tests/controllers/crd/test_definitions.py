@@ -13,12 +13,12 @@ from tests.support.kstatus import kstatus
 
 from rloop.api.common import Model
 from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop
-from rloop.crd_reference import reference
-from rloop.crds import COPIED, KINDS, Kind, Schema, definition, structural
-from rloop_operator.yaml_text import dump
+from rloop.crd.definitions import COPIED, KINDS, Kind, Schema, definition, structural
+from rloop.crd.reference import reference
+from rloop_operator.user_files.yaml_text import dump
 
-ROOT = Path(__file__).parents[2]
-FOLDER = Path(__file__).parent / "manifests"
+ROOT = Path(__file__).parents[3]
+FOLDER = Path(__file__).parents[1] / "manifests"
 GOOD: dict[str, Any] = yaml.safe_load((FOLDER / "good.yaml").read_text())
 BAD: list[dict[str, Any]] = yaml.safe_load((FOLDER / "bad.yaml").read_text())
 RULES = "x-kubernetes-validations"

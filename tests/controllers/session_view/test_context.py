@@ -20,13 +20,13 @@ from tests.support.builders import (
     verdict,
 )
 
-from rloop import context
 from rloop.api.agent import Agent, LlmAgent
 from rloop.api.helpers import curves_of
 from rloop.api.iteration import Handoff, Reported
 from rloop.api.loop_status import Ending, Final
 from rloop.api.workload import EnvVar, PyTorchJob
-from rloop.standing import Situation
+from rloop.campaign_state import Situation
+from rloop.session_view import context
 
 ROLES = ("Investigate", "Refute")
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from tests.support.builders import moment
 
-from rloop import essence
 from rloop.api.iteration import Direction, Finding
 from rloop.api.researchloop import Objective
 from rloop.api.session_context import Context, HandoffView, Incumbent, SessionAllowance
 from rloop.api.wire import ExperimentDetail, ExperimentView
+from rloop.session_view import size_limit
 
 ALLOWANCE: dict[str, Any] = {"max_rounds": 1, "session_seconds": 1, "max_experiments": 1, "heartbeat_seconds": 1}
 
@@ -53,16 +53,16 @@ def findings(count: int, statement: str = "s") -> list[Finding]:
 
 def test_a_short_campaign_is_told_whole() -> None:
     context = whole(results=[result(n) for n in range(10)], directions=directions(3), findings=findings(2))
-    assert essence.bounded(context) == context
+    assert size_limit.bounded(context) == context
 
 
 def test_near_misses_stay_when_newer_ones_come() -> None:
     near = [result(3, gain=0.5), result(7, gain=0.4)]
     others = [result(n, gain=None if n % 2 else -1.0) for n in range(1, 200) if n not in (3, 7)]
     ordered = sorted([*near, *others], key=lambda one: one.name)
-    kept = essence.bounded(whole(results=ordered))
+    kept = size_limit.bounded(whole(results=ordered))
     found = [one.name for one in kept.results]
-    assert len(found) == essence.RESULTS_MAX
+    assert len(found) == size_limit.RESULTS_MAX
     assert found == sorted(found)
     assert {one.name for one in near} < set(found)
     assert found[-40:] == [one.name for one in ordered[-40:]]
@@ -70,7 +70,7 @@ def test_near_misses_stay_when_newer_ones_come() -> None:
 
 
 def test_what_is_left_out_of_each_list_is_told() -> None:
-    told = essence.bounded(whole(directions=directions(100), findings=findings(50)))
+    told = size_limit.bounded(whole(directions=directions(100), findings=findings(50)))
     assert (len(told.directions), told.directions[-1].name) == (60, "demo-d99")
     assert (len(told.findings), told.findings[-1].name) == (40, "demo-f49")
     assert told.left_out == ["40 of 100 directions: the gate compares with all of them", "10 of 50 findings"]
@@ -101,13 +101,13 @@ def test_what_is_left_out_of_each_list_is_told() -> None:
     ],
 )
 def test_it_fits_and_says_what_is_missing(parts: dict[str, Any]) -> None:
-    told = essence.bounded(whole(**parts))
-    assert len(told.model_dump_json(by_alias=True).encode()) < essence.CONTEXT_BYTES + 4096
+    told = size_limit.bounded(whole(**parts))
+    assert len(told.model_dump_json(by_alias=True).encode()) < size_limit.CONTEXT_BYTES + 4096
     assert told.left_out
     assert told.direction == "find it"
 
 
 def test_the_smaller_files_of_the_incumbent_stay_and_the_larger_are_named() -> None:
-    told = essence.bounded(whole(incumbent=Incumbent(name="demo-b01", files={"big.py": "x" * 500_000, "b": "y"})))
+    told = size_limit.bounded(whole(incumbent=Incumbent(name="demo-b01", files={"big.py": "x" * 500_000, "b": "y"})))
     assert told.incumbent.files == {"b": "y"}
     assert told.left_out == ["big.py of the incumbent: GET experiments/demo-b01 has all"]

@@ -9,9 +9,9 @@ import pytest
 from tests.support.builders import baseline, direction, done, experiment, iteration, kept, moment, running, verdict
 from tests.support.builders import session as a_session
 
-from rloop import context, sight
 from rloop.api.iteration import Finding, Handoff, Reported, ResearchIteration, Role
-from rloop.standing import Situation
+from rloop.campaign_state import Situation
+from rloop.session_view import context, visibility
 
 
 def finding(name: str, *evidence: str, session: str = "demo-i0001-s1", **fields: Any) -> Finding:
@@ -34,7 +34,7 @@ def seen(own: ResearchIteration, index: int, *objects: Any) -> Situation:
         iterations={one.metadata.name: one for one in iterations},
         experiments={one.metadata.name: one for one in objects if not isinstance(one, ResearchIteration)},
     )
-    return sight.of_session(whole)
+    return visibility.of_session(whole)
 
 
 FIRST, SECOND = "demo-i0001-s1", "demo-i0001-s2"
@@ -76,7 +76,7 @@ def test_what_is_written_is_the_whole() -> None:
 def test_each_explorer_answers_a_demand_to_pivot_itself() -> None:
     demanded = running(status={"pivots": 1})
     whole = [Situation(demanded, siblings(), one, {"demo-i0001": siblings()}, {}) for one in siblings().spec.sessions]
-    assert [sight.of_session(one).pivot_demanded for one in whole] == [True, False]
+    assert [visibility.of_session(one).pivot_demanded for one in whole] == [True, False]
 
 
 def test_later_sessions_see_all_of_a_settled_iteration_and_of_an_open_one_of_others() -> None:
@@ -145,7 +145,7 @@ def test_a_checker_sees_the_claims_and_the_facts_they_rest_on_and_nothing_else()
     ],
 )
 def test_claims(before: ResearchIteration, expected: list[str]) -> None:
-    assert [one.name for one in sight.claims(seen(CHECKING, 2, before))] == expected
+    assert [one.name for one in visibility.claims(seen(CHECKING, 2, before))] == expected
 
 
 def test_nobody_checks_the_findings_of_its_own_iteration() -> None:
@@ -156,7 +156,7 @@ def test_nobody_checks_the_findings_of_its_own_iteration() -> None:
             )
         }
     )
-    assert sight.claims(seen(own, 2)) == []
+    assert visibility.claims(seen(own, 2)) == []
 
 
 def test_an_explorer_is_shown_what_was_refuted_and_why() -> None:

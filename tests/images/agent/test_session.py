@@ -11,9 +11,9 @@ from rloop.api.iteration import Direction
 from rloop.api.session_context import Context, Incumbent, SessionAllowance
 from rloop.api.space import Point, Space
 from rloop.api.wire import ExperimentView
-from rloop_agent.frames import untried
 from rloop_agent.gateway import AgentError, Closed, Refused, Unauthorized, Unreachable
-from rloop_agent.policies import POLICIES
+from rloop_agent.policies.frames import untried
+from rloop_agent.policies.table import POLICIES
 from rloop_agent.session import Outcome, Surroundings, run
 from rloop_agent.testing import RECIPE, SESSION, SPACE, FakeGateway, a_context
 

@@ -18,7 +18,7 @@ def test_a_check_is_silent_and_imports_nothing_heavy(tmp_path: Path) -> None:
     checked = command("--check", tasks.write(tmp_path, changes), options=("-X", "importtime"))
     assert (checked.returncode, checked.stdout) == (0, "")
     imported = {line.split("|")[2].strip() for line in checked.stderr.splitlines()}
-    assert "rloop_trainer.check" in imported
+    assert "rloop_trainer.inputs.check" in imported
     assert {name.partition(".")[0] for name in imported} & HEAVY == set()
 
 

@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from tests.images.trainer import tasks
 
-from rloop_trainer.check import checked
+from rloop_trainer.inputs.check import checked
+from rloop_trainer.inputs.recipe import Recipe
 from rloop_trainer.progress import SIGNALS
-from rloop_trainer.recipe import Recipe
 
 IMAGE = Path(__file__).parents[3] / "images/trainer"
 README = (IMAGE / "README.md").read_text()
@@ -83,5 +83,7 @@ def test_the_signals_are_named() -> None:
 
 
 def test_the_list_of_files_is_whole() -> None:
-    listed = set(re.findall(r"^  (\w+\.py) ", README, re.MULTILINE))
-    assert listed == {path.name for path in (IMAGE / "rloop_trainer").glob("*.py")} - {"__init__.py"}
+    package = IMAGE / "rloop_trainer"
+    listed = set(re.findall(r"^  ([\w/]+\.py) ", README, re.MULTILINE))
+    files = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if path.name != "__init__.py"}
+    assert listed == files

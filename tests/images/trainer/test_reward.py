@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.images.trainer import tasks
 
-from rloop_trainer.check import BadRecipe
-from rloop_trainer.recipe import Reward
+from rloop_trainer.inputs.check import BadRecipe
+from rloop_trainer.inputs.recipe import Reward
 from rloop_trainer.reward import exact_match, judge, noisy
 from rloop_trainer.stops import TrainingFailed
 

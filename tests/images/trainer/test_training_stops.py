@@ -21,7 +21,7 @@ MODELS = """
 import sys
 from pathlib import Path
 from rloop_trainer import scratch
-from rloop_trainer.recipe import Scratch
+from rloop_trainer.inputs.recipe import Scratch
 
 told = Scratch(vocabulary="0123456789+=", hidden=16, intermediate=16, layers=1, heads=2, kv_heads=1, positions=8)
 model, words = scratch.model(told, 5), scratch.tokenizer(told)

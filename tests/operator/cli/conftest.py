@@ -19,8 +19,8 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import ResearchLoopStatus
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import File
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -14,9 +14,9 @@ import yaml
 from typer.testing import CliRunner
 
 from rloop_operator import cli
-from rloop_operator.cli import status
+from rloop_operator.cli.commands import status
 from rloop_operator.cli.main import app
-from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.storage.layout import RunFolder
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]

@@ -15,8 +15,8 @@ import pytest
 import yaml
 from tests.models.server import ModelServer
 
-from rloop_operator.cli.reading import look
-from rloop_operator.local.documents import read_json
+from rloop_operator.cli.sources.read_folder import look
+from rloop_operator.local.workloads.documents import read_json
 
 Example = Callable[..., Path]
 SECONDS = 5.0

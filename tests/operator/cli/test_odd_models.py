@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.models.server import ModelServer
 
-from rloop_operator.cli.reading import look
+from rloop_operator.cli.sources.read_folder import look
 
 Example = Callable[..., Path]
 

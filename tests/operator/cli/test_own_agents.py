@@ -17,7 +17,7 @@ import yaml
 from tests.models.server import ModelServer
 
 from rloop.api.iteration import ResearchIteration
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 EXAMPLE = Path(__file__).parents[3] / "examples/05-own-agent"

@@ -15,9 +15,9 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.names import SeedKeys
 from rloop.observed import Beat, Observed
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.protocol_files import ProtocolFiles
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.protocol.files import ProtocolFiles
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.local.storage.store import LocalStore
 
 
 class Clock:

@@ -17,10 +17,10 @@ from tests.operator.cli.conftest import STATUS, condition, experiment, run, writ
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.local import processes
-from rloop_operator.local.documents import write_json
-from rloop_operator.local.folder import RunFolder, RunLock
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.layout import RunFolder, RunLock
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads import processes
+from rloop_operator.local.workloads.documents import write_json
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -110,7 +110,7 @@ def test_status_starts_fast(layout: RunFolder) -> None:
         "try: app(['status', '--dir', sys.argv[1]])\n"
         "except SystemExit: pass\n"
         "heavy = {'scipy', 'numpy', 'uvicorn', 'starlette', 'httpx', 'matplotlib', 'kopf', 'torch', 'rapidfuzz', "
-        "'rloop.decide', 'rloop.context', 'rloop_operator.local.campaign'}\n"
+        "'rloop.decide', 'rloop.session_view.context', 'rloop_operator.local.campaign'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code, str(layout.root)], check=True, capture_output=True, text=True)

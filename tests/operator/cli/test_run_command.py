@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.operator.cli.conftest import STATUS, condition, write
 
-from rloop_operator.local.folder import RunFolder, RunLock
+from rloop_operator.local.storage.layout import RunFolder, RunLock
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]

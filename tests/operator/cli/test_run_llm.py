@@ -12,7 +12,7 @@ import pytest
 import yaml
 from tests.models.server import ModelServer
 
-from rloop_operator.cli.reading import look
+from rloop_operator.cli.sources.read_folder import look
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]

@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 from kubernetes.aio import client
 
-from rloop_operator.cluster.kube import Kube
+from rloop_operator.cluster.kube.client import Kube
 
 Object = dict[str, Any]
 

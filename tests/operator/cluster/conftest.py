@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rloop_operator.cluster import watching
+from rloop_operator.cluster.reconciling import kopf_watches
 
 
 class Clock:
@@ -28,6 +28,6 @@ def clock() -> Clock:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for the kubeconfig that kopf reads; it retries sooner what is refused."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(watching, "BACKOFFS", (0.05,))
-    monkeypatch.setattr(watching, "LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(kopf_watches, "BACKOFFS", (0.05,))
+    monkeypatch.setattr(kopf_watches, "LONGEST_SECONDS", 0.05)
     return tmp_path

@@ -9,7 +9,7 @@ from typing import Any
 from typing_extensions import override
 
 from rloop.errors import Conflict, NotFound
-from rloop_operator.cluster.kube import Kube
+from rloop_operator.cluster.kube.client import Kube
 
 Object = dict[str, Any]
 

@@ -8,7 +8,7 @@ from tests.support import builders
 
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.cluster import parts, pods
+from rloop_operator.cluster.workloads import pod_manifests, pod_parts
 
 LLM = {"llm": {"provider": "main", "model": "small-1"}}
 OWN = {"image": "registry.example/agent:1", "command": ["./agent", "--price", "$5"]}
@@ -19,7 +19,7 @@ def rendered(agent: dict[str, Any]) -> dict[str, Any]:
     document = builders.manifest()
     document["spec"]["agent"] = agent
     workload = Workload("demo-i0001-s1-a1", "agent", "demo-i0001", 60, session="demo-i0001-s1")
-    return pods.agent(ResearchLoop.model_validate(document), workload, {"name": "demo"}, SETTINGS)
+    return pod_manifests.agent(ResearchLoop.model_validate(document), workload, {"name": "demo"}, SETTINGS)
 
 
 def environment(pod: dict[str, Any]) -> dict[str, str]:
@@ -45,7 +45,7 @@ def test_an_agent_has_what_the_loop_says_or_little(agent: dict[str, Any]) -> Non
     asked = {"limits": {"memory": "4Gi", "cpu": "2"}}
     disk = {"requests": {"ephemeral-storage": "0"}, "limits": {**asked["limits"], "ephemeral-storage": "1Gi"}}
     assert rendered(agent | {"resources": asked})["spec"]["containers"][0]["resources"] == disk
-    assert rendered(agent)["spec"]["containers"][0]["resources"] == parts.SMALL
+    assert rendered(agent)["spec"]["containers"][0]["resources"] == pod_parts.SMALL
 
 
 @pytest.mark.parametrize("agent", [POLICY, {"image": "registry.example/agent:1"}])
@@ -77,6 +77,6 @@ def test_a_policy_needs_neither_workspace_nor_model() -> None:
 @pytest.mark.parametrize("agent", [LLM, OWN])
 def test_an_agents_only_secret_is_its_own_token(agent: dict[str, Any]) -> None:
     spec = rendered(agent)["spec"]
-    assert [one for one in spec["volumes"] if "secret" in one or "projected" in one] == [parts.token_volume()]
+    assert [one for one in spec["volumes"] if "secret" in one or "projected" in one] == [pod_parts.token_volume()]
     assert spec["automountServiceAccountToken"] is False
     assert not [one for one in spec["containers"][0]["env"] if "valueFrom" in one]

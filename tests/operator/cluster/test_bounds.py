@@ -12,7 +12,7 @@ from tests.support import builders
 
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.cluster import attempts, parts, pods
+from rloop_operator.cluster.workloads import job_manifests, pod_manifests, pod_parts
 
 RUN = Workload("demo-b01-r1-a1", "run", "demo-b01", 60, run=1, kind="baseline")
 SCORING = Workload("demo-b01-r1-v1", "verification", "demo-b01", 60, run=1, kind="baseline")
@@ -35,11 +35,11 @@ def rendered(asked: dict[str, Any]) -> list[dict[str, Any]]:
         agent={"policy": {"name": "random-search", "seed": 1}, "resources": asked},
     )
     loop = ResearchLoop.model_validate(document)
-    attempt = attempts.Attempt(loop, RUN, SETTINGS, {"demo-task": "0" * 64})
+    attempt = job_manifests.Attempt(loop, RUN, SETTINGS, {"demo-task": "0" * 64})
     made: list[dict[str, Any]] = [
-        attempts.job(attempt, OWNER)["spec"]["template"]["spec"],
-        pods.verifier(loop, SCORING, OWNER, SETTINGS, "demo-evaluation", "0" * 64)["spec"],
-        pods.agent(loop, AGENT, OWNER, SETTINGS)["spec"],
+        job_manifests.job(attempt, OWNER)["spec"]["template"]["spec"],
+        pod_manifests.verifier(loop, SCORING, OWNER, SETTINGS, "demo-evaluation", "0" * 64)["spec"],
+        pod_manifests.agent(loop, AGENT, OWNER, SETTINGS)["spec"],
     ]
     return made
 
@@ -52,7 +52,7 @@ def test_every_container_and_scratch_volume_has_a_bound(asked: dict[str, Any]) -
             [*spec["initContainers"], *spec["containers"]] if "initContainers" in spec else spec["containers"]
         ):
             limits, requests = container["resources"].get("limits", {}), container["resources"].get("requests", {})
-            for key in ("memory", parts.DISK):
+            for key in ("memory", pod_parts.DISK):
                 assert key in limits or key in said, container["name"]
                 # Without a request Kubernetes would take the limit for it, and no node has that much to set aside.
                 assert key not in limits or key in requests or key in said
@@ -73,11 +73,13 @@ def test_every_container_and_scratch_volume_has_a_bound(asked: dict[str, Any]) -
 )
 def test_a_run_has_what_the_spec_says_or_a_default(asked: dict[str, Any], memory: str | None, disk: str) -> None:
     limits = rendered(asked)[0]["containers"][0]["resources"]["limits"]
-    assert (limits.get("memory"), limits[parts.DISK]) == (memory, disk)
+    assert (limits.get("memory"), limits[pod_parts.DISK]) == (memory, disk)
 
 
 def test_a_scoring_has_room_for_the_artifact() -> None:
     document = builders.manifest(experiment__image="python", experiment__maxArtifactBytes=30 * 2**30 + 1)
-    spec = pods.verifier(ResearchLoop.model_validate(document), SCORING, OWNER, SETTINGS, "demo-evaluation", "0" * 64)
+    spec = pod_manifests.verifier(
+        ResearchLoop.model_validate(document), SCORING, OWNER, SETTINGS, "demo-evaluation", "0" * 64
+    )
     sizes = {one["name"]: one["emptyDir"]["sizeLimit"] for one in spec["spec"]["volumes"] if "emptyDir" in one}
     assert sizes == {"tmp": "41Gi", "shm": "4Gi", "code": "41Gi", "artifacts": "41Gi"}

@@ -19,11 +19,12 @@ from rloop import names
 from rloop.actions import Workload
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide.attempt import workload as attempt_workload
 from rloop.decide.draft import Draft
-from rloop_operator import manifest
-from rloop_operator.cluster import attempts, kube, pods
+from rloop.decide.work.attempt import workload as attempt_workload
+from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.settings import Settings
+from rloop_operator.cluster.workloads import job_manifests, pod_manifests
+from rloop_operator.user_files import manifest
 
 HEADER = "# Written by python -m tests.operator.cluster.test_golden, which says what it is.\n"
 EXPERIMENT = "demo-i0001-e1"
@@ -69,14 +70,14 @@ def accepted(spec: dict[str, Any]) -> ResearchLoop:
 
 def owner(kind: str, name: str) -> dict[str, Any]:
     held = {"apiVersion": "rloop.dev/v1alpha1", "kind": f"Research{kind.capitalize()}"}
-    return kube.owner_reference(held | {"metadata": {"name": name, "uid": UIDS[kind]}})
+    return client.owner_reference(held | {"metadata": {"name": name, "uid": UIDS[kind]}})
 
 
 def test_a_smoke_test_is_told_so_and_keeps_its_own_deadline() -> None:
     spec: dict[str, Any] = {"experiment": {"job": {}, "image": "trainer:1", "command": ["./train"]}}
     loop = accepted(spec)
     smoke = Workload(names.attempt(EXPERIMENT, 1, 1), "run", EXPERIMENT, 300, run=1, seed=7, kind="smoke")
-    job = attempts.job(attempts.Attempt(loop, smoke, SETTINGS, {}), owner("experiment", EXPERIMENT))
+    job = job_manifests.job(job_manifests.Attempt(loop, smoke, SETTINGS, {}), owner("experiment", EXPERIMENT))
     pod = job["spec"]["template"]["spec"]
     assert {"name": "RLOOP_SMOKE", "value": "1"} in pod["containers"][0]["env"]
     assert job["spec"]["activeDeadlineSeconds"] == 300 + loop.spec.experiment.pending_deadline_seconds
@@ -93,11 +94,11 @@ def test_a_smoke_test_is_told_so_and_keeps_its_own_deadline() -> None:
 def test_a_preflight_is_no_rank_and_knows_how_many_there_will_be(job: dict[str, Any], told: str | None) -> None:
     loop = accepted({"experiment": {**job, "image": "trainer:1", "command": ["./train"], "preflight": ["./check"]}})
     workload = Workload(names.attempt(EXPERIMENT, 1, 1), "run", EXPERIMENT, 300, run=1, seed=7, kind="screen")
-    attempt, by = attempts.Attempt(loop, workload, SETTINGS, {}), owner("experiment", EXPERIMENT)
+    attempt, by = job_manifests.Attempt(loop, workload, SETTINGS, {}), owner("experiment", EXPERIMENT)
     if (replicas := loop.spec.experiment.py_torch_job) is None:
-        template = attempts.job(attempt, by)["spec"]["template"]
+        template = job_manifests.job(attempt, by)["spec"]["template"]
     else:
-        made = attempts.pytorch_job(attempt, replicas, by)
+        made = job_manifests.pytorch_job(attempt, replicas, by)
         template = made["spec"]["pytorchReplicaSpecs"]["Worker"]["template"]
     (preflight,) = [one for one in template["spec"]["initContainers"] if one["name"] == "preflight"]
     env = {one["name"]: one.get("value") for one in preflight["env"]}
@@ -114,8 +115,10 @@ def render(case: str) -> str:
     workload = Workload(name, "run", EXPERIMENT, deadline, run=1, seed=7, kind="screen", place="3" * 32)
     digests = {"demo-task": "a" * 64, EXPERIMENT: "b" * 64}
     made = [
-        pods.workspace_claim(loop, owner("loop", "demo")),
-        attempts.pytorch_job(attempts.Attempt(loop, workload, SETTINGS, digests), job, owner("experiment", EXPERIMENT)),
+        pod_manifests.workspace_claim(loop, owner("loop", "demo")),
+        job_manifests.pytorch_job(
+            job_manifests.Attempt(loop, workload, SETTINGS, digests), job, owner("experiment", EXPERIMENT)
+        ),
     ]
     # As JSON first, as it goes over the wire: YAML would write an anchor where two places share a list.
     return HEADER + yaml.safe_dump_all(json.loads(json.dumps(made)), sort_keys=False, width=120)
@@ -146,7 +149,9 @@ def test_the_pod_of_a_run_says_nothing_of_the_seeds_of_scorings() -> None:
         draft = Draft(deciding.observed(objects[1], objects[0], seed_keys=keys))
         draft.scoring_seed(EXPERIMENT, 1, 1)
         made = attempt_workload(draft, objects[0], objects[0].status.runs[0], attempt)
-        return json.dumps(attempts.job(attempts.Attempt(loop, made, SETTINGS, {}), owner("experiment", EXPERIMENT)))
+        return json.dumps(
+            job_manifests.job(job_manifests.Attempt(loop, made, SETTINGS, {}), owner("experiment", EXPERIMENT))
+        )
 
     one, other = started(b"one"), started(b"other")
     assert one == other

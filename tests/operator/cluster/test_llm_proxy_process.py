@@ -9,9 +9,9 @@ from pathlib import Path
 
 from prometheus_client import generate_latest
 
-from rloop_operator.cluster import metrics
+from rloop_operator.cluster.telemetry import metrics
 from rloop_operator.llm_proxy.app import Record
-from rloop_operator.llm_proxy.usage import Amount, Tokens
+from rloop_operator.llm_proxy.terms.usage import Amount, Tokens
 
 
 def test_a_wrong_configuration_ends_it_with_one_line_that_names_the_field(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from tests.support.fake_kubernetes import FakeKubernetes
 from rloop import names
 from rloop.actions import Append, Workload
 from rloop.decide import children
-from rloop_operator.cluster import attempts, kube, ledger, pods
-from rloop_operator.cluster.canary import Canary
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.storage import ledger
+from rloop_operator.cluster.watchdog.echo import Canary
+from rloop_operator.cluster.workloads import job_manifests, pod_manifests
 
 NAMESPACE = "research"
 MARKS = (
@@ -65,7 +67,7 @@ def test_nothing_that_is_written_for_a_marked_loop_carries_a_mark(home: Path) ->
     async def test() -> list[tuple[str, str, dict[str, Any], dict[str, str]]]:
         fake = FakeKubernetes()
         put_loop(fake, NAMESPACE)
-        loop = fake.at(kube.objects(NAMESPACE, "researchloops"), "demo")
+        loop = fake.at(client.objects(NAMESPACE, "researchloops"), "demo")
         loop["metadata"] |= {"labels": MARKED, "annotations": MARKED}
         fake.written.clear()
         async with running(fake, home, NAMESPACE) as now:
@@ -96,13 +98,13 @@ def test_no_manifest_of_a_marked_loop_carries_a_mark(job: dict[str, Any]) -> Non
         names.verification(EXPERIMENT, 1, 1), "verification", EXPERIMENT, 300, run=1, seed=7, kind="final"
     )
     session = Workload("demo-i0001-s1-a1", "agent", "demo-i0001", 60, session="demo-i0001-s1")
-    attempt = attempts.Attempt(loop, run, SETTINGS, {})
+    attempt = job_manifests.Attempt(loop, run, SETTINGS, {})
     torch = loop.spec.experiment.py_torch_job
     made = [
-        attempts.job(attempt, by) if torch is None else attempts.pytorch_job(attempt, torch, by),
-        pods.agent(loop, session, by, SETTINGS),
-        pods.verifier(loop, scoring, by, SETTINGS, "demo-evaluation", "a" * 64),
-        pods.workspace_claim(loop, by),
+        job_manifests.job(attempt, by) if torch is None else job_manifests.pytorch_job(attempt, torch, by),
+        pod_manifests.agent(loop, session, by, SETTINGS),
+        pod_manifests.verifier(loop, scoring, by, SETTINGS, "demo-evaluation", "a" * 64),
+        pod_manifests.workspace_claim(loop, by),
         {"metadata": children.metadata(loop, names.baseline("demo")).model_dump(by_alias=True)},
     ]
     assert list(marks(made)) == []

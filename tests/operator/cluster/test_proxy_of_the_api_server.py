@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 
 SERVER = "https://api.example.test:6443"
 PROXY = "http://proxy.example.test:3128"
@@ -59,10 +59,10 @@ def test_the_proxy(
         monkeypatch.setenv(name, value)
 
     async def test() -> tuple[str | None, bool]:
-        async with kube.connected(kubeconfig(tmp_path, own)) as api:
-            client = api._api.rest_client
-            session = client._create_pool_manager()
+        async with client.connected(kubeconfig(tmp_path, own)) as api:
+            rest = api._api.rest_client
+            session = rest._create_pool_manager()
             await session.close()
-            return client.proxy, session.trust_env
+            return rest.proxy, session.trust_env
 
     assert asyncio.run(test()) == (expected, False)

@@ -4,11 +4,11 @@ import asyncio
 
 from tests.operator.cluster.api_server import ApiServer
 
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.canary import Canary
-from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.kube.lease import Lease
+from rloop_operator.cluster.watchdog.echo import Canary
 
-BURST = 4 * kube.PARALLEL_REQUESTS
+BURST = 4 * client.PARALLEL_REQUESTS
 SOON = 5.0
 
 
@@ -17,8 +17,8 @@ async def _saturated() -> tuple[bool, tuple[int, int], int]:
     server.hangs = lambda request: "researchloops" in request.path
     async with server.serving() as api:
         lease, canary = Lease(api, "system", "rloop-operator", "me"), Canary(api, "system")
-        waiting = [asyncio.create_task(api.all(kube.objects("team", "researchloops"))) for _ in range(BURST)]
-        for _ in range(kube.PARALLEL_REQUESTS):
+        waiting = [asyncio.create_task(api.all(client.objects("team", "researchloops"))) for _ in range(BURST)]
+        for _ in range(client.PARALLEL_REQUESTS):
             await server.hung.acquire()
         async with asyncio.timeout(SOON):
             await lease.step()
@@ -37,4 +37,4 @@ def test_lease_and_canary_are_served_while_every_slot_of_the_passes_is_taken() -
     held, seen, hanging = asyncio.run(_saturated())
     assert held
     assert seen == (3, 3)
-    assert hanging == kube.PARALLEL_REQUESTS, "the burst is still limited"
+    assert hanging == client.PARALLEL_REQUESTS, "the burst is still limited"

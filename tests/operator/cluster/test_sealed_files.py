@@ -14,12 +14,12 @@ from tests.support.builders import GOOD, experiment, manifest
 
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Blocked, NotFound
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.archive import pack
-from rloop_operator.cluster.store import ARCHIVE, KubeStore
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.storage.archive import pack
+from rloop_operator.cluster.storage.store import ARCHIVE, KubeStore
 from rloop_operator.ports import File
 
-LOOP = kube.objects("mine", "researchloops", "demo")
+LOOP = client.objects("mine", "researchloops", "demo")
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -27,8 +27,8 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
 
 
 def put_sources(api: MemoryKube, *, step: str = "1") -> None:
-    api.put(kube.core("mine", "configmaps", "recipes"), config_map("recipes", train="#!/bin/sh\n", step=step))
-    api.put(kube.core("mine", "configmaps", "scorer"), config_map("scorer", score="#!/bin/sh\n"))
+    api.put(client.core("mine", "configmaps", "recipes"), config_map("recipes", train="#!/bin/sh\n", step=step))
+    api.put(client.core("mine", "configmaps", "scorer"), config_map("scorer", score="#!/bin/sh\n"))
 
 
 def sealed() -> tuple[MemoryKube, KubeStore]:
@@ -53,9 +53,9 @@ def sealed() -> tuple[MemoryKube, KubeStore]:
 def test_deleted_ones_are_made_again_from_an_unchanged_source(name: str) -> None:
     api, store = sealed()
     before = asyncio.run(store.files(name))
-    del api.objects[kube.core("mine", "configmaps", name)]
+    del api.objects[client.core("mine", "configmaps", name)]
     assert asyncio.run(store.files(name)) == before
-    again = api.objects[kube.core("mine", "configmaps", name)]
+    again = api.objects[client.core("mine", "configmaps", name)]
     assert again["immutable"]
     assert again["metadata"]["ownerReferences"][0]["uid"] == GOOD["metadata"]["uid"]
 
@@ -63,7 +63,7 @@ def test_deleted_ones_are_made_again_from_an_unchanged_source(name: str) -> None
 def test_from_a_changed_source_they_are_not_until_it_is_put_back() -> None:
     api, store = sealed()
     before = asyncio.run(store.files("demo-task"))
-    del api.objects[kube.core("mine", "configmaps", "demo-task")]
+    del api.objects[client.core("mine", "configmaps", "demo-task")]
     put_sources(api, step="2")
     with pytest.raises(Blocked) as blocked:
         asyncio.run(store.files("demo-task"))
@@ -75,8 +75,8 @@ def test_from_a_changed_source_they_are_not_until_it_is_put_back() -> None:
 
 def test_a_missing_source_is_named() -> None:
     api, store = sealed()
-    del api.objects[kube.core("mine", "configmaps", "demo-task")]
-    del api.objects[kube.core("mine", "configmaps", "recipes")]
+    del api.objects[client.core("mine", "configmaps", "demo-task")]
+    del api.objects[client.core("mine", "configmaps", "recipes")]
     with pytest.raises(Blocked, match="recipes"):
         asyncio.run(store.files("demo-task"))
 
@@ -90,23 +90,23 @@ def test_what_was_never_sealed_is_not_found(name: str) -> None:
 
 def test_a_user_who_looks_makes_nothing() -> None:
     api, _ = sealed()
-    del api.objects[kube.core("mine", "configmaps", "demo-task")]
+    del api.objects[client.core("mine", "configmaps", "demo-task")]
     with pytest.raises(NotFound):
         asyncio.run(KubeStore(api, "mine", read_only=True).files("demo-task"))
-    assert kube.core("mine", "configmaps", "demo-task") not in api.objects
+    assert client.core("mine", "configmaps", "demo-task") not in api.objects
 
 
 def test_the_files_of_an_experiment_cannot_be_made_again() -> None:
     api, store = sealed()
     asyncio.run(store.put_files("demo", "demo-i0001-e1", {"a": File(b"b")}))
-    del api.objects[kube.core("mine", "configmaps", "demo-i0001-e1")]
+    del api.objects[client.core("mine", "configmaps", "demo-i0001-e1")]
     with pytest.raises(NotFound):
         asyncio.run(store.files("demo-i0001-e1"))
 
 
 def replaced(api: MemoryKube, name: str, archive: bytes | None) -> None:
     """Somebody deletes the ConfigMap and makes another one of its name, with all its marks."""
-    path = kube.core("mine", "configmaps", name)
+    path = client.core("mine", "configmaps", name)
     old = api.objects.pop(path)
     kept = {key: old["metadata"][key] for key in ("name", "labels", "annotations", "ownerReferences")}
     data = {"binaryData": {ARCHIVE: base64.b64encode(archive).decode()}} if archive is not None else {}
@@ -134,7 +134,7 @@ def test_others_in_the_place_of_sealed_ones_are_never_used(
         asyncio.run(store.files(name))
     assert (blocked.value.reason, blocked.value.about) == ("SealedFilesLost", name)
     assert "delete it, and the sealed files are made again" in blocked.value.message
-    del api.objects[kube.core("mine", "configmaps", name)]
+    del api.objects[client.core("mine", "configmaps", name)]
     assert asyncio.run(store.files(name)) == before
 
 
@@ -145,7 +145,7 @@ def test_replaced_files_of_an_experiment_are_lost(archive: bytes | None, why: st
     asyncio.run(store.put_files("demo", "demo-i0001-e1", {"a": File(content)}))
     described = [{"path": "a", "sha256": sha256(content).hexdigest(), "size": 1}]
     own = experiment("demo-i0001-e1", files=described).model_dump(mode="json", by_alias=True, exclude_none=True)
-    api.put(kube.objects("mine", "researchexperiments", "demo-i0001-e1"), own)
+    api.put(client.objects("mine", "researchexperiments", "demo-i0001-e1"), own)
     assert asyncio.run(store.files("demo-i0001-e1")) == {"a": File(content)}
     replaced(api, "demo-i0001-e1", archive)
     with pytest.raises(NotFound, match=why):
@@ -182,7 +182,7 @@ def test_a_foreign_experiment_in_the_place_of_ours_is_told_by_its_status(status:
     ours = experiment("demo-b01")
     theirs = ours.model_dump(mode="json", by_alias=True, exclude_none=True)
     theirs["metadata"]["ownerReferences"][0]["uid"] = "f" * 32
-    api.put(kube.objects("mine", "researchexperiments", "demo-b01"), theirs | {"status": status})
+    api.put(client.objects("mine", "researchexperiments", "demo-b01"), theirs | {"status": status})
     with pytest.raises(Blocked) as blocked:
         asyncio.run(store.create(ours))
     assert blocked.value.reason == reason

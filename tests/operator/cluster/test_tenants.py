@@ -19,9 +19,12 @@ from tests.support import builders
 from tests.support.fake_kubernetes import FakeKubernetes, kubeconfig
 
 from rloop.errors import NotFound
-from rloop_operator.cluster import guard, health, kube, metrics, namespaces, operator, served, watching
-from rloop_operator.cluster.lease import OPERATOR, Lease
+from rloop_operator.cluster import guard, operator
+from rloop_operator.cluster.kube import client, namespaces, served_namespaces
+from rloop_operator.cluster.kube.lease import OPERATOR, Lease
+from rloop_operator.cluster.reconciling import kopf_watches
 from rloop_operator.cluster.settings import Place, Settings
+from rloop_operator.cluster.telemetry import health, metrics
 from rloop_operator.sim.campaign import SEED_KEYS
 
 RELEASE = "rloop-system"
@@ -31,7 +34,7 @@ FAULTS = [403, 404, 500]
 
 
 def loops(namespace: str) -> str:
-    return kube.objects(namespace, "researchloops")
+    return client.objects(namespace, "researchloops")
 
 
 def put_loop(fake: FakeKubernetes, namespace: str, name: str = "demo", **changes: Any) -> None:
@@ -40,9 +43,9 @@ def put_loop(fake: FakeKubernetes, namespace: str, name: str = "demo", **changes
     manifest = builders.manifest(**(sources | job | changes))
     manifest["metadata"] = {"name": name, "namespace": namespace}
     for name_, data in (("files", {"train": "#!/bin/sh\n"}), ("scorer", {"score": "#!/bin/sh\n"})):
-        if (kube.core(namespace, "configmaps"), name_) not in fake.objects:
+        if (client.core(namespace, "configmaps"), name_) not in fake.objects:
             body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name_}, "data": data}
-            fake.put(kube.core(namespace, "configmaps"), body)
+            fake.put(client.core(namespace, "configmaps"), body)
     fake.put(loops(namespace), manifest)
 
 
@@ -61,11 +64,11 @@ class Running:
     tasks: list[asyncio.Task[Any]]
 
     def jobs(self, namespace: str) -> list[str]:
-        collection = kube.group("batch/v1", namespace, "jobs")
+        collection = client.group("batch/v1", namespace, "jobs")
         return [name for where, name in self.fake.objects if where == collection]
 
     def events(self) -> list[tuple[str, str, str]]:
-        collection = kube.core(RELEASE, "events")
+        collection = client.core(RELEASE, "events")
         found = [one for (where, _), one in self.fake.objects.items() if where == collection]
         return [(one["type"], one["reason"], one["message"].split(":")[0]) for one in found]
 
@@ -80,7 +83,7 @@ class Running:
 async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: Any) -> AsyncIterator[Running]:
     """The operator's tasks, with kopf, on the fake."""
     told = settings(*watched, **changes)
-    async with fake.serving() as url, kube.connected(kubeconfig(folder, url), manager="rloop-operator") as api:
+    async with fake.serving() as url, client.connected(kubeconfig(folder, url), manager="rloop-operator") as api:
         lease = Lease(api, RELEASE, OPERATOR, "rloop-operator-0")
         await lease.step()
         made = operator.Operator(api, told, lease, SEED_KEYS)
@@ -104,7 +107,7 @@ def test_the_loops_of_other_namespaces_advance(home: Path, fault: int) -> None:
             refused = fake.asked.count(("WATCH", loops(SICK))) + fake.asked.count(("GET", loops(SICK)))
             # Its watches are tried again and again, far more often than kopf would by itself.
             await now.until(
-                lambda: fake.asked.count(("GET", kube.core(SICK, "pods"))) > 12,
+                lambda: fake.asked.count(("GET", client.core(SICK, "pods"))) > 12,
             )
             put_loop(fake, WELL, "later")
             await now.until(lambda: "later-b01-r1-a1" in now.jobs(WELL))
@@ -123,7 +126,7 @@ def test_a_namespace_that_fails_is_reported_once_and_served_again_without_a_rest
         put_loop(fake, WELL)
         async with running(fake, home, SICK, WELL) as now:
             await now.until(lambda: now.jobs(SICK) != [] and now.jobs(WELL) != [])
-            assert served.read(fake.at(LEASES, OPERATOR)) == served.Served((SICK, WELL), {})
+            assert served_namespaces.read(fake.at(LEASES, OPERATOR)) == served_namespaces.Served((SICK, WELL), {})
 
             fake.faults[SICK] = fault
             problem = {one.name: one for one in operator.parts(now.operator, now.lease)}["namespaces"]
@@ -131,7 +134,7 @@ def test_a_namespace_that_fails_is_reported_once_and_served_again_without_a_rest
             await now.until(lambda: now.events() != [])
             told, code = health.report([problem], curable_only=False)
             assert (code, SICK in told, WELL in told) == (200, True, False)
-            said = served.read(fake.at(LEASES, OPERATOR))
+            said = served_namespaces.read(fake.at(LEASES, OPERATOR))
             assert said is not None
             assert (said.serves(WELL), said.serves(SICK), list(said.failing)) == (True, False, [SICK])
 
@@ -202,7 +205,7 @@ def test_an_event_is_written_about_its_own_loop(home: Path, order: tuple[str, ..
         fake = FakeKubernetes()
         for name in order:
             put_loop(fake, WELL, name)
-        events = kube.core(WELL, "events")
+        events = client.core(WELL, "events")
         async with running(fake, home, WELL) as now:
 
             def told() -> list[tuple[str, str]]:
@@ -231,8 +234,8 @@ def test_a_loop_in_the_releases_own_namespace_is_refused(home: Path) -> None:
             assert accepted["status"] == "False"
             assert "metadata.namespace" in accepted["message"]
             made = {(method, path) for method, path, _, _ in fake.written if method == "POST"}
-            ours = {("POST", LEASES), ("POST", kube.core(RELEASE, "configmaps")), ("POST", loops(RELEASE))}
-            assert {one for one in made if RELEASE in one[1]} <= ours | {("POST", kube.core(RELEASE, "events"))}
+            ours = {("POST", LEASES), ("POST", client.core(RELEASE, "configmaps")), ("POST", loops(RELEASE))}
+            assert {one for one in made if RELEASE in one[1]} <= ours | {("POST", client.core(RELEASE, "events"))}
 
     asyncio.run(test())
 
@@ -243,10 +246,10 @@ class Answering:
     def __init__(self, faults: dict[str, int]) -> None:
         self._faults = faults
 
-    async def all(self, path: str) -> list[kube.Object]:
+    async def all(self, path: str) -> list[client.Object]:
         namespace = path.split("/")[5]
         if fault := self._faults.get(namespace, 0):
-            raise NotFound("gone") if fault == 404 else kube.KubeError(fault, "", "refused")
+            raise NotFound("gone") if fault == 404 else client.KubeError(fault, "", "refused")
         return [{"metadata": {"namespace": namespace}}]
 
 
@@ -255,7 +258,7 @@ def test_a_look_finds_the_loops_of_all_that_answer(faults: dict[str, int]) -> No
     found = namespaces.Namespaces(Answering(faults), list(faults))  # type: ignore[arg-type]
     well = [one for one, fault in faults.items() if not fault]
     if not well and {429, 500, 503} & set(faults.values()):
-        with pytest.raises(kube.KubeError):
+        with pytest.raises(client.KubeError):
             asyncio.run(found.loops())
         assert found.problems == {}
         return
@@ -269,7 +272,7 @@ def test_a_look_finds_the_loops_of_all_that_answer(faults: dict[str, int]) -> No
 
 def test_a_refused_watch_is_logged_once() -> None:
     assert [
-        watching.FirstOnly().filter(logging.LogRecord("kopf", logging.ERROR, "", 1, message, (), None))
+        kopf_watches.FirstOnly().filter(logging.LogRecord("kopf", logging.ERROR, "", 1, message, (), None))
         for message in ("Request attempt #1 failed; will retry: x", "Request attempt #12 failed; will retry: x", "else")
     ] == [True, False, True]
 
@@ -280,7 +283,7 @@ def test_the_guard_sees_the_other_namespaces(home: Path, fault: int) -> None:
         fake = FakeKubernetes(faults={SICK: fault})
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
+        async with fake.serving() as url, client.connected(kubeconfig(home, url), manager="rloop-guard") as api:
             watching_ = guard.Guard(api, place)
             await watching_.look()
             report, code = health.report(watching_.parts(), curable_only=False)
@@ -296,10 +299,10 @@ def test_the_guard_does_not_blame_the_operator_for_what_it_cannot_reach(home: Pa
         put_loop(fake, SICK)
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
-        async with fake.serving() as url, kube.connected(kubeconfig(home, url), manager="rloop-guard") as api:
+        async with fake.serving() as url, client.connected(kubeconfig(home, url), manager="rloop-guard") as api:
             lease = Lease(api, RELEASE, OPERATOR, "rloop-operator-0")
             await lease.step()
-            said = served.Served((WELL,), {SICK: "forbidden"})
+            said = served_namespaces.Served((WELL,), {SICK: "forbidden"})
             await lease.annotate({"rloop.dev/namespaces": said.text()})
             seeing = guard.Guard(api, place)
             await seeing.look()
@@ -309,6 +312,6 @@ def test_the_guard_does_not_blame_the_operator_for_what_it_cannot_reach(home: Pa
 
 
 def test_a_retry_follows_without_end() -> None:
-    taken = [seconds for seconds, _ in zip(watching.Backoffs(), range(1000), strict=False)]
+    taken = [seconds for seconds, _ in zip(kopf_watches.Backoffs(), range(1000), strict=False)]
     assert len(taken) == 1000
-    assert max(taken) == watching.LONGEST_SECONDS
+    assert max(taken) == kopf_watches.LONGEST_SECONDS

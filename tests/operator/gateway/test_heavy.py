@@ -10,12 +10,12 @@ import httpx
 import pytest
 import yaml
 from tests.hang import no_hang
-from tests.operator.gateway.test_app import SPACE, World
+from tests.operator.gateway.protocols.test_app import SPACE, World
 
 from rloop.admit.content import Content, Texts
 from rloop.errors import Refused
-from rloop_operator.gateway import examiner
-from rloop_operator.gateway.examiner import LIGHT_BYTES, Examiner
+from rloop_operator.gateway.verbs import examiner
+from rloop_operator.gateway.verbs.examiner import LIGHT_BYTES, Examiner
 from rloop_operator.ports import File
 
 YAML_TASK = {
@@ -32,7 +32,7 @@ TEXTS = Texts(
 )
 COSTLY = "mode: a\nx: 0.25\n" + "# a comment\n" * 10_000
 ENDLESS = """
-from rloop_operator.gateway import examination
+from rloop_operator.gateway.verbs import examination
 examination.CPU_SECONDS = 2
 
 def examine(files, texts):
@@ -133,7 +133,7 @@ def test_what_needs_too_much_memory_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 LITTLE_MEMORY = """
 import resource
-from rloop_operator.gateway import examination
+from rloop_operator.gateway.verbs import examination
 size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 examination.MEMORY_BYTES = size + 4 * 2**20
 examination.main()

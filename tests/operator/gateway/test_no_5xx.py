@@ -15,10 +15,10 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.operator.gateway.test_app import World
+from tests.operator.gateway.protocols.test_app import World
 from tests.operator.gateway.test_heavy import YAML_TASK
 
-from rloop_operator.gateway.verbs import VERBS
+from rloop_operator.gateway.verbs.table import VERBS
 
 POSTS = [verb for verb in VERBS if verb.method == "POST"]
 PLACES = [verb.path.removeprefix("/v1/") for verb in VERBS if "{name}" in verb.path]

@@ -15,7 +15,7 @@ import pytest
 from typing_extensions import override
 
 from rloop.api.wire import HeartbeatReply
-from rloop_operator.gateway.tools import tools
+from rloop_operator.gateway.protocols.mcp_server import tools
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/bring-your-own-agent.md").read_text()
@@ -31,7 +31,7 @@ def test_every_verb_and_tool_is_told() -> None:
 
 def test_every_refusal_is_told() -> None:
     folders = ("controllers/rloop/admit", "operator/rloop_operator/gateway")
-    sources = [file for folder in folders for file in (ROOT / folder).glob("*.py")]
+    sources = [file for folder in folders for file in (ROOT / folder).rglob("*.py")]
     raised = {reason for file in sources for reason in re.findall(r'Refused\(\s*"(\w+)"', file.read_text())}
     told = set(re.findall(r"\w+", " ".join(re.findall(r"^\| \d+ \| ([^|]+) \|", PAGE, re.MULTILINE))))
     assert raised - told == {"SpaceInvalid"}  # a defect of ours: it was valid when the campaign was accepted

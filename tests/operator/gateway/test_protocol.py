@@ -11,13 +11,13 @@ from typing import Any
 import httpx2
 import jsonschema
 import pytest
-from tests.operator.gateway.test_app import World
+from tests.operator.gateway.protocols.test_app import World
+from tests.operator.gateway.protocols.test_mcp_server import RECIPE, connected, played, told
 from tests.operator.gateway.test_roles import World as Roles
-from tests.operator.gateway.test_tools import RECIPE, connected, played, told
 
 from rloop_operator.cluster.gateway import own_hosts
-from rloop_operator.gateway.openapi import document
-from rloop_operator.gateway.tools import _tool, in_tool_names, tools
+from rloop_operator.gateway.protocols.mcp_server import _tool, in_tool_names, tools
+from rloop_operator.gateway.protocols.openapi import document
 
 ROOT = Path(__file__).parents[3]
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -200,7 +200,7 @@ def test_over_mcp_a_refusal_names_tools() -> None:
     sources = [
         *(ROOT / "controllers/rloop/admit").glob("*.py"),
         *(ROOT / "operator/rloop_operator/gateway").glob("*.py"),
-        ROOT / "controllers/rloop/essence.py",
+        ROOT / "controllers/rloop/session_view/size_limit.py",
     ]
     texts = [line for file in sources for line in file.read_text().splitlines() if re.search(r'".*(GET|POST) \w', line)]
     assert texts

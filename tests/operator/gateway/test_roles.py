@@ -27,8 +27,8 @@ from rloop.api.loop_status import Ending
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide import children
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.app import app
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.protocols.app import app
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.store import MemoryStore
 

@@ -10,4 +10,4 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses between tries are random: here short ones."""
-    monkeypatch.setattr("rloop_operator.llm_proxy.upstream.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("rloop_operator.llm_proxy.upstream.retries.FIRST_PAUSE", 0.01)

@@ -39,7 +39,7 @@ from typing_extensions import override
 
 from rloop.api.iteration import ResearchIteration
 from rloop.errors import Conflict
-from rloop_operator.llm_proxy.breaker import FAILURES
+from rloop_operator.llm_proxy.upstream.breaker import FAILURES
 from rloop_operator.sim.store import MemoryStore
 
 RESERVED = reserved(CHAT)
@@ -101,7 +101,7 @@ def test_a_provider_that_wants_more_time_than_a_call_has_is_waited_for_by_the_ag
 
 
 def test_while_a_call_still_tries_its_session_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rloop_operator.llm_proxy.upstream.WAITING_SECONDS", 0.0)
+    monkeypatch.setattr("rloop_operator.llm_proxy.upstream.retries.WAITING_SECONDS", 0.0)
 
     async def story(world: World) -> None:
         seen: list[str | None] = []
@@ -290,7 +290,7 @@ def test_an_endpoint_that_fails_again_and_again_is_left_alone_and_then_tried_onc
         assert 1 <= int(refused.headers["retry-after"]) <= 20
         assert "broken" in refused.json()["error"]["message"]
         assert len(world.upstream.seen) == FAILURES
-        monkeypatch.setattr("rloop_operator.llm_proxy.breaker.OPEN_SECONDS", 0.0)
+        monkeypatch.setattr("rloop_operator.llm_proxy.upstream.breaker.OPEN_SECONDS", 0.0)
         others = asyncio.Event()
 
         async def patient(exchange: Exchange) -> None:

@@ -14,8 +14,8 @@ from starlette.datastructures import Headers
 from tests.hang import no_hang
 from tests.operator.llm_proxy.world import World, answer, play
 
-from rloop_operator.llm_proxy.allowed.headers import passed_on
-from rloop_operator.llm_proxy.allowed.shapes import (
+from rloop_operator.llm_proxy.dialects.allowed.headers import passed_on
+from rloop_operator.llm_proxy.dialects.allowed.shapes import (
     ABSENT,
     DATA,
     Fields,
@@ -26,8 +26,8 @@ from rloop_operator.llm_proxy.allowed.shapes import (
     ScalarOr,
     Shape,
 )
-from rloop_operator.llm_proxy.dialects import CHAT, COUNT, MESSAGES, RESPONSES, Dialect
-from rloop_operator.llm_proxy.request_check import DEPTH_MAX, FIELDS, check, serialised
+from rloop_operator.llm_proxy.dialects.apis import CHAT, COUNT, MESSAGES, RESPONSES, Dialect
+from rloop_operator.llm_proxy.dialects.request_check import DEPTH_MAX, FIELDS, check, serialised
 
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 PATHS = {"/chat/completions": CHAT, "/responses": RESPONSES, "/messages": MESSAGES}

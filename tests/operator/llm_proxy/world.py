@@ -28,7 +28,7 @@ from rloop.api.iteration import (
 )
 from rloop.decide import children
 from rloop_operator.llm_proxy.app import Proxy, Record
-from rloop_operator.llm_proxy.providers import Providers
+from rloop_operator.llm_proxy.terms.providers import Providers
 from rloop_operator.local.server import listen, serving
 from rloop_operator.ports import Caller
 from rloop_operator.sim.store import MemoryStore

@@ -14,9 +14,9 @@ import pytest
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Exit
-from rloop_operator.local.identity import LocalIdentity
-from rloop_operator.local.runtime import LocalRuntime
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads.identity import LocalIdentity
+from rloop_operator.local.workloads.runtime import LocalRuntime
 
 PATIENCE = 60
 T = TypeVar("T")

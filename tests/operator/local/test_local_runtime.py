@@ -16,7 +16,7 @@ import pytest
 from rloop.actions import Workload
 from rloop.api.helpers import VerifierJob
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.local import launch
+from rloop_operator.local.workloads import launch
 from rloop_operator.task_files import digest_tree
 
 if TYPE_CHECKING:

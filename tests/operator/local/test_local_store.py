@@ -18,9 +18,9 @@ from rloop.actions import Append
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Conflict, Corrupt, InUse, NotFound, RloopError
-from rloop_operator.local.failures import NotWritable, StorageFull, TooNew
-from rloop_operator.local.folder import RunLock, holder
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.file_errors import NotWritable, StorageFull, TooNew
+from rloop_operator.local.storage.layout import RunLock, holder
+from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import File
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def test_a_reader_sees_the_writers_work_and_cannot_write(campaign: Campaign) -> 
 
 
 def test_reading_a_status_loads_no_heavy_library() -> None:
-    code = "import sys, rloop_operator.local.store; print(*sys.modules)"
+    code = "import sys, rloop_operator.local.storage.store; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"scipy", "numpy", "uvicorn", "starlette", "httpx", "matplotlib", "rich", "psutil"} & set(loaded)
 
@@ -239,7 +239,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from rloop.actions import Append
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.store import LocalStore
 store = LocalStore(Path(sys.argv[1]), Path(sys.argv[1]))
 async def main():
     for number in range(10**6):
@@ -265,7 +265,7 @@ def test_what_was_written_survives_kill_9(tmp_path: Path) -> None:
 
 def test_the_folder_belongs_to_one_process(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from rloop_operator.local.folder import RunLock\n"
+        "import sys; from pathlib import Path; from rloop_operator.local.storage.layout import RunLock\n"
         "RunLock(Path(sys.argv[1])).acquire(); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]

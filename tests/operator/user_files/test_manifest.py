@@ -12,10 +12,10 @@ import yaml
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput
 from rloop_operator.generate import generate
-from rloop_operator.manifest import check_folders, load
-from rloop_operator.notes import folder_notes
+from rloop_operator.user_files.manifest import check_folders, load
+from rloop_operator.user_files.notes import folder_notes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples/01-kuhn-selfplay"
 EXAMPLES = sorted(ROOT.glob("examples/*/loop.yaml"))
 

@@ -12,9 +12,9 @@ import yaml
 
 from rloop.errors import BadInput
 from rloop_operator.generate import EXAMPLE_IMAGE
-from rloop_operator.packing import FILE, MAX_BYTES, pack
+from rloop_operator.user_files.packing import FILE, MAX_BYTES, pack
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 IMAGE = "example.org/python:3"
 Change = Callable[[Path, dict[str, Any]], None]
 

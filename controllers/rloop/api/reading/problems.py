@@ -1,7 +1,7 @@
 """What is wrong with a document, in sentences that name the field and the remedy.
 
-Called by `rloop_operator.manifest` for manifests and for space.yaml. Pydantic finds what is wrong; its own
-words are for programmers and never shown. The words about single values are in `rloop.api.wording`.
+Called by `rloop_operator.user_files.manifest` for manifests and for space.yaml. Pydantic finds what is wrong; its own
+words are for programmers and never shown. The words about single values are in `rloop.api.reading.wording`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from rloop.api.common import LOOP_NAME_MAX
+from rloop.api.reading.wording import sentence, shown
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.wording import sentence, shown
 from rloop.errors import InputProblem
 
 Place = tuple[str | int, ...]

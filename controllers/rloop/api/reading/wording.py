@@ -1,6 +1,6 @@
 """What is wrong with one value, in plain words, and what to write instead.
 
-Called by `rloop.api.problems`. The gotchas of YAML 1.1 are most of it: people write 0.05, on and 1e-6, and
+Called by `rloop.api.reading.problems`. The gotchas of YAML 1.1 are most of it: people write 0.05, on and 1e-6, and
 YAML makes a float, a switch and a text of them.
 """
 

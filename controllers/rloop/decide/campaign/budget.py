@@ -5,12 +5,13 @@ Steps of the chain. The arithmetic is in `accounts`.
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import LIVE_RUN
 from rloop.api.loop_status import BudgetStatus, Clock
-from rloop.decide import accounts, ending, findings, lead
+from rloop.campaign_state import active_seconds
+from rloop.decide import ending
 from rloop.decide.draft import Draft
-from rloop.standing import active_seconds
+from rloop.decide.queries import accounts, finding_checks, lead
 
 
 def account(draft: Draft) -> None:
@@ -34,8 +35,8 @@ def end(draft: Draft) -> None:
     if "activeSeconds" in reached:
         # Sessions end at the limit. A run that has started may finish: what it measures is already paid for.
         for name, iteration in list(draft.iterations.items()):
-            if not standing.closing(iteration):
-                ending.end_sessions(draft, name, findings.LOOP_FINISHED)
+            if not campaign_state.closing(iteration):
+                ending.end_sessions(draft, name, finding_checks.LOOP_FINISHED)
     live = any(run.phase in LIVE_RUN for _, run in draft.moving_runs())
     if live or draft.at_work or draft.suspended:
         return

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.common import Condition
 from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES
 from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
-from rloop.decide import failed_sessions, provider
 from rloop.decide.draft import Draft
+from rloop.decide.queries import failed_sessions, provider_waits
 from rloop.observed import UNSCORABLE, Obstacle
 from rloop.reasons import needs_person
 
@@ -24,7 +24,7 @@ def fold(draft: Draft) -> None:
     """Write conditions, phase, counts, the current direction and the latest results."""
     _counts(draft)
     _direction(draft)
-    newest = standing.newest(draft.iterations)
+    newest = campaign_state.newest(draft.iterations)
     draft.write(phase=_phase(draft), observed_generation=draft.loop.metadata.generation, iteration=newest)
     _terminal(draft)
     _plateau(draft)
@@ -77,7 +77,7 @@ def _degraded(draft: Draft) -> None:
     before = _condition(draft, "Degraded")
     reason, message = _trouble(draft) or ("None", "")
     draft.condition("Degraded", "False" if reason == "None" else "True", reason, message)
-    refused = (accepted := _condition(draft, "Accepted")) is not None and accepted.reason == reason  # done by `accept`
+    refused = (accepted := _condition(draft, "Accepted")) is not None and accepted.reason == reason  # done by `seal`
     if reason != "None" and (before is None or before.reason != reason) and not refused:
         draft.tell(reason, message, warning=True)
     elif reason == "None" and before is not None and before.status == "True" and not draft.finished:
@@ -99,7 +99,7 @@ def _trouble(draft: Draft) -> tuple[str, str] | None:
 
 def _of_sessions(draft: Draft) -> tuple[str, str] | None:
     """Reason and message of what keeps sessions from working. A suspended campaign opens no sessions."""
-    unanswered = provider.waiting(draft)
+    unanswered = provider_waits.waiting(draft)
     if unanswered is not None and unanswered.waiting is not None and needs_person(unanswered.waiting):
         return unanswered.waiting, _of_provider(unanswered)
     if (given_up := failed_sessions.given_up(draft)) is not None:
@@ -139,8 +139,8 @@ def _progressing(draft: Draft) -> None:
         draft.condition("Progressing", "False", "Finished")
     elif draft.suspended:
         draft.condition("Progressing", "False", "Suspended")
-    elif (unanswered := provider.waiting(draft)) is not None:
-        draft.condition("Progressing", "True", provider.WAITED, _of_provider(unanswered))
+    elif (unanswered := provider_waits.waiting(draft)) is not None:
+        draft.condition("Progressing", "True", provider_waits.WAITED, _of_provider(unanswered))
     elif waits := [one for one in _obstacles(draft) if not needs_person(one.reason)]:
         draft.condition("Progressing", "True", waits[0].reason, f"{waits[0].about}: {waits[0].message}")
     elif draft.is_true("Degraded") and draft.sealed and not _anything_runs(draft):
@@ -231,7 +231,7 @@ def _counts(draft: Draft) -> None:
 
 
 def _direction(draft: Draft) -> None:
-    directions = standing.directions(draft.iterations)
+    directions = campaign_state.directions(draft.iterations)
     if directions:
         newest = directions[-1]
         current = draft.status.current_direction

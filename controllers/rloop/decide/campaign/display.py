@@ -9,7 +9,7 @@ from rloop.api.experiment import ExperimentDisplay
 from rloop.api.loop_status import LoopDisplay, Used
 from rloop.api.researchloop import Budget
 from rloop.decide.draft import Draft
-from rloop.decide.provider import WAITED
+from rloop.decide.queries.provider_waits import WAITED
 from rloop.reasons import ACTORS
 
 

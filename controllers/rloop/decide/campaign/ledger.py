@@ -5,11 +5,11 @@ An entry is appended before its object is marked as folded. The key makes a seco
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.actions import Append
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
-from rloop.decide import runs
 from rloop.decide.draft import Draft
+from rloop.decide.queries import runs
 
 
 def append(draft: Draft) -> None:
@@ -19,7 +19,7 @@ def append(draft: Draft) -> None:
             continue
         if draft.experiments[name].status.phase not in TERMINAL_PHASES:
             continue  # a larger budget has just brought it back: its verdict is still to come
-        if experiment.spec.kind == "Baseline" and standing.undecided(experiment):
+        if experiment.spec.kind == "Baseline" and campaign_state.undecided(experiment):
             continue  # every ledger begins with its value, or with the reason why it failed
         if not runs.any_open(experiment):
             draft.act(Append(_key(experiment), "experiment", _experiment(experiment)))
@@ -45,7 +45,7 @@ def _key(experiment: ResearchExperiment) -> str:
     What the end of the budget withdrew has a key of its own, because it may come back and get another verdict.
     """
     name, verdict = experiment.metadata.name, experiment.status.verdict
-    if verdict is not None and standing.undecided(experiment):
+    if verdict is not None and campaign_state.undecided(experiment):
         return f"undecided/{name}/{verdict.at:%Y%m%dT%H%M%SZ}"
     return f"experiment/{name}"
 

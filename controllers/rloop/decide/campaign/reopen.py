@@ -6,15 +6,16 @@ Second step of the chain. Everything that the end withdrew because of the budget
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import ExperimentDisplay, Run
-from rloop.decide import accounts, ending, findings
+from rloop.decide import ending
 from rloop.decide.draft import Draft
+from rloop.decide.queries import accounts, finding_checks
 
 
 def reopen(draft: Draft) -> None:
     """Revoke Complete=BudgetExhausted if the spec was edited since and pays for another session and run."""
-    if not standing.edited_since_its_budget_ended(draft.loop) or not draft.sealed:
+    if not campaign_state.edited_since_its_budget_ended(draft.loop) or not draft.sealed:
         return
     if accounts.exhausted(draft) or not accounts.affordable(draft, accounts.reservation(draft)):
         return
@@ -23,7 +24,7 @@ def reopen(draft: Draft) -> None:
     undecided = 0
     for name, one in list(draft.experiments.items()):
         runs = [_queued(run) for run in one.status.runs]
-        if standing.undecided(one) and not any(run.phase == "Failed" for run in runs):
+        if campaign_state.undecided(one) and not any(run.phase == "Failed" for run in runs):
             undecided += one.spec.kind == "Candidate"
             again = {"phase": "Queued", "verdict": None, "folded": False, "display": ExperimentDisplay()}
             draft.write_experiment(name, runs=runs, **again)
@@ -42,6 +43,6 @@ def _queued(run: Run) -> Run:
 def _close_report(draft: Draft) -> None:
     """Settle the report of this end, so that the next end does not consider its sessions its own."""
     for name, one in list(draft.iterations.items()):
-        if standing.closing(one) and one.status.phase == "Open":
-            ending.end_sessions(draft, name, findings.LOOP_FINISHED)
+        if campaign_state.closing(one) and one.status.phase == "Open":
+            ending.end_sessions(draft, name, finding_checks.LOOP_FINISHED)
             ending.settle(draft, name)

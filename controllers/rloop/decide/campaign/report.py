@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.iteration import SESSION_OVER, ResearchIteration, Role
 from rloop.api.loop_status import Ending
-from rloop.decide import accounts, findings, opening, provider
+from rloop.decide import opening
 from rloop.decide.draft import Draft
+from rloop.decide.queries import accounts, finding_checks, provider_waits
 
 SPENT_BY_SESSIONS = frozenset({"tokens", "cost", "activeSeconds"})
 """Limits that the report would exceed. Campaigns that end because of other limits get their report."""
@@ -42,7 +43,7 @@ def write(draft: Draft) -> None:
 def _wanted(draft: Draft) -> bool:
     """Whether an agent can write a report and something was measured; True also for a report that was begun."""
     measured = any(run.value is not None for one in draft.candidates() for run in one.status.runs)
-    return bool(_last(draft)) or (findings.can_check(draft) and measured)
+    return bool(_last(draft)) or (finding_checks.can_check(draft) and measured)
 
 
 def _last(draft: Draft) -> list[ResearchIteration]:
@@ -50,7 +51,7 @@ def _last(draft: Draft) -> list[ResearchIteration]:
 
     Those of an earlier end, which a larger budget revoked, are settled.
     """
-    return [one for one in draft.iterations.values() if standing.closing(one) and one.status.phase == "Open"]
+    return [one for one in draft.iterations.values() if campaign_state.closing(one) and one.status.phase == "Open"]
 
 
 def _overdue(draft: Draft, ending: Ending) -> bool:
@@ -68,18 +69,18 @@ def _next(draft: Draft) -> Role | None:
     A session that a suspension ended is repeated. One that waited for its provider is not: the report does not wait for
     it.
     """
-    if not findings.can_check(draft):
+    if not finding_checks.can_check(draft):
         return None
     had: set[Role] = set()
     for one in _last(draft):
         for spec, session in zip(one.spec.sessions, one.status.sessions, strict=False):
-            if provider.waited(session):
+            if provider_waits.waited(session):
                 return None
-            if session.phase in SESSION_OVER and session.reason != findings.HELD:
+            if session.phase in SESSION_OVER and session.reason != finding_checks.HELD:
                 had.add(spec.role)
     if "Report" not in had:
         return "Report"
-    return "Check" if "Check" not in had and findings.to_check(draft) else None
+    return "Check" if "Check" not in had and finding_checks.to_check(draft) else None
 
 
 def _complete(draft: Draft, ending: Ending) -> None:

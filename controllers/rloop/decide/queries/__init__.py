@@ -1,1 +1,1 @@
-"""."""
+"""Questions that several steps ask about the stored objects. They write nothing."""

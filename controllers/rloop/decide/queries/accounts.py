@@ -16,9 +16,9 @@ from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import RefusedCall, ResearchIteration
 from rloop.api.loop_status import Used
 from rloop.api.workload import ExperimentTemplate
-from rloop.decide import findings
+from rloop.campaign_state import active_seconds, newest_first
 from rloop.decide.draft import Draft
-from rloop.standing import active_seconds, newest_first
+from rloop.decide.queries import finding_checks
 
 SMOKE_SECONDS = 300
 """Deadline of an attempt at a smoke test: enough to load a model and take a step."""
@@ -53,7 +53,7 @@ def unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
     short: dict[str, str] = {}
     told = "{} are left to a session, and its first call takes at least {}"
     if budget.tokens is not None:
-        together = sessions or len(draft.spec.agent.explorers) + findings.to_check(draft)
+        together = sessions or len(draft.spec.agent.explorers) + finding_checks.to_check(draft)
         share = (budget.tokens - spent(draft).tokens) // together
         least = min(one.tokens for one in refused)
         if share < least <= llm.max_tokens_per_session:

@@ -1,7 +1,7 @@
 """Decides whether a failure would repeat: then another attempt costs the same and fails in the same way.
 
-Used by `attempt`, `verification` and `played` before a retry. Only certain cases count: a wrong "certain" ends a run
-that a second attempt would have saved, a wrong "uncertain" costs one retry.
+Used by `attempt`, `verification` and `session_outcome` before a retry. Only certain cases count: a wrong "certain" ends
+a run that a second attempt would have saved, a wrong "uncertain" costs one retry.
 """
 
 from __future__ import annotations

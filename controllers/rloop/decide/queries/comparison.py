@@ -6,9 +6,9 @@ Queries of judge, lead and iteration: they turn stored objects into the input of
 from __future__ import annotations
 
 from rloop.api.experiment import ResearchExperiment
-from rloop.decide import runs
-from rloop.decide.acceptance import Challenger, Incumbent, Procedure, procedure
 from rloop.decide.draft import Draft
+from rloop.decide.queries import runs
+from rloop.decide.statistics.acceptance import Challenger, Incumbent, Procedure, procedure
 
 
 def concluding(draft: Draft) -> bool:

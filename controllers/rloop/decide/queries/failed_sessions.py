@@ -5,11 +5,11 @@ Queries of session, plateau and conditions.
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.iteration import SESSION_OVER, SessionStatus
-from rloop.decide import findings
 from rloop.decide.draft import Draft
-from rloop.decide.played import REMEDIES
+from rloop.decide.queries import finding_checks
+from rloop.decide.queries.session_outcome import REMEDIES
 
 
 def trouble(failed: SessionStatus) -> tuple[str, str]:
@@ -24,11 +24,11 @@ def given_up(draft: Draft) -> SessionStatus | None:
 
     Iterations are skipped if their explorers were only held, or have neither ended nor reported anything.
     """
-    for one in standing.newest_first(draft.iterations):
-        explorers = findings.explorers(one)
+    for one in campaign_state.newest_first(draft.iterations):
+        explorers = finding_checks.explorers(one)
         if explorers and all(each.phase == "Failed" and not each.infrastructure for each in explorers):
             return explorers[0]
-        ended = any(each.phase in SESSION_OVER and each.reason != findings.HELD for each in explorers)
+        ended = any(each.phase in SESSION_OVER and each.reason != finding_checks.HELD for each in explorers)
         reported = one.status.reported
         if ended or reported.proposed or reported.directions or reported.findings or reported.finished:
             return None

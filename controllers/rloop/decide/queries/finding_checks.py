@@ -7,8 +7,8 @@ check; with any other agent findings are recorded but do not count (docs/adr/000
 from __future__ import annotations
 
 from rloop.api.iteration import SESSION_OVER, Finding, ResearchIteration, SessionStatus
+from rloop.campaign_state import NO_EXPLORERS
 from rloop.decide.draft import Draft
-from rloop.standing import NO_EXPLORERS
 
 HELD = "Held"
 """Reason of a session that had to end because of a suspension or an operator shutdown. It implies no result."""

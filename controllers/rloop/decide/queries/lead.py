@@ -10,8 +10,8 @@ from statistics import fmean
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.loop_status import Lead
-from rloop.decide import comparison, runs
 from rloop.decide.draft import Draft
+from rloop.decide.queries import comparison, runs
 
 MEASURED = ("screen", *runs.POST_SCREEN)
 

@@ -7,7 +7,7 @@ proxy reports that a session waits, so that no agent can excuse itself.
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.iteration import CallFailure, ResearchIteration, SessionStatus, SessionUsage
 from rloop.decide.draft import Draft
 
@@ -47,7 +47,7 @@ def waiting(draft: Draft) -> SessionUsage | None:
     """
     if draft.spec.agent.policy is not None:
         return None
-    for iteration in standing.newest_first(draft.iterations):
+    for iteration in campaign_state.newest_first(draft.iterations):
         waits = [
             unanswered(iteration, one.name)
             for one in iteration.status.sessions

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from rloop.api.experiment import MAX_RUNS, OPEN_RUN, Attempt, ResearchExperiment, Run, RunKind, Verification
-from rloop.decide import again
+from rloop.decide.queries import certain_failure
 
 NOTES = ("[rloop] progress.jsonl:", "[rloop] claims.json")
 """Notes that the local shell appends to the log about these two files. The program did not print them."""
@@ -78,7 +78,7 @@ def how_it_ended(attempt: Attempt) -> str:
 
 def last_words(attempt: Attempt) -> str:
     """The last line of its log, as the end of a sentence; empty if it printed nothing."""
-    line = again.last_line(attempt.log_tail, but=NOTES)
+    line = certain_failure.last_line(attempt.log_tail, but=NOTES)
     return f"; its last words: {line.strip()[-300:]}" if line else ""
 
 

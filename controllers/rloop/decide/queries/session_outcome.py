@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import CallFailure, Reported, SessionUsage
-from rloop.decide import again
+from rloop.decide.queries import certain_failure
 
 NOTHING_DONE = "NothingDone"
 """Reason of a session whose process ended with exit code 0, without a proposal and without finish."""
@@ -89,7 +89,7 @@ def judge(facts: Facts) -> Judgement:
         why = facts.reason if failure is None or facts.lost else failure.reason
         # After a failed model call the program may have crashed because of that: retry it in another process.
         doubtful = facts.lost or failure is not None
-        certain = None if doubtful else again.broken_program(facts.reason, facts.code, facts.log_tail)
+        certain = None if doubtful else certain_failure.broken_program(facts.reason, facts.code, facts.log_tail)
         message = _message(facts, why, certain)
         return Judgement(certain is not None, True, why, message, infrastructure=facts.lost)
     return _ended(facts, facts.reason)

@@ -13,10 +13,11 @@ from rloop.actions import Create
 from rloop.api.experiment import ResearchExperiment, ResearchExperimentSpec, Verdict
 from rloop.api.loop_status import Baseline, Best
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide import children, runs
-from rloop.decide.acceptance import interval, is_deterministic
+from rloop.decide import children
 from rloop.decide.draft import Draft
 from rloop.decide.ending import fail
+from rloop.decide.queries import runs
+from rloop.decide.statistics.acceptance import interval, is_deterministic
 
 DETERMINISTIC = "the task is deterministic, the same value with each seed: RLOOP_SEED may be unused"
 

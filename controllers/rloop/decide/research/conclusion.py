@@ -11,9 +11,10 @@ from statistics import fmean
 from rloop.actions import Append
 from rloop.api.experiment import MAX_RUNS, ResearchExperiment, Run
 from rloop.api.loop_status import Final
-from rloop.decide import ending, runs
-from rloop.decide.acceptance import interval
+from rloop.decide import ending
 from rloop.decide.draft import Draft
+from rloop.decide.queries import runs
+from rloop.decide.statistics.acceptance import interval
 
 FINAL_RUNS = 5
 MISSES_MAX = 2

@@ -6,7 +6,7 @@ iterations and pivots until somebody notices.
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import OPEN_RUN
 from rloop.api.loop_status import SealedSpace
 from rloop.decide import ending
@@ -18,7 +18,7 @@ def reached(draft: Draft) -> bool:
     space = _space(draft)
     if space is None:
         return False
-    tried = {tuple(sorted(one.spec.point.items())) for one in draft.candidates() if not standing.never_tried(one)}
+    tried = {tuple(sorted(one.spec.point.items())) for one in draft.candidates() if not campaign_state.never_tried(one)}
     return len({*tried, tuple(sorted(space.task.items()))}) >= space.points
 
 

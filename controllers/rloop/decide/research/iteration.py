@@ -8,19 +8,10 @@ from __future__ import annotations
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import SESSION_OVER, Outcome, ResearchIteration, Role
-from rloop.decide import (
-    accounts,
-    comparison,
-    exhaustion,
-    findings,
-    iteration_work,
-    opening,
-    pauses,
-    plateau,
-    provider,
-    runs,
-)
+from rloop.decide import opening
 from rloop.decide.draft import Draft
+from rloop.decide.queries import accounts, comparison, finding_checks, iteration_work, pauses, provider_waits, runs
+from rloop.decide.research import exhaustion, plateau
 
 
 def settle(draft: Draft) -> None:
@@ -41,7 +32,9 @@ def settle(draft: Draft) -> None:
         ):
             continue
         own = iteration_work.experiments_of(draft, iteration)
-        if not iteration_work.all_terminal(draft, own) or findings.unchecked(draft, draft.observed.iterations[name]):
+        if not iteration_work.all_terminal(draft, own) or finding_checks.unchecked(
+            draft, draft.observed.iterations[name]
+        ):
             continue
         outcome = _outcome(draft, iteration, own)
         draft.write_iteration(
@@ -53,8 +46,8 @@ def settle(draft: Draft) -> None:
 def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExperiment]) -> Outcome:
     if (gained := iteration_work.gain(iteration, own)) is not None:
         return gained
-    explorers = findings.explorers(iteration)
-    if any(provider.waited(one) for one in explorers):
+    explorers = finding_checks.explorers(iteration)
+    if any(provider_waits.waited(one) for one in explorers):
         return "Void"
     given_up = all(one.phase == "Failed" for one in explorers)
     verdicts = [one.status.verdict for one in own]
@@ -62,7 +55,7 @@ def _outcome(draft: Draft, iteration: ResearchIteration, own: list[ResearchExper
         not own and given_up
     ):
         return "Void"
-    if any(one.reason == findings.HELD for one in explorers):
+    if any(one.reason == finding_checks.HELD for one in explorers):
         return "Neutral"
     return "Stale" if iteration.spec.generation == draft.generation else "Neutral"
 
@@ -82,7 +75,7 @@ def open_next(draft: Draft) -> None:
     if queued >= draft.spec.parallelism or not _paused_long_enough(draft):
         return
     roles: list[Role] = [*draft.spec.agent.explorers]
-    if findings.to_check(draft):
+    if finding_checks.to_check(draft):
         roles.append("Check")
     opening.open_with(draft, roles)
 

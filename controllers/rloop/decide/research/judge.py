@@ -1,8 +1,8 @@
 """Judges every open candidate whose present runs are done: keep, reject, or request more runs.
 
-The statistics are in `rloop.decide.acceptance`; `comparison` prepares their input, this module applies the verdict.
-Challengers are compared with the current incumbent, and at most one is kept in a pass: the next one meets the new
-incumbent.
+The statistics are in `rloop.decide.statistics.acceptance`; `comparison` prepares their input, this module applies the
+verdict. Challengers are compared with the current incumbent, and at most one is kept in a pass: the next one meets the
+new incumbent.
 """
 
 from __future__ import annotations
@@ -12,22 +12,13 @@ from typing import assert_never
 
 from rloop.api.experiment import OPEN_RUN, ResearchExperiment, Run, Verdict
 from rloop.api.loop_status import Best
-from rloop.decide import comparison, runs
-from rloop.decide.acceptance import (
-    Keep,
-    More,
-    Phase,
-    Reject,
-    SeedIgnored,
-    interval,
-)
-from rloop.decide.acceptance import Verdict as Judgement
-from rloop.decide.acceptance import (
-    judge as judge_runs,
-)
+from rloop.campaign_state import kept_number
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
-from rloop.standing import kept_number
+from rloop.decide.queries import comparison, runs
+from rloop.decide.statistics.acceptance import Keep, More, Phase, Reject, SeedIgnored, interval
+from rloop.decide.statistics.acceptance import Verdict as Judgement
+from rloop.decide.statistics.acceptance import judge as judge_runs
 
 PHASE_OF_REASON = {
     "CheckFailed": "Invalid",

@@ -11,9 +11,9 @@ from itertools import takewhile
 
 from rloop import names
 from rloop.actions import Append
-from rloop.decide import failed_sessions, provider, runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import end_sessions, withdraw_experiment
+from rloop.decide.queries import failed_sessions, provider_waits, runs
 
 VOID_LIMIT = 3
 """Consecutive Void iterations, which say nothing about their directions, that set NeedsAttention."""
@@ -41,7 +41,7 @@ def count(draft: Draft) -> None:
             draft.tell("NeedsAttention", told, warning=True)
         draft.condition("NeedsAttention", "True", "Plateau", told)
         return
-    ended = (one for one in draft.iterations.values() if one.status.outcome and not provider.lost(one))
+    ended = (one for one in draft.iterations.values() if one.status.outcome and not provider_waits.lost(one))
     newest_first = sorted(ended, key=lambda one: one.spec.number, reverse=True)
     void = sum(1 for _ in takewhile(lambda one: one.status.outcome == "Void", newest_first))
     if void >= VOID_LIMIT:

@@ -27,7 +27,7 @@ from math import sqrt
 from typing import Final, Literal
 
 from rloop.api.curves import LARGEST
-from rloop.decide.estimates import (
+from rloop.decide.statistics.estimates import (
     Z_LIMIT,
     bounded_noise,
     interval,
@@ -39,7 +39,7 @@ from rloop.decide.estimates import (
     separation_z,
     without_outliers,
 )
-from rloop.decide.procedures import Acceptance, Procedure, procedure
+from rloop.decide.statistics.procedures import Acceptance, Procedure, procedure
 
 __all__ = [
     "Acceptance",

@@ -1,7 +1,7 @@
 """Thresholds of the acceptance procedures, and how falseKeepRate selects among them.
 
 Called by judge (through acceptance.procedure). Separate from acceptance.py because these numbers come from a
-simulation, benchmarks/acceptance_model.py, which also states the resulting rates: change both together.
+simulation, benchmarks/campaigns/acceptance_model.py, which also states the resulting rates: change both together.
 """
 
 from __future__ import annotations

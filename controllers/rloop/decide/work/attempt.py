@@ -11,9 +11,10 @@ from rloop.actions import Start, Stop, Workload
 from rloop.api.curves import is_step, is_usable
 from rloop.api.experiment import Attempt, ResearchExperiment, Run
 from rloop.api.helpers import joined
-from rloop.decide import pauses, retry, waiting
-from rloop.decide.accounts import deadline_seconds
 from rloop.decide.draft import Draft
+from rloop.decide.queries import pauses
+from rloop.decide.queries.accounts import deadline_seconds
+from rloop.decide.work import deadlines, retry
 from rloop.observed import DISRUPTED, PENDING_DEADLINE, Exit, WorkloadState
 
 NOT_ITS_FAULT = frozenset({"Suspended", "Interrupted", "Lost", DISRUPTED, PENDING_DEADLINE})
@@ -100,9 +101,9 @@ def _still_running(
 ) -> None:
     if draft.suspended and draft.spec.suspend_policy == "Stop":
         draft.act(Stop(state.name, "Suspended"))
-    if waiting.waits(draft, state):
+    if deadlines.waits(draft, state):
         return
-    waiting.hold_to_deadline(draft, wanted, state)
+    deadlines.hold_to_deadline(draft, wanted, state)
     deadline = draft.spec.experiment.progress_deadline_seconds
     if deadline is not None and draft.older(state.step_age_seconds, deadline):
         draft.act(Stop(state.name, "Hang"))

@@ -10,10 +10,10 @@ from rloop.actions import Remove, Start, Stop, Workload
 from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES
 from rloop.api.iteration import SESSION_OVER
 from rloop.api.loop_status import LayerStatus
-from rloop.decide import findings, iteration_work
+from rloop.campaign_state import closing, finished
 from rloop.decide.draft import Draft
 from rloop.decide.ending import end_sessions, settle, withdraw_experiment
-from rloop.standing import closing, finished
+from rloop.decide.queries import finding_checks, iteration_work
 
 OVER = frozenset({"Succeeded", "Failed"})
 
@@ -90,7 +90,7 @@ def _withdraw(draft: Draft) -> None:
     for name, one in list(draft.experiments.items()):
         if one.status.phase not in TERMINAL_PHASES:
             # No larger budget brings a smoke test back: its session is over.
-            why = findings.LOOP_FINISHED if one.spec.kind == "Smoke" else reason
+            why = finding_checks.LOOP_FINISHED if one.spec.kind == "Smoke" else reason
             withdraw_experiment(draft, name, why, "withdrawn: the campaign ended")
     for experiment, run in draft.moving_runs():
         if run.phase in OPEN_RUN:
@@ -99,7 +99,7 @@ def _withdraw(draft: Draft) -> None:
     for name, iteration in list(draft.iterations.items()):
         if not draft.finished and closing(iteration):
             continue
-        end_sessions(draft, name, findings.LOOP_FINISHED)
+        end_sessions(draft, name, finding_checks.LOOP_FINISHED)
 
 
 def _close(draft: Draft) -> None:

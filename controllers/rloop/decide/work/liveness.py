@@ -13,8 +13,8 @@ from rloop import names
 from rloop.actions import Nudge, Stop
 from rloop.api.iteration import ResearchIteration, SessionStatus
 from rloop.api.loop_status import LayerState, LayerStatus
-from rloop.decide import provider
 from rloop.decide.draft import Draft
+from rloop.decide.queries import provider_waits
 from rloop.observed import INTERRUPTED
 
 FINISH_SECONDS = 20
@@ -24,7 +24,7 @@ With the pause between two passes and the grace period after SIGTERM this makes 
 """
 
 
-def patrol(draft: Draft) -> None:
+def check(draft: Draft) -> None:
     """Check every running session."""
     silent = False
     for iteration in list(draft.iterations.values()):
@@ -71,7 +71,7 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
     if draft.older(beat.age_seconds, limit):
         draft.act(Stop(workload, "HeartbeatMissed"))
         return True
-    waits = provider.unanswered(iteration, session.name) is not None
+    waits = provider_waits.unanswered(iteration, session.name) is not None
     if waits != session.waiting:
         session = session.model_copy(update={"waiting": waits, "answered_at": None if waits else draft.now})
         draft.write_session(iteration.metadata.name, session)

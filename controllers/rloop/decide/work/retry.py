@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from rloop import names
 from rloop.api.experiment import Attempt, ResearchExperiment, Reservation, Run
-from rloop.decide import again
-from rloop.decide.accounts import overdrawn
 from rloop.decide.draft import Draft
-from rloop.decide.runs import counted_failures, how_it_ended, last_words
+from rloop.decide.queries import certain_failure
+from rloop.decide.queries.accounts import overdrawn
+from rloop.decide.queries.runs import counted_failures, how_it_ended, last_words
 from rloop.observed import PENDING_DEADLINE
 
 INFRASTRUCTURE_LIMIT = 20
@@ -34,7 +34,7 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
         draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
         return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # the agent waits for the result
-    certain = again.certainly(failed.reason, failed.exit_code, failed.log_tail)
+    certain = certain_failure.certainly(failed.reason, failed.exit_code, failed.log_tail)
     if certain is not None or counted_failures(run.attempts) > limit:
         why = f"; not retried: {certain}" if certain is not None else ""
         draft.tell("RunFailed", f"{told}{why}{words}", about=experiment.metadata.name, warning=True)

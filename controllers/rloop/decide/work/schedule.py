@@ -6,8 +6,8 @@ A run starts with one write: its reservation and the intent of its next attempt.
 from __future__ import annotations
 
 from rloop.api.experiment import LIVE_RUN, OPEN_RUN, Attempt, ResearchExperiment, Run, RunKind
-from rloop.decide.accounts import affordable, reservation
 from rloop.decide.draft import Draft
+from rloop.decide.queries.accounts import affordable, reservation
 
 ORDER: dict[RunKind, int] = {
     "baseline": 0,

@@ -1,18 +1,19 @@
 """Sessions: starts and restarts their processes, and records how each session ended.
 
 Step of the chain, before anything that uses the proposals of sessions. A dead process says nothing about its direction,
-so it is replaced with growing pauses if a restart can help; `played` judges what its end means.
+so it is replaced with growing pauses if a restart can help; `session_outcome` judges what its end means.
 """
 
 from __future__ import annotations
 
 import re
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.actions import Start, Workload
 from rloop.api.iteration import SESSION_OVER, ResearchIteration, SessionSpec, SessionStatus
-from rloop.decide import failed_sessions, findings, pauses, played, provider, waiting
 from rloop.decide.draft import Draft
+from rloop.decide.queries import failed_sessions, finding_checks, pauses, provider_waits, session_outcome
+from rloop.decide.work import deadlines
 from rloop.observed import INTERRUPTED, PENDING_DEADLINE, Exit
 
 GRACE_SECONDS = 30
@@ -52,9 +53,9 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
             draft.act(Start(wanted))
         return
     if state is not None and state.exit is None:
-        if waiting.waits(draft, state):
+        if deadlines.waits(draft, state):
             return
-        waiting.hold_to_deadline(draft, wanted, state)
+        deadlines.hold_to_deadline(draft, wanted, state)
         if session.phase == "Pending":
             begun = {"phase": "Running", "started_at": session.started_at or state.started_at}
             draft.write_session(name, session.model_copy(update=begun))
@@ -68,25 +69,25 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
     reason = exit_.reason if exit_ is not None else "Lost"
     tail = exit_.log_tail[-4096:] if exit_ is not None else ""
     lost = reason in LOST or (exit_ is not None and exit_.infrastructure)
-    facts = played.Facts(
-        proposed=played.proposed(session.name, reported, draft.experiments.values()),
+    facts = session_outcome.Facts(
+        proposed=session_outcome.proposed(session.name, reported, draft.experiments.values()),
         finished=session.name in reported.finished,
         code=exit_.code if exit_ is not None else None,
         reason=reason,
         lost=lost,
-        failure=provider.failure(iteration, session.name),
-        waits=provider.unanswered(iteration, session.name),
+        failure=provider_waits.failure(iteration, session.name),
+        waits=provider_waits.unanswered(iteration, session.name),
         log_tail=tail,
     )
-    judged = played.judge(facts)
+    judged = session_outcome.judge(facts)
     ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False, "message": judged.message}
     ended |= {"reason": judged.reason, "infrastructure": judged.infrastructure}
-    if facts.waits is None or standing.closing(iteration):
+    if facts.waits is None or campaign_state.closing(iteration):
         # A writer or checker that is done needs no second session. Why an explorer ended while the loop is held is
         # unknown.
-        done = facts.finished and standing.closing(iteration)
+        done = facts.finished and campaign_state.closing(iteration)
         if (draft.holding and not done) or reason == INTERRUPTED:
-            held = {"phase": "Finished", "reason": findings.HELD, "message": "", "infrastructure": False}
+            held = {"phase": "Finished", "reason": finding_checks.HELD, "message": "", "infrastructure": False}
             draft.write_session(name, session.model_copy(update={**ended, **held}))
             return
     if not judged.end and session.attempt <= draft.spec.watchdog.restart_limit:
@@ -110,7 +111,7 @@ def _stands_already(draft: Draft, told: str) -> bool:
     return _NUMBERS.sub("", degraded) == _NUMBERS.sub("", told)
 
 
-def _restart(draft: Draft, name: str, session: SessionStatus, judged: played.Judgement, tail: str) -> None:
+def _restart(draft: Draft, name: str, session: SessionStatus, judged: session_outcome.Judgement, tail: str) -> None:
     again = {
         "phase": "Pending",
         "attempt": session.attempt + 1,

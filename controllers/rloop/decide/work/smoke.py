@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment, Verdict
 from rloop.api.iteration import SESSION_OVER
-from rloop.decide import runs
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
+from rloop.decide.queries import runs
 
 
 def look(draft: Draft) -> None:

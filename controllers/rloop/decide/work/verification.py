@@ -12,8 +12,9 @@ from rloop import names
 from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
 from rloop.api.helpers import VerifierReport
-from rloop.decide import again, pauses, retry, waiting
 from rloop.decide.draft import Draft
+from rloop.decide.queries import certain_failure, pauses
+from rloop.decide.work import deadlines, retry
 from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, UNSCORABLE, Exit, WorkloadState
 
 VERIFIER_RETRIES = 2
@@ -118,9 +119,9 @@ def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
         gone = Exit(code=None, reason="Lost", finished_at=draft.now, infrastructure=True)
         state = WorkloadState(wanted.name, started_at=draft.now, exit=gone)
     if state.exit is None:
-        if waiting.waits(draft, state):
+        if deadlines.waits(draft, state):
             return verification
-        waiting.hold_to_deadline(draft, wanted, state)
+        deadlines.hold_to_deadline(draft, wanted, state)
         return verification.model_copy(update={"phase": "Running", "started_at": state.started_at})
     ended = verification.model_copy(
         update={
@@ -200,8 +201,8 @@ def _given_up(failures: list[Verification]) -> bool:
 
 def _certain(failed: Verification) -> bool:
     """Whether the next scoring would fail in the same way: broken code of the scorer, or too large artifacts."""
-    would = again.broken_code(failed.message) if failed.reason == "EvaluationFailed" else None
-    return not failed.infrastructure and (failed.reason == again.TOO_LARGE or would is not None)
+    would = certain_failure.broken_code(failed.message) if failed.reason == "EvaluationFailed" else None
+    return not failed.infrastructure and (failed.reason == certain_failure.TOO_LARGE or would is not None)
 
 
 def _complete(draft: Draft, run: Run) -> Run:

@@ -14,17 +14,20 @@ from rloop.api.session_context import Context
 from rloop.api.wire import FinishRequest, TaskFiles
 from rloop_agent import handoff
 from rloop_agent.gateway import Closed, Gateway, Refused
-from rloop_agent.llm import roles, short, text_calls, text_tools, tools
-from rloop_agent.llm.brief import brief
-from rloop_agent.llm.desk import RESULT_MAX, Desk
-from rloop_agent.llm.endpoint import Broken, Endpoint, Rejected
-from rloop_agent.llm.habits import CIRCLES, LOOP, SILENT, Circles, said_to
-from rloop_agent.llm.history import History
-from rloop_agent.llm.limits import Used
-from rloop_agent.llm.patience import GaveUp, patiently
-from rloop_agent.llm.reply import Reply, ToolCall
-from rloop_agent.llm.scratch import Scratch
-from rloop_agent.llm.transcript import Transcript
+from rloop_agent.llm import roles
+from rloop_agent.llm.model.endpoint import Broken, Endpoint, Rejected
+from rloop_agent.llm.model.history import History
+from rloop_agent.llm.model.limits import Used
+from rloop_agent.llm.model.no_answer import GaveUp, patiently
+from rloop_agent.llm.model.reply import Reply, ToolCall
+from rloop_agent.llm.model.transcript import Transcript
+from rloop_agent.llm.prompt import short
+from rloop_agent.llm.prompt.brief import brief
+from rloop_agent.llm.text import text_calls
+from rloop_agent.llm.text.wasted_replies import CIRCLES, LOOP, SILENT, Circles, said_to
+from rloop_agent.llm.tools import as_text, registry
+from rloop_agent.llm.tools.scratch import Scratch
+from rloop_agent.llm.tools.session_state import RESULT_MAX, Desk
 from rloop_agent.session import Outcome, Surroundings
 
 WINDOW = 32_768
@@ -82,10 +85,10 @@ class _Session:
         self._history = History()
         self._circles = Circles()
         self._reading = text_calls.Reading()
-        self._tools = tools.descriptions(context)
+        self._tools = registry.descriptions(context)
         self._window = WINDOW
         self._brief_room = 0
-        self._names = frozenset(tools.of(context.session.role))
+        self._names = frozenset(registry.of(context.session.role))
         self._quotations: set[text_calls.Written] = set()
         self._silent = 0
         self._has_called = False
@@ -163,19 +166,16 @@ class _Session:
             if not reply.written:
                 self._add({"role": "tool", "tool_call_id": call.id, "content": result}, tool=call.name)
         if reply.written:
-            told = text_calls.results(found)
-            self._add(
-                {"role": "user", "content": f"{told}\n\n{text_tools.next_call(self.desk)}"},
-                tools=[name for name, _ in found],
-            )
+            told = f"{text_calls.results(found)}\n\n{as_text.next_call(self.desk)}"
+            self._add({"role": "user", "content": told}, tools=[name for name, _ in found])
         if not found:
-            example = text_calls.shape(*tools.example(self.desk))
+            example = text_calls.shape(*registry.example(self.desk))
             self._say([said_to(self._reading, example, self.desk.missing())])
             if self._silent == SILENT // 2 and not self._text and not self._has_called:
                 # This model has never used the API's tools: continue with calls as text and a JSON schema.
                 self._text = True
                 self._history.carry([])
-                self._say([text_tools.table(self.desk)])
+                self._say([as_text.table(self.desk)])
 
     def _reply(self) -> Reply:
         if self._history.tokens() > FULL_AT * self._window:
@@ -185,7 +185,7 @@ class _Session:
             seconds = min(CALL_SECONDS, max(self.used.seconds_left(), 1.0))
             if not self._text:
                 return self._endpoint.ask(self._history.messages, self._tools, seconds, self._around.stop)
-            schema = text_tools.schema(self.desk, last=self.used.last()) if self._structured else None
+            schema = as_text.schema(self.desk, last=self.used.last()) if self._structured else None
             try:
                 return self._endpoint.ask(self._history.messages, [], seconds, self._around.stop, schema)
             except Rejected as error:
@@ -224,7 +224,7 @@ class _Session:
         state = self.desk.state()
         if self._circles.blocked(state, call.name, call.arguments):
             return LOOP
-        result = tools.call(self.desk, call.name, call.arguments)
+        result = registry.call(self.desk, call.name, call.arguments)
         self._around.log("info", "tool", name=call.name[:100], round=self.used.rounds, characters=len(result))
         return self._circles.saw(state, call.name, call.arguments, result)
 

@@ -1,1 +1,1 @@
-"""."""
+"""The agents without a language model: pure functions that choose the next point."""

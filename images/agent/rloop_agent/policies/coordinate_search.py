@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 from rloop.api.space import Dimension, Point, Scalar
-from rloop_agent.ground import Ground, bounds, draw, inside, to_scale, to_value
+from rloop_agent.policies.ground import Ground, bounds, draw, inside, to_scale, to_value
 
 TRIES = 200
 SHORTEST = 6

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from random import Random
 
 from rloop.api.space import Point
-from rloop_agent.ground import Ground, draw, points
+from rloop_agent.policies.ground import Ground, draw, points
 
 FEW = 4096
 """Frames up to this size are enumerated, so that the last point is found; in larger ones, maximum number of draws."""

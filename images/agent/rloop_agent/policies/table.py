@@ -6,8 +6,8 @@ here.
 
 from __future__ import annotations
 
-from rloop_agent import coordinate_search, random_search
-from rloop_agent.ground import Policy
+from rloop_agent.policies import coordinate_search, random_search
+from rloop_agent.policies.ground import Policy
 
 POLICIES: dict[str, Policy] = {
     "random-search": random_search.propose,

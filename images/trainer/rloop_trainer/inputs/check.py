@@ -1,7 +1,7 @@
 """Checks a recipe and the files it names; each error has its key and a remedy. Takes a second and needs no torch.
 
 Called by `rloop_trainer.__main__`, for --check and before a run imports heavy libraries. Errors that only a tokenizer
-or a network can reveal are reported later, by `rloop_trainer.start_model`.
+or a network can reveal are reported later, by `rloop_trainer.models.start_model`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from rloop.api.wording import sentence, shown
-from rloop_trainer import document, examples
-from rloop_trainer.recipe import Data, Grpo, Model, Recipe, Reward, Scratch, WarmStart
+from rloop.api.reading.wording import sentence, shown
+from rloop_trainer.inputs import document, examples
+from rloop_trainer.inputs.recipe import Data, Grpo, Model, Recipe, Reward, Scratch, WarmStart
 
 P = TypeVar("P", bound=BaseModel)
 WEIGHTS = ("*.safetensors", "*.bin", "*.safetensors.index.json")

@@ -1,6 +1,6 @@
 """Reads the recipe's file, and reports why it cannot be read.
 
-Called by `rloop_trainer.check`. Of duplicate keys YAML silently uses the last one, and programs edit recipes, so
+Called by `rloop_trainer.inputs.check`. Of duplicate keys YAML silently uses the last one, and programs edit recipes, so
 duplicate keys are rejected.
 """
 

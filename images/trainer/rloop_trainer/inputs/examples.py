@@ -1,7 +1,7 @@
 """The lines of a data file, each with a prompt and its answer.
 
-Read by `rloop_trainer.check`, which validates them, and by the training. The format is JSON lines, as for TRL; other
-keys are ignored.
+Read by `rloop_trainer.inputs.check`, which validates them, and by the training. The format is JSON lines, as for TRL;
+other keys are ignored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The recipe: model, data and training parameters, as types with bounds.
 
-Read by `rloop_trainer.check`, which reports errors, and by the training. It does not import torch, so that a recipe is
-checked in a second. Bounds that involve two sections or a file are in `check`.
+Read by `rloop_trainer.inputs.check`, which reports errors, and by the training. It does not import torch, so that a
+recipe is checked in a second. Bounds that involve two sections or a file are in `check`.
 """
 
 from __future__ import annotations

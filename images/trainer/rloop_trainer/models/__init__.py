@@ -1,1 +1,1 @@
-"""."""
+"""Models on disk: where a run starts from, and what it writes."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rloop_trainer.examples import Example
+from rloop_trainer.inputs.examples import Example
 from rloop_trainer.reward import Judge
 
 CLAIMED_LINES = 1024

@@ -1,7 +1,7 @@
 """A small Qwen2 with random weights, and its tokenizer with one token per character.
 
-Called by `rloop_trainer.warm_start` and `rloop_trainer.start_model`. Qwen2, because every tool can load it; characters,
-because a task of digits needs no more, and the vocabulary is in the recipe.
+Called by `rloop_trainer.models.warm_start` and `rloop_trainer.models.start_model`. Qwen2, because every tool can load
+it; characters, because a task of digits needs no more, and the vocabulary is in the recipe.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rloop_trainer.recipe import Scratch
+from rloop_trainer.inputs.recipe import Scratch
 
 PADDING, END = "<pad>", "<end>"
 

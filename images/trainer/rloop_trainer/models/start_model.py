@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rloop_trainer import scratch, warm_start, world
-from rloop_trainer.check import BadRecipe
-from rloop_trainer.examples import Example
-from rloop_trainer.recipe import Recipe
+from rloop_trainer import world
+from rloop_trainer.inputs.check import BadRecipe
+from rloop_trainer.inputs.examples import Example
+from rloop_trainer.inputs.recipe import Recipe
+from rloop_trainer.models import scratch, warm_start
 from rloop_trainer.world import World
 
 

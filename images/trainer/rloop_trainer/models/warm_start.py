@@ -1,7 +1,7 @@
 """A supervised start for a scratch model: made once, and kept in a cache that all runs share.
 
-Called by `rloop_trainer.start_model` and by `--warm-start`. Reinforcement learning of a model that is never right
-learns nothing. A warm start made by each run would take most of its time and differ between runs.
+Called by `rloop_trainer.models.start_model` and by `--warm-start`. Reinforcement learning of a model that is never
+right learns nothing. A warm start made by each run would take most of its time and differ between runs.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rloop_trainer import checkpoints, examples, scratch
-from rloop_trainer.examples import Example
-from rloop_trainer.recipe import Recipe
+from rloop_trainer import checkpoints
+from rloop_trainer.inputs import examples
+from rloop_trainer.inputs.examples import Example
+from rloop_trainer.inputs.recipe import Recipe
+from rloop_trainer.models import scratch
 
 FORMAT = 1
 """Part of the key: increase it if a change of this file changes the model."""

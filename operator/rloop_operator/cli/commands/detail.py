@@ -13,10 +13,11 @@ from rich.text import Text
 
 from rloop import names
 from rloop.api.experiment import ResearchExperiment, Run
-from rloop_operator.cli import facts, words
-from rloop_operator.cli.output import Format, columns, console, document, emit, is_rich
-from rloop_operator.cli.snapshot import Snapshot, full_name
-from rloop_operator.cli.source import Source
+from rloop_operator.cli.sources.snapshot import Snapshot, full_name
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.output import Format, columns, console, document, emit, is_rich
+from rloop_operator.cli.views import facts
 
 HEADINGS = ("RUN", "KIND", "PHASE", "SEED", "VALUE", "CLAIMED", "SECONDS", "REASON")
 RIGHT = frozenset({0, 3, 4, 5, 6})

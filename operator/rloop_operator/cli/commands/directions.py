@@ -5,16 +5,16 @@ Called by the command line. The same records are in state/directions_tried.json 
 
 from __future__ import annotations
 
-from rloop_operator.cli import words
-from rloop_operator.cli.output import Format, emit, table
-from rloop_operator.cli.source import Source
-from rloop_operator.local import protocol_lines
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.output import Format, emit, table
+from rloop_operator.local.protocol import lines
 
 
 def directions(source: Source, form: Format) -> None:
     """Print the directions that were tried, oldest first."""
     snapshot = source.look()
-    records = protocol_lines.directions(snapshot.loop, snapshot.iterations, snapshot.experiments.values())
+    records = lines.directions(snapshot.loop, snapshot.iterations, snapshot.experiments.values())
     if form is not Format.TABLE:
         emit(records, form)
         return
@@ -45,7 +45,7 @@ def directions(source: Source, form: Format) -> None:
 def findings(source: Source, form: Format) -> None:
     """Print the findings, oldest first."""
     snapshot = source.look()
-    records = protocol_lines.findings(snapshot.iterations.values(), snapshot.experiments.values())
+    records = lines.findings(snapshot.iterations.values(), snapshot.experiments.values())
     if form is not Format.TABLE:
         emit(records, form)
         return
@@ -68,7 +68,7 @@ def findings(source: Source, form: Format) -> None:
     table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,), spare=(2, 4))
 
 
-def _kind(record: protocol_lines.Record) -> str:
+def _kind(record: lines.Record) -> str:
     """The kind of a finding; for a statement with the checker's verdict: `statement, refuted`."""
     if record["kind"] != "statement":
         return str(record["kind"])

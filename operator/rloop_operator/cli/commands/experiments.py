@@ -5,12 +5,13 @@ Called by the command line. `detail` shows a single experiment.
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
-from rloop_operator.cli import facts, words
-from rloop_operator.cli.output import Format, emit, listed, table
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Source
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.output import Format, emit, listed, table
+from rloop_operator.cli.views import facts
 
 SHOWN = 20
 """Number of newest experiments that are always shown; older ones only if they are kept, open or the baseline."""
@@ -38,7 +39,7 @@ def experiments(source: Source, form: Format, *, everything: bool) -> None:
 
 def _matters(experiment: ResearchExperiment) -> bool:
     is_open = experiment.status.phase not in TERMINAL_PHASES
-    return is_open or experiment.spec.kind == "Baseline" or standing.kept_number(experiment) > 0
+    return is_open or experiment.spec.kind == "Baseline" or campaign_state.kept_number(experiment) > 0
 
 
 def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:

@@ -9,9 +9,9 @@ import shlex
 from pathlib import Path
 
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.cli.validate import check
-from rloop_operator.packing import FILE, MARK
-from rloop_operator.packing import pack as pack_campaign
+from rloop_operator.cli.commands.validate import check
+from rloop_operator.user_files.packing import FILE, MARK
+from rloop_operator.user_files.packing import pack as pack_campaign
 
 APPLY_BYTES = 256 * 1024
 """Size limit of the annotation in which a client-side `kubectl apply` stores the object."""

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Finding
-from rloop_operator.cli import board, facts, result, words
-from rloop_operator.cli.detail import difference
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Source
+from rloop_operator.cli.commands.detail import difference
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.views import board, facts, result
 
 LEGEND = (
     "- **Value**: mean of an experiment's verified runs, with its 95 % confidence interval. The screening run is",
@@ -47,7 +48,7 @@ def report(source: Source) -> None:
 
 def text(snapshot: Snapshot, source: Source) -> Iterator[str]:
     """The lines of the report."""
-    over = standing.finished(snapshot.loop)
+    over = campaign_state.finished(snapshot.loop)
     yield f"# {plain(snapshot.name)}: {plain(result.headline(snapshot) if over else board.state(snapshot)[0])}"
     yield ""
     yield f"> {plain(snapshot.loop.spec.direction)}"
@@ -125,7 +126,7 @@ def _link(name: str, snapshot: Snapshot) -> str:
 
 
 def _kept(snapshot: Snapshot) -> Iterator[str]:
-    kept = sorted(filter(standing.kept_number, snapshot.experiments.values()), key=standing.kept_number)
+    kept = sorted(filter(campaign_state.kept_number, snapshot.experiments.values()), key=campaign_state.kept_number)
     if not kept:
         return
     yield from ("", "## Kept experiments", "")
@@ -156,7 +157,7 @@ def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
 
 
 def _directions(snapshot: Snapshot) -> Iterator[str]:
-    tried = standing.directions(snapshot.iterations)
+    tried = campaign_state.directions(snapshot.iterations)
     if not tried:
         return
     yield from ("", "## Directions", "")

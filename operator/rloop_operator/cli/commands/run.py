@@ -10,19 +10,19 @@ import asyncio
 import shlex
 from pathlib import Path
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.admit.advice import advice
 from rloop.admit.loop import changed_frozen_fields, unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
-from rloop_operator.cli import facts, result
-from rloop_operator.cli.guard import complain, crash_reports_in
-from rloop_operator.cli.output import console
-from rloop_operator.cli.reading import RUNS, folder_at, look
-from rloop_operator.cli.validate import provider_problems
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.manifest import check_folders, load
-from rloop_operator.notes import folder_notes, frozen_notes
+from rloop_operator.cli.commands.validate import provider_problems
+from rloop_operator.cli.sources.read_folder import RUNS, folder_at, look
+from rloop_operator.cli.terminal.exit_codes import complain, crash_reports_in
+from rloop_operator.cli.terminal.output import console
+from rloop_operator.cli.views import facts, result
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.user_files.manifest import check_folders, load
+from rloop_operator.user_files.notes import folder_notes, frozen_notes
 
 
 def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> int:
@@ -38,11 +38,11 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
         found = []
     else:
         found = _ignored(stored, base, seed)
-        found += [] if standing.finished(stored) else advice(loop, "local")
+        found += [] if campaign_state.finished(stored) else advice(loop, "local")
     for one in found:
         complain(f"note: {one}")
     left: list[str] = []
-    if stored is None or not standing.finished(stored) or standing.may_go_on(stored, loop):
+    if stored is None or not campaign_state.finished(stored) or campaign_state.may_go_on(stored, loop):
         crash_reports_in(layout.logs)
         command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
         left = _campaign(loop, layout, base, seed, plain=plain, command=command)
@@ -90,8 +90,8 @@ def _campaign(
 ) -> list[str]:
     """Run the campaign. Returns the workloads that continue in the background."""
     # Imported here, so that the result of a finished campaign is shown without loading these modules.
-    from rloop_operator.cli.orchestrator_log import LoggedView, logging_to
-    from rloop_operator.cli.views import LiveView, PlainView, is_plain
+    from rloop_operator.cli.commands.orchestrator_log import LoggedView, logging_to
+    from rloop_operator.cli.views.live import LiveView, PlainView, is_plain
     from rloop_operator.local import campaign
     from rloop_operator.local.interrupt import Interrupt
 

@@ -5,10 +5,11 @@ Called by the command line. It imports nothing that loads slowly, because users 
 
 from __future__ import annotations
 
-from rloop_operator.cli import board, words
-from rloop_operator.cli.output import Format, console, document, emit, is_rich
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Source
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.output import Format, console, document, emit, is_rich
+from rloop_operator.cli.views import board
 
 RECENT = 5
 

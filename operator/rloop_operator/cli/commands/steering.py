@@ -5,18 +5,18 @@ Called by the command line. Each prints what was done and what happens next. A f
 
 from __future__ import annotations
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.errors import RloopError
-from rloop_operator.cli import board, facts
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Source
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.cli.views import board, facts
 from rloop_operator.ports import Verb
 
 
 def act(verb: Verb, source: Source) -> None:
     """Carry out the verb and print the result. Raises RloopError for a finished campaign."""
     snapshot = source.look()
-    if standing.finished(snapshot.loop):
+    if campaign_state.finished(snapshot.loop):
         state, _ = board.state(snapshot)
         told = f"{snapshot.name} is over ({state}) and starts nothing again; nothing was done"
         raise RloopError(f"{told}. To search on, start a new campaign under another name")

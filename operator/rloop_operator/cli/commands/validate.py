@@ -13,11 +13,12 @@ from rloop.admit.advice import advice
 from rloop.admit.loop import unsupported
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.cli import board, facts, words
-from rloop_operator.cli.guard import complain
-from rloop_operator.manifest import check_folders, load, load_among
-from rloop_operator.notes import folder_notes
-from rloop_operator.yaml_file import STANDARD_INPUT
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.exit_codes import complain
+from rloop_operator.cli.views import board, facts
+from rloop_operator.user_files.manifest import check_folders, load, load_among
+from rloop_operator.user_files.notes import folder_notes
+from rloop_operator.user_files.yaml_file import STANDARD_INPUT
 
 
 def validate(file: Path, target: Literal["local", "cluster"]) -> None:

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rloop.errors import BadInput, InputProblem, NotFound, RloopError
-from rloop_operator.cli.local_source import LocalSource
-from rloop_operator.cli.reading import RUNS, find
-from rloop_operator.cli.snapshot import CHILD, within
-from rloop_operator.cli.source import Source
-from rloop_operator.local.database import Database
-from rloop_operator.local.folder import RunFolder
+from rloop_operator.cli.sources.read_folder import RUNS, find
+from rloop_operator.cli.sources.run_folder import LocalSource
+from rloop_operator.cli.sources.snapshot import CHILD, within
+from rloop_operator.cli.sources.source import Source
+from rloop_operator.local.storage.database import Database
+from rloop_operator.local.storage.layout import RunFolder
 
 if TYPE_CHECKING:
-    from rloop_operator.cli.cluster_connection import Cluster
-    from rloop_operator.cli.cluster_source import ClusterSource
+    from rloop_operator.cli.sources.cluster import ClusterSource
+    from rloop_operator.cli.sources.cluster_connection import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
 def _way_to_a_cluster() -> tuple[Callable[[str, str, str], AbstractContextManager[Cluster]], type[ClusterSource]]:
     """What connects, and the source there. Imported here: their library is large and not part of the base install."""
     try:
-        from rloop_operator.cli.cluster_connection import in_cluster
-        from rloop_operator.cli.cluster_source import ClusterSource
+        from rloop_operator.cli.sources.cluster import ClusterSource
+        from rloop_operator.cli.sources.cluster_connection import in_cluster
     except ModuleNotFoundError as error:
         told = f"a cluster cannot be asked without the Kubernetes library (no module {error.name})"
         raise RloopError(f"{told}: run make cli in the checkout, which installs it") from error

@@ -16,13 +16,14 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound
-from rloop_operator.cli import cluster_health
-from rloop_operator.cli.cluster_connection import Cluster
-from rloop_operator.cli.cluster_logs import follow_events, follow_workloads
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Operator, Source
-from rloop_operator.cluster import kube, parts
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cli.sources import cluster_health
+from rloop_operator.cli.sources.cluster_connection import Cluster
+from rloop_operator.cli.sources.cluster_logs import follow_events, follow_workloads
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.sources.source import Operator, Source
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.workloads import pod_parts
 from rloop_operator.ports import Files, Verb
 
 
@@ -53,7 +54,7 @@ class ClusterSource(Source):
 
     @override
     def operator(self, snapshot: Snapshot) -> Operator:
-        path = kube.objects(self._cluster.namespace, "researchloops", self._loop)
+        path = client.objects(self._cluster.namespace, "researchloops", self._loop)
         stored = self._cluster.run(self._cluster.api.get(path))
         leases = self._cluster.run(cluster_health.leases(self._cluster.api))
         return cluster_health.operator(stored, leases, snapshot.now)
@@ -69,7 +70,7 @@ class ClusterSource(Source):
     def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
         one = next(one for one in snapshot.experiments[experiment].status.runs if one.number == run)
         place = names.place(snapshot.loop.metadata.uid, experiment, run, one.seed)
-        return f"{parts.place_of(place)}/artifacts in the volume of the claim {parts.claim_name(snapshot.name)}"
+        return f"{pod_parts.place_of(place)}/artifacts in the volume of the claim {pod_parts.claim_name(snapshot.name)}"
 
     @override
     def log_of(self, workload: str) -> str:
@@ -88,10 +89,10 @@ class ClusterSource(Source):
 
     @override
     def ask(self, verb: Verb) -> str:
-        path = kube.objects(self._cluster.namespace, "researchloops", self._loop)
+        path = client.objects(self._cluster.namespace, "researchloops", self._loop)
         if verb == "pivot":
             moment = datetime.now(UTC).isoformat(timespec="microseconds")
-            patch: kube.Object = {"metadata": {"annotations": {names.ANNOTATION_PIVOT: moment}}}
+            patch: client.Object = {"metadata": {"annotations": {names.ANNOTATION_PIVOT: moment}}}
         else:
             patch = {"spec": {"suspend": verb == "suspend"}}
         self._cluster.run(self._cluster.api.patch(path, patch))

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rloop.errors import NotFound, RloopError
-from rloop_operator.cli.snapshot import within
-from rloop_operator.cluster import kube
+from rloop_operator.cli.sources.snapshot import within
+from rloop_operator.cluster.kube import client
 
 Answer = TypeVar("Answer")
 CRDS = "helm upgrade --install rloop helm/rloop, or kubectl apply --server-side -f crds/"
@@ -22,7 +22,7 @@ CRDS = "helm upgrade --install rloop helm/rloop, or kubectl apply --server-side 
 class Cluster:
     """One namespace of a cluster."""
 
-    def __init__(self, runner: asyncio.Runner, api: kube.Kube, namespace: str) -> None:
+    def __init__(self, runner: asyncio.Runner, api: client.Kube, namespace: str) -> None:
         self._runner = runner
         self.api = api
         self.namespace = namespace
@@ -51,9 +51,9 @@ class Cluster:
         whole = ", or something of one by its whole name (LOOP-i0001-e1)" if parts else ""
         raise NotFound(f'there is no ResearchLoop "{name}" {here}; give one of these{whole}:\n{listed}')
 
-    def _loops(self) -> list[kube.Object]:
+    def _loops(self) -> list[client.Object]:
         try:
-            found = self.run(self.api.all(kube.objects(self.namespace, "researchloops")))
+            found = self.run(self.api.all(client.objects(self.namespace, "researchloops")))
         except NotFound as error:
             told = f"the cluster {self.api.server} does not know the kind ResearchLoop"
             raise RloopError(f"{told}: install it with {CRDS}") from error
@@ -68,7 +68,7 @@ class Cluster:
         except NotFound as error:
             told = f'there is no namespace "{self.namespace}" in the cluster {self.api.server}; name another with -n'
             raise NotFound(told) from error
-        except kube.KubeError as error:
+        except client.KubeError as error:
             if error.status != 403:
                 raise
 
@@ -77,17 +77,17 @@ class Cluster:
 def in_cluster(namespace: str, kubeconfig: str, context: str) -> Iterator[Cluster]:
     """Yield the selected namespace. Errors of the API server are raised as RloopError with a remedy."""
     with asyncio.Runner() as runner:
-        connection = kube.connected(kubeconfig, context)
+        connection = client.connected(kubeconfig, context)
         api = runner.run(connection.__aenter__())
         try:
             yield Cluster(runner, api, namespace or api.namespace)
-        except kube.KubeError as error:
+        except client.KubeError as error:
             raise RloopError(explained(error, api.server)) from error
         finally:
             runner.run(connection.__aexit__(None, None, None))
 
 
-def explained(error: kube.KubeError, server: str) -> str:
+def explained(error: client.KubeError, server: str) -> str:
     """A message with the API server's error and a remedy."""
     if error.status == 0:
         cause = type(error.__cause__).__name__

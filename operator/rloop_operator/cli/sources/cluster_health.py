@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from rloop.errors import NotFound
-from rloop_operator.cli import words
-from rloop_operator.cli.source import Operator
-from rloop_operator.cluster import kube, served
+from rloop_operator.cli.sources.source import Operator
+from rloop_operator.cli.terminal import words
+from rloop_operator.cluster.kube import client, served_namespaces
 
 LEASE = "rloop-operator"
 SILENT_SECONDS = 60.0
@@ -25,19 +25,19 @@ SHOWN = 5
 LEASES = "/apis/coordination.k8s.io/v1/leases"
 
 
-async def leases(api: kube.Kube) -> list[kube.Object] | None:
+async def leases(api: client.Kube) -> list[client.Object] | None:
     """The Leases of all operators; None if the user is not permitted to list them."""
     try:
         return await api.all(LEASES, fields=f"metadata.name={LEASE}")
     except NotFound:
         return None
-    except kube.KubeError as error:
+    except client.KubeError as error:
         if error.status != 403:
             raise
         return None
 
 
-def operator(loop: kube.Object, found: list[kube.Object] | None, now: datetime) -> Operator:
+def operator(loop: client.Object, found: list[client.Object] | None, now: datetime) -> Operator:
     """The state of the operator of this loop."""
     status, metadata = loop.get("status", {}), loop["metadata"]
     if any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in status.get("conditions", [])):
@@ -57,13 +57,17 @@ def operator(loop: kube.Object, found: list[kube.Object] | None, now: datetime) 
     return Operator(alive, told)
 
 
-def _by_leases(found: list[kube.Object] | None, namespace: str, now: datetime) -> tuple[bool, str]:
+def _by_leases(found: list[client.Object] | None, namespace: str, now: datetime) -> tuple[bool, str]:
     """Whether an operator serves the namespace, and an explanation from the Leases."""
     if found is None:
         return True, f'unknown: to tell, the right to list Leases is needed (name "{LEASE}")'
     if not found:
         return False, f'none in this cluster: there is no Lease "{LEASE}"; install the chart, helm/rloop'
-    live = {one["metadata"]["namespace"]: served.read(one) for one in found if _silence(one, now) <= SILENT_SECONDS}
+    live = {
+        one["metadata"]["namespace"]: served_namespaces.read(one)
+        for one in found
+        if _silence(one, now) <= SILENT_SECONDS
+    }
     # An operator that has just started has not published its namespaces yet; assume that it serves this one.
     serving = [home for home, said in live.items() if said is None or said.serves(namespace)]
     if serving:
@@ -85,7 +89,7 @@ def _listed(namespaces: Sequence[str]) -> str:
     return shown + (f" and {len(namespaces) - SHOWN} more" if len(namespaces) > SHOWN else "")
 
 
-def _silence(lease: kube.Object, now: datetime) -> float:
+def _silence(lease: client.Object, now: datetime) -> float:
     renewed = lease.get("spec", {}).get("renewTime")
     return (now - datetime.fromisoformat(renewed)).total_seconds() if renewed else float("inf")
 

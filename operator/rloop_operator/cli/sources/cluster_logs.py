@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.errors import NotFound
-from rloop_operator.cli import words
-from rloop_operator.cli.cluster_connection import Cluster
-from rloop_operator.cli.guard import complain
-from rloop_operator.cli.logs import natural, owners
-from rloop_operator.cli.snapshot import CHILD, Snapshot, near
-from rloop_operator.cluster import kube
+from rloop_operator.cli.sources.cluster_connection import Cluster
+from rloop_operator.cli.sources.local_logs import natural, owners
+from rloop_operator.cli.sources.snapshot import CHILD, Snapshot, near
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.exit_codes import complain
+from rloop_operator.cluster.kube import client
 
 POLL_SECONDS = 2.0
 Look = Callable[[], Snapshot]
@@ -34,7 +34,7 @@ def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: boo
     events = _events(cluster, snapshot, everything=everything)
     _say_what_is_gone(events, snapshot)
     _tell(events, told, snapshot.name)
-    while follow and not standing.finished(snapshot.loop):
+    while follow and not campaign_state.finished(snapshot.loop):
         time.sleep(POLL_SECONDS)
         snapshot = look()
         _tell(_events(cluster, snapshot, everything=everything), told, snapshot.name)
@@ -43,10 +43,10 @@ def follow_events(cluster: Cluster, look: Look, *, follow: bool, everything: boo
         _tell(_events(cluster, snapshot, everything=everything), told, snapshot.name)
 
 
-def _events(cluster: Cluster, snapshot: Snapshot, *, everything: bool) -> list[kube.Object]:
+def _events(cluster: Cluster, snapshot: Snapshot, *, everything: bool) -> list[client.Object]:
     """The Events of this campaign, without those of an earlier campaign of the same name."""
     loop, born = snapshot.name, snapshot.loop.metadata.creation_timestamp
-    path = kube.core(cluster.namespace, "events")
+    path = client.core(cluster.namespace, "events")
     if not everything:
         found = cluster.run(cluster.api.all(path, f"{names.LABEL_LOOP}={loop}"))
     else:
@@ -57,18 +57,18 @@ def _events(cluster: Cluster, snapshot: Snapshot, *, everything: bool) -> list[k
     return sorted(found, key=lambda one: (_moment(one), int(one["metadata"]["resourceVersion"])))
 
 
-def _about(event: kube.Object, loop: str) -> bool:
+def _about(event: client.Object, loop: str) -> bool:
     """Whether the Event is about the loop, an object that belongs to it, or its volume."""
     name = event["involvedObject"].get("name", "")
     part = name.removeprefix(f"{loop}-")
     return name == loop or (part != name and (CHILD.match(part) is not None or part == "workspace"))
 
 
-def _moment(event: kube.Object) -> str:
+def _moment(event: client.Object) -> str:
     return str(event.get("firstTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
 
 
-def _tell(events: list[kube.Object], told: set[str], loop: str) -> None:
+def _tell(events: list[client.Object], told: set[str], loop: str) -> None:
     for event in events:
         uid, count = event["metadata"]["uid"], event.get("count") or 1
         if f"{uid}/{count}" in told:
@@ -82,7 +82,7 @@ def _tell(events: list[kube.Object], told: set[str], loop: str) -> None:
         print(f"{moment:%m-%d %H:%M:%S} {warns:<8} {event.get('reason', ''):<18} {of}{message}{again}", flush=True)
 
 
-def _say_what_is_gone(events: list[kube.Object], snapshot: Snapshot) -> None:
+def _say_what_is_gone(events: list[client.Object], snapshot: Snapshot) -> None:
     """Report that the first Events of an old loop are deleted. Its results are kept in its child objects."""
     created = snapshot.loop.metadata.creation_timestamp
     kept = "rloop experiments and rloop directions tell what came of it"
@@ -105,7 +105,7 @@ def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -
         pods = _pods(cluster, snapshot.name)
         matching = _matching(name, snapshot, pods)
         live = [one for one in matching if _print(cluster, one, pods.get(one), dict(_stored(snapshot)), told)]
-        if not follow or (matching and not live) or standing.finished(snapshot.loop):
+        if not follow or (matching and not live) or campaign_state.finished(snapshot.loop):
             break
         time.sleep(POLL_SECONDS)
         snapshot = look()
@@ -125,13 +125,13 @@ class _Told:
     heading: str = ""
 
 
-def _matching(name: str, snapshot: Snapshot, pods: Mapping[str, kube.Object]) -> list[str]:
+def _matching(name: str, snapshot: Snapshot, pods: Mapping[str, client.Object]) -> list[str]:
     """The workloads that belong to the object of this name, in natural order."""
     wanted = {name, f"{snapshot.name}-{name}"}
     return [one for one in sorted({*pods, *dict(_stored(snapshot))}, key=natural) if wanted & set(owners([one]))]
 
 
-def _print(cluster: Cluster, name: str, pod: kube.Object | None, stored: Mapping[str, str], told: _Told) -> bool:
+def _print(cluster: Cluster, name: str, pod: client.Object | None, stored: Mapping[str, str], told: _Told) -> bool:
     """Print the new part of a workload's log. Returns whether it still runs."""
     live = pod is not None and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
     log = _log(cluster, pod) if pod is not None else None
@@ -151,21 +151,21 @@ def _print(cluster: Cluster, name: str, pod: kube.Object | None, stored: Mapping
     return live
 
 
-def _pods(cluster: Cluster, loop: str) -> dict[str, kube.Object]:
+def _pods(cluster: Cluster, loop: str) -> dict[str, client.Object]:
     """The newest pod of each workload."""
-    found = cluster.run(cluster.api.all(kube.core(cluster.namespace, "pods"), f"{names.LABEL_LOOP}={loop}"))
+    found = cluster.run(cluster.api.all(client.core(cluster.namespace, "pods"), f"{names.LABEL_LOOP}={loop}"))
     found.sort(key=lambda one: one["metadata"]["creationTimestamp"])
     return {one["metadata"].get("labels", {}).get(names.LABEL_WORKLOAD, one["metadata"]["name"]): one for one in found}
 
 
-def _log(cluster: Cluster, pod: kube.Object) -> str | None:
+def _log(cluster: Cluster, pod: client.Object) -> str | None:
     """The whole log of the pod's main container; None if it does not exist (any more)."""
-    path = kube.core(cluster.namespace, "pods", pod["metadata"]["name"])
+    path = client.core(cluster.namespace, "pods", pod["metadata"]["name"])
     try:
         return cluster.run(cluster.api.text(f"{path}/log", container=pod["spec"]["containers"][0]["name"]))
     except NotFound:
         return None
-    except kube.KubeError as error:
+    except client.KubeError as error:
         if error.status == 400:  # the container has not started
             return None
         raise

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from rloop.errors import NotFound
-from rloop_operator.cli import words
-from rloop_operator.cli.guard import complain
-from rloop_operator.cli.reading import look
-from rloop_operator.cli.snapshot import near
-from rloop_operator.local.folder import RunFolder, holder
+from rloop_operator.cli.sources.read_folder import look
+from rloop_operator.cli.sources.snapshot import near
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.exit_codes import complain
+from rloop_operator.local.storage.layout import RunFolder, holder
 
 POLL_SECONDS = 0.3
 HIDDEN = frozenset({"ts", "level"})

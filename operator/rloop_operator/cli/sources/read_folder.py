@@ -16,12 +16,12 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem, NotFound
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.local import requests
-from rloop_operator.local.documents import read_json
-from rloop_operator.local.folder import RunFolder, holder
-from rloop_operator.local.processes import is_alive
-from rloop_operator.local.store import LocalStore
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.local.storage import user_requests
+from rloop_operator.local.storage.layout import RunFolder, holder
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads.documents import read_json
+from rloop_operator.local.workloads.processes import is_alive
 
 RUNS = Path("runs")
 """Folder below the current directory in which `rloop run` creates run folders."""
@@ -63,7 +63,7 @@ def look_into(store: LocalStore, folder: RunFolder) -> Found:
             {one.metadata.name: one for one in experiments},
             now,
             live,
-            requests.suspended_by_request(loop),
+            user_requests.suspended_by_request(loop),
         ),
         pid,
     )

@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 
 from typing_extensions import override
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.errors import NotFound
-from rloop_operator.cli import words
-from rloop_operator.cli.reading import Found, look
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.source import Operator, Source
-from rloop_operator.local import frozen_files
-from rloop_operator.local.database import Database
-from rloop_operator.local.folder import RunFolder, holder
+from rloop_operator.cli.sources.read_folder import Found, look
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.sources.source import Operator, Source
+from rloop_operator.cli.terminal import words
+from rloop_operator.local.storage import frozen_files
+from rloop_operator.local.storage.database import Database
+from rloop_operator.local.storage.layout import RunFolder, holder
 from rloop_operator.ports import Files, Verb
 
 TAKEN_SECONDS = 20.0
@@ -48,7 +48,7 @@ class LocalSource(Source):
         pid = self._found.operator if self._found is not None else holder(self._layout.root)
         if pid is not None:
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
-        if standing.finished(snapshot.loop):
+        if campaign_state.finished(snapshot.loop):
             return Operator(alive=False, told=f"none, the campaign has ended; its folder is {where}")
         resumes = "rloop run with the same manifest continues"
         if snapshot.suspended:
@@ -82,24 +82,24 @@ class LocalSource(Source):
 
     @override
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
-        from rloop_operator.cli.logs import show_logs
+        from rloop_operator.cli.sources.local_logs import show_logs
 
         show_logs(name, self._layout, follow=follow, everything=everything)
 
     @override
     def ask(self, verb: Verb) -> str:
-        from rloop_operator.local import requests
+        from rloop_operator.local.storage import user_requests
 
-        by_manifest = verb == "resume" and not requests.suspended_by_request(self.look().loop)
-        requests.ask(self._layout, verb, datetime.now(UTC))
+        by_manifest = verb == "resume" and not user_requests.suspended_by_request(self.look().loop)
+        user_requests.ask(self._layout, verb, datetime.now(UTC))
         ends_at = time.monotonic() + TAKEN_SECONDS
-        here = asyncio.run(requests.take_unowned(self._layout))
-        while not here and requests.waiting(self._layout):
+        here = asyncio.run(user_requests.take_unowned(self._layout))
+        while not here and user_requests.waiting(self._layout):
             pid = holder(self._layout.root)
             if time.monotonic() > ends_at:
                 return f"It is written down, and rloop run (process {pid}) has not taken it yet."
             time.sleep(POLL_SECONDS)
-            here = asyncio.run(requests.take_unowned(self._layout))
+            here = asyncio.run(user_requests.take_unowned(self._layout))
         return self._next(verb, here=here) + (MANIFEST if by_manifest else "")
 
     def _next(self, verb: Verb, *, here: bool) -> str:

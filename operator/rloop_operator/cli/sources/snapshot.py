@@ -13,12 +13,12 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import cached_property
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound
-from rloop_operator.cli.words import short
+from rloop_operator.cli.terminal.words import short
 
 NEAR = 5
 """Maximum number of names that are suggested for an unknown one."""
@@ -50,12 +50,12 @@ class Snapshot:
     @property
     def iteration(self) -> int:
         """The number of the newest iteration."""
-        return standing.newest(self.iterations)
+        return campaign_state.newest(self.iterations)
 
     @cached_property
     def base_frame(self) -> Mapping[str, str]:
         """The frame of the first direction, with which other frames are compared."""
-        tried = standing.directions(self.iterations)
+        tried = campaign_state.directions(self.iterations)
         return tried[0].frame if tried else {}
 
     @cached_property
@@ -78,17 +78,17 @@ class Snapshot:
     @property
     def noise(self) -> float:
         """The difference of two values that may occur by chance; determines the digits of all printed values."""
-        return standing.noise(self.loop.spec, self.loop.status)
+        return campaign_state.noise(self.loop.spec, self.loop.status)
 
     @property
     def active_seconds(self) -> float:
         """Seconds for which the campaign has been active until this moment."""
-        return standing.active_seconds(self.loop.status.clock, self.now)
+        return campaign_state.active_seconds(self.loop.status.clock, self.now)
 
     @property
     def suspended(self) -> bool:
         """Whether a suspension is requested. Without an operator it has not been carried out yet."""
-        return self.loop.spec.suspend and not standing.finished(self.loop)
+        return self.loop.spec.suspend and not campaign_state.finished(self.loop)
 
     def ordered(self) -> list[ResearchExperiment]:
         """All experiments in order of their proposal, the baseline first."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.ports import Files, Verb
 
 

@@ -1,1 +1,1 @@
-"""."""
+"""Printing: numbers and names as text, output formats, exit codes."""

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rloop_operator.cli.words import line
+from rloop_operator.cli.terminal.words import line
 
 
 class Format(StrEnum):

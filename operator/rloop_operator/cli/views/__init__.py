@@ -1,1 +1,1 @@
-"""."""
+"""A campaign as rows, lines and boards, made from a snapshot."""

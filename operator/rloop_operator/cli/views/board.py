@@ -13,11 +13,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.api.loop_status import Used
 from rloop.api.researchloop import Budget
-from rloop_operator.cli import facts, words
-from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.views import facts
 
 NOW_MAX = 4
 """Maximum number of running sessions and runs that are named; the others are counted."""
@@ -45,7 +46,7 @@ def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
     found.append(Row("budget", spent(loop.spec.budget, loop.status.budget.used, snapshot.active_seconds)))
     if snapshot.suspended:
         found.append(Row("suspended", words.suspended(snapshot.by_request), "yellow"))
-    if not standing.finished(loop):
+    if not campaign_state.finished(loop):
         asked = loop.metadata.annotations.get(names.ANNOTATION_PIVOT)
         if asked and asked != loop.status.last_handled.pivot:
             found.append(Row("pivot", "asked for by rloop pivot, and not taken up yet", "yellow"))
@@ -146,7 +147,7 @@ def _values(snapshot: Snapshot) -> list[Row]:
             )
         )
     elif best is not None:
-        yet = "" if standing.finished(snapshot.loop) else " yet"
+        yet = "" if campaign_state.finished(snapshot.loop) else " yet"
         found.append(Row("best", f"the baseline: nothing was kept{yet}"))
     if final is not None:
         told = words.interval(final.value, final.low, final.high)
@@ -158,11 +159,11 @@ def _values(snapshot: Snapshot) -> list[Row]:
 def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
     status, stall = snapshot.loop.status, snapshot.loop.spec.stall
     found = []
-    direction = facts.best_direction(snapshot) if standing.finished(snapshot.loop) else status.current_direction
+    direction = facts.best_direction(snapshot) if campaign_state.finished(snapshot.loop) else status.current_direction
     if direction is not None:
         changed = words.frame(direction.frame, snapshot.base_frame)
         told = changed or words.line(direction.title, 60 if narrow else 160)
-        whose = " (the best's)" if standing.finished(snapshot.loop) else ""
+        whose = " (the best's)" if campaign_state.finished(snapshot.loop) else ""
         found.append(Row("direction", f"{snapshot.short(direction.name)}{whose}  {told}"))
     found.append(
         Row(

@@ -12,14 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
-from rloop import names, standing
+from rloop import campaign_state, names
 from rloop.api.agent import Agent
 from rloop.api.common import Condition
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import Direction
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.cli import words
-from rloop_operator.cli.snapshot import Snapshot
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.terminal import words
 
 LIVE_SESSION = frozenset({"Pending", "Running"})
 PHASES = (
@@ -120,7 +120,7 @@ def best_direction(snapshot: Snapshot) -> Direction | None:
     best = snapshot.loop.status.best
     kept = snapshot.experiments.get(best.experiment) if best is not None else None
     wanted = kept.spec.direction if kept is not None else None
-    return next((one for one in standing.directions(snapshot.iterations) if one.name == wanted), None)
+    return next((one for one in campaign_state.directions(snapshot.iterations) if one.name == wanted), None)
 
 
 def counts(snapshot: Snapshot) -> str:
@@ -128,7 +128,7 @@ def counts(snapshot: Snapshot) -> str:
     found = snapshot.loop.status.experiments.model_dump()
     told = ", ".join(f"{found[phase]} {phase}" for phase in PHASES if found[phase])
     total = sum(found.values())
-    none = "none" if standing.finished(snapshot.loop) else "none yet"
+    none = "none" if campaign_state.finished(snapshot.loop) else "none yet"
     return f"{total}: {told}" if total else none
 
 
@@ -188,7 +188,7 @@ def closest(experiments: Iterable[ResearchExperiment]) -> ResearchExperiment | N
         if one.status.phase in TERMINAL_PHASES
         and one.status.verdict is not None
         and one.status.verdict.gain is not None
-        and not standing.kept_number(one)
+        and not campaign_state.kept_number(one)
     ]
     return max(lost, key=lambda one: verdict_gain(one) or 0.0, default=None)
 

@@ -24,12 +24,13 @@ from typing_extensions import override
 from rloop.actions import Event
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Observed
-from rloop_operator.cli import board, words
-from rloop_operator.cli.guard import quiet_stdout
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.cli.story import Line, Story, progress, snapshot_of
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.exit_codes import quiet_stdout
+from rloop_operator.cli.views import board
+from rloop_operator.cli.views.story import Line, Story, progress, snapshot_of
 from rloop_operator.local.campaign import View
-from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.storage.layout import RunFolder
 
 SILENCE_SECONDS = 60.0
 """Seconds without a line after which the plain view prints a sign of life."""

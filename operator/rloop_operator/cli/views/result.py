@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rloop import names, standing
-from rloop_operator.cli import board, facts, words
-from rloop_operator.cli.output import is_rich
-from rloop_operator.cli.reading import Found
-from rloop_operator.cli.snapshot import Snapshot
+from rloop import campaign_state, names
+from rloop_operator.cli.sources.read_folder import Found
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.terminal.output import is_rich
+from rloop_operator.cli.views import board, facts
 
 
 def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()) -> None:
@@ -159,7 +160,7 @@ def _artifacts(found: Found) -> Iterator[board.Row]:
 
 
 def _why_nothing_was_kept(snapshot: Snapshot) -> str:
-    if not standing.finished(snapshot.loop):
+    if not campaign_state.finished(snapshot.loop):
         return "nothing was kept yet"
     if not any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
         return "no change of it was tried"
@@ -192,7 +193,7 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     status = snapshot.loop.status
     best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
-    if not standing.finished(snapshot.loop):
+    if not campaign_state.finished(snapshot.loop):
         if snapshot.suspended and snapshot.by_request:
             yield f"  resume            rloop resume {folder}"
         else:
@@ -206,7 +207,7 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
         yield f"  what was tried    rloop experiments {folder}"
     elif status.budget.used.runs:
         yield f"  the task's runs   rloop experiments {snapshot.short(names.baseline(snapshot.name))} {folder}"
-    if standing.directions(snapshot.iterations):
+    if campaign_state.directions(snapshot.iterations):
         yield f"  in which frames   rloop directions {folder}"
     yield f"  what was decided  rloop logs {folder}"
     yield f"  all in one text   rloop report {folder}"

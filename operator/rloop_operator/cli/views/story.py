@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.actions import Event
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Direction, ResearchIteration
 from rloop.observed import Observed
-from rloop_operator.cli import facts, words
-from rloop_operator.cli.snapshot import Snapshot
-from rloop_operator.local import requests
+from rloop_operator.cli.sources.snapshot import Snapshot
+from rloop_operator.cli.terminal import words
+from rloop_operator.cli.views import facts
+from rloop_operator.local.storage import user_requests
 
 SEEN = frozenset({"IterationOpened", "IterationSettled", "BestUpdated", "Concluding"})
 """Events that are not shown, because their lines come from the objects."""
@@ -125,7 +126,7 @@ class _Told:
 
 def snapshot_of(observed: Observed) -> Snapshot:
     """The snapshot of a pass. In the first pass it excludes the time without an operator, which is not yet deducted."""
-    now, by_request = observed.down_since or observed.now, requests.suspended_by_request(observed.loop)
+    now, by_request = observed.down_since or observed.now, user_requests.suspended_by_request(observed.loop)
     return Snapshot(observed.loop, observed.iterations, observed.experiments, now, by_request=by_request)
 
 
@@ -195,7 +196,7 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
     """New lines from the objects: label and text. Marks them as shown."""
     for experiment in snapshot.ordered():
         name = experiment.metadata.name
-        if standing.kept_number(experiment) and name not in told.kept:
+        if campaign_state.kept_number(experiment) and name not in told.kept:
             told.kept.add(name)
             yield "keep", _keep(experiment, snapshot)
         if name not in told.failed and (why := facts.failure(experiment, snapshot)) is not None:
@@ -213,7 +214,7 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
             told.settled.add(name)
             if not _closes(iteration):
                 yield "settled", _settled(iteration, snapshot)
-    directions = standing.directions(snapshot.iterations)
+    directions = campaign_state.directions(snapshot.iterations)
     for index, one in enumerate(directions):
         if one.name not in told.directions:
             told.directions.add(one.name)
@@ -253,7 +254,7 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     if event.reason in SEEN or (event.reason in OF_CANDIDATES and not event.object.endswith("-b01")):
         return None
     label = LABELS.get(event.reason, "warning" if event.type == "Warning" else "event")
-    if label == "complete" and not standing.finished(snapshot.loop):
+    if label == "complete" and not campaign_state.finished(snapshot.loop):
         label = "outcome"
     if event.reason == "Accepted":
         return label, "the manifest is valid, the task is sealed; measuring the baseline"

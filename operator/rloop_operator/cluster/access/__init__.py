@@ -1,1 +1,1 @@
-"""."""
+"""Who calls: tokens of pods, examined by the API server."""

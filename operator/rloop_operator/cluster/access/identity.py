@@ -18,8 +18,8 @@ from typing_extensions import override
 from rloop import names
 from rloop.actions import Role
 from rloop.errors import NotFound, Refused
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.parts import AUDIENCE
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.workloads.pod_parts import AUDIENCE
 from rloop_operator.ports import Caller, Identity
 
 POD_NAME = "authentication.kubernetes.io/pod-name"
@@ -59,7 +59,7 @@ class KubeIdentity(Identity):
 
     def __init__(
         self,
-        api: kube.Kube,
+        api: client.Kube,
         roles: tuple[Role, ...] = ("agent", "run"),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -120,7 +120,7 @@ class KubeIdentity(Identity):
             return None
         namespace = user["username"].split(":")[2]
         try:
-            pod = await self._api.get(kube.core(namespace, "pods", pod_name))
+            pod = await self._api.get(client.core(namespace, "pods", pod_name))
         except NotFound:
             return None
         if pod["metadata"]["uid"] != (user["extra"].get(POD_UID) or [""])[0]:
@@ -134,7 +134,7 @@ class KubeIdentity(Identity):
             return None
         plural = "researchiterations" if role == "agent" else "researchexperiments"
         try:
-            holder = await self._api.get(kube.objects(namespace, plural, owner))
+            holder = await self._api.get(client.objects(namespace, plural, owner))
         except NotFound:
             return None
         references = pod["metadata"].get("ownerReferences", [])
@@ -145,7 +145,7 @@ class KubeIdentity(Identity):
         return Caller(pod["metadata"]["name"], role, loop, owner, labels.get(names.LABEL_SESSION, ""), namespace)
 
 
-async def review(api: kube.Kube, token: str) -> dict[str, Any]:
+async def review(api: client.Kube, token: str) -> dict[str, Any]:
     """The status of a TokenReview of this token. Raises KubeError."""
     body = {
         "apiVersion": "authentication.k8s.io/v1",

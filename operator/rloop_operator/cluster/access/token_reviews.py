@@ -11,9 +11,9 @@ import time
 import structlog
 
 from rloop.errors import RloopError
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.health import Part, late
-from rloop_operator.cluster.identity import review
+from rloop_operator.cluster.access.identity import review
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.telemetry.health import Part, late
 
 log = structlog.get_logger("rloop.reach")
 REACH_SECONDS = 15.0
@@ -22,7 +22,7 @@ REACH_SECONDS = 15.0
 class Reach:
     """Whether the API server answers and permits TokenReviews; otherwise every caller is rejected."""
 
-    def __init__(self, api: kube.Kube) -> None:
+    def __init__(self, api: client.Kube) -> None:
         self._api = api
         self._tried_at = time.monotonic()
         self._problem = ""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from rloop.errors import Blocked, Conflict
 from rloop.reasons import BEING_DELETED, RESTORED
-from rloop_operator.cluster import obstacles
-from rloop_operator.cluster.kube import Kube, KubeError, Object
+from rloop_operator.cluster.kube import obstacles
+from rloop_operator.cluster.kube.client import Kube, KubeError, Object
 
 
 async def create(api: Kube, path: str, body: Object) -> Object:

@@ -23,7 +23,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
 from rloop.errors import Conflict, NotFound, RloopError
-from rloop_operator.cluster import metrics
+from rloop_operator.cluster.telemetry import metrics
 
 Object = dict[str, Any]
 

@@ -13,24 +13,24 @@ import structlog
 from rloop import names
 from rloop.actions import Event
 from rloop.errors import Conflict, NotFound
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 
 log = structlog.get_logger("rloop.events")
 MESSAGE_MAX = 1024
 
 
-async def tell(api: kube.Kube, namespace: str, loop: str, event: Event) -> None:
+async def tell(api: client.Kube, namespace: str, loop: str, event: Event) -> None:
     """Write the Event of a transition."""
     log.info("decided", loop=loop, reason=event.reason, object=event.object, message=event.message)
-    stored = await api.get(kube.objects(namespace, "researchloops", loop))
+    stored = await api.get(client.objects(namespace, "researchloops", loop))
     unique = f"{event.reason}/{event.object}/{event.message}"
     labels = {names.LABEL_LOOP: loop}
     await write(api, stored, unique, event.type, event.reason, event.message, component="operator", labels=labels)
 
 
 async def write(
-    api: kube.Kube,
-    about: kube.Object,
+    api: client.Kube,
+    about: client.Object,
     unique: str,
     type_: str,
     reason: str,
@@ -48,7 +48,7 @@ async def write(
     namespace, uid = metadata["namespace"], metadata["uid"]
     name = f"{metadata['name']}.{sha256(f'{uid}/{unique}'.encode()).hexdigest()[:12]}"
     moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    body: kube.Object = {
+    body: client.Object = {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
@@ -67,12 +67,12 @@ async def write(
         "lastTimestamp": moment,
         "count": 1,
     }
-    path = kube.core(namespace, "events")
+    path = client.core(namespace, "events")
     try:
         try:
             await api.create(path, body)
         except Conflict:
             count = (await api.get(f"{path}/{name}")).get("count", 1) + 1
             await api.patch(f"{path}/{name}", {"lastTimestamp": moment, "count": count})
-    except (kube.KubeError, NotFound, Conflict) as error:
+    except (client.KubeError, NotFound, Conflict) as error:
         log.info("event_not_written", reason=reason, detail=str(error))

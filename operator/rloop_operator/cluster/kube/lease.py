@@ -15,7 +15,7 @@ import structlog
 
 from rloop.errors import Conflict, NotFound, RloopError
 from rloop_operator.beats import Sight
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 
 log = structlog.get_logger("rloop.lease")
 OPERATOR, GUARD = "rloop-operator", "rloop-guard"
@@ -29,9 +29,9 @@ FENCE_SECONDS = 10.0
 class Lease:
     """One Lease object, which we acquire and renew."""
 
-    def __init__(self, api: kube.Kube, namespace: str, name: str, holder: str) -> None:
+    def __init__(self, api: client.Kube, namespace: str, name: str, holder: str) -> None:
         self._api = api
-        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases")
+        self._path = client.group("coordination.k8s.io/v1", namespace, "leases")
         self._name = name
         self._holder = holder
         self._renewed_at = float("-inf")
@@ -69,7 +69,7 @@ class Lease:
         stored = await self._api.patch(f"{self._path}/{self._name}", {"metadata": {"annotations": annotations}})
         self.annotations = stored["metadata"].get("annotations", {})
 
-    async def read(self) -> kube.Object:
+    async def read(self) -> client.Object:
         """The object, for Events about it. Raises NotFound, KubeError."""
         return await self._api.get(f"{self._path}/{self._name}")
 

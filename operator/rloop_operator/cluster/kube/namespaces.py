@@ -14,10 +14,11 @@ import structlog
 
 from rloop import names
 from rloop.errors import NotFound, RloopError
-from rloop_operator.cluster import events, kube, metrics
-from rloop_operator.cluster.health import Part
-from rloop_operator.cluster.lease import Lease
-from rloop_operator.cluster.served import EVERYWHERE, Served
+from rloop_operator.cluster.kube import client, events
+from rloop_operator.cluster.kube.lease import Lease
+from rloop_operator.cluster.kube.served_namespaces import EVERYWHERE, Served
+from rloop_operator.cluster.telemetry import metrics
+from rloop_operator.cluster.telemetry.health import Part
 
 log = structlog.get_logger("rloop.namespaces")
 REFUSED = (403, 404)
@@ -36,21 +37,21 @@ class Change:
 class Namespaces:
     """The watched namespaces. If none is configured, all namespaces of the cluster, listed together."""
 
-    def __init__(self, api: kube.Kube, watched: Sequence[str]) -> None:
+    def __init__(self, api: client.Kube, watched: Sequence[str]) -> None:
         self._api = api
         self._watched = tuple(dict.fromkeys(watched))
         self.problems: dict[str, str] = {}
         """Namespace -> why its loops cannot be served, as of the newest listing."""
         self._changes: list[Change] = []
 
-    async def loops(self) -> list[kube.Object]:
+    async def loops(self) -> list[client.Object]:
         """The loops of all namespaces that can be listed.
 
         Raises RloopError if all fail and at least one not with 403 or 404: then the API server is at fault.
         """
         if not self._watched:
-            return await self._api.all(kube.everywhere((), "researchloops")[0])
-        paths = kube.everywhere(self._watched, "researchloops")
+            return await self._api.all(client.everywhere((), "researchloops")[0])
+        paths = client.everywhere(self._watched, "researchloops")
         # In parallel, so that a namespace that times out does not delay the others.
         answers = await asyncio.gather(*(self._answer(path) for path in paths))
         errors = [one for one in answers if isinstance(one, RloopError)]
@@ -60,13 +61,13 @@ class Namespaces:
         self._note(dict(zip(self._watched, answers, strict=True)))
         return [loop for one in answers if not isinstance(one, RloopError) for loop in one]
 
-    async def _answer(self, path: str) -> list[kube.Object] | RloopError:
+    async def _answer(self, path: str) -> list[client.Object] | RloopError:
         try:
             return await self._api.all(path)
         except RloopError as error:
             return error
 
-    def _note(self, answers: Mapping[str, list[kube.Object] | RloopError]) -> None:
+    def _note(self, answers: Mapping[str, list[client.Object] | RloopError]) -> None:
         problems = {one: _told(answer) for one, answer in answers.items() if isinstance(answer, RloopError)}
         for namespace in self._watched:
             problem = problems.get(namespace, "")
@@ -103,7 +104,7 @@ class Namespaces:
         return "; ".join(f"{namespace}: {problem}" for namespace, problem in self.problems.items())
 
 
-async def announce(api: kube.Kube, lease: Lease, namespaces: Namespaces) -> None:
+async def announce(api: client.Kube, lease: Lease, namespaces: Namespaces) -> None:
     """Write the served namespaces to the operator's Lease, and an Event in the release's namespace for each change.
 
     Does nothing while this operator does not hold the Lease. Raises NotFound, KubeError.
@@ -123,7 +124,7 @@ async def announce(api: kube.Kube, lease: Lease, namespaces: Namespaces) -> None
 
 
 def _is_refused(error: RloopError) -> bool:
-    return isinstance(error, NotFound) or (isinstance(error, kube.KubeError) and error.status in REFUSED)
+    return isinstance(error, NotFound) or (isinstance(error, client.KubeError) and error.status in REFUSED)
 
 
 def _told(error: RloopError) -> str:

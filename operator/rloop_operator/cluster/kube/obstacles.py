@@ -1,7 +1,7 @@
 """Why a pod cannot start or an object cannot be created, with a remedy: pure functions of the API server's responses.
 
-Called by the cluster's runtime, `states`, `children` and `peers`. Each reason is documented in docs/troubleshooting.md;
-none is a failure of the campaign, which waits and continues by itself.
+Called by the cluster's runtime, `states`, `children` and `peer_policy`. Each reason is documented in
+docs/troubleshooting.md; none is a failure of the campaign, which waits and continues by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rloop import names
 from rloop.errors import Blocked
 from rloop.observed import Obstacle
 from rloop.reasons import CAPACITY, QUEUED
-from rloop_operator.cluster.kube import KubeError
+from rloop_operator.cluster.kube.client import KubeError
 
 Manifest = dict[str, Any]
 IMAGE_WAITS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})

@@ -13,10 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from rloop import names
 from rloop.api.common import Condition
-from rloop.decide import failing
+from rloop.decide import failed_pass
 from rloop.errors import RloopError
-from rloop_operator.cluster import events, kube, metrics
-from rloop_operator.cluster.progress import Key
+from rloop_operator.cluster.kube import client, events
+from rloop_operator.cluster.telemetry import metrics
+from rloop_operator.cluster.telemetry.progress import Key
 
 log = structlog.get_logger("rloop.failures")
 RETRY_SECONDS_MAX = 30.0
@@ -28,7 +29,7 @@ _CONDITIONS = TypeAdapter(list[Condition])
 class Failures:
     """Failed passes in a row, by loop."""
 
-    def __init__(self, api: kube.Kube) -> None:
+    def __init__(self, api: client.Kube) -> None:
         self._api = api
         self._in_a_row: dict[Key, int] = {}
         self._told: dict[Key, str] = {}
@@ -53,28 +54,37 @@ class Failures:
         return pause
 
     async def _tell(self, key: Key, message: str) -> None:
-        path = kube.objects(key[0], "researchloops", key[1])
+        path = client.objects(key[0], "researchloops", key[1])
         try:
             stored = await self._api.get(path)
             before = _CONDITIONS.validate_python(stored.get("status", {}).get("conditions", []))
             generation = stored["metadata"].get("generation", 0)
-            after = failing.conditions(before, message, generation, datetime.now(UTC))
+            after = failed_pass.conditions(before, message, generation, datetime.now(UTC))
             if after != before:
                 body = {
                     "metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]},
                     "status": {
                         "conditions": _CONDITIONS.dump_python(after, mode="json", by_alias=True),
-                        "display": {"phase": f"{stored.get('status', {}).get('phase', 'Pending')}:{failing.REASON}"},
+                        "display": {
+                            "phase": f"{stored.get('status', {}).get('phase', 'Pending')}:{failed_pass.REASON}"
+                        },
                     },
                 }
                 await self._api.patch(f"{path}/status", body)
             # One Event reports that passes fail; the message may change from pass to pass.
             self._told[key] = message
-            if not failing.told(before):
+            if not failed_pass.told(before):
                 labels = {names.LABEL_LOOP: key[1]}
-                unique = f"{failing.REASON}/{datetime.now(UTC).isoformat()}"
+                unique = f"{failed_pass.REASON}/{datetime.now(UTC).isoformat()}"
                 await events.write(
-                    self._api, stored, unique, "Warning", failing.REASON, message, component="operator", labels=labels
+                    self._api,
+                    stored,
+                    unique,
+                    "Warning",
+                    failed_pass.REASON,
+                    message,
+                    component="operator",
+                    labels=labels,
                 )
         except (RloopError, ValidationError) as problem:
             log.warning("failure_not_told", detail=str(problem))

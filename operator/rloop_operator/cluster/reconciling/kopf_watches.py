@@ -16,7 +16,7 @@ import aiohttp
 import kopf
 from typing_extensions import override
 
-from rloop_operator.cluster.health import Part
+from rloop_operator.cluster.telemetry.health import Part
 
 BACKOFFS = (1, 2, 5, 10, 20)
 LONGEST_SECONDS = 30

@@ -13,12 +13,12 @@ import structlog
 
 from rloop.actions import Action, Append, Create, Nudge, Remove, Start, Stop
 from rloop.errors import NotFound
-from rloop_operator.cluster import metrics
-from rloop_operator.cluster.failures import Failures
-from rloop_operator.cluster.kube import Kube, KubeError
-from rloop_operator.cluster.lease import Lease
-from rloop_operator.cluster.progress import Key, Progress
-from rloop_operator.cluster.work_queue import WorkQueue
+from rloop_operator.cluster.kube.client import Kube, KubeError
+from rloop_operator.cluster.kube.lease import Lease
+from rloop_operator.cluster.reconciling.failed_passes import Failures
+from rloop_operator.cluster.reconciling.work_queue import WorkQueue
+from rloop_operator.cluster.telemetry import metrics
+from rloop_operator.cluster.telemetry.progress import Key, Progress
 from rloop_operator.reconcile import Pass, Shell, reconcile
 
 log = structlog.get_logger("rloop.passes")

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from rloop_operator.cluster.progress import Key
+from rloop_operator.cluster.telemetry.progress import Key
 
 URGENT_IN_A_ROW = 3
 """After this many urgent keys in a row an ordinary one is taken, so that many edits cannot block the campaigns."""

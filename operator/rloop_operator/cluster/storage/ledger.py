@@ -11,12 +11,12 @@ from typing import Any
 
 from rloop import names
 from rloop.actions import Append
-from rloop_operator.cluster import children, kube
+from rloop_operator.cluster.kube import children, client
 
 CHUNK_BYTES = 512 * 1024
 
 
-async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> str:
+async def append(api: client.Kube, namespace: str, loop: str, entry: Append) -> str:
     """Append the entry unless its key is stored already. Raises Conflict if another writer appended meanwhile.
 
     Returns a sentence about missing chunks, once for each gap; otherwise an empty string.
@@ -36,17 +36,17 @@ async def append(api: kube.Kube, namespace: str, loop: str, entry: Append) -> st
     }
     if newest is not None and not newest.get("immutable") and _size(newest) + len(text) <= CHUNK_BYTES:
         metadata = {"resourceVersion": newest["metadata"]["resourceVersion"], "annotations": annotations}
-        path = kube.core(namespace, "configmaps", newest["metadata"]["name"])
+        path = client.core(namespace, "configmaps", newest["metadata"]["name"])
         await api.patch(path, {"metadata": metadata, "data": {key: text}})
     else:
         if newest is not None and not newest.get("immutable"):
-            path = kube.core(namespace, "configmaps", newest["metadata"]["name"])
+            path = client.core(namespace, "configmaps", newest["metadata"]["name"])
             version = newest["metadata"]["resourceVersion"]
             await api.patch(path, {"metadata": {"resourceVersion": version}, "immutable": True})
-        owner = await api.get(kube.objects(namespace, "researchloops", loop))
+        owner = await api.get(client.objects(namespace, "researchloops", loop))
         number = _number(newest) + 1 if newest is not None else 0
         made = _chunk(loop, number, owner, annotations, {key: text})
-        await children.create(api, kube.core(namespace, "configmaps"), made)
+        await children.create(api, client.core(namespace, "configmaps"), made)
     if gap in ("", told):
         return ""
     return f"parts of the ledger were deleted ({gap}); the campaign continues; their content is also in its experiments"
@@ -70,9 +70,9 @@ def _number(chunk: dict[str, Any]) -> int:
     return int(chunk["metadata"]["name"].rpartition("-")[2])
 
 
-async def _chunks(api: kube.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:
+async def _chunks(api: client.Kube, namespace: str, loop: str) -> list[dict[str, Any]]:
     selector = f"{names.LABEL_LOOP}={loop},{names.LABEL_ROLE}=ledger"
-    found = await api.all(kube.core(namespace, "configmaps"), selector)
+    found = await api.all(client.core(namespace, "configmaps"), selector)
     return sorted(found, key=lambda one: one["metadata"]["name"])
 
 
@@ -94,7 +94,7 @@ def _chunk(
             "name": f"{loop}-ledger-{number:04d}",
             "labels": names.labels(loop, "ledger"),
             "annotations": annotations,
-            "ownerReferences": [kube.owner_reference(owner)],
+            "ownerReferences": [client.owner_reference(owner)],
         },
         "data": data,
     }

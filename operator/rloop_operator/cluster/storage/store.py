@@ -23,9 +23,10 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ConfigMapFiles
 from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound, RloopError
 from rloop.reasons import SEALED_FILES_LOST
-from rloop_operator.cluster import children, kube, ledger
-from rloop_operator.cluster.archive import MAX_FILES, Cache, NotOurs, pack, unpack
-from rloop_operator.cluster.merge import merge_patch
+from rloop_operator.cluster.kube import children, client
+from rloop_operator.cluster.storage import ledger
+from rloop_operator.cluster.storage.archive import MAX_FILES, Cache, NotOurs, pack, unpack
+from rloop_operator.cluster.storage.merge_patch import merge_patch
 from rloop_operator.ports import File, Files, Object, Store
 from rloop_operator.task_files import files_digest
 
@@ -43,7 +44,9 @@ ARCHIVE_BYTES = 900 * 1024
 class KubeStore(Store):
     """The store of one namespace."""
 
-    def __init__(self, api: kube.Kube, namespace: str, *, read_only: bool = False, cache: Cache | None = None) -> None:
+    def __init__(
+        self, api: client.Kube, namespace: str, *, read_only: bool = False, cache: Cache | None = None
+    ) -> None:
         self.api = api
         self.namespace = namespace
         self._read_only = read_only
@@ -53,11 +56,11 @@ class KubeStore(Store):
 
     @override
     async def get(self, kind: type[Object], name: str) -> Object:
-        return _model(kind, await self.api.get(kube.objects(self.namespace, PLURALS[kind], name)))
+        return _model(kind, await self.api.get(client.objects(self.namespace, PLURALS[kind], name)))
 
     @override
     async def list(self, kind: type[Object], loop: str) -> list[Object]:
-        path = kube.objects(self.namespace, PLURALS[kind])
+        path = client.objects(self.namespace, PLURALS[kind])
         found = await self.api.all(path, "" if kind is ResearchLoop else f"{names.LABEL_LOOP}={loop}")
         return sorted((_model(kind, one) for one in found), key=lambda one: one.metadata.name)
 
@@ -67,12 +70,12 @@ class KubeStore(Store):
         body = _wire(obj)
         body.pop("status", None)  # the API server ignores it
         body["metadata"] = _metadata(body["metadata"], self.namespace)
-        return _model(kind, await children.create(self.api, kube.objects(self.namespace, PLURALS[kind]), body))
+        return _model(kind, await children.create(self.api, client.objects(self.namespace, PLURALS[kind]), body))
 
     @override
     async def apply_status(self, obj: Object) -> Object:
         kind = type(obj)
-        path = kube.objects(self.namespace, PLURALS[kind], obj.metadata.name)
+        path = client.objects(self.namespace, PLURALS[kind], obj.metadata.name)
         stored = await self.api.get(path)
         if stored["metadata"]["resourceVersion"] != obj.metadata.resource_version:
             raise Conflict(f"{obj.metadata.name} was changed since it was read")
@@ -99,14 +102,14 @@ class KubeStore(Store):
         """The frozen files under `name`. The first call freezes them from the user's ConfigMap."""
         assert source is not None  # other sources are rejected earlier (`rloop.admit.loop`)
         try:
-            frozen = await self.api.get(kube.core(self.namespace, "configmaps", name))
+            frozen = await self.api.get(client.core(self.namespace, "configmaps", name))
         except NotFound:
             frozen = None
         if frozen is not None:
             children.check_ours("ConfigMap", frozen, {"ownerReferences": [{"uid": loop.metadata.uid}]})
             return await self.files(name)
         try:
-            found = await self.api.get(kube.core(self.namespace, "configmaps", source.name))
+            found = await self.api.get(client.core(self.namespace, "configmaps", source.name))
         except NotFound as error:
             told = f'there is no ConfigMap "{source.name}" in namespace {self.namespace}; create it'
             raise BadInput(InputProblem(f"{field}.configMap.name", told)) from error
@@ -116,7 +119,7 @@ class KubeStore(Store):
 
     @override
     async def put_files(self, loop: str, name: str, files: Files) -> None:
-        owner = await self.api.get(kube.objects(self.namespace, PLURALS[ResearchLoop], loop))
+        owner = await self.api.get(client.objects(self.namespace, PLURALS[ResearchLoop], loop))
         archive = pack(files)
         if len(archive) > ARCHIVE_BYTES or len(files) > MAX_FILES:
             has = f"{len(files)} files with {len(archive)} bytes when packed"
@@ -129,20 +132,20 @@ class KubeStore(Store):
             "metadata": {
                 "name": name,
                 "labels": names.labels(loop, "files"),
-                "ownerReferences": [kube.owner_reference(owner)],
+                "ownerReferences": [client.owner_reference(owner)],
                 "annotations": {names.ANNOTATION_DIGEST: files_digest(files)},
             },
             "binaryData": {ARCHIVE: base64.b64encode(archive).decode()},
         }
         try:
-            await children.create(self.api, kube.core(self.namespace, "configmaps"), body)
+            await children.create(self.api, client.core(self.namespace, "configmaps"), body)
         except Conflict:
             if files_digest(await self.files(name)) != files_digest(files):
                 raise Conflict(f"other files stand under {name}") from None
 
     @override
     async def files(self, name: str) -> Files:
-        path = kube.core(self.namespace, "configmaps", name)
+        path = client.core(self.namespace, "configmaps", name)
         try:
             uid = await self.api.uid(path)
         except NotFound:
@@ -191,7 +194,7 @@ class KubeStore(Store):
         if frozen is None or frozen.source is None:
             raise NotFound(f"no files are frozen under {name}")
         try:
-            found = await self.api.get(kube.core(self.namespace, "configmaps", frozen.source.name))
+            found = await self.api.get(client.core(self.namespace, "configmaps", frozen.source.name))
             files = _from_config_map(found, frozen.source, frozen.field)
         except (NotFound, BadInput):
             files = {}

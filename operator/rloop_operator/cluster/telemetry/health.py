@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from rloop_operator.cluster import metrics
+from rloop_operator.cluster.telemetry import metrics
 
 PORT = 8081
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- a pod is reached at its own address; NetworkPolicies limit access

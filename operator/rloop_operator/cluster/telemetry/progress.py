@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from rloop_operator.cluster.health import Part, late
+from rloop_operator.cluster.telemetry.health import Part, late
 
 Key = tuple[str, str]
 """Namespace and name of a loop."""

@@ -1,1 +1,1 @@
-"""."""
+"""Processes that watch and restart each other."""

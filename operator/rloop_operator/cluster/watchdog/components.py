@@ -15,11 +15,11 @@ import structlog
 
 from rloop.api.loop_status import LayerState
 from rloop.errors import NotFound, RloopError
-from rloop.guardian import Sign
 from rloop.observed import Repair, Watchdog
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.lease import GUARD, Lease
-from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, Keeper, repairs
+from rloop.restart_policy import Sign
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.kube.lease import GUARD, Lease
+from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS, Ages, Keeper, repairs
 
 log = structlog.get_logger("rloop.warden")
 SILENT_SECONDS = 30.0
@@ -33,10 +33,10 @@ REMEMBERED = timedelta(minutes=10)
 class Warden:
     """Monitors the guard and the processes that serve agents."""
 
-    def __init__(self, api: kube.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:
+    def __init__(self, api: client.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:
         self._api = api
         self._lease = lease
-        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases", GUARD)
+        self._path = client.group("coordination.k8s.io/v1", namespace, "leases", GUARD)
         self._guard = Keeper(api, lease, namespace, GUARD, "patrol")
         self._serving = [Keeper(api, lease, namespace, one, "patrol") for one in serving]
         self._ages = Ages()

@@ -10,7 +10,7 @@ from typing import Any
 
 from rloop import names
 from rloop.errors import Conflict, NotFound
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 
 LEASE = "rloop-canary"
 
@@ -18,9 +18,9 @@ LEASE = "rloop-canary"
 class Canary:
     """The Lease, as used by guard and operator."""
 
-    def __init__(self, api: kube.Kube, namespace: str) -> None:
+    def __init__(self, api: client.Kube, namespace: str) -> None:
         self._api = api
-        self._path = kube.group("coordination.k8s.io/v1", namespace, "leases")
+        self._path = client.group("coordination.k8s.io/v1", namespace, "leases")
 
     async def look(self) -> tuple[int, int]:
         """The number asked and the number echoed; zeros while the Lease does not exist. Raises KubeError."""

@@ -1,4 +1,4 @@
-"""Monitors one other process of ours and restarts it: the thin shell around `rloop.guardian`.
+"""Monitors one other process of ours and restarts it: the thin shell around `rloop.restart_policy`.
 
 Used by the guard for the operator, and by the operator for guard, gateway and LLM proxy. A restart is stored in the
 annotations of the caller's Lease before the pod is deleted, so that the count survives a crash of the caller.
@@ -14,12 +14,13 @@ from typing import Any
 
 import structlog
 
-from rloop import guardian, names
+from rloop import names, restart_policy
 from rloop.errors import NotFound
 from rloop.observed import Repair
 from rloop_operator.beats import Sight
-from rloop_operator.cluster import events, kube, metrics
-from rloop_operator.cluster.lease import Lease
+from rloop_operator.cluster.kube import client, events
+from rloop_operator.cluster.kube.lease import Lease
+from rloop_operator.cluster.telemetry import metrics
 
 log = structlog.get_logger("rloop.watchdog")
 LOOK_SECONDS = 5.0
@@ -66,7 +67,7 @@ class Ages:
 class Keeper:
     """Monitors the one pod of a process."""
 
-    def __init__(self, api: kube.Kube, lease: Lease, namespace: str, process: str, layer: str) -> None:
+    def __init__(self, api: client.Kube, lease: Lease, namespace: str, process: str, layer: str) -> None:
         self._api = api
         self._lease = lease
         self._namespace = namespace
@@ -79,17 +80,17 @@ class Keeper:
     async def pod(self) -> dict[str, Any] | None:
         """The current pod; None if it does not exist."""
         try:
-            return await self._api.get(kube.core(self._namespace, "pods", f"{self.process}-0"))
+            return await self._api.get(client.core(self._namespace, "pods", f"{self.process}-0"))
         except NotFound:
             return None
 
-    async def keep(self, ages: Ages, pod: dict[str, Any] | None, signs: Sequence[guardian.Sign]) -> None:
+    async def keep(self, ages: Ages, pod: dict[str, Any] | None, signs: Sequence[restart_policy.Sign]) -> None:
         """Judge the pod and the signs, and restart the pod or report it if necessary. Raises KubeError."""
         restarts = int(self._lease.annotations.get(self._annotation, "0"))
-        record = guardian.Record(restarts, time.monotonic() - self._acted_at)
-        verdict = guardian.judge(pod_facts(ages, self.process, pod), signs, record)
+        record = restart_policy.Record(restarts, time.monotonic() - self._acted_at)
+        verdict = restart_policy.judge(pod_facts(ages, self.process, pod), signs, record)
         healthy_seconds = ages.age(f"{self.process}/healthy", verdict.healthy)
-        if restarts and verdict.healthy and healthy_seconds > guardian.HEALTHY_SECONDS:
+        if restarts and verdict.healthy and healthy_seconds > restart_policy.HEALTHY_SECONDS:
             await self._lease.annotate({self._annotation: "0"})
         if pod is None or not self._lease.held():
             return
@@ -101,26 +102,26 @@ class Keeper:
                 await self._tell(pod, verdict, f"NotRestarted/{restarts}", "NotRestarted")
         self._told = (verdict.action, verdict.reason)
 
-    async def _restart(self, pod: dict[str, Any], verdict: guardian.Verdict, restarts: int) -> None:
+    async def _restart(self, pod: dict[str, Any], verdict: restart_policy.Verdict, restarts: int) -> None:
         name = pod["metadata"]["name"]
         told = f"{self._layer} restarted {name}: it {verdict.message}"
         kept = [*_stored(self._lease.annotations), [_iso(datetime.now(UTC)), told]][-REPAIRS:]
         await self._lease.annotate({self._annotation: str(restarts), names.ANNOTATION_REPAIRS: json.dumps(kept)})
         self._acted_at = time.monotonic()
         log.warning("restarted", process=self.process, reason=verdict.reason, detail=verdict.message, restarts=restarts)
-        path = kube.core(self._namespace, "pods", name)
+        path = client.core(self._namespace, "pods", name)
         await self._api.delete(path, pod["metadata"]["uid"], grace_seconds=GRACE_SECONDS)
         metrics.WATCHDOG_RESTARTS.labels(self._layer, self.process, verdict.reason).inc()
         await self._tell(pod, verdict, f"Restarted/{restarts}", "Restarted")
 
-    async def _tell(self, pod: dict[str, Any], verdict: guardian.Verdict, what: str, reason: str) -> None:
+    async def _tell(self, pod: dict[str, Any], verdict: restart_policy.Verdict, what: str, reason: str) -> None:
         told = f"{verdict.reason}: {pod['metadata']['name']} {verdict.message}"
         unique = f"{verdict.reason}/{what}"
         await events.write(self._api, pod, unique, "Warning", reason, told, component=self._layer)
 
 
-def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> guardian.Pod | None:
-    """The facts about a pod that `guardian.judge` needs."""
+def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> restart_policy.Pod | None:
+    """The facts about a pod that `restart_policy.judge` needs."""
     if pod is None:
         return None
     container: dict[str, Any] = next(iter(pod.get("status", {}).get("containerStatuses", [])), {})
@@ -129,7 +130,7 @@ def pod_facts(ages: Ages, process: str, pod: dict[str, Any] | None) -> guardian.
     running = "running" in state
     which = (pod["metadata"]["uid"], container.get("restartCount"), crashed, running)
     age = ages.age(f"{process}/container", which)
-    return guardian.Pod(
+    return restart_policy.Pod(
         terminating="deletionTimestamp" in pod["metadata"],
         running_seconds=age if running else None,
         crashed_seconds=age if crashed else None,

@@ -15,8 +15,8 @@ from rloop import names
 from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ExperimentTemplate, PyTorchJob, Volume
-from rloop_operator.cluster import parts
 from rloop_operator.cluster.settings import Settings
+from rloop_operator.cluster.workloads import pod_parts
 
 Manifest = dict[str, Any]
 REPLICA_INDEX = "training.kubeflow.org/replica-index"
@@ -45,7 +45,7 @@ def job(attempt: Attempt, owner: Manifest) -> Manifest:
     """A Job with one pod."""
     spec = {
         "backoffLimit": 0,
-        "activeDeadlineSeconds": parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
+        "activeDeadlineSeconds": pod_parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
         "podReplacementPolicy": "Failed",
         "template": _pod(attempt, MAIN, []),
     }
@@ -65,7 +65,7 @@ def pytorch_job(attempt: Attempt, replicas: PyTorchJob, owner: Manifest) -> Mani
     }
     spec = {
         "runPolicy": {
-            "activeDeadlineSeconds": parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
+            "activeDeadlineSeconds": pod_parts.deadline(attempt.loop, attempt.workload.deadline_seconds),
             "cleanPodPolicy": "Running",
         },
         "pytorchReplicaSpecs": {"Worker": worker},
@@ -74,7 +74,7 @@ def pytorch_job(attempt: Attempt, replicas: PyTorchJob, owner: Manifest) -> Mani
 
 
 def _metadata(attempt: Attempt, owner: Manifest) -> Manifest:
-    metadata = parts.metadata(attempt.loop, attempt.workload, owner)
+    metadata = pod_parts.metadata(attempt.loop, attempt.workload, owner)
     if queue := attempt.loop.spec.experiment.queue_name:
         metadata["labels"][names.LABEL_QUEUE] = queue
     return metadata
@@ -100,7 +100,7 @@ def _torchrun(name: str, job: PyTorchJob) -> list[Manifest]:
 
 def _command(template: ExperimentTemplate) -> list[str]:
     """The user's command. With several processes per pod torchrun starts it; every image with torch has torchrun."""
-    job, own = template.py_torch_job, [parts.literal(word) for word in template.command]
+    job, own = template.py_torch_job, [pod_parts.literal(word) for word in template.command]
     if job is None or job.proc_per_node == 1:
         return own
     return [
@@ -120,30 +120,30 @@ def _pod(attempt: Attempt, main_name: str, ranks: list[Manifest]) -> Manifest:
     """The pod template. `ranks` are variables that only the ranks of a training get."""
     loop, workload, settings = attempt.loop, attempt.workload, attempt.settings
     template = loop.spec.experiment
-    place = parts.place(workload)
+    place = pod_parts.place(workload)
     workspace = [
-        parts.mount("workspace", ARTIFACTS, sub_path=f"{place}/artifacts"),
-        parts.mount("workspace", CHECKPOINTS, sub_path=f"{place}/checkpoints"),
+        pod_parts.mount("workspace", ARTIFACTS, sub_path=f"{place}/artifacts"),
+        pod_parts.mount("workspace", CHECKPOINTS, sub_path=f"{place}/checkpoints"),
     ]
-    mounts = [parts.mount("task", "/task"), *workspace, *(_mount(one) for one in template.volumes)]
+    mounts = [pod_parts.mount("task", "/task"), *workspace, *(_mount(one) for one in template.volumes)]
     env = _environment(attempt)
-    main = parts.container(main_name, template.image or "", settings, env=env, mounts=mounts)
+    main = pod_parts.container(main_name, template.image or "", settings, env=env, mounts=mounts)
     main |= {"workingDir": "/task", "resources": _resources(template)}
     before = [_unpack(attempt, place, workspace[0])]
     if template.preflight is not None:
-        command = [parts.literal(word) for word in template.preflight]
+        command = [pod_parts.literal(word) for word in template.preflight]
         env_of_it = [*main["env"], *_number_of_ranks(template), *_hidden_gpus(template)]
         small = {"resources": _resources_without_gpus(template), "env": env_of_it}
         before.append(main | {"name": "preflight", "command": command} | small)
     main |= {"command": _command(template), "env": [*main["env"], *ranks]}
-    volumes = [parts.token_volume(), {"name": "task", "emptyDir": {}}, parts.workspace(loop)]
+    volumes = [pod_parts.token_volume(), {"name": "task", "emptyDir": {}}, pod_parts.workspace(loop)]
     volumes += [{"name": f"files-{index}", "configMap": {"name": name}} for index, name in enumerate(attempt.digests)]
     volumes += [_volume(one) for one in template.volumes]
-    spec = parts.pod_spec("rloop-experiment", settings, [main], volumes)
+    spec = pod_parts.pod_spec("rloop-experiment", settings, [main], volumes)
     spec["initContainers"] = [*before, _relay(attempt, workspace[0])]
-    spec |= parts.placing(template) | parts.beside(loop)
+    spec |= pod_parts.placing(template) | pod_parts.beside(loop)
     spec["terminationGracePeriodSeconds"] = template.grace_period_seconds
-    labels = parts.labels(loop, workload) | {names.LABEL_WORKLOAD: workload.name}
+    labels = pod_parts.labels(loop, workload) | {names.LABEL_WORKLOAD: workload.name}
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
@@ -172,10 +172,12 @@ def _unpack(attempt: Attempt, place: str, artifacts: Manifest) -> Manifest:
     ]
     once = f"/rloop/fence/a{attempt.workload.number}"
     told = {"archives": archives, "target": "/task", "empty": [ARTIFACTS], "once": once}
-    files = [parts.mount(f"files-{index}", f"/rloop/files/{index}", read_only=True) for index in range(len(archives))]
-    fence = parts.mount("workspace", "/rloop/fence", sub_path=f"{place}/fence")
-    mounts = [parts.mount("task", "/task"), *files, artifacts, fence]
-    made = parts.ours("unpack", attempt.settings, {"RLOOP_UNPACK": json.dumps(told)}, mounts)
+    files = [
+        pod_parts.mount(f"files-{index}", f"/rloop/files/{index}", read_only=True) for index in range(len(archives))
+    ]
+    fence = pod_parts.mount("workspace", "/rloop/fence", sub_path=f"{place}/fence")
+    mounts = [pod_parts.mount("task", "/task"), *files, artifacts, fence]
+    made = pod_parts.ours("unpack", attempt.settings, {"RLOOP_UNPACK": json.dumps(told)}, mounts)
     made["env"] += [_field("RLOOP_POD", "metadata.uid")]
     if attempt.loop.spec.experiment.py_torch_job is not None:
         made["env"] += [_field("RLOOP_WORKER", f"metadata.labels['{REPLICA_INDEX}']")]
@@ -193,12 +195,12 @@ def _relay(attempt: Attempt, artifacts: Manifest) -> Manifest:
         "RLOOP_RUN": str(workload.run),
         "RLOOP_ATTEMPT": str(workload.number),
     }
-    mounts = [artifacts | {"readOnly": True}, parts.mount("token", "/var/run/secrets/rloop")]
-    return parts.ours("relay", attempt.settings, env, mounts) | {"restartPolicy": "Always"}
+    mounts = [artifacts | {"readOnly": True}, pod_parts.mount("token", "/var/run/secrets/rloop")]
+    return pod_parts.ours("relay", attempt.settings, env, mounts) | {"restartPolicy": "Always"}
 
 
 def _resources(template: ExperimentTemplate) -> Manifest:
-    return parts.of_run(template.resources.model_dump(exclude_defaults=True), gpus=template.resources.gpus)
+    return pod_parts.of_run(template.resources.model_dump(exclude_defaults=True), gpus=template.resources.gpus)
 
 
 def _resources_without_gpus(template: ExperimentTemplate) -> Manifest:
@@ -208,7 +210,7 @@ def _resources_without_gpus(template: ExperimentTemplate) -> Manifest:
     """
     asked = template.resources.model_dump(exclude_defaults=True)
     kept = {kind: {key: value for key, value in one.items() if "/" not in key} for kind, one in asked.items()}
-    return parts.of_run({kind: one for kind, one in kept.items() if one}, gpus=template.resources.gpus)
+    return pod_parts.of_run({kind: one for kind, one in kept.items() if one}, gpus=template.resources.gpus)
 
 
 def _hidden_gpus(template: ExperimentTemplate) -> list[Manifest]:
@@ -225,7 +227,7 @@ def _number_of_ranks(template: ExperimentTemplate) -> list[Manifest]:
 
 
 def _mount(volume: Volume) -> Manifest:
-    return parts.mount(f"user-{volume.name}", volume.mount_path, read_only=True)
+    return pod_parts.mount(f"user-{volume.name}", volume.mount_path, read_only=True)
 
 
 def _volume(volume: Volume) -> Manifest:

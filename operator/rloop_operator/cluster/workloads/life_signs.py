@@ -17,7 +17,7 @@ from rloop import names
 from rloop.api.helpers import ProgressRequest
 from rloop.observed import Beat
 from rloop_operator.beats import Beats, Sight
-from rloop_operator.cluster import kube
+from rloop_operator.cluster.kube import client
 from rloop_operator.ports import Caller, Signs
 
 CALLED_SECONDS = 10.0
@@ -27,7 +27,7 @@ CALLED_SECONDS = 10.0
 class GatewaySigns(Signs):
     """The gateway's side: it only records."""
 
-    def __init__(self, api: kube.Kube) -> None:
+    def __init__(self, api: client.Kube) -> None:
         self._api = api
         self._counter = itertools.count(1)
         self._called: dict[tuple[str, str], float] = {}
@@ -35,7 +35,7 @@ class GatewaySigns(Signs):
 
     @override
     async def record(self, caller: Caller, round_: int) -> str | None:
-        path = kube.core(caller.namespace, "pods", caller.workload)
+        path = client.core(caller.namespace, "pods", caller.workload)
         beat = f"{next(self._counter)}/{round_}"
         pod = await self._api.patch(path, _annotated({names.ANNOTATION_BEAT: beat}))
         nudge: str | None = pod["metadata"]["annotations"].get(names.ANNOTATION_NUDGE)
@@ -50,12 +50,12 @@ class GatewaySigns(Signs):
         if key in self._called:
             return
         self._called[key] = now
-        path = kube.core(caller.namespace, "pods", caller.workload)
+        path = client.core(caller.namespace, "pods", caller.workload)
         await self._api.patch(path, _annotated({names.ANNOTATION_BEAT: f"{next(self._counter)}/"}))
 
     @override
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
-        path = kube.core(caller.namespace, "pods", caller.workload)
+        path = client.core(caller.namespace, "pods", caller.workload)
         await self._api.patch(path, _annotated({names.ANNOTATION_PROGRESS: request.model_dump_json(by_alias=True)}))
 
     @override
@@ -77,7 +77,7 @@ class OperatorSigns(Beats):
     While the API server is unavailable the gateway cannot write heartbeats; the clock `sight` stops for that time.
     """
 
-    def __init__(self, api: kube.Kube, namespace: str, sight: Sight) -> None:
+    def __init__(self, api: client.Kube, namespace: str, sight: Sight) -> None:
         super().__init__(sight, lambda: sight.returned_at)
         self._api = api
         self._namespace = namespace
@@ -99,8 +99,8 @@ class OperatorSigns(Beats):
 
     @override
     async def nudge(self, session: str, message: str) -> None:
-        for pod in await self._api.all(kube.core(self._namespace, "pods"), f"{names.LABEL_SESSION}={session}"):
-            path = kube.core(self._namespace, "pods", pod["metadata"]["name"])
+        for pod in await self._api.all(client.core(self._namespace, "pods"), f"{names.LABEL_SESSION}={session}"):
+            path = client.core(self._namespace, "pods", pod["metadata"]["name"])
             await self._api.patch(path, _annotated({names.ANNOTATION_NUDGE: message}))
 
 

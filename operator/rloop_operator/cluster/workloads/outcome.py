@@ -14,7 +14,7 @@ from rloop import names
 from rloop.api.experiment import Usage
 from rloop.api.helpers import ARTIFACT_MISSING, Curve, ProgressRequest
 from rloop.observed import ARTIFACT_LOST, DISRUPTED, PENDING_DEADLINE, PREFLIGHT, Exit, WorkloadState
-from rloop_operator.cluster import containers
+from rloop_operator.cluster.workloads import container_status
 
 Manifest = dict[str, Any]
 INFRASTRUCTURE = frozenset(
@@ -60,14 +60,14 @@ def _pod_succeeded(pod: Manifest) -> bool:
     statuses = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
     if not statuses or "deletionTimestamp" in pod["metadata"]:
         return False
-    return containers.terminated(pod).get("exitCode") == 0 and all(
+    return container_status.terminated(pod).get("exitCode") == 0 and all(
         "terminated" in one.get("state", {}) for one in statuses
     )
 
 
 def ending(own_pods: list[Manifest]) -> bool:
     """Whether every main program has ended. The phase of the pod or the condition of the job follows soon."""
-    return all(containers.terminated(one) for one in own_pods)
+    return all(container_status.terminated(one) for one in own_pods)
 
 
 def wanted_pods(workload: Manifest) -> int:
@@ -142,20 +142,20 @@ def decisive(own_pods: list[Manifest]) -> Manifest | None:
 
 def _told_first(pod: Manifest) -> tuple[bool, str]:
     # finishedAt is unset if the kubelet has lost track of the container (ContainerStatusUnknown).
-    return containers.terminated(pod).get("reason") != "OOMKilled", _failed(pod).get("finishedAt") or ""
+    return container_status.terminated(pod).get("reason") != "OOMKilled", _failed(pod).get("finishedAt") or ""
 
 
 def container_to_read(pod: Manifest) -> str:
     """The container whose log shows how a pod ended: the main one, or the preflight if it failed."""
-    name: str = "preflight" if containers.init_failure(pod, "preflight") else pod["spec"]["containers"][0]["name"]
+    name: str = "preflight" if container_status.init_failure(pod, "preflight") else pod["spec"]["containers"][0]["name"]
     return name
 
 
 def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: datetime) -> Exit:
     """The exit of an ended workload. `log_tail` is that of the decisive pod; one stored at a stop takes precedence."""
     pod = decisive(own_pods)
-    terminated = containers.terminated(pod) or containers.init_failure(pod, "preflight")
-    code = containers.code(terminated)
+    terminated = container_status.terminated(pod) or container_status.init_failure(pod, "preflight")
+    code = container_status.code(terminated)
     reason, infrastructure = _reason(workload, own_pods, code)
     ended_by_us = names.ANNOTATION_STOP in workload["metadata"].get("annotations", {})
     finished = terminated.get("finishedAt")
@@ -167,16 +167,18 @@ def exit_of(workload: Manifest, own_pods: list[Manifest], log_tail: str, now: da
         finished_at=finished_at,
         infrastructure=infrastructure,
         usage=Usage(wall_seconds=_wall_seconds(workload, pod, finished_at)),
-        log_tail=log_tail[-containers.TAIL :] or containers.why(pod),
-        message="" if terminated.get("reason") in containers.NOT_BEGUN else terminated.get("message", ""),
-        artifact_sha256=containers.copied(pod),
+        log_tail=log_tail[-container_status.TAIL :] or container_status.why(pod),
+        message="" if terminated.get("reason") in container_status.NOT_BEGUN else terminated.get("message", ""),
+        artifact_sha256=container_status.copied(pod),
     )
 
 
 def _wall_seconds(workload: Manifest, pod: Manifest | None, finished_at: datetime) -> float:
     """Wall time of the main program. If its pod is gone, that of the Job, which includes the time it waited."""
     begun = (
-        containers.terminated(pod).get("startedAt") if pod is not None else workload.get("status", {}).get("startTime")
+        container_status.terminated(pod).get("startedAt")
+        if pod is not None
+        else workload.get("status", {}).get("startTime")
     )
     return max(0.0, (finished_at - datetime.fromisoformat(begun)).total_seconds()) if begun else 0.0
 
@@ -219,7 +221,7 @@ def _reason(workload: Manifest, own_pods: list[Manifest], code: int | None) -> t
         return "DeadlineExceeded", False
     if word == "Evicted" and OWN_LIMIT.search(status.get("message", "")):
         return "DiskLimitExceeded", False
-    if containers.init_failure(pod, "preflight"):
+    if container_status.init_failure(pod, "preflight"):
         return PREFLIGHT, False
     if code == 0 and failed is None:
         return "Completed", False
@@ -230,19 +232,19 @@ def _from_outside(workload: Manifest, own_pods: list[Manifest], word: str) -> tu
     """Reason, and whether it is infrastructure, if the node, a person or the volume ended it; otherwise None."""
     if word in INFRASTRUCTURE or any(_condition(one, "DisruptionTarget") for one in own_pods):
         return DISRUPTED, True
-    if any(map(containers.replaced, own_pods)) or _nobody_failed(workload, own_pods):
+    if any(map(container_status.replaced, own_pods)) or _nobody_failed(workload, own_pods):
         return "Lost", True
-    if any(str(containers.init_failure(one).get("message", "")).startswith(ARTIFACT_MISSING) for one in own_pods):
+    if any(str(container_status.init_failure(one).get("message", "")).startswith(ARTIFACT_MISSING) for one in own_pods):
         return ARTIFACT_LOST, True  # every run's pod creates the folder, so it was lost
     return None
 
 
 def _of_itself(pod: Manifest | None, code: int | None) -> tuple[str, bool]:
-    if containers.terminated(pod).get("reason") == "OOMKilled":
+    if container_status.terminated(pod).get("reason") == "OOMKilled":
         return "OutOfMemory", False
     if code is None:
-        return containers.refusal(pod), False
-    if containers.terminated(pod).get("reason") in containers.NOT_BEGUN:
+        return container_status.refusal(pod), False
+    if container_status.terminated(pod).get("reason") in container_status.NOT_BEGUN:
         return "StartFailed", False
     return ("Killed" if code in (137, 143) else "Error"), False  # 128 + SIGKILL, 128 + SIGTERM
 
@@ -256,8 +258,8 @@ def _failed(pod: Manifest) -> Manifest:
     """The termination of a pod's failed main or init container; {} if it has not failed or is being deleted."""
     if "deletionTimestamp" in pod["metadata"]:
         return {}
-    terminated = containers.terminated(pod)
-    return (terminated if terminated.get("exitCode") else {}) or containers.init_failure(pod)
+    terminated = container_status.terminated(pod)
+    return (terminated if terminated.get("exitCode") else {}) or container_status.init_failure(pod)
 
 
 def _condition(workload: Manifest, type_: str) -> Manifest | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rloop import names
 from rloop.errors import Conflict
-from rloop_operator.cluster import kube, obstacles
+from rloop_operator.cluster.kube import client, obstacles
 
 Manifest = dict[str, Any]
 GROUP = "networking.k8s.io/v1"
@@ -31,18 +31,18 @@ def policy(workload: Manifest) -> Manifest:
     return {"apiVersion": GROUP, "kind": "NetworkPolicy", "metadata": kept, "spec": spec}
 
 
-async def allow(api: kube.Kube, namespace: str, workload: Manifest) -> None:
+async def allow(api: client.Kube, namespace: str, workload: Manifest) -> None:
     """Create the policy, before the workload itself: its workers connect at once. Raises Blocked, KubeError."""
     body = policy(workload)
     try:
-        await api.create(kube.group(GROUP, namespace, "networkpolicies"), body)
+        await api.create(client.group(GROUP, namespace, "networkpolicies"), body)
     except Conflict:
         return  # created by an earlier try
-    except kube.KubeError as error:
+    except client.KubeError as error:
         raise obstacles.refusal(error, body["metadata"]["name"]) or error from error
 
 
-async def hand_over(api: kube.Kube, namespace: str, workload: kube.Object) -> None:
+async def hand_over(api: client.Kube, namespace: str, workload: client.Object) -> None:
     """Make the stored workload the policy's owner, so that the two are deleted together. Raises NotFound, KubeError."""
-    path = kube.group(GROUP, namespace, "networkpolicies", workload["metadata"]["name"])
-    await api.patch(path, {"metadata": {"ownerReferences": [kube.owner_reference(workload)]}})
+    path = client.group(GROUP, namespace, "networkpolicies", workload["metadata"]["name"])
+    await api.patch(path, {"metadata": {"ownerReferences": [client.owner_reference(workload)]}})

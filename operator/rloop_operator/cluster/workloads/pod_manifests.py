@@ -1,6 +1,6 @@
 """Manifests of sessions, scorings and the workspace, as pure functions of loop, workload and administrator's settings.
 
-Called by the cluster's runtime; manifests of runs are in `attempts`. All pods pass Pod Security *restricted*. Only
+Called by the cluster's runtime; manifests of runs are in `job_manifests`. All pods pass Pod Security *restricted*. Only
 agents and relays have a token, valid only for gateway and LLM proxy; a verifier has no token and needs no network.
 """
 
@@ -13,8 +13,8 @@ from rloop import names
 from rloop.actions import Workload
 from rloop.api.helpers import VerifierJob
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.cluster import parts
 from rloop_operator.cluster.settings import Settings
+from rloop_operator.cluster.workloads import pod_parts
 
 Manifest = dict[str, Any]
 TRANSCRIPTS = "/rloop/transcripts"
@@ -34,22 +34,22 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
         env |= {"RLOOP_POLICY": policy.name, "RLOOP_POLICY_SEED": str(policy.seed)}
     if loop.spec.agent.llm is not None:
         env |= {"RLOOP_LLM_PROXY": f"{settings.llm_proxy_url}/v1", "RLOOP_LLM_MODEL": loop.spec.agent.llm.model}
-    mounts, volumes = [parts.mount("token", "/var/run/secrets/rloop")], [parts.token_volume()]
-    if parts.on_workspace(loop, workload):
+    mounts, volumes = [pod_parts.mount("token", "/var/run/secrets/rloop")], [pod_parts.token_volume()]
+    if pod_parts.on_workspace(loop, workload):
         env["RLOOP_TRANSCRIPTS"] = TRANSCRIPTS
         place = f"{loop.metadata.uid}/transcripts/{workload.session}"
-        mounts.append(parts.mount("workspace", TRANSCRIPTS, sub_path=place))
-        volumes.append(parts.workspace(loop))
-    container = parts.container("agent", image or settings.agent_image, settings, env=env, mounts=mounts)
+        mounts.append(pod_parts.mount("workspace", TRANSCRIPTS, sub_path=place))
+        volumes.append(pod_parts.workspace(loop))
+    container = pod_parts.container("agent", image or settings.agent_image, settings, env=env, mounts=mounts)
     if asked := loop.spec.agent.resources.model_dump(exclude_defaults=True):
-        small = parts.SMALL["limits"]
-        container["resources"] = parts.with_defaults(asked, memory=small["memory"], disk=small[parts.DISK])
+        small = pod_parts.SMALL["limits"]
+        container["resources"] = pod_parts.with_defaults(asked, memory=small["memory"], disk=small[pod_parts.DISK])
     if loop.spec.agent.command is not None:
-        container["command"] = [parts.literal(word) for word in loop.spec.agent.command]
-    spec = parts.pod_spec("rloop-agent", settings, [container], volumes)
-    spec["activeDeadlineSeconds"] = parts.deadline(loop, workload.deadline_seconds)
-    if parts.on_workspace(loop, workload):
-        spec |= parts.beside(loop)
+        container["command"] = [pod_parts.literal(word) for word in loop.spec.agent.command]
+    spec = pod_parts.pod_spec("rloop-agent", settings, [container], volumes)
+    spec["activeDeadlineSeconds"] = pod_parts.deadline(loop, workload.deadline_seconds)
+    if pod_parts.on_workspace(loop, workload):
+        spec |= pod_parts.beside(loop)
     return _pod(loop, workload, owner, spec)
 
 
@@ -72,20 +72,22 @@ def verifier(
         report=TERMINATION,
     )
     env = {"RLOOP_VERIFIER_JOB": job.model_dump_json(by_alias=True)}
-    mounts = [parts.mount("code", "/rloop/code", read_only=True), parts.mount("artifacts", "/rloop/artifacts")]
+    mounts = [pod_parts.mount("code", "/rloop/code", read_only=True), pod_parts.mount("artifacts", "/rloop/artifacts")]
     volumes: list[Manifest] = [
         {"name": "code", "emptyDir": {}},
         {"name": "artifacts", "emptyDir": {}},
         {"name": "archive", "configMap": {"name": code}},
-        parts.workspace(loop),
+        pod_parts.workspace(loop),
     ]
     if held_out is not None:
-        mounts.append(parts.mount("held-out", "/rloop/held-out", read_only=True))
+        mounts.append(pod_parts.mount("held-out", "/rloop/held-out", read_only=True))
         volumes.append({"name": "held-out"} | _held_out(held_out.model_dump(by_alias=True, exclude_none=True)))
-    main = parts.container("verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts)
+    main = pod_parts.container(
+        "verifier", evaluation.image or settings.verifier_image, settings, env=env, mounts=mounts
+    )
     main |= {
         "terminationMessagePath": TERMINATION,
-        "resources": parts.of_run(
+        "resources": pod_parts.of_run(
             evaluation.resources.model_dump(exclude_defaults=True),
             gpus=evaluation.resources.gpus,
             disk_bytes=loop.spec.experiment.max_artifact_bytes,
@@ -101,17 +103,17 @@ def verifier(
         },
     }
     # The run's folder, not only its artifacts: if it is empty (a new volume), the container reports a missing artifact.
-    place = parts.place(workload)
+    place = pod_parts.place(workload)
     init_mounts = [
-        parts.mount("code", "/rloop/code"),
-        parts.mount("artifacts", "/rloop/artifacts"),
-        parts.mount("archive", "/rloop/archive", read_only=True),
-        parts.mount("workspace", "/rloop/run", sub_path=place, read_only=True),
+        pod_parts.mount("code", "/rloop/code"),
+        pod_parts.mount("artifacts", "/rloop/artifacts"),
+        pod_parts.mount("archive", "/rloop/archive", read_only=True),
+        pod_parts.mount("workspace", "/rloop/run", sub_path=place, read_only=True),
     ]
-    init = parts.ours("unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, init_mounts)
-    spec = parts.pod_spec("rloop-verifier", settings, [main], volumes) | {"initContainers": [init]}
-    spec["activeDeadlineSeconds"] = parts.deadline(loop, workload.deadline_seconds)
-    spec |= parts.beside(loop)
+    init = pod_parts.ours("unpack", settings, {"RLOOP_UNPACK": json.dumps(unpack)}, init_mounts)
+    spec = pod_parts.pod_spec("rloop-verifier", settings, [main], volumes) | {"initContainers": [init]}
+    spec["activeDeadlineSeconds"] = pod_parts.deadline(loop, workload.deadline_seconds)
+    spec |= pod_parts.beside(loop)
     return _pod(loop, workload, owner, spec)
 
 
@@ -119,7 +121,7 @@ def workspace_claim(loop: ResearchLoop, owner: Manifest) -> Manifest:
     """The PersistentVolumeClaim of a loop's workspace. It outlives the loop unless retention is Delete."""
     workspace = loop.spec.workspace
     metadata: Manifest = {
-        "name": parts.claim_name(loop.metadata.name),
+        "name": pod_parts.claim_name(loop.metadata.name),
         "labels": names.labels(loop.metadata.name, "workspace"),
     }
     if workspace.retention == "Delete":
@@ -139,4 +141,4 @@ def _held_out(source: Manifest) -> Manifest:
 
 
 def _pod(loop: ResearchLoop, workload: Workload, owner: Manifest, spec: Manifest) -> Manifest:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": parts.metadata(loop, workload, owner), "spec": spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": pod_parts.metadata(loop, workload, owner), "spec": spec}

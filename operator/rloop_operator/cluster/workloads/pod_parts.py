@@ -1,6 +1,6 @@
 """Parts that all our pods share: a restricted pod spec, a container, a mount, a token for the gateway.
 
-Called by `pods` and `attempts`, which define what runs in the pods.
+Called by `pod_manifests` and `job_manifests`, which define what runs in the pods.
 """
 
 from __future__ import annotations

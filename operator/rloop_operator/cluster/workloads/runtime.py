@@ -23,11 +23,19 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Conflict, NotFound, Unstartable
 from rloop.observed import Obstacle, WorkloadState
 from rloop.reasons import CAPACITY
-from rloop_operator.cluster import attempts, children, containers, kube, obstacles, outcome, parts, peers, pods
+from rloop_operator.cluster.kube import children, client, obstacles
 from rloop_operator.cluster.settings import Settings
-from rloop_operator.cluster.signs import OperatorSigns
-from rloop_operator.cluster.states import ClaimMissing, States
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.workloads import (
+    container_status,
+    job_manifests,
+    outcome,
+    peer_policy,
+    pod_manifests,
+    pod_parts,
+)
+from rloop_operator.cluster.workloads.life_signs import OperatorSigns
+from rloop_operator.cluster.workloads.states import ClaimMissing, States
 from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
@@ -58,18 +66,18 @@ class KubeRuntime(Runtime):
             return
         if workload.role == "agent" and loop.spec.agent.llm is not None and not self._settings.llm_proxy_url:
             raise Blocked("ProviderUnknown", workload.name, NO_PROVIDER)
-        if parts.on_workspace(loop, workload):
+        if pod_parts.on_workspace(loop, workload):
             await self._ensure_workspace(loop)
         if workload.role == "run" and workload.number > 1:
             await self._check_alone(workload)
         path, body = await self._manifest(loop, workload, holder)
-        apart = self._settings.network_policies and peers.workers(body) > 1
+        apart = self._settings.network_policies and peer_policy.workers(body) > 1
         if apart:
-            await peers.allow(self._api, self._namespace, body)
+            await peer_policy.allow(self._api, self._namespace, body)
         try:
             stored = await children.create(self._api, path, body)
             if apart:
-                await peers.hand_over(self._api, self._namespace, stored)
+                await peer_policy.hand_over(self._api, self._namespace, stored)
         except Conflict:
             log.info("exists", name=workload.name)
         except NotFound as error:
@@ -85,12 +93,12 @@ class KubeRuntime(Runtime):
         return await self._store.get(ResearchExperiment, workload.owner)
 
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
-        path = kube.core(self._namespace, "persistentvolumeclaims")
+        path = client.core(self._namespace, "persistentvolumeclaims")
         try:
-            stored = await self._api.get(f"{path}/{parts.claim_name(loop.metadata.name)}")
+            stored = await self._api.get(f"{path}/{pod_parts.claim_name(loop.metadata.name)}")
         except NotFound:
-            owner = kube.owner_reference(loop.model_dump(by_alias=True))
-            await children.create(self._api, path, pods.workspace_claim(loop, owner))
+            owner = client.owner_reference(loop.model_dump(by_alias=True))
+            await children.create(self._api, path, pod_manifests.workspace_claim(loop, owner))
             return
         # A claim kept from an earlier campaign of this name is reused: each campaign has its own folders on it.
         ours = stored["metadata"].get("labels", {}).get(names.LABEL_LOOP) == loop.metadata.name
@@ -100,14 +108,14 @@ class KubeRuntime(Runtime):
     async def _manifest(
         self, loop: ResearchLoop, workload: Workload, holder: ResearchIteration | ResearchExperiment
     ) -> tuple[str, dict[str, Any]]:
-        owner = kube.owner_reference(holder.model_dump(by_alias=True))
+        owner = client.owner_reference(holder.model_dump(by_alias=True))
         if workload.role == "agent":
             await self._store.files(f"{loop.metadata.name}-task")  # may raise Blocked: sessions without them only wait
-            return self._states.pods, pods.agent(loop, workload, owner, self._settings)
+            return self._states.pods, pod_manifests.agent(loop, workload, owner, self._settings)
         if workload.role == "verification":
             name = f"{loop.metadata.name}-evaluation"
             digest = files_digest(await self._store.files(name))
-            return self._states.pods, pods.verifier(loop, workload, owner, self._settings, name, digest)
+            return self._states.pods, pod_manifests.verifier(loop, workload, owner, self._settings, name, digest)
         wanted = f"{loop.metadata.name}-task"
         digests = {wanted: files_digest(await self._store.files(wanted))}
         if isinstance(holder, ResearchExperiment) and holder.spec.files:
@@ -116,11 +124,11 @@ class KubeRuntime(Runtime):
             except NotFound as error:
                 told = f'the ConfigMap "{workload.owner}" with the files of the experiment was deleted or replaced'
                 raise Unstartable(f"{told}; nothing can make them again") from error
-        attempt = attempts.Attempt(loop, workload, self._settings, digests)
+        attempt = job_manifests.Attempt(loop, workload, self._settings, digests)
         replicas = loop.spec.experiment.py_torch_job
         if replicas is None:
-            return self._states.jobs, attempts.job(attempt, owner)
-        return self._states.pytorch_jobs, attempts.pytorch_job(attempt, replicas, owner)
+            return self._states.jobs, job_manifests.job(attempt, owner)
+        return self._states.pytorch_jobs, job_manifests.pytorch_job(attempt, replicas, owner)
 
     async def _check_alone(self, workload: Workload) -> None:
         """Raise Blocked while a pod of an earlier attempt at the run is alive: it may use GPUs, and writes to the same
@@ -154,7 +162,7 @@ class KubeRuntime(Runtime):
                 notes = {names.ANNOTATION_STOP: reason}
                 if path != self._states.pods:
                     tail = await self._states.log_tail(outcome.decisive(own_pods))
-                    notes[names.ANNOTATION_LAST_WORDS] = tail[-containers.TAIL :]
+                    notes[names.ANNOTATION_LAST_WORDS] = tail[-container_status.TAIL :]
                 await self._api.patch(f"{path}/{name}", {"metadata": {"annotations": notes}})
             if not outcome.taken_up(found, own_pods):
                 await self._api.delete(f"{path}/{name}", found["metadata"]["uid"])

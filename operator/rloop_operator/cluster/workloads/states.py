@@ -14,7 +14,8 @@ from typing import Any
 from rloop import names
 from rloop.errors import NotFound
 from rloop.observed import Obstacle, WorkloadState
-from rloop_operator.cluster import attempts, kube, obstacles, outcome, parts
+from rloop_operator.cluster.kube import client, obstacles
+from rloop_operator.cluster.workloads import job_manifests, outcome, pod_parts
 
 Manifest = dict[str, Any]
 PATIENCE = timedelta(seconds=10)
@@ -35,12 +36,12 @@ class ClaimMissing(Exception):
 class States:
     """The workloads of one namespace."""
 
-    def __init__(self, api: kube.Kube, namespace: str) -> None:
+    def __init__(self, api: client.Kube, namespace: str) -> None:
         self._api = api
         self._namespace = namespace
-        self.pods = kube.core(namespace, "pods")
-        self.jobs = kube.group("batch/v1", namespace, "jobs")
-        self.pytorch_jobs = kube.group("kubeflow.org/v1", namespace, "pytorchjobs")
+        self.pods = client.core(namespace, "pods")
+        self.jobs = client.group("batch/v1", namespace, "jobs")
+        self.pytorch_jobs = client.group("kubeflow.org/v1", namespace, "pytorchjobs")
         self._knows_pytorch_jobs = False
         self._ask_again_at = float("-inf")
         """Monotonic time at which to check again whether the kind PyTorchJob is installed."""
@@ -134,10 +135,10 @@ class States:
     async def _obstacle_of(self, loop: str, pod: Manifest) -> Obstacle | None:
         claim: Manifest | None = None
         claim_told: list[str] = []
-        workspace = parts.claim_name(loop)
+        workspace = pod_parts.claim_name(loop)
         if any(one.get("persistentVolumeClaim", {}).get("claimName") == workspace for one in pod["spec"]["volumes"]):
             try:
-                claim = await self._api.get(kube.core(self._namespace, "persistentvolumeclaims", workspace))
+                claim = await self._api.get(client.core(self._namespace, "persistentvolumeclaims", workspace))
             except NotFound as error:
                 raise ClaimMissing(going=False) from error
             if "deletionTimestamp" in claim["metadata"]:
@@ -148,7 +149,7 @@ class States:
     async def _warnings(self, of: Manifest) -> list[str]:
         """The messages of the warnings about an object, oldest first."""
         fields = f"involvedObject.uid={of['metadata']['uid']},type=Warning"
-        found = await self._api.all(kube.core(self._namespace, "events"), fields=fields)
+        found = await self._api.all(client.core(self._namespace, "events"), fields=fields)
         return [one["message"] for one in sorted(found, key=lambda one: one.get("lastTimestamp") or "")]
 
     async def log_tail(self, pod: Manifest | None) -> str:
@@ -159,11 +160,11 @@ class States:
         query = {"container": outcome.container_to_read(pod), "limitBytes": str(2**20), "tailLines": TAIL_LINES}
         try:
             return await self._api.text(path, **query)
-        except (NotFound, kube.KubeError):
+        except (NotFound, client.KubeError):
             return ""
 
 
 def _worker(pod: Manifest) -> tuple[int, str]:
     """Sort key of a workload's pods: worker number, then creation time."""
     metadata = pod["metadata"]
-    return int(metadata["labels"].get(attempts.REPLICA_INDEX, 0)), metadata["creationTimestamp"]
+    return int(metadata["labels"].get(job_manifests.REPLICA_INDEX, 0)), metadata["creationTimestamp"]

@@ -1,1 +1,1 @@
-"""."""
+"""The verbs over HTTP and over MCP: requests in, replies and refusals out."""

@@ -1,6 +1,6 @@
 """Executes one verb for a caller: the body in, the reply's body out, and every failure as a refusal with its remedy.
 
-Shared by the HTTP routes (`gateway.app`) and the MCP server (`gateway.tools`).
+Shared by the HTTP routes (`gateway.protocols.app`) and the MCP server (`gateway.protocols.mcp_server`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from rloop.api.wire import Problem
 from rloop.errors import Blocked, Conflict, NotFound, Refused, RloopError
 from rloop.reasons import SEALED_FILES_LOST
-from rloop_operator.gateway import lenient
-from rloop_operator.gateway.service import Gateway
-from rloop_operator.gateway.verbs import Verb
+from rloop_operator.gateway.protocols import lenient
+from rloop_operator.gateway.verbs.service import Gateway
+from rloop_operator.gateway.verbs.table import Verb
 from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")

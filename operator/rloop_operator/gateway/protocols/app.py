@@ -1,7 +1,8 @@
-"""HTTP API of the gateway: a thin layer of routes over `gateway.service`, with its OpenAPI document.
+"""HTTP API of the gateway: a thin layer of routes over `gateway.verbs.service`, with its OpenAPI document.
 
 Served by the local shell on loopback, and by the gateway process in a cluster. A handler only parses the request, calls
-the service and returns its reply. `/mcp` serves the same verbs as tools of an MCP server (`gateway.tools`).
+the service and returns its reply. `/mcp` serves the same verbs as tools of an MCP server
+(`gateway.protocols.mcp_server`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from starlette.types import Receive, Scope, Send
 
 from rloop.api.wire import Problem
 from rloop.errors import Refused, RloopError
-from rloop_operator.gateway import openapi
-from rloop_operator.gateway.answering import BODY_BYTES, answer, problem_of
-from rloop_operator.gateway.hosts import LOOPBACK, OwnHosts
-from rloop_operator.gateway.service import Gateway
-from rloop_operator.gateway.verbs import VERBS, Verb
+from rloop_operator.gateway.protocols import openapi
+from rloop_operator.gateway.protocols.answering import BODY_BYTES, answer, problem_of
+from rloop_operator.gateway.protocols.hosts import LOOPBACK, OwnHosts
+from rloop_operator.gateway.verbs.service import Gateway
+from rloop_operator.gateway.verbs.table import VERBS, Verb
 from rloop_operator.ports import Caller, Identity
 
 log = structlog.get_logger("rloop.gateway")
@@ -51,9 +52,9 @@ def _route(verb: Verb) -> str:
 
 def load_tools() -> None:
     """Load the MCP server's SDK in advance. It takes a second, which a client's first request would otherwise wait."""
-    from rloop_operator.gateway import tools
+    from rloop_operator.gateway.protocols import mcp_server
 
-    assert tools
+    assert mcp_server
 
 
 def _endpoint(
@@ -93,9 +94,9 @@ class _Tools:
             return
         await self._gateway_of(caller).called(caller)
         # Imported late: the SDK takes a second to load, and a campaign without MCP clients does not need it.
-        from rloop_operator.gateway import tools
+        from rloop_operator.gateway.protocols import mcp_server
 
-        await tools.serve(self._gateway_of(caller), caller, scope, receive, send)
+        await mcp_server.serve(self._gateway_of(caller), caller, scope, receive, send)
 
 
 async def _caller(request: Request, identity: Identity) -> Caller | None:

@@ -1,7 +1,8 @@
 """Rejects requests whose Host or Origin is not the gateway's own.
 
-Used by `gateway.app` as its middleware. A web page can make a browser send requests to the gateway through a host name
-of its own that resolves to this address (DNS rebinding). Such a request has a foreign Host, or the page's Origin.
+Used by `gateway.protocols.app` as its middleware. A web page can make a browser send requests to the gateway through a
+host name of its own that resolves to this address (DNS rebinding). Such a request has a foreign Host, or the page's
+Origin.
 """
 
 from __future__ import annotations

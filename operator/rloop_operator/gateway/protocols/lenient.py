@@ -1,7 +1,7 @@
 """Parses a request body into its model, and accepts unambiguous deviations that language models write.
 
-Called by `gateway.app` for every verb, over HTTP and MCP. All leniency is in this module: each accepted form has
-exactly one strict equivalent, and everything else is passed on unchanged to the strict model, whose error names the
+Called by `gateway.protocols.app` for every verb, over HTTP and MCP. All leniency is in this module: each accepted form
+has exactly one strict equivalent, and everything else is passed on unchanged to the strict model, whose error names the
 field.
 
 | written | for a field that is | read as |

@@ -1,8 +1,9 @@
 """The gateway's verbs as tools of an MCP server, for agents that are given only an address and a token.
 
-Called by `gateway.app` at `/mcp`. The tools are generated from the table of verbs, so none can be missing or differ
-from its verb. The server is stateless: no MCP session and no stream outlives a request, so clients do not notice a
-restart of the gateway. The SDK's session manager must run as long as its server, so both are created for each request.
+Called by `gateway.protocols.app` at `/mcp`. The tools are generated from the table of verbs, so none can be missing or
+differ from its verb. The server is stateless: no MCP session and no stream outlives a request, so clients do not notice
+a restart of the gateway. The SDK's session manager must run as long as its server, so both are created for each
+request.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from rloop.errors import Refused
-from rloop_operator.gateway import schemas
-from rloop_operator.gateway.answering import BODY_BYTES, answer, problem_of
-from rloop_operator.gateway.service import Gateway
-from rloop_operator.gateway.verbs import VERBS, Verb
+from rloop_operator.gateway.protocols import tool_schemas
+from rloop_operator.gateway.protocols.answering import BODY_BYTES, answer, problem_of
+from rloop_operator.gateway.verbs.service import Gateway
+from rloop_operator.gateway.verbs.table import VERBS, Verb
 from rloop_operator.ports import Caller
 
 VERSION_HEADER = "mcp-protocol-version"
@@ -86,7 +87,7 @@ async def serve(gateway: Gateway, caller: Caller, scope: Scope, receive: Receive
         on_call_tool=called,
         get_tool_input_schema=lambda name: _tool(name).input_schema if name in tools() else None,
     )
-    # Host and Origin are not checked here: `gateway.hosts` does that for every route.
+    # Host and Origin are not checked here: `gateway.protocols.hosts` does that for every route.
     manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True, max_request_body_size=BODY_BYTES)
     async with manager.run():
         await manager.handle_request(scope, receive, send)
@@ -147,8 +148,8 @@ def _tool(name: str) -> Tool:
         name=name,
         title=verb.title,
         description=verb.summary,
-        input_schema=schemas.of_arguments(verb.request, _parameters(verb)),
-        output_schema=schemas.of_result(verb.reply),
+        input_schema=tool_schemas.of_arguments(verb.request, _parameters(verb)),
+        output_schema=tool_schemas.of_result(verb.reply),
         annotations=annotations,
     )
 

@@ -1,6 +1,6 @@
 """The OpenAPI document of the gateway's verbs.
 
-Served by `gateway.app` at `/openapi.json`, and written to docs/openapi.yaml by `rloop_operator.generate`.
+Served by `gateway.protocols.app` at `/openapi.json`, and written to docs/openapi.yaml by `rloop_operator.generate`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 from rloop.api.wire import Problem
-from rloop_operator.gateway.verbs import VERBS
+from rloop_operator.gateway.verbs.table import VERBS
 
 
 def document() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """JSON schemas of tools, generated from the same models as the HTTP bodies, in a form that strict clients accept.
 
-Called by `gateway.tools`. Some clients and models reject a tool whose arguments use `$ref`, `anyOf` with null or
-`propertyNames`, so the schema of arguments avoids them. The gateway still accepts null for a missing value.
+Called by `gateway.protocols.mcp_server`. Some clients and models reject a tool whose arguments use `$ref`, `anyOf` with
+null or `propertyNames`, so the schema of arguments avoids them. The gateway still accepts null for a missing value.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Common parts of the gateway's verbs: the caller's situation, its permissions, and writes that detect conflicts.
 
-Base class of `gateway.service`; used by `gateway.reading`, `gateway.findings` and `gateway.experiments`.
+Base class of `gateway.verbs.service`; used by `gateway.verbs.read`, `gateway.verbs.claims` and `gateway.verbs.propose`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from rloop import sight
 from rloop.admit.space import FILE as SPACE_FILE
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Reported, ResearchIteration, Role
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
+from rloop.campaign_state import Situation, session_over
 from rloop.errors import Conflict, Refused
-from rloop.standing import Situation, session_over
-from rloop_operator.gateway.space_file import space_of
+from rloop.session_view import visibility
+from rloop_operator.gateway.verbs.space_file import space_of
 from rloop_operator.ports import Caller, Store
 from rloop_operator.task_files import texts
 
@@ -46,7 +46,7 @@ class Desk:
             iterations={one.metadata.name: one for one in await self.store.list(ResearchIteration, caller.loop)},
             experiments={one.metadata.name: one for one in await self.store.list(ResearchExperiment, caller.loop)},
         )
-        return sight.of_session(whole)
+        return visibility.of_session(whole)
 
     async def role(self, caller: Caller) -> Role | None:
         """The role of the caller's session; None if the caller has no session."""

@@ -1,18 +1,19 @@
 """The verbs about findings: a statement with experiments as evidence, and a checker's verdict on it.
 
-Called by `gateway.service`.
+Called by `gateway.verbs.service`.
 """
 
 from __future__ import annotations
 
 import structlog
 
-from rloop import names, sight
+from rloop import names
 from rloop.admit import finding as finding_gate
 from rloop.api.iteration import Finding, ResearchIteration
 from rloop.api.wire import FindingRequest, FindingVerdict
 from rloop.errors import Refused
-from rloop_operator.gateway.desk import WRITE_TRIES, Desk
+from rloop.session_view import visibility
+from rloop_operator.gateway.verbs.caller_view import WRITE_TRIES, Desk
 from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")
@@ -52,7 +53,7 @@ async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) 
         before = next((one for one in told if one.name == name and one.checked_by == caller.session), None)
         if before is not None:
             return before
-        finding_gate.admit_verdict(name, situation.session, sight.claims(situation))
+        finding_gate.admit_verdict(name, situation.session, visibility.claims(situation))
         checked = "Supported" if verdict.supported else "Refuted"
         new = {"checked": checked, "reason": verdict.reason, "checked_by": caller.session}
         holder = next(it for it in situation.iterations.values() if name in _names(it))

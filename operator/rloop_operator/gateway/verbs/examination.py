@@ -1,6 +1,6 @@
 """One examination of an experiment's files in a separate process with limits on CPU time and memory.
 
-Started by `gateway.examiner`. It imports little, because the agent waits for its start.
+Started by `gateway.verbs.examiner`. It imports little, because the agent waits for its start.
 """
 
 from __future__ import annotations

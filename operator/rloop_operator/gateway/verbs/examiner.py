@@ -1,6 +1,6 @@
 """Examines an experiment's files without blocking other requests: large ones in a separate process, with limits.
 
-Called by `gateway.experiments`. An agent chooses these texts, and comparing or parsing them can take seconds and much
+Called by `gateway.verbs.propose`. An agent chooses these texts, and comparing or parsing them can take seconds and much
 memory. In the event loop that would delay the heartbeats of all agents; a thread could not be killed.
 """
 
@@ -16,9 +16,9 @@ import structlog
 
 from rloop.admit.content import Content, Texts, examine
 from rloop.errors import Refused
-from rloop_operator.gateway.examination import ANSWER, JOB, Answer, Job, too_costly
+from rloop_operator.gateway.verbs.examination import ANSWER, JOB, Answer, Job, too_costly
 
-COMMAND = [sys.executable, "-c", "from rloop_operator.gateway import examination; examination.main()"]
+COMMAND = [sys.executable, "-c", "from rloop_operator.gateway.verbs import examination; examination.main()"]
 LIGHT_BYTES = 64 * 1024
 """Total size of texts that are compared within milliseconds, so in this process."""
 LIGHT_PARSED_BYTES = 4 * 1024

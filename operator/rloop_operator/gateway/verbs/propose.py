@@ -1,6 +1,7 @@
 """The verb that proposes an experiment.
 
-Called by `gateway.service`. The files are examined before the lock is taken, because the examination may take seconds.
+Called by `gateway.verbs.service`. The files are examined before the lock is taken, because the examination may take
+seconds.
 """
 
 from __future__ import annotations
@@ -9,17 +10,17 @@ import asyncio
 
 import structlog
 
-from rloop import context as contexts
 from rloop import names
 from rloop.admit import experiment as gate
 from rloop.admit.content import Texts
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.wire import ExperimentRequest, ExperimentView
+from rloop.campaign_state import Situation
 from rloop.decide import children
 from rloop.errors import Conflict, Refused
-from rloop.standing import Situation
-from rloop_operator.gateway.desk import WRITE_TRIES, Desk
-from rloop_operator.gateway.examiner import Examiner
+from rloop.session_view import context as contexts
+from rloop_operator.gateway.verbs.caller_view import WRITE_TRIES, Desk
+from rloop_operator.gateway.verbs.examiner import Examiner
 from rloop_operator.ports import Caller, File
 from rloop_operator.task_files import texts
 

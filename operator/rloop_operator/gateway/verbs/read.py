@@ -1,15 +1,15 @@
 """The verbs that only read: context, task, experiments, references.
 
-Called by `gateway.service`. The pure `rloop.sight` decides which objects a session sees, `rloop.context` in which form.
+Called by `gateway.verbs.service`. The pure `rloop.session_view.visibility` decides which objects a session sees,
+`rloop.session_view.context` in which form.
 """
 
 from __future__ import annotations
 
-from rloop import context as contexts
 from rloop import names
 from rloop.admit.files import unified
 from rloop.api.experiment import ResearchExperiment
-from rloop.api.globs import matches
+from rloop.api.reading.globs import matches
 from rloop.api.session_context import Context
 from rloop.api.wire import (
     REFERENCE_CHARACTERS,
@@ -19,9 +19,10 @@ from rloop.api.wire import (
     ReferenceText,
     TaskFiles,
 )
+from rloop.campaign_state import Situation
 from rloop.errors import NotFound, Refused
-from rloop.standing import Situation
-from rloop_operator.gateway.desk import Desk
+from rloop.session_view import context as contexts
+from rloop_operator.gateway.verbs.caller_view import Desk
 from rloop_operator.ports import Caller, Files
 from rloop_operator.task_files import texts
 

@@ -1,7 +1,7 @@
 """The gateway's verbs, without HTTP: the caller's workload determines what it may see and do.
 
-Called by `gateway.app` (HTTP) and directly by the simulated shell. It writes only experiments and `status.reported` of
-iterations; the pure `rloop.admit` decides what is admitted.
+Called by `gateway.protocols.app` (HTTP) and directly by the simulated shell. It writes only experiments and
+`status.reported` of iterations; the pure `rloop.admit` decides what is admitted.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from rloop.api.wire import (
     TaskFiles,
 )
 from rloop.errors import Conflict, Refused, RloopError
-from rloop_operator.gateway import findings, reading
-from rloop_operator.gateway.desk import WRITE_TRIES, Desk
-from rloop_operator.gateway.experiments import Proposals
+from rloop_operator.gateway.verbs import claims, read
+from rloop_operator.gateway.verbs.caller_view import WRITE_TRIES, Desk
+from rloop_operator.gateway.verbs.propose import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
 
 log = structlog.get_logger("rloop.gateway")
@@ -53,27 +53,27 @@ class Gateway(Desk):
 
     async def context(self, caller: Caller) -> Context:
         """GET context: everything that a new session needs."""
-        return await reading.context(self, caller)
+        return await read.context(self, caller)
 
     async def task(self, caller: Caller) -> TaskFiles:
         """GET task: the sealed task's files."""
-        return await reading.task(self, caller)
+        return await read.task(self, caller)
 
     async def experiments(self, caller: Caller) -> list[ExperimentView]:
         """GET experiments: everything that was tried, oldest first."""
-        return await reading.experiments(self, caller)
+        return await read.experiments(self, caller)
 
     async def experiment(self, caller: Caller, name: str) -> ExperimentDetail:
         """GET experiments/{name}: one experiment, including discarded ones. Raises NotFound."""
-        return await reading.experiment(self, caller, name)
+        return await read.experiment(self, caller, name)
 
     async def references(self, caller: Caller) -> list[Reference]:
         """GET references: papers and documents."""
-        return await reading.references(self, caller)
+        return await read.references(self, caller)
 
     async def reference(self, caller: Caller, path: str) -> ReferenceText:
         """GET references/{path}. Raises NotFound, Refused."""
-        return await reading.reference(self, caller, path)
+        return await read.reference(self, caller, path)
 
     async def propose_direction(self, caller: Caller, request: DirectionRequest) -> Direction:
         """POST directions: the recorded direction. Raises Refused."""
@@ -115,11 +115,11 @@ class Gateway(Desk):
 
     async def propose_finding(self, caller: Caller, request: FindingRequest) -> Finding:
         """POST findings. Raises Refused unless the evidence is measured."""
-        return await findings.propose(self, caller, request)
+        return await claims.propose(self, caller, request)
 
     async def judge_finding(self, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
         """POST findings/{name}/verdict, by a checker. Raises Refused."""
-        return await findings.judge(self, caller, name, verdict)
+        return await claims.judge(self, caller, name, verdict)
 
     async def called(self, caller: Caller) -> None:
         """Record that a verb was called: its session is alive, with or without a heartbeat."""

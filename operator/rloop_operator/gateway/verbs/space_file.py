@@ -1,10 +1,10 @@
-"""The search space of a sealed task. Called by `gateway.desk`."""
+"""The search space of a sealed task. Called by `gateway.verbs.caller_view`."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from rloop.api import document
+from rloop.api.reading import document
 from rloop.api.space import Space
 from rloop.errors import Refused
 

@@ -1,7 +1,7 @@
 """The table of the gateway's verbs: everything that an agent or a relay can ask, once.
 
-Read by `gateway.app`, which makes routes of it, by `gateway.tools`, which makes tools, and by `gateway.openapi`. What a
-verb does stands in `gateway.service`.
+Read by `gateway.protocols.app`, which makes routes of it, by `gateway.protocols.mcp_server`, which makes tools, and by
+`gateway.protocols.openapi`. What a verb does stands in `gateway.verbs.service`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rloop.api.wire import (
     ReferenceText,
     TaskFiles,
 )
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller
 
 EXPLORERS: frozenset[Role] = frozenset({"Investigate", "Refute", "Analogy"})

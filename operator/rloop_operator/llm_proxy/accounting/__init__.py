@@ -1,1 +1,1 @@
-"""."""
+"""What a session may spend and has spent: caps, reservations, accounts."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from rloop.api.iteration import CallFailure, RefusedCall, SessionUsage
-from rloop_operator.llm_proxy.usage import NO_TOKENS, NOTHING, Amount, Tokens, decimal_text
+from rloop_operator.llm_proxy.terms.usage import NO_TOKENS, NOTHING, Amount, Tokens, decimal_text
 
 HOUR = 3600.0
 

@@ -1,6 +1,6 @@
 """Stores the accounts of all sessions: an upper bound before a call, what was spent every few seconds afterwards.
 
-Used by `calls` for each call; the server of the proxy runs `keep`. The proxy is the only writer of
+Used by `reservations` for each call; the server of the proxy runs `keep`. The proxy is the only writer of
 `status.reported.usage`, so the accounts in memory are authoritative, and the store is read once per campaign.
 """
 
@@ -17,8 +17,8 @@ import structlog
 from rloop.api.iteration import CallFailure, RefusedCall, ResearchIteration, SessionStatus
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound, RloopError
-from rloop_operator.llm_proxy.accounts import HOUR, Account, Campaign, Window, restored
-from rloop_operator.llm_proxy.usage import NOTHING, Amount, decimal_text
+from rloop_operator.llm_proxy.accounting.accounts import HOUR, Account, Campaign, Window, restored
+from rloop_operator.llm_proxy.terms.usage import NOTHING, Amount, decimal_text
 from rloop_operator.ports import Caller, Store
 
 log = structlog.get_logger("rloop.llm_proxy")

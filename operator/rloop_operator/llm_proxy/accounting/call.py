@@ -1,6 +1,6 @@
 """One call of a session: its caller, its request, and what is reserved for it.
 
-Created by `calls`, which admits and charges it; read by all modules that process it.
+Created by `reservations`, which admits and charges it; read by all modules that process it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any
 
 from rloop.api.iteration import SessionSpec
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.llm_proxy import dialects
-from rloop_operator.llm_proxy.accounts import Account, Campaign
-from rloop_operator.llm_proxy.dialects import Dialect
-from rloop_operator.llm_proxy.providers import ModelSettings, Provider
-from rloop_operator.llm_proxy.request_check import serialised
-from rloop_operator.llm_proxy.usage import NOTHING, Amount, Tokens
+from rloop_operator.llm_proxy.accounting.accounts import Account, Campaign
+from rloop_operator.llm_proxy.dialects import apis
+from rloop_operator.llm_proxy.dialects.apis import Dialect
+from rloop_operator.llm_proxy.dialects.request_check import serialised
+from rloop_operator.llm_proxy.terms.providers import ModelSettings, Provider
+from rloop_operator.llm_proxy.terms.usage import NOTHING, Amount, Tokens
 from rloop_operator.ports import Caller
 
 
@@ -64,7 +64,7 @@ class Call:
     @property
     def asked(self) -> int | None:
         """Maximum tokens of an answer as set by the client; None if unset."""
-        return dialects.asked_output(self.dialect, self.original)
+        return apis.asked_output(self.dialect, self.original)
 
     @property
     def drops_usage(self) -> bool:
@@ -89,5 +89,5 @@ class Call:
         if limit is not None and model.max_output_tokens is not None:
             limit = min(limit, model.max_output_tokens)
         if limit is not None and limit != self.asked:
-            request = dialects.limited(self.dialect, request, limit, other_field=other_field)
+            request = apis.limited(self.dialect, request, limit, other_field=other_field)
         return self.content if request is self.original else serialised(request)

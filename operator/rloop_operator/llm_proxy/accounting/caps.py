@@ -1,7 +1,8 @@
 """Caps on calls: what is left under each cap, and how long an answer may be as a result.
 
-Called by `calls`. A request's tokens are only estimated, so concurrent calls could each exceed a cap slightly. If the
-upper bounds of all calls would not fit, a call waits until it is the only one; so at most one call exceeds a cap.
+Called by `reservations`. A request's tokens are only estimated, so concurrent calls could each exceed a cap slightly.
+If the upper bounds of all calls would not fit, a call waits until it is the only one; so at most one call exceeds a
+cap.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import time
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rloop_operator.llm_proxy.call import Call, Session
-from rloop_operator.llm_proxy.denied import Code, Denied
-from rloop_operator.llm_proxy.dialects import answers
-from rloop_operator.llm_proxy.providers import Provider
-from rloop_operator.llm_proxy.usage import (
+from rloop_operator.llm_proxy.accounting.call import Call, Session
+from rloop_operator.llm_proxy.dialects.apis import answers
+from rloop_operator.llm_proxy.terms.denied import Code, Denied
+from rloop_operator.llm_proxy.terms.providers import Provider
+from rloop_operator.llm_proxy.terms.usage import (
     LONGEST_OUTPUT,
     NOTHING,
     SMALLEST_OUTPUT,

@@ -1,6 +1,6 @@
 """Checks and reservation before a call of a session, and the charge after it.
 
-Called by `app` and `upstream`. A check and its reservation happen without an await in between; the store is written
+Called by `app` and `retries`. A check and its reservation happen without an await in between; the store is written
 afterwards.
 """
 
@@ -14,26 +14,20 @@ from decimal import Decimal
 
 from rloop.api.iteration import CallFailure, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
+from rloop.campaign_state import session_over
 from rloop.errors import NotFound, RloopError
-from rloop.standing import session_over
-from rloop_operator.llm_proxy import caps, dialects
-from rloop_operator.llm_proxy.accounts import Account
-from rloop_operator.llm_proxy.allowed.shapes import LeftOut
-from rloop_operator.llm_proxy.books import Books
-from rloop_operator.llm_proxy.call import Call, Session
-from rloop_operator.llm_proxy.denied import Denied
-from rloop_operator.llm_proxy.dialects import Dialect
-from rloop_operator.llm_proxy.odd_answers import MESSAGE_MAX
-from rloop_operator.llm_proxy.providers import ModelSettings, Provider, Providers
-from rloop_operator.llm_proxy.request_check import checked
-from rloop_operator.llm_proxy.usage import (
-    NO_TOKENS,
-    NOTHING,
-    Amount,
-    Tokens,
-    cost,
-    estimated_input,
-)
+from rloop_operator.llm_proxy.accounting import caps
+from rloop_operator.llm_proxy.accounting.accounts import Account
+from rloop_operator.llm_proxy.accounting.books import Books
+from rloop_operator.llm_proxy.accounting.call import Call, Session
+from rloop_operator.llm_proxy.dialects import apis
+from rloop_operator.llm_proxy.dialects.allowed.shapes import LeftOut
+from rloop_operator.llm_proxy.dialects.apis import Dialect
+from rloop_operator.llm_proxy.dialects.odd_answers import MESSAGE_MAX
+from rloop_operator.llm_proxy.dialects.request_check import checked
+from rloop_operator.llm_proxy.terms.denied import Denied
+from rloop_operator.llm_proxy.terms.providers import ModelSettings, Provider, Providers
+from rloop_operator.llm_proxy.terms.usage import NO_TOKENS, NOTHING, Amount, Tokens, cost, estimated_input
 from rloop_operator.ports import Caller, Store
 
 BLOCK_TOKENS = 16_384
@@ -113,7 +107,7 @@ class Calls:
             raise Denied("price_unknown", told)
         fallbacks = [one for name in model.fallback if (one := provider.model(name)) is not None]
         models = [model, *(one for one in fallbacks if one.prices is not None or not priced)]
-        counting, _ = dialects.with_usage(dialect, request)
+        counting, _ = apis.with_usage(dialect, request)
         estimate = Tokens(input=estimated_input(len(sent.content), model))
         names = list(left_out.names)
         call = Call(session, provider, models, dialect, sent.content, request, counting, estimate, left_out=names)

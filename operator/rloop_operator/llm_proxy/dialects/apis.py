@@ -1,7 +1,7 @@
 """The APIs of language models: where a request sets its limits, and where a response counts tokens.
 
-Used by `calls`, `answers` and others. The tables in `allowed` say which other fields a request may contain. Responses
-are passed on unchanged, including tool calls.
+Used by `reservations`, `answers` and others. The tables in `allowed` say which other fields a request may contain.
+Responses are passed on unchanged, including tool calls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rloop_operator.llm_proxy.usage import Tokens
+from rloop_operator.llm_proxy.terms.usage import Tokens
 
 Name = Literal["chat", "responses", "messages", "count"]
 Json = Mapping[str, Any]

@@ -1,6 +1,6 @@
 """Errors in the form that clients of each dialect expect: bodies, and the last event of a stream that breaks off.
 
-Called by `app`, `attempt` and `passing`. The proxy's own code is in the field in which clients look for a code:
+Called by `app`, `exchange` and `streaming`. The proxy's own code is in the field in which clients look for a code:
 OpenAI's in `error.code`, Anthropic's in `error.details.error_code`.
 """
 
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from rloop_operator.llm_proxy.denied import Code
-from rloop_operator.llm_proxy.dialects import CHAT, COUNT, MESSAGES, Dialect
+from rloop_operator.llm_proxy.dialects.apis import CHAT, COUNT, MESSAGES, Dialect
+from rloop_operator.llm_proxy.terms.denied import Code
 
 OPENAI: Mapping[Code, str] = {
     "unauthorized": "authentication_error",

@@ -1,6 +1,6 @@
 """Responses that are not usable answers: an error in a stream of status 200, an empty answer, a rejected request.
 
-Called by `attempt`, `answers` and `app`. What is found becomes `failure` of the session's usage, so that the campaign
+Called by `exchange`, `answers` and `app`. What is found becomes `failure` of the session's usage, so that the campaign
 knows why a session achieved nothing. The responses to clients do not depend on it, except that a temporary error at the
 beginning of a stream is retried.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rloop.api.iteration import CallFailure
-from rloop.api.model_errors import context_too_long
-from rloop_operator.llm_proxy.dialects import Dialect
+from rloop.api.reading.model_errors import context_too_long
+from rloop_operator.llm_proxy.dialects.apis import Dialect
 
 MESSAGE_MAX = 600
 CALLERS_FAULT = frozenset({"invalid_request_error", "invalid_request", "invalid_prompt", "not_found_error"})

@@ -1,6 +1,6 @@
 """Checks a request and creates the document that is sent instead: parsed once, copied by the table of its dialect.
 
-Called by `calls`. Two parsers may interpret one text differently (a duplicate key, `Model` for `model`), so the
+Called by `reservations`. Two parsers may interpret one text differently (a duplicate key, `Model` for `model`), so the
 provider never gets the client's bytes. It gets the serialised copy, which contains only checked fields.
 """
 
@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rloop_operator.llm_proxy.allowed.chat import CHAT_FIELDS
-from rloop_operator.llm_proxy.allowed.messages import MESSAGES_FIELDS
-from rloop_operator.llm_proxy.allowed.responses import RESPONSES_FIELDS
-from rloop_operator.llm_proxy.allowed.shapes import Fields, LeftOut, NotAllowed
-from rloop_operator.llm_proxy.denied import Denied
-from rloop_operator.llm_proxy.dialects import Dialect, Name
+from rloop_operator.llm_proxy.dialects.allowed.chat import CHAT_FIELDS
+from rloop_operator.llm_proxy.dialects.allowed.messages import MESSAGES_FIELDS
+from rloop_operator.llm_proxy.dialects.allowed.responses import RESPONSES_FIELDS
+from rloop_operator.llm_proxy.dialects.allowed.shapes import Fields, LeftOut, NotAllowed
+from rloop_operator.llm_proxy.dialects.apis import Dialect, Name
+from rloop_operator.llm_proxy.terms.denied import Denied
 
 FIELDS: Mapping[Name, Fields] = {
     "chat": CHAT_FIELDS,

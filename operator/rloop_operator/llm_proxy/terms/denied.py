@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rloop.errors import Refused
-from rloop_operator.llm_proxy.usage import Amount
+from rloop_operator.llm_proxy.terms.usage import Amount
 
 Code = Literal[
     "unauthorized",

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from rloop.errors import RloopError
-from rloop_operator.llm_proxy.providers import Provider
+from rloop_operator.llm_proxy.terms.providers import Provider
 
 KEY_BYTES = 8192
 SHORTEST = 6

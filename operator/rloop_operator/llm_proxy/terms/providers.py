@@ -16,9 +16,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from rloop.api.common import Amount, DnsLabel, Model, Seconds
 from rloop.api.common import Path as PathText
-from rloop.api.problems import problems
+from rloop.api.reading.problems import problems
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.yaml_file import read_mapping
+from rloop_operator.user_files.yaml_file import read_mapping
 
 ANY = "any"
 """Name of the single provider that is configured by environment variables; it matches every name."""

@@ -1,6 +1,6 @@
 """Tokens and cost of a call, estimated before it and counted after it: pure arithmetic.
 
-Called by `calls`, `caps` and `accounts`. Costs are exact, in the currency of the provider's prices.
+Called by `reservations`, `caps` and `accounts`. Costs are exact, in the currency of the provider's prices.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import ROUND_UP, Decimal
 from typing import Self
 
-from rloop_operator.llm_proxy.providers import ModelSettings, Prices
+from rloop_operator.llm_proxy.terms.providers import ModelSettings, Prices
 
 BYTES_PER_TOKEN = 3
 """Bytes of a request, including its JSON, per token. Text has about four, so the estimate is rather too high."""

@@ -1,1 +1,1 @@
-"""."""
+"""The way to the provider: retries, circuit breakers, one exchange, its response or stream."""

@@ -1,6 +1,6 @@
 """Reads a provider's response: a body as a whole, a stream event by event, with limits on size and on silence.
 
-Called by `attempt`; `passing` counts a stream's tokens with `Counted`. Events are passed on byte for byte and parsed
+Called by `exchange`; `streaming` counts a stream's tokens with `Counted`. Events are passed on byte for byte and parsed
 only where they may count tokens.
 """
 
@@ -15,9 +15,9 @@ from typing import Any
 
 from rloop.api.iteration import CallFailure
 from rloop.errors import RloopError
-from rloop_operator.llm_proxy.dialects import CHAT, MESSAGES, Dialect, answered_by, together, tokens_of
-from rloop_operator.llm_proxy.odd_answers import CUT, EMPTY, Said, error_of, says_something
-from rloop_operator.llm_proxy.usage import Tokens
+from rloop_operator.llm_proxy.dialects.apis import CHAT, MESSAGES, Dialect, answered_by, together, tokens_of
+from rloop_operator.llm_proxy.dialects.odd_answers import CUT, EMPTY, Said, error_of, says_something
+from rloop_operator.llm_proxy.terms.usage import Tokens
 
 BODY_BYTES = 16 * 1024 * 1024
 EVENT_BYTES = 4 * 1024 * 1024

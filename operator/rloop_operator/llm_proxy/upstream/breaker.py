@@ -1,6 +1,6 @@
 """Circuit breaker of one endpoint: after several failures in a row it is not called for a while.
 
-Used by `upstream`. Closed: calls pass. Open: no call passes. Half-open: one call may pass, and its outcome decides.
+Used by `retries`. Closed: calls pass. Open: no call passes. Half-open: one call may pass, and its outcome decides.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One attempt of a call with one model: the HTTP request, and the meaning of its outcome.
 
-Called by `upstream`, which decides about retries. Only the provider's headers in PASSED_BACK reach the client, and only
+Called by `retries`, which decides about retries. Only the provider's headers in PASSED_BACK reach the client, and only
 the client's headers in `allowed.headers` reach the provider.
 """
 
@@ -19,14 +19,15 @@ from typing import Any
 import httpx
 
 from rloop.api.iteration import CallFailure
-from rloop_operator.llm_proxy import answers, error_bodies, odd_answers
-from rloop_operator.llm_proxy.answers import Malformed
-from rloop_operator.llm_proxy.call import Call
-from rloop_operator.llm_proxy.denied import Code, Denied
-from rloop_operator.llm_proxy.dialects import answered_by, is_answer, tokens_of
-from rloop_operator.llm_proxy.keys import KeyMissing, Redactor
-from rloop_operator.llm_proxy.providers import ModelSettings, Provider
-from rloop_operator.llm_proxy.usage import Tokens
+from rloop_operator.llm_proxy.accounting.call import Call
+from rloop_operator.llm_proxy.dialects import error_bodies, odd_answers
+from rloop_operator.llm_proxy.dialects.apis import answered_by, is_answer, tokens_of
+from rloop_operator.llm_proxy.terms.denied import Code, Denied
+from rloop_operator.llm_proxy.terms.keys import KeyMissing, Redactor
+from rloop_operator.llm_proxy.terms.providers import ModelSettings, Provider
+from rloop_operator.llm_proxy.terms.usage import Tokens
+from rloop_operator.llm_proxy.upstream import answers
+from rloop_operator.llm_proxy.upstream.answers import Malformed
 
 PASSED_BACK = ("content-type", "x-request-id", "request-id")
 REFUSED = (401, 402, 403)

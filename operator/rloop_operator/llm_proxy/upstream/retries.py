@@ -15,13 +15,13 @@ from collections.abc import Mapping
 import httpx
 import structlog
 
-from rloop_operator.llm_proxy.attempt import Answer, Failed, attempt
-from rloop_operator.llm_proxy.breaker import Breaker, State
-from rloop_operator.llm_proxy.call import Call
-from rloop_operator.llm_proxy.calls import Calls
-from rloop_operator.llm_proxy.denied import Denied
-from rloop_operator.llm_proxy.keys import Redactor
-from rloop_operator.llm_proxy.providers import ModelSettings
+from rloop_operator.llm_proxy.accounting.call import Call
+from rloop_operator.llm_proxy.accounting.reservations import Calls
+from rloop_operator.llm_proxy.terms.denied import Denied
+from rloop_operator.llm_proxy.terms.keys import Redactor
+from rloop_operator.llm_proxy.terms.providers import ModelSettings
+from rloop_operator.llm_proxy.upstream.breaker import Breaker, State
+from rloop_operator.llm_proxy.upstream.exchange import Answer, Failed, attempt
 
 log = structlog.get_logger("rloop.llm_proxy")
 CONNECT_SECONDS = 10.0

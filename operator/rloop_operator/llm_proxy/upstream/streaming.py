@@ -13,11 +13,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
-from rloop_operator.llm_proxy import error_bodies
-from rloop_operator.llm_proxy.answers import Counted, Malformed
-from rloop_operator.llm_proxy.attempt import Answer
-from rloop_operator.llm_proxy.call import Call
-from rloop_operator.llm_proxy.keys import Redactor
+from rloop_operator.llm_proxy.accounting.call import Call
+from rloop_operator.llm_proxy.dialects import error_bodies
+from rloop_operator.llm_proxy.terms.keys import Redactor
+from rloop_operator.llm_proxy.upstream.answers import Counted, Malformed
+from rloop_operator.llm_proxy.upstream.exchange import Answer
 
 Ended = Callable[[Call, Answer, str, Counted], Awaitable[None]]
 

@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.observed import Observed
-from rloop_operator.local import protocol_lines
-from rloop_operator.local.failures import told
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.protocol_lines import Record, log_line, stamp
+from rloop_operator.local.protocol import lines
+from rloop_operator.local.protocol.lines import Record, log_line, stamp
+from rloop_operator.local.storage.file_errors import told
+from rloop_operator.local.storage.layout import RunFolder
 
 Object = ResearchLoop | ResearchIteration | ResearchExperiment
 
@@ -68,23 +68,23 @@ class ProtocolFiles:
     def _append(self, observed: Observed, changed: list[Object]) -> None:
         iterations = [one for one in changed if isinstance(one, ResearchIteration)]
         experiments = [one for one in changed if isinstance(one, ResearchExperiment)]
-        work = [line for one in iterations for line in protocol_lines.work_of_iteration(one)]
-        work += [line for one in experiments for line in protocol_lines.work_of_experiment(one)]
+        work = [line for one in iterations for line in lines.work_of_iteration(one)]
+        work += [line for one in experiments for line in lines.work_of_experiment(one)]
         self._work.append(sorted(work, key=lambda line: str(line["ts"])))
         # Only settled iterations: a line is written once, and a finding is complete only after its check.
         whole = [one for one in iterations if one.status.phase == "Settled"]
-        self._findings.append(protocol_lines.findings(whole, experiments))
-        self._iterations.append(protocol_lines.settled(iterations, observed.experiments.values()))
+        self._findings.append(lines.findings(whole, experiments))
+        self._iterations.append(lines.settled(iterations, observed.experiments.values()))
 
     def _replace_states(self, observed: Observed) -> None:
         loop, state = observed.loop, self._folder.state
         progress = {
-            "iteration": standing.newest(observed.iterations),
+            "iteration": campaign_state.newest(observed.iterations),
             "total_findings": len(self._findings),
             "status": loop.status.phase,
             "stale_count": loop.status.stale_count,
         }
-        tried = protocol_lines.directions(loop, observed.iterations, observed.experiments.values())
+        tried = lines.directions(loop, observed.iterations, observed.experiments.values())
         self._replace(state / "task_spec.md", task_spec(loop))
         self._replace(state / "progress.json", _json(progress, indent=2))
         self._replace(state / "directions_tried.json", _json(tried, indent=2))

@@ -1,6 +1,6 @@
 """The protocol's records as values: findings, directions, iterations and work.
 
-Called by `protocol_files`, which writes them to files, and by the command line, which shows them. Everything is
+Called by `files`, which writes them to files, and by the command line, which shows them. Everything is
 derived from the stored objects, so that a lost file can be written again.
 """
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any
 
-from rloop import standing
+from rloop import campaign_state
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -37,7 +37,7 @@ def findings(iterations: Iterable[ResearchIteration], experiments: Iterable[Rese
     The evidence of both is experiments. A statement that no checker supported is only a claim of an agent and has no
     effect.
     """
-    found = [_gain(one) for one in experiments if one.status.phase == "Superseded" or standing.kept_number(one)]
+    found = [_gain(one) for one in experiments if one.status.phase == "Superseded" or campaign_state.kept_number(one)]
     found += [
         {
             "ts": stamp(one.at),
@@ -59,7 +59,7 @@ def findings(iterations: Iterable[ResearchIteration], experiments: Iterable[Rese
 def _gain(experiment: ResearchExperiment) -> Record:
     verdict = experiment.status.verdict
     assert verdict is not None
-    kept = standing.kept_number(experiment) > 0
+    kept = campaign_state.kept_number(experiment) > 0
     over = verdict.compared_with or "the incumbent"
     said = f"a verified gain over {over}" if kept else f"a gain once, but not over {over}"
     frame = ", ".join(f"{name}={value}" for name, value in experiment.spec.frame.items())
@@ -100,17 +100,17 @@ def directions(
             "source": one.session,
             "ts": stamp(one.at),
             "experiments": len(belonging.get(one.name, [])),
-            "keeps": sum(standing.kept_number(each) > 0 for each in belonging.get(one.name, [])),
+            "keeps": sum(campaign_state.kept_number(each) > 0 for each in belonging.get(one.name, [])),
             "best_value": best_value(belonging.get(one.name, []), loop),
         }
-        for one in standing.directions(iterations)
+        for one in campaign_state.directions(iterations)
     ]
 
 
 def best_value(experiments: Iterable[ResearchExperiment], loop: ResearchLoop) -> float | None:
     """The best value of the kept experiments; if none was kept, of all. None if no value was measured."""
     tried = list(experiments)
-    kept = [one for one in tried if standing.kept_number(one)]
+    kept = [one for one in tried if campaign_state.kept_number(one)]
     found = [value for value in map(_value, kept or tried) if value is not None]
     pick = max if loop.spec.objective.goal == "Maximize" else min
     return pick(found, default=None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rloop.errors import Corrupt, NotFound
-from rloop_operator.local.failures import TooNew, told
+from rloop_operator.local.storage.file_errors import TooNew, told
 
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x726C6F70  # "rlop": identifies our databases, so that a foreign one is rejected

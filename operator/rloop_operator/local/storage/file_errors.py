@@ -1,6 +1,6 @@
 """Translate errors of SQLite and the file system about a run folder into rloop's own, with a message and a remedy.
 
-Called by `database` and `folder`, so that a user whose disk is full does not see a traceback of SQLite.
+Called by `database` and `layout`, so that a user whose disk is full does not see a traceback of SQLite.
 """
 
 from __future__ import annotations

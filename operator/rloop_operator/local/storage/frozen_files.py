@@ -10,7 +10,7 @@ import sqlite3
 from hashlib import sha256
 
 from rloop.errors import Conflict, Corrupt, NotFound
-from rloop_operator.local.database import Database
+from rloop_operator.local.storage.database import Database
 from rloop_operator.ports import File, Files
 from rloop_operator.task_files import files_digest
 

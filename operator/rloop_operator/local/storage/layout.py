@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from rloop.errors import InUse
-from rloop_operator.local.failures import told
+from rloop_operator.local.storage.file_errors import told
 
 LOCK = "run.lock"
 DATABASE = "loop.db"

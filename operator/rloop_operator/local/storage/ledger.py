@@ -12,7 +12,7 @@ from typing import Any
 
 from rloop.actions import Append
 from rloop.errors import Corrupt
-from rloop_operator.local.database import Database, chain_hash
+from rloop_operator.local.storage.database import Database, chain_hash
 
 GENESIS = "0" * 64
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rloop.actions import Role
-from rloop_operator.local.database import Database
+from rloop_operator.local.storage.database import Database
 
 _SELECT = "SELECT name, loop, role, owner, session, removed FROM workloads"
 

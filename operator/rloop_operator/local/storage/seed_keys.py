@@ -13,8 +13,8 @@ from hashlib import sha256
 
 from rloop.errors import Corrupt
 from rloop.names import SeedKeys
-from rloop_operator.local.failures import told
-from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.storage.file_errors import told
+from rloop_operator.local.storage.layout import RunFolder
 
 KEY_BYTES = 32
 

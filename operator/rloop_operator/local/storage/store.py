@@ -24,11 +24,11 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Conflict, Corrupt, InputProblem, NotFound
-from rloop_operator.local import frozen_files, ledger
-from rloop_operator.local.database import Database, put_meta
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.ledger import LedgerEntry
-from rloop_operator.local.sealing import read_sealed
+from rloop_operator.local.storage import frozen_files, ledger
+from rloop_operator.local.storage.database import Database, put_meta
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.local.storage.ledger import LedgerEntry
+from rloop_operator.local.storage.sealing import read_sealed
 from rloop_operator.ports import Files, Object, Store
 
 AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment

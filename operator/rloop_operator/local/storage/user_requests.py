@@ -12,9 +12,9 @@ from datetime import datetime
 from rloop import names
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InUse
-from rloop_operator.local.database import Database
-from rloop_operator.local.folder import RunFolder, RunLock
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage.database import Database
+from rloop_operator.local.storage.layout import RunFolder, RunLock
+from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import Verb
 
 _WAITING = "SELECT key, value FROM meta WHERE key LIKE 'request/%' ORDER BY key"

@@ -12,8 +12,8 @@ from hashlib import sha256
 
 from typing_extensions import override
 
-from rloop_operator.local import records
-from rloop_operator.local.store import LocalStore
+from rloop_operator.local.storage import records
+from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import Caller, Identity
 
 

@@ -20,9 +20,9 @@ from rloop.actions import Workload
 from rloop.api.helpers import VerifierJob
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.commands import beside
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.processes import COOKIE
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.local.workloads.processes import COOKIE
+from rloop_operator.user_files.commands import beside
 
 INHERITED = (
     "LANG",

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Any, NamedTuple
 
-from rloop_operator.local.output import Output
+from rloop_operator.local.workloads.output import Output
 from rloop_operator.tree import TreeProblem, digest_tree
 
 MESSAGE_BYTES = 4096
@@ -64,8 +64,8 @@ def _name_the_python(spec: dict[str, Any], output: Output) -> None:
     tail = output.tail()
     if "ModuleNotFoundError" not in tail:
         return
-    from rloop.decide.again import missing_module  # needed only after such a failure
-    from rloop_operator import interpreter
+    from rloop.decide.queries.certain_failure import missing_module  # needed only after such a failure
+    from rloop_operator.user_files import interpreter
 
     program, module = spec["command"][0], missing_module(tail)
     python = interpreter.found(program, spec["env"]["PATH"])

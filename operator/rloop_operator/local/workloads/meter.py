@@ -11,7 +11,7 @@ import os
 import resource
 import sys
 
-from rloop_operator.local import processes
+from rloop_operator.local.workloads import processes
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 

@@ -27,12 +27,13 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Corrupt, NotFound
 from rloop.observed import WorkloadState
-from rloop_operator.local import launch, records
-from rloop_operator.local.documents import read_json, write_json
-from rloop_operator.local.failures import told
-from rloop_operator.local.identity import LocalIdentity, token_hash
-from rloop_operator.local.store import LocalStore
-from rloop_operator.local.watched import Watched
+from rloop_operator.local.storage import records
+from rloop_operator.local.storage.file_errors import told
+from rloop_operator.local.storage.store import LocalStore
+from rloop_operator.local.workloads import launch
+from rloop_operator.local.workloads.documents import read_json, write_json
+from rloop_operator.local.workloads.identity import LocalIdentity, token_hash
+from rloop_operator.local.workloads.watched import Watched
 from rloop_operator.ports import Files, Runtime
 from rloop_operator.task_files import overlay, write_files
 
@@ -163,7 +164,7 @@ class LocalRuntime(Runtime):
         with told(watched.folder), (watched.folder / "shim.log").open("ab") as output:
             watched.spawned = subprocess.Popen(
                 # -P: never import from the workload's folder.
-                [sys.executable, "-P", "-m", "rloop_operator.local.shim", str(watched.folder)],
+                [sys.executable, "-P", "-m", "rloop_operator.local.workloads.shim", str(watched.folder)],
                 cwd=watched.folder,
                 env={name: value for name, value in os.environ.items() if name not in self._withheld},
                 stdin=subprocess.DEVNULL,

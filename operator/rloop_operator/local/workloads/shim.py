@@ -1,10 +1,10 @@
 # ruff: noqa: PTH110, PTH118 - pathlib would double the start of the shim
 """The shim: the parent process of each workload, which outlives the operator, like the shim of containerd.
 
-Started by `rloop_operator.local.runtime` as `python -m rloop_operator.local.shim FOLDER`. It runs the
-workload that FOLDER/spec.json describes and writes the result to FOLDER/exit.json atomically. It exists
-because workloads must survive the end of the operator, and because only a parent that stays can enforce
-deadlines and CPU limits and read exit codes.
+Started by `rloop_operator.local.workloads.runtime` as `python -m rloop_operator.local.workloads.shim FOLDER`. It runs
+the workload that FOLDER/spec.json describes and writes the result to FOLDER/exit.json atomically. It exists because
+workloads must survive the end of the operator, and because only a parent that stays can enforce deadlines and CPU
+limits and read exit codes.
 
 A folder is executed at most once: the lock decides between shims that start at the same time, and shim.json,
 written before the first fork, makes every later shim exit. It is no security boundary: the workload runs as
@@ -20,8 +20,8 @@ import signal
 import sys
 import time
 
-from rloop_operator.local import processes
-from rloop_operator.local.documents import read_json, write_json
+from rloop_operator.local.workloads import processes
+from rloop_operator.local.workloads.documents import read_json, write_json
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -57,7 +57,7 @@ def main(folder: str) -> int:
     write_json(folder, "shim.json", {"pid": os.getpid(), "start": start, "started_at": time.time()})
     _adopt_orphans()
     # Imported here, so that only the shim that runs the workload pays for the import.
-    from rloop_operator.local.supervisor import Supervisor
+    from rloop_operator.local.workloads.supervisor import Supervisor
 
     exit_document = Supervisor(folder, spec, wakeup).run()
     write_json(folder, "exit.json", exit_document)

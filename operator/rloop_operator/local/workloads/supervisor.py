@@ -15,10 +15,10 @@ import subprocess
 import time
 from typing import Any
 
-from rloop_operator.local import leavings, processes
-from rloop_operator.local.documents import read_json
-from rloop_operator.local.meter import Meter
-from rloop_operator.local.output import Output
+from rloop_operator.local.workloads import leavings, processes
+from rloop_operator.local.workloads.documents import read_json
+from rloop_operator.local.workloads.meter import Meter
+from rloop_operator.local.workloads.output import Output
 from rloop_operator.tree import TreeProblem, copy_tree
 
 SAMPLE_SECONDS, SLOW_SAMPLE_SECONDS = 0.05, 0.25

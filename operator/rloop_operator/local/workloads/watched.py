@@ -20,10 +20,10 @@ from typing import Any
 from rloop.api.experiment import Usage
 from rloop.api.helpers import Curve, curves_of
 from rloop.observed import Exit, WorkloadState
-from rloop_operator.local import processes
-from rloop_operator.local.documents import read_json, write_json
-from rloop_operator.local.output import TAIL_BYTES, clean
-from rloop_operator.local.records import WorkloadRecord
+from rloop_operator.local.storage.records import WorkloadRecord
+from rloop_operator.local.workloads import processes
+from rloop_operator.local.workloads.documents import read_json, write_json
+from rloop_operator.local.workloads.output import TAIL_BYTES, clean
 
 PROGRESS_BYTES = 8192
 """Bytes read from the end of progress.jsonl, because the newest step is in the last lines."""

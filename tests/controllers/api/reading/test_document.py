@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.hang import no_hang
 
-from rloop.api import document
+from rloop.api.reading import document
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 
 from rloop.admit.loop import BUILT_POLICIES
 from rloop.api.agent import PolicyAgent
-from rloop.api.problems import NOT_BUILT, problems
+from rloop.api.reading.problems import NOT_BUILT, problems
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.space import Space
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.manifest import parse
+from rloop_operator.user_files.manifest import parse
 
-FOLDER = Path(__file__).parent / "manifests"
+FOLDER = Path(__file__).parents[2] / "manifests"
 GOOD: dict[str, Any] = yaml.safe_load((FOLDER / "good.yaml").read_text())
 BAD: list[dict[str, Any]] = yaml.safe_load((FOLDER / "bad.yaml").read_text())
 JARGON = re.compile(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.controllers.decide.test_findings import claimed
+from tests.controllers.decide.queries.test_finding_checks import claimed
 from tests.support.builders import (
     LLM,
     attempt,
@@ -25,9 +25,10 @@ from tests.support.deciding import after, observed, starts, status_after, the
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
 from rloop.api.iteration import RefusedCall, Reported, ResearchIteration
 from rloop.api.loop_status import Clock
-from rloop.decide import accounts, budget
+from rloop.decide.campaign import budget
 from rloop.decide.chain import decide
 from rloop.decide.draft import Draft
+from rloop.decide.queries import accounts
 
 CPU = Reservation(cpu_seconds=60)
 USED = Usage(cpu_seconds=20)

@@ -10,7 +10,7 @@ from tests.support.builders import baseline, condition, direction, experiment, i
 from tests.support.deciding import after, observed, status_after
 
 from rloop.api.iteration import Reported
-from rloop.decide import conditions
+from rloop.decide.campaign import conditions
 
 ACCEPTED = condition("Accepted")
 

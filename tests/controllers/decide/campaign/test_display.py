@@ -7,7 +7,7 @@ from tests.support.builders import condition, experiment, iteration, loop, runni
 from tests.support.deciding import after, experiment_after, observed, status_after
 
 from rloop.api.loop_status import Best, BudgetStatus, Used
-from rloop.decide import conditions, display
+from rloop.decide.campaign import conditions, display
 from rloop.decide.draft import Draft
 
 ACCEPTED = condition("Accepted")

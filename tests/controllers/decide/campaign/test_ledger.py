@@ -10,7 +10,7 @@ from tests.support.deciding import after, observed
 
 from rloop.actions import Append
 from rloop.api.iteration import Finding, Reported
-from rloop.decide import ledger
+from rloop.decide.campaign import ledger
 from rloop.decide.draft import Decision, Draft
 
 OVER = experiment("demo-i0001-e1", *done("screen", 2.0), phase="Rejected", verdict=verdict())

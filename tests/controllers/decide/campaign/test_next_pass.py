@@ -253,7 +253,7 @@ def test_what_could_not_be_carried_out_is_tried_again_soon() -> None:
 def test_no_decision_compares_with_the_clock_by_itself() -> None:
     """Whoever does must use `Draft.passed` or `Draft.older`, or its deadline would have no alarm clock."""
     found = []
-    for path in sorted(DECIDE.glob("*.py")):
+    for path in sorted(DECIDE.rglob("*.py")):
         if path.name == "draft.py":
             continue
         found += [

@@ -27,7 +27,7 @@ from tests.support.deciding import after, observed, the
 from rloop.actions import Append
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, RunKind
 from rloop.api.loop_status import Best
-from rloop.decide import ledger, reopen
+from rloop.decide.campaign import ledger, reopen
 from rloop.decide.chain import decide
 from rloop.observed import Observed
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.controllers.decide.test_findings import claimed, roles
+from tests.controllers.decide.queries.test_finding_checks import claimed, roles
 from tests.support.builders import (
     LLM,
     baseline,
@@ -28,9 +28,9 @@ from tests.support.deciding import after, observed, starts, the
 from rloop.actions import Create
 from rloop.api.iteration import RefusedCall, Reported, ResearchIteration, Role, SessionStatus
 from rloop.api.loop_status import Clock, Ending
-from rloop.decide import reopen, report
-from rloop.decide import session as sessions
+from rloop.decide.campaign import reopen, report
 from rloop.decide.chain import decide
+from rloop.decide.work import session as sessions
 from rloop.observed import Exit, Observed
 
 ENDING = {"ending": Ending(reason="TargetMet", message="it is")}

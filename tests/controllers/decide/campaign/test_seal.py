@@ -10,7 +10,7 @@ from rloop.actions import Create, Start
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration, ResearchIterationStatus
 from rloop.api.researchloop import ResearchLoop
-from rloop.decide import accept
+from rloop.decide.campaign import seal
 from rloop.decide.chain import decide
 from rloop.errors import InputProblem
 from rloop.observed import Obstacle
@@ -19,7 +19,7 @@ PROBLEM = InputProblem("spec.task.path", "there is no folder")
 
 
 def test_a_problem_of_the_input_is_told_in_a_condition() -> None:
-    decision = after(accept.seal, observed(loop(), problems=(PROBLEM,), sealed=None))
+    decision = after(seal.seal, observed(loop(), problems=(PROBLEM,), sealed=None))
     assert the(decision, "Accepted").status == "False"
     assert the(decision, "Accepted").message == "spec.task.path: there is no folder"
 
@@ -34,14 +34,14 @@ def test_nothing_else_happens_while_the_input_is_wrong() -> None:
 def test_the_campaign_goes_on_by_itself_when_the_problem_is_gone() -> None:
     first = decide(observed(loop(), problems=(PROBLEM,), sealed=None)).status
     assert first is not None
-    decision = after(accept.seal, observed(loop().model_copy(update={"status": first})))
+    decision = after(seal.seal, observed(loop().model_copy(update={"status": first})))
     assert the(decision, "Accepted").status == "True"
     assert told(decision) == ["Accepted"]
 
 
 def test_the_hashes_of_the_first_seal_are_kept() -> None:
     other = SEALED.model_copy(update={"task": "c" * 64})
-    assert status_after(accept.seal, observed(running(), sealed=other)).sealed == SEALED
+    assert status_after(seal.seal, observed(running(), sealed=other)).sealed == SEALED
 
 
 def child(name: str, owner: str | None, *, bare: bool) -> ResearchExperiment | ResearchIteration:

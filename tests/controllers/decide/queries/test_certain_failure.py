@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rloop.decide import again
+from rloop.decide.queries import certain_failure
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "/task/train.py", line 3, in <module>\n    import torch\n'
 TORCHRUN = """Root Cause (first observed failure):
@@ -42,7 +42,7 @@ TORCHRUN = """Root Cause (first observed failure):
     ],
 )
 def test_certain(reason: str, code: int, tail: str) -> None:
-    assert again.certainly(reason, code, tail)
+    assert certain_failure.certainly(reason, code, tail)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_certain(reason: str, code: int, tail: str) -> None:
     ],
 )
 def test_doubtful(reason: str, code: int | None, tail: str) -> None:
-    assert again.certainly(reason, code, tail) is None
+    assert certain_failure.certainly(reason, code, tail) is None
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,11 @@ def test_doubtful(reason: str, code: int | None, tail: str) -> None:
     ],
 )
 def test_a_program_that_cannot_work_whoever_runs_it(reason: str, code: int, certain: bool) -> None:
-    assert (again.broken_program(reason, code, "some words") is not None) is certain
+    assert (certain_failure.broken_program(reason, code, "some words") is not None) is certain
 
 
 @given(st.text(max_size=300))
 def test_the_last_line_is_a_line_of_the_log(tail: str) -> None:
-    line = again.last_line(tail)
+    line = certain_failure.last_line(tail)
     assert line in tail
     assert bool(line) == bool(tail.strip())

@@ -22,8 +22,8 @@ from tests.support.deciding import after, iteration_after, observed
 
 from rloop.actions import Append, Create
 from rloop.api.iteration import Finding, RefusedCall, Reported, ResearchIteration, SessionUsage
-from rloop.decide import iteration as decide_iteration
 from rloop.decide.chain import decide
+from rloop.decide.research import iteration as decide_iteration
 
 OF_LLM: dict[str, Any] = {"agent": LLM}
 OF_OWN: dict[str, Any] = {"agent": {"image": "mine", "command": ["./agent"]}}

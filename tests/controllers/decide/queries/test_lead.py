@@ -9,7 +9,7 @@ from tests.support.builders import NOW, baseline, done, experiment, iteration, r
 from tests.support.deciding import after, observed
 
 from rloop.api.loop_status import Best
-from rloop.decide import budget
+from rloop.decide.campaign import budget
 
 BEST = Best(experiment="demo-b01", value=1.0, low=0.99, high=1.01, gain=0.0, n=5, verified_at=NOW)
 AT_THE_END = running(status={"best": BEST}, budget__runs=8, objective__minimumGain="0.125")

@@ -9,10 +9,10 @@ from tests.support.builders import LLM, iteration, running, session, usage
 from tests.support.deciding import after, observed, the
 
 from rloop.api.iteration import Reported, ResearchIteration
-from rloop.decide import provider
+from rloop.decide.campaign.conditions import fold
 from rloop.decide.chain import decide
-from rloop.decide.conditions import fold
 from rloop.decide.draft import Draft
+from rloop.decide.queries import provider_waits
 
 WAITS = usage(waiting="ProviderDown", waiting_message="main answers 503")
 LOST = session("Failed", reason="ProviderDown", infrastructure=True)
@@ -50,12 +50,12 @@ def of(number: int, one: Any, told: Any, **fields: Any) -> ResearchIteration:
     ],
 )
 def test_what_the_campaign_waits_for(iterations: list[ResearchIteration], expected: str | None) -> None:
-    found = provider.waiting(Draft(observed(running(agent=LLM), *iterations)))
+    found = provider_waits.waiting(Draft(observed(running(agent=LLM), *iterations)))
     assert (found.session if found else None) == expected
 
 
 def test_another_agent_waits_for_no_provider() -> None:
-    assert provider.waiting(Draft(observed(running(), of(1, session(), WAITS)))) is None
+    assert provider_waits.waiting(Draft(observed(running(), of(1, session(), WAITS)))) is None
 
 
 def test_it_is_told_as_progress_that_waits() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.support.builders import attempt, baseline, done, experiment, kept, run
 
 from rloop.api.experiment import MAX_RUNS
-from rloop.decide import runs
+from rloop.decide.queries import runs
 
 
 def seed(experiment: str, run: int) -> int:

@@ -25,16 +25,18 @@ from tests.support.builders import (
 from tests.support.deciding import after, iteration_after, observed, starts, status_after, the
 
 from rloop.api.iteration import CallFailure, Finding, Reported, ResearchIteration, SessionUsage
-from rloop.decide import conditions, plateau, played
-from rloop.decide import iteration as iterations
-from rloop.decide import session as sessions
+from rloop.decide.campaign import conditions
 from rloop.decide.chain import decide
+from rloop.decide.queries import session_outcome
+from rloop.decide.research import iteration as iterations
+from rloop.decide.research import plateau
+from rloop.decide.work import session as sessions
 from rloop.observed import Exit
 
 SESSION = "demo-i0001-s1"
 AGENT = f"{SESSION}-a1"
 BROKEN = ("StreamBroken", "AnswerEmpty")
-FAILURES = (None, *sorted(played.PERMANENT), *BROKEN)
+FAILURES = (None, *sorted(session_outcome.PERMANENT), *BROKEN)
 EXITS = (
     ("Completed", 0),
     ("Error", 1),
@@ -48,10 +50,12 @@ EXITS = (
 )
 
 
-def facts(reason: str, code: int | None, *, proposed: bool, finished: bool, failure: str | None) -> played.Facts:
+def facts(
+    reason: str, code: int | None, *, proposed: bool, finished: bool, failure: str | None
+) -> session_outcome.Facts:
     told = None if failure is None else CallFailure(reason=failure, message=f"the proxy saw {failure}")
     lost = reason in sessions.LOST
-    return played.Facts(proposed, finished, code, reason, lost=lost, failure=told, log_tail="a tail")
+    return session_outcome.Facts(proposed, finished, code, reason, lost=lost, failure=told, log_tail="a tail")
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -61,17 +65,17 @@ def facts(reason: str, code: int | None, *, proposed: bool, finished: bool, fail
 def test_every_end_of_a_session(
     reason: str, code: int | None, proposed: bool, finished: bool, failure: str | None
 ) -> None:
-    found = played.judge(facts(reason, code, proposed=proposed, finished=finished, failure=failure))
+    found = session_outcome.judge(facts(reason, code, proposed=proposed, finished=finished, failure=failure))
     expected: tuple[bool, bool, str | None]
     if finished and (proposed or failure is None):
         expected = (True, False, "Completed")
-    elif failure in played.PERMANENT:  # a restart would meet it again
+    elif failure in session_outcome.PERMANENT:  # a restart would meet it again
         expected = (True, not proposed, failure)
     elif finished:  # its model gave it nothing, and it said goodbye
         expected = (True, True, failure)
     elif reason in sessions.LOST:
         expected = (False, True, reason)
-    elif code != 0 and reason not in played.OVERTIME:  # the process failed: a restart may help
+    elif code != 0 and reason not in session_outcome.OVERTIME:  # the process failed: a restart may help
         expected = (False, True, failure or reason)
     elif proposed:
         expected = (True, False, reason)
@@ -80,8 +84,8 @@ def test_every_end_of_a_session(
     assert (found.end, found.failed, found.reason) == expected
     if found.failed and failure is not None and reason not in sessions.LOST:
         assert f"the proxy saw {failure}" in found.message, "the log's tail is the last resort"
-    if found.failed and found.reason in played.REMEDIES:
-        assert found.message.endswith(played.REMEDIES[found.reason])
+    if found.failed and found.reason in session_outcome.REMEDIES:
+        assert found.message.endswith(session_outcome.REMEDIES[found.reason])
 
 
 def ended(
@@ -139,7 +143,7 @@ def test_a_session_that_did_not_play_is_void_and_costs_nothing(reason: str | Non
     assert told.reason == (reason or ("NothingDone" if code == 0 else "AgentFailing"))
 
 
-@pytest.mark.parametrize("failure", sorted(played.PERMANENT))
+@pytest.mark.parametrize("failure", sorted(session_outcome.PERMANENT))
 @pytest.mark.parametrize("proposed", [True, False])
 def test_what_a_restart_would_meet_again_is_not_restarted(failure: str, proposed: bool) -> None:
     """A spent allowance belongs to the session: five processes after the first one were told the same."""
@@ -168,7 +172,7 @@ def test_three_void_iterations_call_a_person_with_the_cause(empty: int) -> None:
 
 
 def test_the_remedy_for_an_agent_that_does_nothing_suits_a_script_too() -> None:
-    found = played.judge(played.Facts(False, False, 0, "Completed"))
+    found = session_outcome.judge(session_outcome.Facts(False, False, 0, "Completed"))
     assert "POST $RLOOP_GATEWAY/v1/finish" in found.message
     assert "of a client of MCP" in found.message
 
@@ -233,22 +237,22 @@ def test_no_end_of_a_session_makes_a_stale_iteration_unless_it_played(
     ],
 )
 def test_last_words_are_words(tail: str, words: str) -> None:
-    assert played.quoted(tail) == words
+    assert session_outcome.quoted(tail) == words
 
 
 def test_all_reasons_are_words_of_a_status() -> None:
     for reason, code in EXITS:
         for proposed, finished, failure in itertools.product((False, True), (False, True), FAILURES):
-            found = played.judge(facts(reason, code, proposed=proposed, finished=finished, failure=failure))
+            found = session_outcome.judge(facts(reason, code, proposed=proposed, finished=finished, failure=failure))
             session(reason=found.reason, message=found.message)
             CallFailure(reason=found.reason, message=found.message)
 
 
 def test_a_message_with_a_long_cause_still_ends_with_its_remedy() -> None:
     told = CallFailure(reason="RequestRefused", message="x" * 1000)
-    found = played.judge(played.Facts(False, False, 1, "Error", failure=told))
+    found = session_outcome.judge(session_outcome.Facts(False, False, 1, "Error", failure=told))
     assert len(found.message) <= 1024
-    assert found.message.endswith(played.REMEDIES["RequestRefused"])
+    assert found.message.endswith(session_outcome.REMEDIES["RequestRefused"])
 
 
 def test_a_restart_is_started_after_its_pause() -> None:

@@ -8,8 +8,8 @@ from tests.support.deciding import after, experiment_after, observed, starts, st
 
 from rloop.actions import Create
 from rloop.api.experiment import Reservation, Usage
-from rloop.decide import baseline
 from rloop.decide.chain import decide
+from rloop.decide.research import baseline
 
 UNMEASURED = {"baseline": None}
 

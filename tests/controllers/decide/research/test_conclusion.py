@@ -10,7 +10,7 @@ from tests.support.deciding import after, experiment_after, observed, status_aft
 
 from rloop.api.experiment import MAX_RUNS, ResearchExperiment
 from rloop.api.loop_status import Best, Final
-from rloop.decide import conclusion
+from rloop.decide.research import conclusion
 
 
 def best(experiment: str, value: float, **fields: Any) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from tests.support.builders import SEALED, baseline, done, experiment, iteration
 from tests.support.deciding import after, observed
 
 from rloop.api.loop_status import SealedSpace
-from rloop.decide import exhaustion
-from rloop.decide.iteration import open_next
+from rloop.decide.research import exhaustion
+from rloop.decide.research.iteration import open_next
 
 THREE = SealedSpace(points=3, task={"n": "1"}, extent="n 1..3")
 OVER = iteration(1, session("Finished"))

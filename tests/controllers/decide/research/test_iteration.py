@@ -25,7 +25,7 @@ from tests.support.deciding import after, iteration_after, observed, told
 
 from rloop.actions import Create
 from rloop.api.iteration import Reported, ResearchIteration
-from rloop.decide import iteration as decide_iteration
+from rloop.decide.research import iteration as decide_iteration
 
 AGENT = "demo-i0001-s1-a1"
 STALE = [iteration(1, outcome="Stale"), iteration(2, outcome="Stale")]

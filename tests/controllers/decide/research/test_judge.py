@@ -9,7 +9,7 @@ from tests.support.builders import attempt, baseline, condition, done, experimen
 from tests.support.deciding import after, experiment_after, observed, status_after, told
 
 from rloop.api.experiment import MAX_RUNS, ResearchExperiment, Run, Usage
-from rloop.decide import judge
+from rloop.decide.research import judge
 
 GOOD = [*done("screen", 0.3), *done("confirm", 0.31, 0.3, 0.29, first=2), *done("audit", *[0.3, 0.31] * 3, first=5)]
 

@@ -9,7 +9,7 @@ from tests.support.builders import baseline, direction, experiment, iteration, k
 from tests.support.deciding import after, experiment_after, iteration_after, observed, status_after, the, told
 
 from rloop.api.iteration import Reported, ResearchIteration
-from rloop.decide import plateau
+from rloop.decide.research import plateau
 from rloop.names import ANNOTATION_PIVOT
 
 ASKED = {"annotations": {ANNOTATION_PIVOT: "now"}}

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.acceptance_model import GAINS, NO_OPS, simulate, upper_bound
 from scipy import stats
 
-from rloop.decide.acceptance import (
+from rloop.decide.statistics.acceptance import (
     Challenger,
     Incumbent,
     Keep,
@@ -27,7 +27,7 @@ from rloop.decide.acceptance import (
     procedure,
     rounded,
 )
-from rloop.decide.estimates import separation_z
+from rloop.decide.statistics.estimates import separation_z
 
 STANDARD = procedure("Standard", 0.01)
 ECONOMY = procedure("Economy", 0.01)
@@ -283,7 +283,7 @@ def test_a_stricter_rate_never_keeps_more(name: Literal["Standard", "Economy"]) 
 
 
 def test_in_simulation_false_keeps_are_rare_and_most_gains_are_kept() -> None:
-    """Wide bands: benchmarks/acceptance_model.py measures with more campaigns and other noise."""
+    """Wide bands: benchmarks/campaigns/acceptance_model.py measures with more campaigns and other noise."""
     found = simulate(STANDARD, GAINS, "normal", 60, seed=3)
     assert found.false_keeps / found.no_ops < 0.01
     assert found.gains_kept / found.gains > 0.72

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rloop.api.curves import LARGEST
-from rloop.decide.acceptance import (
+from rloop.decide.statistics.acceptance import (
     Challenger,
     Incumbent,
     Keep,
@@ -27,12 +27,7 @@ from rloop.decide.acceptance import (
     procedure,
     rounded,
 )
-from rloop.decide.estimates import (
-    OTHERS_VARIANCE_MAX,
-    OUTLIER_RANGES,
-    bounded_noise,
-    without_outliers,
-)
+from rloop.decide.statistics.estimates import OTHERS_VARIANCE_MAX, OUTLIER_RANGES, bounded_noise, without_outliers
 
 STANDARD = procedure("Standard", 0.01)
 ECONOMY = procedure("Economy", 0.01)

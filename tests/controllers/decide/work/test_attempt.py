@@ -11,7 +11,8 @@ from tests.support.deciding import after, experiment_after, observed, starts, st
 
 from rloop.api.experiment import Attempt, Reservation, Run, RunKind, Usage
 from rloop.api.helpers import curves_of
-from rloop.decide import attempt, budget, schedule
+from rloop.decide.campaign import budget
+from rloop.decide.work import attempt, schedule
 from rloop.observed import Exit
 
 NAME = "demo-i0001-e1-r1-a1"

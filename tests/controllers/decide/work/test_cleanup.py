@@ -21,7 +21,7 @@ from tests.support.builders import (
 from tests.support.deciding import after, observed, stops
 
 from rloop.actions import Remove
-from rloop.decide import cleanup
+from rloop.decide.work import cleanup
 
 RUN, SCORING, AGENT = "demo-i0001-e1-r1-a1", "demo-i0001-e1-r1-v1", "demo-i0001-s1-a1"
 OVER = running(status={"conditions": [condition("Accepted"), condition("Complete", reason="BudgetExhausted")]})

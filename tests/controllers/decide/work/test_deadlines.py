@@ -6,9 +6,10 @@ import pytest
 from tests.support.builders import attempt, experiment, iteration, loop, moment, run, running, scoring, session
 from tests.support.deciding import after, experiment_after, iteration_after, observed, stops, told
 
-from rloop.decide import attempt as attempts
-from rloop.decide import conditions, verification
-from rloop.decide import session as sessions
+from rloop.decide.campaign import conditions
+from rloop.decide.work import attempt as attempts
+from rloop.decide.work import session as sessions
+from rloop.decide.work import verification
 from rloop.observed import PENDING_DEADLINE, Exit, Obstacle, WorkloadState
 from rloop.reasons import CAPACITY, QUEUED
 

@@ -11,7 +11,7 @@ from tests.support.deciding import after, iteration_after, observed, status_afte
 from rloop.actions import Nudge
 from rloop.api.iteration import Reported, SessionStatus
 from rloop.api.loop_status import LayerState, LayerStatus, WatchdogStatus
-from rloop.decide import patrol
+from rloop.decide.work import liveness
 from rloop.observed import Beat, Repair, Watchdog
 
 AGENT = "demo-i0001-s1-a1"
@@ -36,10 +36,10 @@ WATCH: dict[str, Any] = {"watchdog__heartbeatSeconds": 10, "watchdog__progressSe
 def test_patrol(own: SessionStatus, beat: Beat, finished: bool, stopped: dict[str, str], nudged: int) -> None:
     reported = Reported(finished=["demo-i0001-s1"] if finished else [])
     seen = observed(running(**WATCH), iteration(1, own, reported=reported), beats={"demo-i0001-s1": beat})
-    decision = after(patrol.patrol, seen)
+    decision = after(liveness.check, seen)
     assert stops(decision) == stopped
     assert sum(isinstance(one, Nudge) for one in decision.actions) == nudged
-    assert iteration_after(patrol.patrol, seen).status.sessions[0].nudges == own.nudges + nudged
+    assert iteration_after(liveness.check, seen).status.sessions[0].nudges == own.nudges + nudged
 
 
 @pytest.mark.parametrize(
@@ -57,41 +57,41 @@ def test_no_round_is_missed_of_a_session_that_waits_for_its_provider(
 ) -> None:
     told = Reported(usage=[usage(waiting="HourCap" if waits else None)])
     seen = observed(running(**WATCH), iteration(1, own, reported=told), beats={own.name: Beat(1, 3, round_age)})
-    decision = after(patrol.patrol, seen)
+    decision = after(liveness.check, seen)
     assert sum(isinstance(one, Nudge) for one in decision.actions) == nudged
     assert stops(decision) == {}
-    (found,) = iteration_after(patrol.patrol, seen).status.sessions
+    (found,) = iteration_after(liveness.check, seen).status.sessions
     assert (found.waiting, found.answered_at) == stands
 
 
 def test_silence_is_death_also_while_a_session_waits_for_its_provider() -> None:
     told = Reported(usage=[usage(waiting="HourCap")])
     seen = observed(running(**WATCH), iteration(1, session(), reported=told), beats={"demo-i0001-s1": Beat(31, 3, 31)})
-    assert stops(after(patrol.patrol, seen)) == {AGENT: "HeartbeatMissed"}
+    assert stops(after(liveness.check, seen)) == {AGENT: "HeartbeatMissed"}
 
 
 def test_a_session_that_finished_is_ended_within_thirty_seconds_also_without_any_beat() -> None:
     """One that beat was never ended: it cost a campaign eight minutes."""
-    assert patrol.FINISH_SECONDS + 10 <= 30  # a cluster looks every five seconds; five more are the grace period
+    assert liveness.FINISH_SECONDS + 10 <= 30  # a cluster looks every five seconds; five more are the grace period
     reported = Reported(finished=["demo-i0001-s1"])
     seen = observed(running(), iteration(1, session(), reported=reported))
-    (found,) = iteration_after(patrol.patrol, seen).status.sessions
+    (found,) = iteration_after(liveness.check, seen).status.sessions
     assert found.done_at == moment(60)
-    later = observed(running(), iteration(1, found, reported=reported), now=moment(60 + patrol.FINISH_SECONDS))
-    assert stops(after(patrol.patrol, later)) == {AGENT: "Stopped"}
+    later = observed(running(), iteration(1, found, reported=reported), now=moment(60 + liveness.FINISH_SECONDS))
+    assert stops(after(liveness.check, later)) == {AGENT: "Stopped"}
 
 
 def test_an_operator_that_ends_ends_its_sessions() -> None:
     seen = observed(running(), iteration(1, session()), beats={"demo-i0001-s1": Beat(1, 3, 1)}, draining=True)
-    assert stops(after(patrol.patrol, seen)) == {AGENT: "Interrupted"}
+    assert stops(after(liveness.check, seen)) == {AGENT: "Interrupted"}
 
 
 def test_a_process_that_takes_its_time_to_end_fills_no_evidence() -> None:
     seen = observed(running(**WATCH), iteration(1, session()), beats={"demo-i0001-s1": Beat(31, 3, 31)})
-    first = status_after(patrol.patrol, seen)
+    first = status_after(liveness.check, seen)
     again = seen.loop.model_copy(update={"status": first})
     later = observed(again, *seen.iterations.values(), beats={"demo-i0001-s1": Beat(32, 3, 32)})
-    assert after(patrol.patrol, later).status is None
+    assert after(liveness.check, later).status is None
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_process_that_takes_its_time_to_end_fills_no_evidence() -> None:
 )
 def test_state_of_the_agent_layer(sessions: list[SessionStatus], state: str) -> None:
     seen = observed(running(), iteration(1, *sessions), beats={"demo-i0001-s1": Beat(1, 1, 1)})
-    assert status_after(patrol.patrol, seen).watchdog.agent.state == state
+    assert status_after(liveness.check, seen).watchdog.agent.state == state
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_state_of_the_guard(before: LayerState, seen: LayerState, after_: LayerS
     absent, alive = LayerStatus(state="Absent"), LayerStatus(state="Alive")
     stored = WatchdogStatus(agent=absent, patrol=alive, guard=LayerStatus(state=before))
     facts = observed(running(status={"watchdog": stored}), watchdog=Watchdog(guard=seen))
-    status = after(patrol.patrol, facts).status
+    status = after(liveness.check, facts).status
     assert (status is None) == (before == after_)
     assert (status or facts.loop.status).watchdog.guard.state == after_
 
@@ -129,7 +129,7 @@ def test_a_repair_is_noted_once_and_only_by_loops_that_lived_then() -> None:
     loop = running()
     loop = loop.model_copy(update={"metadata": loop.metadata.model_copy(update={"creation_timestamp": moment(20)})})
     facts = observed(loop, watchdog=Watchdog("Alive", repairs))
-    status = status_after(patrol.patrol, facts)
+    status = status_after(liveness.check, facts)
     assert status.watchdog.evidence == ["2026-01-01T00:00:50Z patrol did it"]
     again = observed(loop.model_copy(update={"status": status}), watchdog=Watchdog("Alive", repairs))
-    assert after(patrol.patrol, again).status is None
+    assert after(liveness.check, again).status is None

@@ -9,7 +9,7 @@ from tests.support.builders import baseline, done, experiment, kept, run, runnin
 from tests.support.deciding import after, observed
 
 from rloop.api.experiment import ResearchExperiment
-from rloop.decide import schedule
+from rloop.decide.work import schedule
 
 SCREEN = experiment("demo-i0001-e1", run())
 LATER = experiment("demo-i0001-e2", run())

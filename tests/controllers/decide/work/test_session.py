@@ -21,10 +21,11 @@ from tests.support.builders import (
 from tests.support.deciding import after, iteration_after, observed, starts, the
 
 from rloop.api.iteration import CallFailure, Reported
-from rloop.decide import conditions, played
-from rloop.decide import iteration as iterations
-from rloop.decide import session as sessions
+from rloop.decide.campaign import conditions
 from rloop.decide.chain import decide
+from rloop.decide.queries import session_outcome
+from rloop.decide.research import iteration as iterations
+from rloop.decide.work import session as sessions
 from rloop.observed import Exit
 
 AGENT = "demo-i0001-s1-a1"
@@ -101,7 +102,7 @@ def test_a_program_that_cannot_work_is_not_started_again(ended: Exit, cause: str
     assert (found.phase, found.attempt, found.reason) == ("Failed", 1, ended.reason)
     assert cause in found.message
     assert ended.log_tail.splitlines()[-1] in found.message
-    assert found.message.endswith(played.MEND)
+    assert found.message.endswith(session_outcome.MEND)
     decision = decide(seen)
     for type_, status in (("Degraded", "True"), ("Ready", "False"), ("Stalled", "True")):
         told = the(decision, type_)

@@ -21,10 +21,12 @@ from tests.support.deciding import after, experiment_after, observed, starts, st
 
 from rloop.actions import Start
 from rloop.api.experiment import ResearchExperiment, Reservation, Run
-from rloop.decide import attempt as decide_attempt
-from rloop.decide import budget, judge, schedule, smoke
-from rloop.decide import iteration as decide_iteration
+from rloop.decide.campaign import budget
 from rloop.decide.chain import decide
+from rloop.decide.research import iteration as decide_iteration
+from rloop.decide.research import judge
+from rloop.decide.work import attempt as decide_attempt
+from rloop.decide.work import schedule, smoke
 
 NAME = "demo-i0001-e1"
 

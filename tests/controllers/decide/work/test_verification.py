@@ -11,7 +11,7 @@ from tests.support.deciding import after, experiment_after, observed, starts
 
 from rloop.actions import Start, Workload
 from rloop.api.experiment import Run, Verification
-from rloop.decide import verification
+from rloop.decide.work import verification
 from rloop.names import SeedKeys
 from rloop.observed import Exit
 

@@ -14,11 +14,12 @@ import yaml
 from tests.models.server import ModelServer
 
 from rloop.api.wire import TaskFiles
-from rloop_agent.llm import session, tools
-from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.endpoint import Endpoint
-from rloop_agent.llm.scratch import Scratch
-from rloop_agent.llm.transcript import Transcript
+from rloop_agent.llm import session
+from rloop_agent.llm.model.endpoint import Endpoint
+from rloop_agent.llm.model.transcript import Transcript
+from rloop_agent.llm.tools import registry
+from rloop_agent.llm.tools.scratch import Scratch
+from rloop_agent.llm.tools.session_state import Desk
 from rloop_agent.log import silent
 from rloop_agent.session import Outcome, Surroundings
 from rloop_agent.testing import RECIPE, SPACE, FakeGateway, a_context
@@ -144,4 +145,4 @@ def a_desk(gateway: FakeGateway, tmp_path: Path, clock: Clock | None = None) -> 
 
 @pytest.fixture
 def call(desk: Desk) -> Call:
-    return lambda name, **arguments: tools.call(desk, name, json.dumps(arguments))
+    return lambda name, **arguments: registry.call(desk, name, json.dumps(arguments))

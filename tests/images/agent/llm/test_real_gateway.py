@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
-from benchmarks.kuhn import InMemory
+from benchmarks.campaigns.kuhn import InMemory
 from tests.images.agent.llm.conftest import Live
 from tests.support.builders import baseline
 from tests.support.builders import loop as build_loop
@@ -28,7 +28,7 @@ from rloop.api.iteration import (
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide import children
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.service import Gateway
+from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.store import MemoryStore
 

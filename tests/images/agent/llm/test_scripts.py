@@ -17,9 +17,9 @@ from rloop.api.loop_status import Final
 from rloop.api.space import Point
 from rloop.api.wire import Claim, Evidence, ExperimentView
 from rloop_agent.gateway import AgentError, Closed, Refused, Unreachable
-from rloop_agent.llm.habits import ANSWER, NUDGE, said_to
 from rloop_agent.llm.session import LAST, NOT_NOW
-from rloop_agent.llm.text_calls import Reading
+from rloop_agent.llm.text.text_calls import Reading
+from rloop_agent.llm.text.wasted_replies import ANSWER, NUDGE, said_to
 from rloop_agent.testing import SPACE, FakeGateway, a_context
 
 OF_A_RUN = ("RLOOP_SEED", "RLOOP_ARTIFACTS", "RLOOP_CHECKPOINTS", "RLOOP_EXPERIMENT", "RLOOP_ATTEMPT")

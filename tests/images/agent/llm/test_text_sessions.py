@@ -14,9 +14,10 @@ from tests.models.writer import PLAN, RECIPE
 
 from rloop.api.session_context import RunView
 from rloop.api.wire import Claim, Evidence
-from rloop_agent.llm import short, text_tools
-from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.habits import NUDGE, QUOTED, SHAPE, SILENT
+from rloop_agent.llm.prompt import short
+from rloop_agent.llm.text.wasted_replies import NUDGE, QUOTED, SHAPE, SILENT
+from rloop_agent.llm.tools import as_text
+from rloop_agent.llm.tools.session_state import Desk
 from rloop_agent.testing import FakeGateway, a_context
 
 
@@ -134,7 +135,7 @@ def test_what_was_written_as_text_is_compacted_too(live: Live, tmp_path: Path) -
 
 def test_what_a_small_model_has_before_it_is_not_offered_again(desk: Desk, call: Call) -> None:
     def offered() -> dict[str, Any]:
-        found = text_tools.schema(desk, last=False)["anyOf"]
+        found = as_text.schema(desk, last=False)["anyOf"]
         return {one["properties"]["name"]["enum"][0]: one["properties"]["arguments"]["properties"] for one in found}
 
     short.first(desk, 10_000)
@@ -161,7 +162,7 @@ def test_evidence_is_chosen_among_measured_experiments(call: Call, desk: Desk) -
     assert told.endswith("names of measured experiments: demo-i0001-e1, demo-i0001-e2")
     [own] = [
         one["properties"]["arguments"]["properties"]["evidence"]
-        for one in text_tools.schema(desk, last=False)["anyOf"]
+        for one in as_text.schema(desk, last=False)["anyOf"]
         if one["properties"]["name"]["enum"] == ["record_finding"]
     ]
     assert own["items"] == {"enum": ["demo-i0001-e1", "demo-i0001-e2"]}
@@ -175,6 +176,6 @@ def test_a_small_checker_chooses_among_its_claims_and_their_evidence(tmp_path: P
     checker.judged.append("demo-i0001-f1")
     own = {
         one["properties"]["name"]["enum"][0]: one["properties"]["arguments"]["properties"].get("name")
-        for one in text_tools.schema(checker, last=False)["anyOf"]
+        for one in as_text.schema(checker, last=False)["anyOf"]
     }
     assert own == {"read_experiment": {"enum": ["demo-i0001-e1"]}, "judge_finding": {"enum": ["demo-i0001-f2"]}}

@@ -11,8 +11,8 @@ import pytest
 from tests.images.agent.llm.conftest import FILES, a_desk
 
 from rloop.api.session_context import RunView
-from rloop_agent.llm import text_tools, tools
-from rloop_agent.llm.desk import Desk
+from rloop_agent.llm.tools import as_text, registry
+from rloop_agent.llm.tools.session_state import Desk
 from rloop_agent.testing import FakeGateway, a_context
 
 TRAIN = """\
@@ -33,7 +33,7 @@ def desk_with(tmp_path: Path, run: dict[str, Any] | None, train: str = TRAIN) ->
 
 def tried(desk: Desk, **arguments: Any) -> str:
     desk.seconds_left = lambda: 60.0
-    return tools.call(desk, "try", json.dumps(arguments))
+    return registry.call(desk, "try", json.dumps(arguments))
 
 
 RUN = {"command": ["python3", "train.py"], "env": {"OWN": "value"}, "seconds": 60}
@@ -42,7 +42,9 @@ RUN = {"command": ["python3", "train.py"], "env": {"OWN": "value"}, "seconds": 6
 def test_a_command_may_start_the_task_as_a_run_would(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, RUN)
     for _ in range(2):
-        answer = tools.call(desk, "run_command", '{"command": "python3 train.py; cat $RLOOP_ARTIFACTS/estimates.json"}')
+        answer = registry.call(
+            desk, "run_command", '{"command": "python3 train.py; cat $RLOOP_ARTIFACTS/estimates.json"}'
+        )
         assert answer.startswith("exit code 0"), answer
         assert "trained with 0.1" in answer
         assert "estimates.json  " in answer.partition("left in RLOOP_ARTIFACTS")[2], "the folder is fresh each time"
@@ -82,7 +84,7 @@ def test_try_tells_how_the_run_ended(
 
 def test_a_pipe_among_its_files_is_no_part_of_a_try(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, RUN)
-    tools.call(desk, "run_command", '{"command": "mkfifo pipe"}')
+    registry.call(desk, "run_command", '{"command": "mkfifo pipe"}')
     assert tried(desk).startswith("unverified, one run with seed 1: exit code 0")
 
 
@@ -102,20 +104,20 @@ def test_try_keeps_to_the_time_limit_of_a_run(tmp_path: Path) -> None:
 def test_a_run_of_several_processes_is_not_tried(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, None)
     assert "submit_experiment with smoke" in tried(desk)
-    assert "try" not in [one["function"]["name"] for one in tools.descriptions(desk.context)]
+    assert "try" not in [one["function"]["name"] for one in registry.descriptions(desk.context)]
 
 
 def test_a_small_model_is_offered_one_try_of_what_it_has_written(tmp_path: Path) -> None:
     desk = desk_with(tmp_path, RUN)
 
     def offered() -> bool:
-        return '"try"' in json.dumps(text_tools.schema(desk, last=False))
+        return '"try"' in json.dumps(as_text.schema(desk, last=False))
 
-    tools.call(desk, "propose_direction", '{"title": "Faster", "frame": {"method": "plain", "loss": "1"}}')
+    registry.call(desk, "propose_direction", '{"title": "Faster", "frame": {"method": "plain", "loss": "1"}}')
     assert not offered(), "there is no change to try"
-    tools.call(desk, "set_values", '{"values": {"rate": 0.2}}')
+    registry.call(desk, "set_values", '{"values": {"rate": 0.2}}')
     assert offered()
     tried(desk)
     assert not offered(), "it would show the same"
-    tools.call(desk, "set_values", '{"values": {"rate": 0.3}}')
+    registry.call(desk, "set_values", '{"values": {"rate": 0.3}}')
     assert offered()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop.api.space import Point, Space
-from rloop_agent.coordinate_search import propose, share_of_range
-from rloop_agent.ground import Ground, centre
+from rloop_agent.policies.coordinate_search import propose, share_of_range
+from rloop_agent.policies.ground import Ground, centre
 from rloop_agent.testing import SPACE
 
 SMOOTH = {"method": "smooth", "loss": "1"}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop.api.space import Frame, Space
-from rloop_agent.frames import as_direction, untried
+from rloop_agent.policies.frames import as_direction, untried
 from rloop_agent.testing import SPACE
 
 START = SPACE.default_frame

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rloop.api.space import Space
 from rloop.api.wire import ExperimentView
-from rloop_agent.ground import Ground, centre, draw
-from rloop_agent.random_search import propose
+from rloop_agent.policies.ground import Ground, centre, draw
+from rloop_agent.policies.random_search import propose
 from rloop_agent.start import tried_points
 from rloop_agent.testing import SPACE
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from tests.images.trainer import tasks
 
-from rloop_trainer.check import BadRecipe, checked
-from rloop_trainer.recipe import Recipe
+from rloop_trainer.inputs.check import BadRecipe, checked
+from rloop_trainer.inputs.recipe import Recipe
 
 
 def said(path: Path, ranks: int = 1) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rloop_trainer.document import Unreadable, read
+from rloop_trainer.inputs.document import Unreadable, read
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ from tests.support.restating import restate
 
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
-from rloop_operator.cli.report import cell, quoted
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.store import LocalStore
+from rloop_operator.cli.commands.report import cell, quoted
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.local.storage.store import LocalStore
 
 RENDERER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 HOSTILE = "a gain | of <b>1</b> [by](http://x) `e1` # really\n\n## And a heading"

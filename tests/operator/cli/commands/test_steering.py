@@ -12,7 +12,7 @@ import pytest
 from tests.operator.cli.conftest import STATUS, condition, write
 
 from rloop import names
-from rloop_operator.local.folder import RunFolder
+from rloop_operator.local.storage.layout import RunFolder
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]

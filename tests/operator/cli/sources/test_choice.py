@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.operator.cli.conftest import write
 
 from rloop import names
-from rloop_operator.cli.snapshot import within
-from rloop_operator.local.folder import RunFolder
+from rloop_operator.cli.sources.snapshot import within
+from rloop_operator.local.storage.layout import RunFolder
 
 Rloop = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -127,7 +127,7 @@ def test_as_kubectl_rloop_it_is_always_the_cluster(layout: RunFolder, tmp_path: 
 
 def test_the_way_to_a_cluster_loads_neither_kopf_nor_scipy() -> None:
     code = (
-        "import sys, rloop_operator.cli.cluster_source, rloop_operator.cli.cluster_logs, rloop_operator.cli.verbs\n"
+        "import sys, rloop_operator.cli.sources.cluster, rloop_operator.cli.commands.steering\n"
         "heavy = {'scipy', 'numpy', 'kopf', 'uvicorn', 'starlette', 'rapidfuzz', 'rloop.decide'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )

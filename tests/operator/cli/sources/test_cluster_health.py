@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from rloop_operator.cli.cluster_health import operator
-from rloop_operator.cluster.served import Served
+from rloop_operator.cli.sources.cluster_health import operator
+from rloop_operator.cluster.kube.served_namespaces import Served
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 

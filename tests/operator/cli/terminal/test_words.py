@@ -2,7 +2,7 @@
 
 import pytest
 
-from rloop_operator.cli import words
+from rloop_operator.cli.terminal import words
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rloop.api.loop_status import ResearchLoopStatus
 from rloop.api.researchloop import ResearchLoop
 from rloop.names import SeedKeys
 from rloop.observed import Observed
-from rloop_operator.cli.story import Story
+from rloop_operator.cli.views.story import Story
 
 WORDS = "ModuleNotFoundError: No module named 'torchy'"
 

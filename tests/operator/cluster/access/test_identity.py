@@ -9,7 +9,7 @@ import pytest
 from tests.operator.cluster.conftest import Clock
 
 from rloop.errors import NotFound, Refused
-from rloop_operator.cluster.identity import (
+from rloop_operator.cluster.access.identity import (
     CACHE_SECONDS,
     KEPT_MAX,
     PARALLEL_UNKNOWN,

@@ -10,8 +10,8 @@ from tests.operator.cluster.memory_kube import MemoryKube, Object
 from typing_extensions import override
 
 from rloop.errors import Conflict, NotFound
-from rloop_operator.cluster import events
-from rloop_operator.cluster.kube import KubeError
+from rloop_operator.cluster.kube import events
+from rloop_operator.cluster.kube.client import KubeError
 
 ABOUT: Object = {
     "apiVersion": "rloop.dev/v1alpha1",

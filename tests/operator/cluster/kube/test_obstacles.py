@@ -6,8 +6,8 @@ import pytest
 
 from rloop import names
 from rloop.reasons import CAPACITY
-from rloop_operator.cluster import obstacles
-from rloop_operator.cluster.kube import KubeError
+from rloop_operator.cluster.kube import obstacles
+from rloop_operator.cluster.kube.client import KubeError
 
 CLAIM = {"metadata": {"name": "demo-workspace"}, "status": {"phase": "Pending"}}
 

@@ -21,12 +21,14 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide.draft import Decision
 from rloop.observed import Exit, Observed, WorkloadState
 from rloop_operator.beats import Beats
-from rloop_operator.cluster import events, failures, kube, metrics
-from rloop_operator.cluster import passes as passes_module
-from rloop_operator.cluster.lease import Lease
-from rloop_operator.cluster.passes import Passes
-from rloop_operator.cluster.progress import Progress
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cluster.kube import client, events
+from rloop_operator.cluster.kube.lease import Lease
+from rloop_operator.cluster.reconciling import failed_passes
+from rloop_operator.cluster.reconciling import passes as passes_module
+from rloop_operator.cluster.reconciling.passes import Passes
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.telemetry import metrics
+from rloop_operator.cluster.telemetry.progress import Progress
 from rloop_operator.reconcile import Pass, Shell
 from rloop_operator.sim.campaign import SEED_KEYS, verdict
 from rloop_operator.sim.runtime import SimRuntime, VirtualClock
@@ -37,7 +39,7 @@ TASK = {"configMap": {"name": "task"}}
 class Place:
     """The operator's passes, and the world around them."""
 
-    def __init__(self, server: ApiServer, api: kube.Kube) -> None:
+    def __init__(self, server: ApiServer, api: client.Kube) -> None:
         self.server = server
         self.api = api
         self.lease = Lease(api, "system", "rloop-operator", "me")
@@ -56,14 +58,14 @@ class Place:
     def apply(self, name: str, namespace: str = "team") -> None:
         """Create a suspended loop, and what it needs; the watch tells of it."""
         for config_map in ("task", "evaluation"):
-            path = kube.core(namespace, "configmaps", config_map)
+            path = client.core(namespace, "configmaps", config_map)
             self.server.put(path, {"metadata": {"name": config_map}, "data": {"file": "x"}})
         document = manifest(suspend=True, task=TASK, evaluation__code={"configMap": {"name": "evaluation"}})
         document["metadata"] = {"name": name, "generation": 1}
-        self.passes.changed(self.server.put(kube.objects(namespace, "researchloops", name), document))
+        self.passes.changed(self.server.put(client.objects(namespace, "researchloops", name), document))
 
     def loop(self, name: str, namespace: str = "team") -> dict[str, Any]:
-        return self.server.objects[kube.objects(namespace, "researchloops", name)]
+        return self.server.objects[client.objects(namespace, "researchloops", name)]
 
     def condition(self, name: str, type_: str) -> tuple[str, str]:
         """Status and reason."""
@@ -110,7 +112,7 @@ async def place(*, leading: bool = True) -> AsyncIterator[Place]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "RETRY_SECONDS_MAX", 0.05)
+    monkeypatch.setattr(failed_passes, "RETRY_SECONDS_MAX", 0.05)
     monkeypatch.setattr(passes_module, "BREATH_SECONDS", 0.01)
     monkeypatch.setattr(passes_module, "NO_SERVER_SECONDS", 0.05)
 
@@ -131,7 +133,7 @@ def test_a_loop_that_waits_for_nothing_is_passed_over_when_it_changes_and_never_
                 made.passes.changed(made.loop(one))
             await asyncio.sleep(0.5)
             assert made.requests() == before
-            path = kube.objects("team", "researchloops", "idle-3")
+            path = client.objects("team", "researchloops", "idle-3")
             made.passes.changed(made.server.put(path, made.loop("idle-3")))
             await made.until(lambda: made.requests() > before)
 
@@ -258,7 +260,7 @@ def test_a_failure_that_cannot_be_told_stops_nothing() -> None:
 
 
 def test_telling_ever_new_words_does_not_hurry_the_next_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failures, "RETRY_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(failed_passes, "RETRY_SECONDS_MAX", 0.5)
 
     async def test() -> None:
         async with place() as made:

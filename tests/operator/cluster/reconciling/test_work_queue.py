@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rloop_operator.cluster.progress import Key
-from rloop_operator.cluster.work_queue import URGENT_IN_A_ROW, WorkQueue
+from rloop_operator.cluster.reconciling.work_queue import URGENT_IN_A_ROW, WorkQueue
+from rloop_operator.cluster.telemetry.progress import Key
 
 LIMIT = 3
 

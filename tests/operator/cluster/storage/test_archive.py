@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.hang import no_hang
 
-from rloop_operator.cluster.archive import MAX_FILES, Cache, NotOurs, pack, unpack
+from rloop_operator.cluster.storage.archive import MAX_FILES, Cache, NotOurs, pack, unpack
 from rloop_operator.ports import File
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=300)

@@ -12,9 +12,10 @@ from tests.support.builders import manifest
 
 from rloop import names
 from rloop.actions import Append
-from rloop_operator.cluster import kube, ledger
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.storage import ledger
 
-PATH = kube.core("mine", "configmaps")
+PATH = client.core("mine", "configmaps")
 
 
 class Ledger:
@@ -22,7 +23,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.api = MemoryKube()
-        self.api.put(kube.objects("mine", "researchloops", "demo"), manifest())
+        self.api.put(client.objects("mine", "researchloops", "demo"), manifest())
 
     def append(self, key: str, kind: str = "experiment") -> str:
         return asyncio.run(ledger.append(self.api, "mine", "demo", Append(key, kind, {})))  # type: ignore[arg-type]

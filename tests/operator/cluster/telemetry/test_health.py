@@ -13,11 +13,11 @@ from tests.support.deciding import observed
 
 from rloop.actions import Start, Workload
 from rloop.decide.draft import Decision
-from rloop_operator.cluster import health, metrics
-from rloop_operator.cluster.health import Part
+from rloop_operator.cluster.telemetry import health, metrics
+from rloop_operator.cluster.telemetry.health import Part
 from rloop_operator.reconcile import Pass
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize(

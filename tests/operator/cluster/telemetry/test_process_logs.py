@@ -9,12 +9,12 @@ import sys
 import pytest
 import structlog
 
-from rloop_operator.cluster.logs import REMEMBERED, REPEAT_SECONDS, Once
+from rloop_operator.cluster.telemetry.process_logs import REMEMBERED, REPEAT_SECONDS, Once
 
 PROGRAM = """
 import logging, structlog
-from rloop_operator.cluster import logs
-logs.configure()
+from rloop_operator.cluster.telemetry import process_logs
+process_logs.configure()
 structlog.contextvars.bind_contextvars(namespace="default", loop="demo")
 for _ in range(3):
     structlog.get_logger("rloop.reconcile").info("stop", workload="demo-i0001-s1-a1", reason="Hang")

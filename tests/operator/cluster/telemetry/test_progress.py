@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.operator.cluster.conftest import Clock
 
-from rloop_operator.cluster.progress import PASS_SECONDS, Progress
+from rloop_operator.cluster.telemetry.progress import PASS_SECONDS, Progress
 
 KEY = ("default", "demo")
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.operator.cluster.conftest import Clock
 
-from rloop.guardian import Pod
-from rloop_operator.cluster.watchdog import LOOK_SECONDS, Ages, pod_facts
+from rloop.restart_policy import Pod
+from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS, Ages, pod_facts
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.operator.cluster.conftest import Clock
 from rloop import names
 from rloop.api.helpers import Curve, ProgressRequest
 from rloop.observed import WorkloadState
-from rloop_operator.cluster import outcome
+from rloop_operator.cluster.workloads import outcome
 
 DONE = {"terminated": {"exitCode": 0}}
 KILLED = {"terminated": {"exitCode": 143}}

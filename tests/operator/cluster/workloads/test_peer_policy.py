@@ -11,10 +11,11 @@ from tests.operator.cluster.test_tenants import WELL, put_loop, running
 from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop import names
-from rloop_operator.cluster import kube, peers
+from rloop_operator.cluster.kube import client
+from rloop_operator.cluster.workloads import peer_policy
 
-POLICIES = kube.group("networking.k8s.io/v1", WELL, "networkpolicies")
-TRAININGS = kube.group("kubeflow.org/v1", WELL, "pytorchjobs")
+POLICIES = client.group("networking.k8s.io/v1", WELL, "networkpolicies")
+TRAININGS = client.group("kubeflow.org/v1", WELL, "pytorchjobs")
 RUN = "demo-b01-r1-a1"
 
 
@@ -55,4 +56,4 @@ def test_nobody_needs_a_policy_who_is_alone_or_where_the_chart_makes_none(
 def test_a_policy_never_selects_by_what_two_runs_share() -> None:
     for name in ("demo-i0001-e1-r1-a1", "demo-i0001-e1-r1-a2", "demo-i0001-e1-r2-a1"):
         workload: dict[str, Any] = {"metadata": {"name": name, "labels": {}, "ownerReferences": []}, "spec": {}}
-        assert peers.policy(workload)["spec"]["podSelector"] == {"matchLabels": {names.LABEL_WORKLOAD: name}}
+        assert peer_policy.policy(workload)["spec"]["podSelector"] == {"matchLabels": {names.LABEL_WORKLOAD: name}}

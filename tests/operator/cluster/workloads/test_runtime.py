@@ -16,20 +16,20 @@ from rloop.actions import Workload
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Unstartable
 from rloop_operator.beats import Sight
-from rloop_operator.cluster import kube
-from rloop_operator.cluster.archive import pack
-from rloop_operator.cluster.runtime import KubeRuntime
+from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.settings import Settings
-from rloop_operator.cluster.signs import OperatorSigns
-from rloop_operator.cluster.store import KubeStore
+from rloop_operator.cluster.storage.archive import pack
+from rloop_operator.cluster.storage.store import KubeStore
+from rloop_operator.cluster.workloads.life_signs import OperatorSigns
+from rloop_operator.cluster.workloads.runtime import KubeRuntime
 from rloop_operator.ports import File
 
 SETTINGS = Settings(
     "rloop", "rloop-0", ("mine",), 60, "http://gateway", "", "agent", "verifier", "sidecar", "Never", 1, True
 )
 WORKLOAD = Workload("demo-i0001-e1-r1-a1", "run", "demo-i0001-e1", 60, run=1, seed=7, kind="screen")
-JOB = kube.group("batch/v1", "mine", "jobs", WORKLOAD.name)
-CLAIM = kube.core("mine", "persistentvolumeclaims", "demo-workspace")
+JOB = client.group("batch/v1", "mine", "jobs", WORKLOAD.name)
+CLAIM = client.core("mine", "persistentvolumeclaims", "demo-workspace")
 OWNED = {"labels": names.labels("demo", "run")}
 
 
@@ -42,9 +42,9 @@ class Place:
         self.runtime = KubeRuntime(self.store, SETTINGS, OperatorSigns(self.api, "mine", Sight(lambda: 0.0, 1.0)))
         made = manifest(experiment__image="python")
         made["metadata"] = GOOD["metadata"] | {"namespace": "mine"}
-        self.loop = ResearchLoop.model_validate(self.api.put(kube.objects("mine", "researchloops", "demo"), made))
+        self.loop = ResearchLoop.model_validate(self.api.put(client.objects("mine", "researchloops", "demo"), made))
         own = experiment("demo-i0001-e1", *runs, **fields).model_dump(mode="json", by_alias=True, exclude_none=True)
-        self.api.put(kube.objects("mine", "researchexperiments", "demo-i0001-e1"), own)
+        self.api.put(client.objects("mine", "researchexperiments", "demo-i0001-e1"), own)
         asyncio.run(self.store.put_files("demo", "demo-task", {"train": File(b"x")}))
 
     def start(self) -> None:
@@ -98,8 +98,8 @@ def test_an_experiment_without_its_files_cannot_start() -> None:
 def test_other_files_in_the_place_of_an_experiments_fail_the_run() -> None:
     place = Place(files=[{"path": "recipe.json", "sha256": "0" * 64, "size": 1}])
     asyncio.run(place.store.put_files("demo", "demo-i0001-e1-x", {"recipe.json": File(b"{}")}))
-    other = place.api.objects.pop(kube.core("mine", "configmaps", "demo-i0001-e1-x"))
-    path = kube.core("mine", "configmaps", "demo-i0001-e1")
+    other = place.api.objects.pop(client.core("mine", "configmaps", "demo-i0001-e1-x"))
+    path = client.core("mine", "configmaps", "demo-i0001-e1")
     place.api.put(path, other | {"metadata": other["metadata"] | {"name": "demo-i0001-e1"}})
     with pytest.raises(Unstartable, match="deleted or replaced"):
         place.start()
@@ -117,12 +117,12 @@ def test_other_files_in_the_place_of_an_experiments_fail_the_run() -> None:
 def test_nothing_starts_from_other_files_than_the_sealed_ones(role: Any, name: str, what: str) -> None:
     place = Place()
     own = iteration(1, session("Running")).model_dump(mode="json", by_alias=True, exclude_none=True)
-    place.api.put(kube.objects("mine", "researchiterations", "demo-i0001"), own)
+    place.api.put(client.objects("mine", "researchiterations", "demo-i0001"), own)
     sealed = {"task": "0" * 64, "evaluation": "0" * 64}
-    place.api.objects[kube.objects("mine", "researchloops", "demo")]["status"] = {"sealed": sealed}
+    place.api.objects[client.objects("mine", "researchloops", "demo")]["status"] = {"sealed": sealed}
     archive = base64.b64encode(pack({"score": File(b"echo 1")})).decode()
     data = {"metadata": {"name": f"demo-{what}"}, "binaryData": {"files.tar.gz": archive}}
-    place.api.put(kube.core("mine", "configmaps", f"demo-{what}"), data)
+    place.api.put(client.core("mine", "configmaps", f"demo-{what}"), data)
     wanted = replace(WORKLOAD, name=name, role=role)
     if role == "agent":
         wanted = replace(wanted, owner="demo-i0001", session="demo-i0001-s1")
@@ -148,7 +148,7 @@ def test_a_pod_that_has_not_begun_does_not_keep_a_deleted_claim(going: bool, kep
     place = Place()
     metadata = {"name": "demo-workspace", "labels": OWNED["labels"], **({"deletionTimestamp": "x"} if going else {})}
     place.api.put(CLAIM, {"metadata": metadata})
-    path = kube.core("mine", "pods", "demo-i0001-e1-r1-v1")
+    path = client.core("mine", "pods", "demo-i0001-e1-r1-v1")
     place.stand(path, "Pod", {"phase": "Pending"}, labels=names.labels("demo", "verification"))
     states = asyncio.run(place.runtime.observe("demo"))
     assert (path in place.api.objects, "demo-i0001-e1-r1-v1" in states) == (kept, kept)
@@ -159,15 +159,15 @@ def test_sealed_files_that_a_pod_waits_for_are_made_again() -> None:
     warned = {"involvedObject": {}, "message": 'MountVolume.SetUp failed: configmap "demo-task" not found'}
     place.api.warnings = [warned]
     place.api.put(CLAIM, {"metadata": {"name": "demo-workspace", "labels": OWNED["labels"]}})
-    path = kube.core("mine", "pods", "demo-i0001-e1-r1-v1")
+    path = client.core("mine", "pods", "demo-i0001-e1-r1-v1")
     place.stand(path, "Pod", {"phase": "Pending"}, labels=names.labels("demo", "verification"))
     state = asyncio.run(place.runtime.observe("demo"))["demo-i0001-e1-r1-v1"]
     assert state.obstacle is not None
     assert state.obstacle.reason == "InputsMissing"  # it is there: the kubelet will find it
-    del place.api.objects[kube.core("mine", "configmaps", "demo-task")]
+    del place.api.objects[client.core("mine", "configmaps", "demo-task")]
     sealed = {"task": "0" * 64, "evaluation": "0" * 64}
-    place.api.objects[kube.objects("mine", "researchloops", "demo")]["spec"]["task"] = {"configMap": {"name": "gone"}}
-    place.api.objects[kube.objects("mine", "researchloops", "demo")]["status"] = {"sealed": sealed}
+    place.api.objects[client.objects("mine", "researchloops", "demo")]["spec"]["task"] = {"configMap": {"name": "gone"}}
+    place.api.objects[client.objects("mine", "researchloops", "demo")]["status"] = {"sealed": sealed}
     state = asyncio.run(place.runtime.observe("demo"))["demo-i0001-e1-r1-v1"]
     assert state.obstacle is not None
     assert state.obstacle.reason == "SealedFilesLost"

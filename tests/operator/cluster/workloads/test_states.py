@@ -10,8 +10,8 @@ from tests.operator.cluster.api_server import ApiServer
 
 from rloop.observed import WorkloadState
 from rloop.reasons import QUEUED
-from rloop_operator.cluster.kube import Kube
-from rloop_operator.cluster.states import States
+from rloop_operator.cluster.kube.client import Kube
+from rloop_operator.cluster.workloads.states import States
 
 MADE = "2026-01-01T00:00:00Z"
 LET_GO = "2026-01-01T02:00:00Z"
@@ -72,7 +72,7 @@ def test_a_kind_that_is_not_installed_is_asked_for_once_a_minute(monkeypatch: py
                 assert await states.all("demo") == []
             assert server.requests["GET pytorchjobs"] == 1
             assert server.requests["GET pods"] == 5
-            monkeypatch.setattr("rloop_operator.cluster.states.time.monotonic", lambda: 1e9)
+            monkeypatch.setattr("rloop_operator.cluster.workloads.states.time.monotonic", lambda: 1e9)
             server.unknown = ()
             for _ in range(3):
                 await states.all("demo")

@@ -28,11 +28,11 @@ from rloop.decide import children
 from rloop.errors import Blocked
 from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.beats import Beats
-from rloop_operator.gateway.answering import BODY_BYTES
-from rloop_operator.gateway.app import app
-from rloop_operator.gateway.openapi import document as openapi
-from rloop_operator.gateway.service import Gateway
-from rloop_operator.gateway.verbs import VERBS
+from rloop_operator.gateway.protocols.answering import BODY_BYTES
+from rloop_operator.gateway.protocols.app import app
+from rloop_operator.gateway.protocols.openapi import document as openapi
+from rloop_operator.gateway.verbs.service import Gateway
+from rloop_operator.gateway.verbs.table import VERBS
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.store import MemoryStore
 

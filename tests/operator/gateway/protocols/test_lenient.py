@@ -20,7 +20,7 @@ from rloop.api.wire import (
     HeartbeatRequest,
 )
 from rloop.errors import Refused
-from rloop_operator.gateway.lenient import read
+from rloop_operator.gateway.protocols.lenient import read
 
 FILES = {"recipe.json": "{}"}
 GOOD: dict[str, Any] = {"sequence": 1, "title": "t", "files": FILES}

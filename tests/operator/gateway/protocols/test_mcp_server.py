@@ -13,11 +13,11 @@ import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
-from tests.operator.gateway.test_app import World
+from tests.operator.gateway.protocols.test_app import World
 
 from rloop.api.wire import ExperimentRequest
-from rloop_operator.gateway.answering import BODY_BYTES
-from rloop_operator.gateway.verbs import VERBS
+from rloop_operator.gateway.protocols.answering import BODY_BYTES
+from rloop_operator.gateway.verbs.table import VERBS
 from rloop_operator.local.server import listen, serving
 
 RECIPE = {"recipe.json": '{"mode": "a", "x": 0.25}'}

@@ -28,8 +28,8 @@ from tests.support.builders import condition
 
 from rloop.api.iteration import RefusedCall, ResearchIteration, SessionStatus
 from rloop.api.researchloop import ResearchLoop
-from rloop_operator.llm_proxy.accounts import HOUR
-from rloop_operator.llm_proxy.calls import BLOCK_TOKENS
+from rloop_operator.llm_proxy.accounting.accounts import HOUR
+from rloop_operator.llm_proxy.accounting.reservations import BLOCK_TOKENS
 from rloop_operator.sim.store import MemoryStore
 
 
@@ -100,7 +100,7 @@ def test_what_is_set_aside_goes_back_when_the_session_has_finished_or_is_idle(mo
         reported = iteration.status.reported.model_copy(update={"finished": [f"{ITERATION}-s1"]})
         await world.edit(ResearchIteration, ITERATION, reported=reported)
         await world.chat("s2")
-        monkeypatch.setattr("rloop_operator.llm_proxy.books.IDLE_SECONDS", 0.0)
+        monkeypatch.setattr("rloop_operator.llm_proxy.accounting.books.IDLE_SECONDS", 0.0)
         for token in ("s1", "s2"):
             usage = await world.settled(token)
             assert (usage.held_tokens, usage.held_cost, usage.input_tokens) == (0, "0", 100)
@@ -309,7 +309,7 @@ def test_an_hour_slides(monkeypatch: pytest.MonkeyPatch) -> None:
             refused = await world.chat(max_tokens=1000)
         assert code(refused) == (429, "hour_cap")
         assert 3590 <= int(refused.headers["retry-after"]) <= HOUR
-        monkeypatch.setattr("rloop_operator.llm_proxy.accounts.HOUR", 0.0)
+        monkeypatch.setattr("rloop_operator.llm_proxy.accounting.accounts.HOUR", 0.0)
         assert (await world.chat()).status_code == 200
         assert (await world.usage()).waiting is None
 

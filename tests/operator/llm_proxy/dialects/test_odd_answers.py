@@ -29,8 +29,8 @@ from tests.operator.llm_proxy.world import (
 )
 
 from rloop.api.iteration import ResearchIteration
-from rloop.api.model_errors import context_too_long
-from rloop_operator.llm_proxy import calls, caps
+from rloop.api.reading.model_errors import context_too_long
+from rloop_operator.llm_proxy.accounting import caps, reservations
 
 SESSION = f"{ITERATION}-s1"
 ROLE = event({"id": "c1", "model": "small-1", "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
@@ -259,11 +259,11 @@ def test_the_farewell_of_a_session_that_called_finish_is_answered_for_some_calls
 
     async def story(world: World) -> None:
         await finish(world)
-        for _ in range(calls.FAREWELL_CALLS):
+        for _ in range(reservations.FAREWELL_CALLS):
             assert (await world.chat(max_tokens=100_000)).status_code == 200
         assert {one.body["max_tokens"] for one in world.upstream.seen} == {caps.FAREWELL_OUTPUT}
         assert code(await world.chat()) == (403, "closed")
-        assert (await world.settled()).calls == calls.FAREWELL_CALLS, "it is charged as any call"
+        assert (await world.settled()).calls == reservations.FAREWELL_CALLS, "it is charged as any call"
         assert (await world.chat("s2")).status_code == 200
 
     models = [{"name": "small-1", "contextTokens": 1_000_000, "maxOutputTokens": 200_000}]
@@ -271,7 +271,7 @@ def test_the_farewell_of_a_session_that_called_finish_is_answered_for_some_calls
 
 
 def test_and_for_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "FAREWELL_SECONDS", 0.05)
+    monkeypatch.setattr(reservations, "FAREWELL_SECONDS", 0.05)
 
     async def story(world: World) -> None:
         await finish(world)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from rloop.errors import BadInput
-from rloop_operator.llm_proxy.providers import Provider, load, of_this_machine
+from rloop_operator.llm_proxy.terms.providers import Provider, load, of_this_machine
 
 GOOD: dict[str, Any] = {
     "providers": [

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rloop.errors import Corrupt
-from rloop_operator.local.folder import RunFolder
-from rloop_operator.local.seed_keys import seed_keys
+from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.local.storage.seed_keys import seed_keys
 
 
 @pytest.mark.parametrize("seed", [None, 7])

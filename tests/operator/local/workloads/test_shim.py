@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rloop_operator.local import processes
+from rloop_operator.local.workloads import processes
 from rloop_operator.task_files import files_digest
 
 if TYPE_CHECKING:
@@ -245,7 +245,9 @@ def spec_folder(folder: Path) -> Path:
 
 
 def shim(folder: Path) -> int:
-    return subprocess.run([sys.executable, "-m", "rloop_operator.local.shim", str(folder)], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "rloop_operator.local.workloads.shim", str(folder)], check=False
+    ).returncode
 
 
 def test_twenty_shims_of_one_folder_run_it_once(tmp_path: Path) -> None:
@@ -273,7 +275,7 @@ def test_a_stop_that_came_first_is_obeyed(tmp_path: Path) -> None:
 
 
 def test_the_shim_loads_the_standard_library_only() -> None:
-    code = "import sys, rloop_operator.local.supervisor, rloop_operator.local.shim; print(*sys.modules)"
+    code = "import sys, rloop_operator.local.workloads.shim; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
     assert not {"pydantic", "structlog", "rloop.api.common", "sqlite3", "asyncio", "pathlib"} & set(loaded)
     assert "psutil" not in loaded or not LINUX

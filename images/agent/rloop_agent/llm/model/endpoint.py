@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import httpx2
 import openai
 
-from rloop.api.model_errors import context_too_long
+from rloop.api.reading.model_errors import context_too_long
 from rloop_agent.gateway import Closed
-from rloop_agent.llm.reply import Reply, ToolCall
+from rloop_agent.llm.model.reply import Reply, ToolCall
 
 T = TypeVar("T")
 READ_SECONDS = 960.0

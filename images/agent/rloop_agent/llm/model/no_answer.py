@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from rloop_agent.llm.endpoint import LONGEST_WAIT, Broken, Rejected, Spent, Stopped, TooLong, Wait
-from rloop_agent.llm.limits import Used
+from rloop_agent.llm.model.endpoint import LONGEST_WAIT, Broken, Rejected, Spent, Stopped, TooLong, Wait
+from rloop_agent.llm.model.limits import Used
 from rloop_agent.session import Surroundings
 
 T = TypeVar("T")

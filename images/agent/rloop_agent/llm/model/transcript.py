@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rloop_agent.llm.redact import redacted
+from rloop_agent.llm.model.redact import redacted
 from rloop_agent.log import Log
 
 FILES_MAX = 1000

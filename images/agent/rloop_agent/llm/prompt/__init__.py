@@ -1,1 +1,1 @@
-"""."""
+"""The first message of a session, whole or short."""

@@ -14,9 +14,9 @@ from rloop.api.iteration import Finding
 from rloop.api.session_context import Context
 from rloop.api.space import Space
 from rloop_agent.llm import roles
-from rloop_agent.llm.desk import as_json, as_row, experiments_left
 from rloop_agent.llm.fence import clip, fenced, rows
-from rloop_agent.llm.scratch import DRAFTS
+from rloop_agent.llm.tools.scratch import DRAFTS
+from rloop_agent.llm.tools.session_state import as_json, as_row, experiments_left
 
 
 def brief(context: Context, files: Sequence[str], room: int) -> str:

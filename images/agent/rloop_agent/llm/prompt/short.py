@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rloop.api.session_context import Context
-from rloop_agent.llm import roles, text_tools
-from rloop_agent.llm.brief import brief, space
-from rloop_agent.llm.desk import Desk, as_json, as_row, experiments_left
+from rloop_agent.llm import roles
 from rloop_agent.llm.fence import clip, fenced, rows
-from rloop_agent.llm.file_tools import LISTED
+from rloop_agent.llm.prompt.brief import brief, space
+from rloop_agent.llm.tools import as_text
+from rloop_agent.llm.tools.files import LISTED
+from rloop_agent.llm.tools.session_state import Desk, as_json, as_row, experiments_left
 
 RULES = """\
 You improve a program by experiments. You work alone, with tools, on a copy of its files. Nobody answers questions.
@@ -29,7 +30,7 @@ def system(desk: Desk) -> str:
     """The system message."""
     role = desk.context.session.role
     told = roles.system(role) if role in roles.CLOSING else RULES
-    return f"{told}\n{text_tools.table(desk)}"
+    return f"{told}\n{as_text.table(desk)}"
 
 
 def first(desk: Desk, room: int) -> str:

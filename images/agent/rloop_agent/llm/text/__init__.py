@@ -1,1 +1,1 @@
-"""."""
+"""Reads a reply's text: calls that were written as text, and replies that waste a session."""

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rloop_agent.llm.text_parts import RESULT_OF, decoded, own_words
+from rloop_agent.llm.text.text_parts import RESULT_OF, decoded, own_words
 
 CALLS_MAX = 16
 """Maximum number of calls from one reply; the rest is cut off."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from rloop_agent.llm.text_calls import Reading
+from rloop_agent.llm.text.text_calls import Reading
 
 ANSWER = (
     "Zero interaction: ready means execute. Nobody answers questions in this campaign. Decide yourself what the "

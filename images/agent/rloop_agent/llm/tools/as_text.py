@@ -11,10 +11,11 @@ from typing import Any
 
 from rloop.api.session_context import Context
 from rloop.api.space import Dimension, Space
-from rloop_agent.llm import roles, tools
-from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.file_tools import LISTED, TRIED
-from rloop_agent.llm.research_tools import early
+from rloop_agent.llm import roles
+from rloop_agent.llm.tools import registry
+from rloop_agent.llm.tools.files import LISTED, TRIED
+from rloop_agent.llm.tools.research import early
+from rloop_agent.llm.tools.session_state import Desk
 
 HOW = """\
 You call tools by text. Reply with exactly one call, as JSON and nothing else:
@@ -64,7 +65,7 @@ def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
             useless.add("set_values")  # a direction's frame has them all
         elif context.editable == [context.space.file]:
             useless |= {"write_file", "edit_file"}  # values by their names are all that may be changed
-    for one in tools.descriptions(context):
+    for one in registry.descriptions(context):
         tool, parameters = one["function"], one["function"]["parameters"]
         if tool["name"] in useless:
             continue

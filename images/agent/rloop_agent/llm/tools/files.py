@@ -1,6 +1,6 @@
 """The tools that work in the scratch: files, and one command at a time.
 
-Called by the session through the table in `tools`.
+Called by the session through the table in `registry`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from pydantic import Field
 from typing_extensions import override
 
 from rloop_agent.gateway import Refused
-from rloop_agent.llm import command
-from rloop_agent.llm.desk import Arguments, Desk, ToolError
 from rloop_agent.llm.fence import clip, fenced
-from rloop_agent.llm.scratch import DRAFTS
+from rloop_agent.llm.tools import command
+from rloop_agent.llm.tools.scratch import DRAFTS
+from rloop_agent.llm.tools.session_state import Arguments, Desk, ToolError
 
 COMMAND_SECONDS_MAX = 600
 LISTED, TRIED = "/list_files", "/try"

@@ -1,6 +1,6 @@
 """The tools that know the task's space: a direction with its frame, and values by name.
 
-Called by the session through the table in `tools`. What a model has said once, in a frame or by a value's name, is
+Called by the session through the table in `registry`. What a model has said once, in a frame or by a value's name, is
 written into the file for it: small models fail at saying the same thing twice, in two notations.
 """
 
@@ -15,9 +15,9 @@ from rloop.api.common import StructuralField
 from rloop.api.space import Dimension, Point, Scalar, Space
 from rloop.api.wire import DirectionRequest
 from rloop_agent import recipe
-from rloop_agent.llm.desk import LINE, Arguments, Desk, ToolError, as_json, first_problem
 from rloop_agent.llm.fence import fenced
-from rloop_agent.llm.scratch import ScratchError
+from rloop_agent.llm.tools.scratch import ScratchError
+from rloop_agent.llm.tools.session_state import LINE, Arguments, Desk, ToolError, as_json, first_problem
 
 
 class ProposeDirection(Arguments):

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from rloop.api.session_context import Context
-from rloop_agent.llm import file_tools as files
-from rloop_agent.llm import frame_tools as frames
-from rloop_agent.llm import research_tools as research
-from rloop_agent.llm.desk import Arguments, Desk, called, described
+from rloop_agent.llm.tools import files, frames, research
+from rloop_agent.llm.tools.session_state import Arguments, Desk, called, described
 
 TOOLS: dict[str, type[Arguments]] = {
     "list_files": files.ListFiles,

@@ -1,6 +1,6 @@
 """The tools that speak to the gateway: results, experiments, findings, and the end.
 
-Called by the session through the table in `tools`. The gateway decides, and a refusal comes back with its remedy.
+Called by the session through the table in `registry`. The gateway decides, and a refusal comes back with its remedy.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from rloop.api.wire import (
 )
 from rloop_agent import handoff
 from rloop_agent.gateway import Refused
-from rloop_agent.llm.desk import LINE, Arguments, Desk, ToolError, as_json, as_row, first_problem
 from rloop_agent.llm.fence import clip, fenced, rows
-from rloop_agent.llm.scratch import DRAFTS
+from rloop_agent.llm.tools.scratch import DRAFTS
+from rloop_agent.llm.tools.session_state import LINE, Arguments, Desk, ToolError, as_json, as_row, first_problem
 
 POLL_SECONDS = 1.0
 SEQUENCES_TRIED = 20

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from rloop.api.common import FILE_BYTES
-from rloop.api.globs import matches
+from rloop.api.reading.globs import matches
 from rloop.api.wire import TaskFiles
 
 LIST_MAX = 500

@@ -19,8 +19,8 @@ from rloop.api.session_context import Context
 from rloop.api.wire import ExperimentView
 from rloop_agent import recipe
 from rloop_agent.gateway import Gateway, Refused
-from rloop_agent.llm.command import Limits
-from rloop_agent.llm.scratch import Scratch, ScratchError
+from rloop_agent.llm.tools.command import Limits
+from rloop_agent.llm.tools.scratch import Scratch, ScratchError
 
 ERROR_MAX = 300
 LINE = 1024

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rloop_operator.llm_proxy.allowed.shapes import Fields, OneOf, Refused, scalars
+from rloop_operator.llm_proxy.dialects.allowed.shapes import Fields, OneOf, Refused, scalars
 
 CLIENTS_HISTORY = "history is the client's"
 CLIENTS_TOOLS = "only tools that the client runs are let through"

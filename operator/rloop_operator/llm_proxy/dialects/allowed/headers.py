@@ -9,7 +9,7 @@ import re
 
 from starlette.datastructures import Headers
 
-from rloop_operator.llm_proxy.allowed.shapes import LeftOut
+from rloop_operator.llm_proxy.dialects.allowed.shapes import LeftOut
 
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}")
 BETAS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rloop_operator.llm_proxy.allowed.common import CACHE_CONTROL, OTHER_PRICES, STORED, TIER, TOOLS_ELSEWHERE
-from rloop_operator.llm_proxy.allowed.shapes import (
+from rloop_operator.llm_proxy.dialects.allowed.common import CACHE_CONTROL, OTHER_PRICES, STORED, TIER, TOOLS_ELSEWHERE
+from rloop_operator.llm_proxy.dialects.allowed.shapes import (
     DATA,
     INLINE,
     SCALAR,

@@ -5,8 +5,8 @@ The `id` of an item that is complete in itself is left out: a provider that stor
 
 from __future__ import annotations
 
-from rloop_operator.llm_proxy.allowed.common import HISTORY, STORED_THERE, TIER
-from rloop_operator.llm_proxy.allowed.shapes import (
+from rloop_operator.llm_proxy.dialects.allowed.common import HISTORY, STORED_THERE, TIER
+from rloop_operator.llm_proxy.dialects.allowed.shapes import (
     DATA,
     INLINE,
     INLINE_URL,

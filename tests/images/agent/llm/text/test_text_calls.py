@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.hang import no_hang
 
-from rloop_agent.llm.text_calls import CALLS_MAX, Written, quotations, read
-from rloop_agent.llm.tools import TOOLS
+from rloop_agent.llm.text.text_calls import CALLS_MAX, Written, quotations, read
+from rloop_agent.llm.tools.registry import TOOLS
 
 READ = '{"name": "read_file", "arguments": {"path": "a.py"}}'
 LIST = '{"name": "list_files", "arguments": {}}'

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from tests.images.agent.llm.conftest import Call
 
-from rloop_agent.llm import tools
-from rloop_agent.llm.command import Limits, memory
-from rloop_agent.llm.desk import Desk
+from rloop_agent.llm.tools import registry
+from rloop_agent.llm.tools.command import Limits, memory
+from rloop_agent.llm.tools.session_state import Desk
 
 
 def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_command_meets_its_limits(desk: Desk, limits: dict[str, int], command:
     desk.seconds_left = lambda: 1.0 if words.startswith("longer") else 30.0
     hog = 'import time; x = bytearray(b"x") * (60 * 2**20); time.sleep(60)'
     told = command.replace("{python}", sys.executable).replace("{hog}", hog)
-    answer = tools.call(desk, "run_command", json.dumps({"command": told}))
+    answer = registry.call(desk, "run_command", json.dumps({"command": told}))
     assert words in answer, answer
     assert len(answer) < desk.result_max + 500
 
@@ -68,7 +68,7 @@ def test_a_fork_bomb_is_contained_and_cleaned_up(desk: Desk) -> None:
     desk.limits = Limits(processes=32)
     marker = f"bomb{os.getpid()}"
     bomb = f"{marker}() {{ [ $1 -gt 0 ] && {{ {marker} $(($1-1)) & {marker} $(($1-1)) & }}; sleep 30; }}; {marker} 8"
-    answer = tools.call(desk, "run_command", json.dumps({"command": bomb}))
+    answer = registry.call(desk, "run_command", json.dumps({"command": bomb}))
     assert "it was ended: it had more than 32 processes" in answer
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert marker not in left
@@ -84,9 +84,9 @@ def test_fifty_megabytes_of_output_are_shown_at_their_ends(call: Call, desk: Des
 
 def test_the_end_of_the_session_ends_a_command(desk: Desk) -> None:
     desk.stop = lambda: True
-    assert "the session is ending" in tools.call(desk, "run_command", json.dumps({"command": "sleep 60"}))
+    assert "the session is ending" in registry.call(desk, "run_command", json.dumps({"command": "sleep 60"}))
     desk.seconds_left = lambda: 0.5
-    assert "time is nearly over" in tools.call(desk, "run_command", json.dumps({"command": "true"}))
+    assert "time is nearly over" in registry.call(desk, "run_command", json.dumps({"command": "true"}))
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.images.agent.llm.conftest import FILES, Call, Live, a_desk
 
-from rloop_agent.llm import tools
-from rloop_agent.llm.desk import Desk
+from rloop_agent.llm.tools import registry
+from rloop_agent.llm.tools.session_state import Desk
 from rloop_agent.testing import FakeGateway, a_context
 
 SMOOTH = {"method": "smooth", "loss": "2"}
@@ -71,7 +71,7 @@ def test_a_key_that_the_task_has_and_the_copy_has_not_is_told(call: Call) -> Non
 
 def test_a_recipe_that_the_task_does_not_have_may_be_made(tmp_path: Path) -> None:
     world = FakeGateway(a_context(), {name: text for name, text in FILES.items() if name != "recipe.json"})
-    told = tools.call(a_desk(world, tmp_path), "write_file", '{"path": "recipe.json", "content": "{}"}')
+    told = registry.call(a_desk(world, tmp_path), "write_file", '{"path": "recipe.json", "content": "{}"}')
     assert "is not submitted" in told
 
 

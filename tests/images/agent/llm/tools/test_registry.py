@@ -14,9 +14,9 @@ from rloop.api.helpers import Curve
 from rloop.api.session_context import HandoffView, Incumbent
 from rloop.api.wire import ExperimentDetail, RunCurves
 from rloop_agent.gateway import Refused
-from rloop_agent.llm import tools
-from rloop_agent.llm.desk import Desk
-from rloop_agent.llm.scratch import DRAFTS, same
+from rloop_agent.llm.tools import registry
+from rloop_agent.llm.tools.scratch import DRAFTS, same
+from rloop_agent.llm.tools.session_state import Desk
 from rloop_agent.testing import FakeGateway, a_context
 
 EDITED = '{"method": "plain", "rate": 0.2, "model": {"loss": 1, "depth": 3}}'
@@ -166,10 +166,10 @@ def test_the_copy_is_laid_out_from_any_parent(tmp_path: Path) -> None:
     desk = a_desk(gateway, tmp_path)
     assert desk.scratch.read("recipe.json") == EDITED
     assert desk.scratch.parent == "demo-i0000-e1"
-    assert "as in task" in tools.call(desk, "reset_files", '{"parent": "task"}')
+    assert "as in task" in registry.call(desk, "reset_files", '{"parent": "task"}')
     assert desk.scratch.read("recipe.json") == FILES["recipe.json"]
-    assert "as in demo-i0000-e1" in tools.call(desk, "reset_files", '{"parent": "incumbent"}')
-    assert 'no experiment "demo-i0009-e9"' in tools.call(desk, "reset_files", '{"parent": "demo-i0009-e9"}')
+    assert "as in demo-i0000-e1" in registry.call(desk, "reset_files", '{"parent": "incumbent"}')
+    assert 'no experiment "demo-i0009-e9"' in registry.call(desk, "reset_files", '{"parent": "demo-i0009-e9"}')
     assert desk.scratch.read("recipe.json") == EDITED
 
 
@@ -185,10 +185,10 @@ def test_refusals_come_with_reason_and_remedy(desk: Desk, gateway: FakeGateway) 
     gateway.refuse = lambda verb, _: (
         Refused("NotNew", "change a structural field") if verb == "post_direction" else None
     )
-    answer = tools.call(desk, "propose_direction", '{"title": "again"}')
+    answer = registry.call(desk, "propose_direction", '{"title": "again"}')
     assert answer == "Refused (NotNew): change a structural field"
-    assert "title: String should have at least 1" in tools.call(desk, "propose_direction", '{"title": ""}')
-    assert "evidence: List should have at least 1" in tools.call(
+    assert "title: String should have at least 1" in registry.call(desk, "propose_direction", '{"title": ""}')
+    assert "evidence: List should have at least 1" in registry.call(
         desk, "record_finding", '{"statement": "so", "evidence": []}'
     )
 
@@ -203,7 +203,7 @@ def test_an_experiment_in_detail_is_fenced(desk: Desk, gateway: FakeGateway) -> 
         curves=[RunCurves(run=1, kind="screen", curves=[Curve(metric="loss", steps=[1, 2], values=[2.0, 1.0])])],
     )
     gateway.experiment = lambda name: detail  # type: ignore[method-assign]
-    answer = tools.call(desk, "read_experiment", '{"name": "demo-i0000-e1"}')
+    answer = registry.call(desk, "read_experiment", '{"name": "demo-i0000-e1"}')
     assert answer.count("</data>") == answer.count("<data source=") == 4
     assert "Traceback" in answer
     assert '"values": [2.0, 1.0]' in answer
@@ -212,11 +212,11 @@ def test_an_experiment_in_detail_is_fenced(desk: Desk, gateway: FakeGateway) -> 
 def test_waiting_ends_when_something_moves_or_nothing_runs(gateway: FakeGateway, tmp_path: Path) -> None:
     clock = Clock()
     desk = a_desk(gateway, tmp_path, clock)
-    assert "nothing is running" in tools.call(desk, "wait_for_results", "{}")
-    tools.call(desk, "propose_direction", '{"title": "rates", "hypothesis": "too small"}')
-    tools.call(desk, "write_file", json.dumps({"path": "recipe.json", "content": EDITED}))
-    tools.call(desk, "submit_experiment", '{"title": "x"}')
-    assert "nothing has moved" in tools.call(desk, "wait_for_results", '{"seconds": 5}')
+    assert "nothing is running" in registry.call(desk, "wait_for_results", "{}")
+    registry.call(desk, "propose_direction", '{"title": "rates", "hypothesis": "too small"}')
+    registry.call(desk, "write_file", json.dumps({"path": "recipe.json", "content": EDITED}))
+    registry.call(desk, "submit_experiment", '{"title": "x"}')
+    assert "nothing has moved" in registry.call(desk, "wait_for_results", '{"seconds": 5}')
     assert clock.now == pytest.approx(5)
 
     def move(seconds: float) -> bool:
@@ -224,29 +224,29 @@ def test_waiting_ends_when_something_moves_or_nothing_runs(gateway: FakeGateway,
         return clock.wait(seconds)
 
     desk.wait = move
-    assert '"value": 0.25' in tools.call(desk, "wait_for_results", '{"seconds": 60}')
-    over = tools.call(desk, "wait_for_results", "{}")
+    assert '"value": 0.25' in registry.call(desk, "wait_for_results", '{"seconds": 60}')
+    over = registry.call(desk, "wait_for_results", "{}")
     assert "nothing is running" in over
     assert '"phase": "Rejected"' in over
 
 
 def test_papers_are_read_in_pieces(desk: Desk, gateway: FakeGateway) -> None:
     gateway.papers = {"paper.md": "a" * 20_000, "other.md": "b"}
-    assert '"path": "paper.md", "size": 20000' in tools.call(desk, "read_references", "{}")
-    first = tools.call(desk, "read_reference", '{"path": "paper.md"}')
+    assert '"path": "paper.md", "size": 20000' in registry.call(desk, "read_references", "{}")
+    first = registry.call(desk, "read_reference", '{"path": "paper.md"}')
     assert "4000 characters come after these" in first
-    rest = tools.call(desk, "read_reference", '{"path": "paper.md", "first_character": 16000}')
+    rest = registry.call(desk, "read_reference", '{"path": "paper.md", "first_character": 16000}')
     assert rest.count("a") > 3990
     assert "characters come after" not in rest
-    assert "Refused (NotFound)" in tools.call(desk, "read_reference", '{"path": "none.md"}')
+    assert "Refused (NotFound)" in registry.call(desk, "read_reference", '{"path": "none.md"}')
 
 
 def test_drafts_go_to_the_next_session_and_into_no_experiment(gateway: FakeGateway, tmp_path: Path) -> None:
     desk = a_desk(gateway, tmp_path)
-    tools.call(desk, "write_file", json.dumps({"path": "src/half.py", "content": "half\n"}))
+    registry.call(desk, "write_file", json.dumps({"path": "src/half.py", "content": "half\n"}))
     desk.pushed_back = True  # nothing was proposed
     for drafts, words in ((["src/none.py"], "no file"), (["../x"], "no path"), (["src/half.py"], "session is over")):
-        assert words in tools.call(desk, "finish", json.dumps({"handoff": "go on", "drafts": drafts}))
+        assert words in registry.call(desk, "finish", json.dumps({"handoff": "go on", "drafts": drafts}))
     assert desk.drafts == {"src/half.py": "half\n"}
     handoff = HandoffView(session="demo-i0001-s1", text="go on", drafts=desk.drafts)
     later = FakeGateway(a_context(editable=["**"], handoff=handoff), dict(FILES))
@@ -257,5 +257,5 @@ def test_drafts_go_to_the_next_session_and_into_no_experiment(gateway: FakeGatew
 
 def test_a_handoff_too_long_is_sent_back(desk: Desk) -> None:
     desk.pushed_back = True
-    assert "has 3000 bytes; at most 2048" in tools.call(desk, "finish", json.dumps({"handoff": "é" * 1500}))
+    assert "has 3000 bytes; at most 2048" in registry.call(desk, "finish", json.dumps({"handoff": "é" * 1500}))
     assert desk.handoff is None
