@@ -188,7 +188,7 @@ async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
     try:
         sealed = await shell.store.seal(loop)
         task = texts(await shell.store.files(f"{loop.metadata.name}-task"))
-        return sealed.model_copy(update={"space": look(task, loop.spec.boundaries.editable)}), (), ()
+        return sealed.changed(space=look(task, loop.spec.boundaries.editable)), (), ()
     except BadInput as error:
         return None, error.problems, ()
     except Blocked as error:
@@ -239,4 +239,4 @@ async def _write(shell: Shell, observed: Observed, decision: Decision) -> None:
     for experiment in decision.experiments:
         await shell.store.apply_status(experiment)
     if decision.status is not None:
-        await shell.store.apply_status(observed.loop.model_copy(update={"status": decision.status}))
+        await shell.store.apply_status(observed.loop.changed(status=decision.status))

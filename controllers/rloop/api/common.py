@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
@@ -51,6 +51,10 @@ class Model(BaseModel):
         use_attribute_docstrings=True,
         allow_inf_nan=False,
     )
+
+    def changed(self, **changes: Any) -> Self:
+        """A copy with these fields changed. They are not validated, but mypy checks their names and types."""
+        return self.model_copy(update=changes)
 
 
 def cel(*rules: tuple[str, str] | tuple[str, str, str]) -> ConfigDict:

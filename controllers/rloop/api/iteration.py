@@ -30,6 +30,7 @@ from rloop.api.common import (
 )
 
 SessionPhase = Literal["Pending", "Running", "Finished", "Failed"]
+Checked = Literal["Supported", "Refuted"]
 SESSION_OVER: frozenset[SessionPhase] = frozenset({"Finished", "Failed"})
 Role = Literal["Investigate", "Refute", "Analogy", "Check", "Report"]
 Outcome = Literal["Keep", "Finding", "Stale", "Neutral", "Void"]
@@ -131,7 +132,7 @@ class Finding(Model):
     """Session that stated it."""
     at: Time
     """Time of the statement."""
-    checked: Literal["Supported", "Refuted"] | None = None
+    checked: Checked | None = None
     """Result of the check by a session that saw only claim and measurements. Unset: not checked, so not counted."""
     reason: Line = ""
     """Reason, written by the checker."""

@@ -185,7 +185,7 @@ class Draft:
     def write_experiment(self, name: str, **changes: Any) -> None:
         """Change fields of an experiment's status."""
         one = self.experiments[name]
-        self.experiments[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
+        self.experiments[name] = one.changed(status=one.status.changed(**changes))
         self._moving.add(name)
         self._incumbent_known = False
         self.used = None
@@ -198,7 +198,7 @@ class Draft:
     def write_iteration(self, name: str, **changes: Any) -> None:
         """Change fields of an iteration's status."""
         one = self.iterations[name]
-        self.iterations[name] = one.model_copy(update={"status": one.status.model_copy(update=changes)})
+        self.iterations[name] = one.changed(status=one.status.changed(**changes))
 
     def write_session(self, iteration: str, session: SessionStatus) -> None:
         """Replace the session of that name."""
@@ -208,7 +208,7 @@ class Draft:
     def write(self, **changes: Any) -> None:
         """Change fields of the loop's status."""
         if any(getattr(self.status, field) != value for field, value in changes.items()):
-            self.status = self.status.model_copy(update=changes)
+            self.status = self.status.changed(**changes)
             self.used = None
 
     def condition(
@@ -244,7 +244,7 @@ class Draft:
         """Record an action of the watchdog and its reason, newest last."""
         watchdog = self.status.watchdog
         kept = [*watchdog.evidence, sentence[:1024]][-RECENT_LIMIT:]
-        self.write(watchdog=watchdog.model_copy(update={"evidence": kept}))
+        self.write(watchdog=watchdog.changed(evidence=kept))
 
     def decision(self) -> Decision:
         """The resulting decision: only what differs from the stored objects."""

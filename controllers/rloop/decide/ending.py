@@ -16,7 +16,7 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
     """Withdraw an experiment: its queued and live runs end, and its verdict gives the reason."""
     experiment = draft.experiments[name]
     ended = [
-        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in OPEN_RUN else run
+        run.changed(phase="Withdrawn", reason=reason) if run.phase in OPEN_RUN else run
         for run in experiment.status.runs
     ]
     verdict = Verdict(reason=reason, message=message, at=draft.now)
@@ -27,8 +27,7 @@ def end_sessions(draft: Draft, iteration: str, reason: str) -> None:
     """End the iteration's sessions in progress. `cleanup` stops their workloads, which no record wants any more."""
     for session in draft.iterations[iteration].status.sessions:
         if session.phase in ("Pending", "Running"):
-            ended = {"phase": "Finished", "reason": reason, "finished_at": draft.now}
-            draft.write_session(iteration, session.model_copy(update=ended))
+            draft.write_session(iteration, session.changed(phase="Finished", reason=reason, finished_at=draft.now))
 
 
 def end(draft: Draft, reason: str, message: str, *, warning: bool = False) -> None:

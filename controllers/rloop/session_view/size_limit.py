@@ -41,19 +41,17 @@ def select(results: Sequence[ExperimentView], limit: int = RESULTS_MAX) -> list[
 
 def bounded(whole: Context) -> Context:
     """The context within its bounds, with notes about what was left out."""
-    cut = whole.model_copy(
-        update={
-            "directions": whole.directions[-DIRECTIONS_MAX:],
-            "findings": whole.findings[-FINDINGS_MAX:],
-            "results": select(whole.results),
-            "claims": whole.claims[:CLAIMS_MAX],
-        }
+    cut = whole.changed(
+        directions=whole.directions[-DIRECTIONS_MAX:],
+        findings=whole.findings[-FINDINGS_MAX:],
+        results=select(whole.results),
+        claims=whole.claims[:CLAIMS_MAX],
     )
     for shorten in CUTS:
         if _size(cut) <= CONTEXT_BYTES:
             break
         cut = shorten(cut)
-    return cut.model_copy(update={"left_out": _told(whole, cut)})
+    return cut.changed(left_out=_told(whole, cut))
 
 
 def _size(context: Context) -> int:
@@ -61,26 +59,22 @@ def _size(context: Context) -> int:
 
 
 def _short_tails(context: Context) -> Context:
-    return context.model_copy(
-        update={"failures": [one.model_copy(update={"log_tail": one.log_tail[-TAIL:]}) for one in context.failures]}
-    )
+    return context.changed(failures=[one.changed(log_tail=one.log_tail[-TAIL:]) for one in context.failures])
 
 
 def _shorter(context: Context, limit: int) -> Context:
-    return context.model_copy(
-        update={
-            "directions": context.directions[-limit:],
-            "findings": context.findings[-limit:],
-            "results": select(context.results, limit),
-            "claims": context.claims[:limit],
-        }
+    return context.changed(
+        directions=context.directions[-limit:],
+        findings=context.findings[-limit:],
+        results=select(context.results, limit),
+        claims=context.claims[:limit],
     )
 
 
 def _without_drafts(context: Context) -> Context:
     if context.handoff is None:
         return context
-    return context.model_copy(update={"handoff": context.handoff.model_copy(update={"drafts": {}})})
+    return context.changed(handoff=context.handoff.changed(drafts={}))
 
 
 def _small_files(context: Context) -> Context:
@@ -89,7 +83,7 @@ def _small_files(context: Context) -> Context:
     room = CONTEXT_BYTES - (_size(context) - sum(len(text.encode()) for text in files.values()))
     while files and sum(len(text.encode()) for text in files.values()) > max(0, room) // 2:
         del files[max(files, key=lambda path: len(files[path]))]
-    return context.model_copy(update={"incumbent": context.incumbent.model_copy(update={"files": files})})
+    return context.changed(incumbent=context.incumbent.changed(files=files))
 
 
 CUTS = (_short_tails, partial(_shorter, limit=20), _without_drafts, _small_files, partial(_shorter, limit=3))

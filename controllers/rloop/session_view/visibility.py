@@ -39,12 +39,12 @@ def _of_explorer(whole: Situation) -> Situation:
 
 def _without(iteration: ResearchIteration, siblings: set[str]) -> ResearchIteration:
     reported = iteration.status.reported
-    kept = {
-        field: [one for one in getattr(reported, field) if one.session not in siblings]
-        for field in ("directions", "findings", "handoffs")
-    }
-    status = iteration.status.model_copy(update={"reported": reported.model_copy(update=kept)})
-    return iteration.model_copy(update={"status": status})
+    own = reported.changed(
+        directions=[one for one in reported.directions if one.session not in siblings],
+        findings=[one for one in reported.findings if one.session not in siblings],
+        handoffs=[one for one in reported.handoffs if one.session not in siblings],
+    )
+    return iteration.changed(status=iteration.status.changed(reported=own))
 
 
 def _of_checker(whole: Situation) -> Situation:

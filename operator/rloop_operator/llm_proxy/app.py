@@ -200,7 +200,7 @@ class Proxy:
     async def _failed(self, call: Call, failure: CallFailure) -> None:
         """Record the failure. Keys are removed from its message, which quotes the provider."""
         told = self._redactor.text(failure.message)
-        await self._calls.failed(call.session, failure.model_copy(update={"message": told}))
+        await self._calls.failed(call.session, failure.changed(message=told))
 
     async def _ended(
         self,

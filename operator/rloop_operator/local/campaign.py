@@ -101,9 +101,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
         raise BadInput(*problems)
     # `rloop suspend` does not change the manifest, and it stays in effect until `rloop resume`.
     suspend = loop.spec.suspend or user_requests.suspended_by_request(stored)
-    return await store.update_spec(
-        stored.model_copy(update={"spec": loop.spec.model_copy(update={"suspend": suspend})})
-    )
+    return await store.update_spec(stored.changed(spec=loop.spec.changed(suspend=suspend)))
 
 
 async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, keys: SeedKeys) -> None:

@@ -59,7 +59,7 @@ class MemoryStore:
         if stored.metadata.resource_version != obj.metadata.resource_version:
             message = f"{obj.metadata.name} was changed since it was read"
             raise Conflict(message)
-        return self._put(stored.model_copy(update={"status": obj.status}), stored.metadata.uid)
+        return self._put(stored.changed(status=obj.status), stored.metadata.uid)
 
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         """See ports.Store."""
@@ -69,7 +69,7 @@ class MemoryStore:
         if self._references is None:
             return sealed
         self._files.setdefault(f"{loop.metadata.name}-references", self._references)
-        return sealed.model_copy(update={"references": files_digest(self._references)})
+        return sealed.changed(references=files_digest(self._references))
 
     async def put_files(self, loop: str, name: str, files: Files) -> None:
         """See ports.Store."""
@@ -99,8 +99,8 @@ class MemoryStore:
 
     def _put(self, obj: Object, uid: str) -> Object:
         self._version += 1
-        metadata = obj.metadata.model_copy(update={"uid": uid, "resource_version": str(self._version)})
-        stored = obj.model_copy(update={"metadata": metadata})
+        metadata = obj.metadata.changed(uid=uid, resource_version=str(self._version))
+        stored = obj.changed(metadata=metadata)
         self._objects.setdefault(type(obj).__name__, {})[metadata.name] = stored
         return stored
 

@@ -22,7 +22,7 @@ def account(draft: Draft) -> None:
         accounts.active_for(draft, limit)
     used = accounts.spent(draft)
     old = draft.status.budget.used
-    same = old.model_copy(update={"active_seconds": used.active_seconds}) == used
+    same = old.changed(active_seconds=used.active_seconds) == used
     unchanged = same and draft.status == draft.loop.status
     if not unchanged and used != old:
         draft.write(budget=BudgetStatus(used=used))
@@ -64,7 +64,7 @@ def turn_clock(draft: Draft) -> None:
         clock = Clock(accumulated_seconds=clock.accumulated_seconds + before, active_since=now)
     running = draft.sealed and not draft.suspended and not draft.finished
     if running and clock.active_since is None:
-        clock = clock.model_copy(update={"active_since": now})
+        clock = clock.changed(active_since=now)
     if not running and clock.active_since is not None:
         clock = Clock(accumulated_seconds=active_seconds(clock, now))
     if clock != draft.status.clock:

@@ -26,8 +26,9 @@ def reopen(draft: Draft) -> None:
         runs = [_queued(run) for run in one.status.runs]
         if campaign_state.undecided(one) and not any(run.phase == "Failed" for run in runs):
             undecided += one.spec.kind == "Candidate"
-            again = {"phase": "Queued", "verdict": None, "folded": False, "display": ExperimentDisplay()}
-            draft.write_experiment(name, runs=runs, **again)
+            draft.write_experiment(
+                name, runs=runs, phase="Queued", verdict=None, folded=False, display=ExperimentDisplay()
+            )
         elif one.status.phase == "Accepted" and runs != one.status.runs:  # its reference and final runs
             draft.write_experiment(name, runs=runs)
     _close_report(draft)
@@ -37,7 +38,7 @@ def reopen(draft: Draft) -> None:
 def _queued(run: Run) -> Run:
     """Requeue a run that the end withdrew while it waited for its first or next attempt. Its earlier attempts stay."""
     waits = run.phase == "Withdrawn" and run.reason == "BudgetExhausted"
-    return run.model_copy(update={"phase": "Queued", "reason": None}) if waits else run
+    return run.changed(phase="Queued", reason=None) if waits else run
 
 
 def _close_report(draft: Draft) -> None:

@@ -142,16 +142,14 @@ def spent(draft: Draft) -> Used:
         return draft.used
     proposed, total_runs, cpu, gpu = _of_runs(draft.experiments.values())
     tokens, cost = _of_sessions(draft.iterations.values())
-    draft.used = draft.status.budget.used.model_copy(
-        update={
-            "active_seconds": active_seconds(draft.status.clock, draft.now),
-            "experiments": proposed,
-            "runs": total_runs,
-            "cpu_seconds": cpu,
-            "gpu_seconds": gpu,
-            "tokens": tokens,
-            "cost": cost,
-        }
+    draft.used = draft.status.budget.used.changed(
+        active_seconds=active_seconds(draft.status.clock, draft.now),
+        experiments=proposed,
+        runs=total_runs,
+        cpu_seconds=cpu,
+        gpu_seconds=gpu,
+        tokens=tokens,
+        cost=cost,
     )
     return draft.used
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from statistics import fmean
 from typing import assert_never
 
-from rloop.api.experiment import OPEN_RUN, ResearchExperiment, Run, Verdict
+from rloop.api.experiment import OPEN_RUN, ExperimentPhase, ResearchExperiment, Run, Verdict
 from rloop.api.loop_status import Best
 from rloop.campaign_state import kept_number
 from rloop.decide.draft import Draft
@@ -20,7 +20,7 @@ from rloop.decide.statistics.acceptance import Keep, More, Phase, Reject, SeedIg
 from rloop.decide.statistics.acceptance import Verdict as Judgement
 from rloop.decide.statistics.acceptance import judge as judge_runs
 
-PHASE_OF_REASON = {
+PHASE_OF_REASON: dict[str, ExperimentPhase] = {
     "CheckFailed": "Invalid",
     "VerdictMissing": "Invalid",
     "VerdictMalformed": "Invalid",
@@ -69,7 +69,7 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
             _keep(draft, experiment, incumbent, keep)
         case Reject() as reject:
             superseded = _would_have_been_kept(draft, experiment, incumbent)
-            phase = "Superseded" if superseded else "Rejected"
+            phase: ExperimentPhase = "Superseded" if superseded else "Rejected"
             reason = "Superseded" if superseded else reject.reason
             verdict = Verdict(
                 reason=reason,
@@ -192,7 +192,7 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
         ended = broken.attempts[-1]
         message = f"{message}: {runs.how_it_ended(ended)}{runs.last_words(ended)}"
     withdrawn = [
-        run.model_copy(update={"phase": "Withdrawn", "reason": reason}) if run.phase in OPEN_RUN else run
+        run.changed(phase="Withdrawn", reason=reason) if run.phase in OPEN_RUN else run
         for run in experiment.status.runs
     ]
     phase = PHASE_OF_REASON.get(reason, "Failed")
@@ -204,7 +204,9 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
 
 def _show_phase(draft: Draft, experiment: ResearchExperiment) -> None:
     phases = {run.phase for run in experiment.status.runs}
-    shown = "Verifying" if "Verifying" in phases else "Running" if runs.started(experiment) else "Queued"
+    shown: ExperimentPhase = (
+        "Verifying" if "Verifying" in phases else "Running" if runs.started(experiment) else "Queued"
+    )
     if shown != experiment.status.phase:
         draft.write_experiment(experiment.metadata.name, phase=shown)
 

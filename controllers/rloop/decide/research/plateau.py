@@ -67,7 +67,7 @@ def pivot(draft: Draft) -> None:
         return
     number = draft.status.pivots + 1
     why = "requested by you" if asked else _stale(stale_count(draft))
-    draft.write(pivots=number, last_handled=draft.status.last_handled.model_copy(update={"pivot": requested}))
+    draft.write(pivots=number, last_handled=draft.status.last_handled.changed(pivot=requested))
     draft.write(generation=draft.generation)
     draft.tell("PivotForced", f"pivot {number}: {why}; the next direction must change the frame", warning=not asked)
     draft.act(Append(f"pivot/{number}", "pivot", {"number": number, "why": why}))

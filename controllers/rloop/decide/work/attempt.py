@@ -9,7 +9,7 @@ from __future__ import annotations
 from rloop import names
 from rloop.actions import Start, Stop, Workload
 from rloop.api.curves import is_step, is_usable
-from rloop.api.experiment import Attempt, ResearchExperiment, Run
+from rloop.api.experiment import Attempt, ResearchExperiment, Run, RunPhase
 from rloop.api.helpers import joined
 from rloop.decide.draft import Draft
 from rloop.decide.queries import pauses
@@ -60,16 +60,12 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         return
     ended = _ended(draft, attempt, state, state.exit)
     curves = joined(run.curves, state.exit.curves)
-    run = run.model_copy(update={"attempts": [*run.attempts[:-1], ended], "curves": curves})
+    run = run.changed(attempts=[*run.attempts[:-1], ended], curves=curves)
     if ended.phase == "Succeeded":
-        succeeded = "Done" if run.kind == "smoke" else "Verifying"
+        succeeded: RunPhase = "Done" if run.kind == "smoke" else "Verifying"
         claimed = state.exit.claims.get(draft.spec.objective.metric)
-        run = run.model_copy(
-            update={
-                "phase": succeeded,
-                "artifact_sha256": state.exit.artifact_sha256,
-                "claimed": claimed if is_usable(claimed) else None,
-            }
+        run = run.changed(
+            phase=succeeded, artifact_sha256=state.exit.artifact_sha256, claimed=claimed if is_usable(claimed) else None
         )
     else:
         if ended.reason == "Hang":
@@ -87,7 +83,7 @@ def _record_withdrawn(draft: Draft, experiment: ResearchExperiment, run: Run) ->
     state = draft.observed.workloads.get(wanted.name) or _vanished(draft, wanted)
     if state.exit is not None:
         ended = _ended(draft, attempt, state, state.exit)
-        draft.write_run(experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], ended]}))
+        draft.write_run(experiment.metadata.name, run.changed(attempts=[*run.attempts[:-1], ended]))
 
 
 def _waited(draft: Draft, run: Run) -> bool:
@@ -108,8 +104,8 @@ def _still_running(
     if deadline is not None and draft.older(state.step_age_seconds, deadline):
         draft.act(Stop(state.name, "Hang"))
     if attempt.phase == "Pending":
-        begun = attempt.model_copy(update={"phase": "Running", "started_at": state.started_at})
-        draft.write_run(experiment.metadata.name, run.model_copy(update={"attempts": [*run.attempts[:-1], begun]}))
+        begun = attempt.changed(phase="Running", started_at=state.started_at)
+        draft.write_run(experiment.metadata.name, run.changed(attempts=[*run.attempts[:-1], begun]))
 
 
 def _vanished(draft: Draft, wanted: Workload) -> WorkloadState:
@@ -122,16 +118,14 @@ def _ended(draft: Draft, attempt: Attempt, state: WorkloadState, exit_: Exit) ->
     success = exit_.code == 0 and exit_.reason == "Completed"
     # GPUs that were held count as used: nobody else could use them.
     gpu_seconds = exit_.usage.wall_seconds * draft.spec.experiment.gpus
-    return attempt.model_copy(
-        update={
-            "phase": "Succeeded" if success else "Failed",
-            "started_at": attempt.started_at or state.started_at,
-            "finished_at": exit_.finished_at,
-            "exit_code": exit_.code,
-            "reason": exit_.reason,
-            "infrastructure": exit_.infrastructure or exit_.reason in NOT_ITS_FAULT,
-            "step": state.step if is_step(state.step) else None,
-            "log_tail": exit_.log_tail[-4096:],
-            "usage": exit_.usage.model_copy(update={"gpu_seconds": gpu_seconds}),
-        }
+    return attempt.changed(
+        phase="Succeeded" if success else "Failed",
+        started_at=attempt.started_at or state.started_at,
+        finished_at=exit_.finished_at,
+        exit_code=exit_.code,
+        reason=exit_.reason,
+        infrastructure=exit_.infrastructure or exit_.reason in NOT_ITS_FAULT,
+        step=state.step if is_step(state.step) else None,
+        log_tail=exit_.log_tail[-4096:],
+        usage=exit_.usage.changed(gpu_seconds=gpu_seconds),
     )

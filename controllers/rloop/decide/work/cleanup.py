@@ -94,7 +94,7 @@ def _withdraw(draft: Draft) -> None:
             withdraw_experiment(draft, name, why, "withdrawn: the campaign ended")
     for experiment, run in draft.moving_runs():
         if run.phase in OPEN_RUN:
-            ended = run.model_copy(update={"phase": "Withdrawn", "reason": reason})
+            ended = run.changed(phase="Withdrawn", reason=reason)
             draft.write_run(experiment.metadata.name, ended)
     for name, iteration in list(draft.iterations.items()):
         if not draft.finished and closing(iteration):
@@ -108,5 +108,5 @@ def _close(draft: Draft) -> None:
         own = iteration_work.experiments_of(draft, iteration)
         if iteration.status.phase == "Open" and iteration_work.all_terminal(draft, own):
             settle(draft, name)
-    layers = dict.fromkeys(("agent", "patrol", "guard"), LayerStatus(state="Absent"))
-    draft.write(watchdog=draft.status.watchdog.model_copy(update=layers))
+    absent = LayerStatus(state="Absent")
+    draft.write(watchdog=draft.status.watchdog.changed(agent=absent, patrol=absent, guard=absent))

@@ -36,11 +36,14 @@ def check(draft: Draft) -> None:
     nudges = sum(one.nudges for one in sessions)
     running = any(one.phase == "Running" for one in sessions)
     agent: LayerState = "Silent" if silent else "Alive" if running else "Absent"
-    states: dict[str, LayerState] = {"agent": agent, "patrol": "Alive"}
-    if draft.observed.watchdog.guard != "Unknown":
-        states["guard"] = draft.observed.watchdog.guard
-    layers = {name: LayerStatus(state=state) for name, state in states.items()}
-    new = draft.status.watchdog.model_copy(update={**layers, "restarts": restarts, "nudges": nudges})
+    old, guard = draft.status.watchdog, draft.observed.watchdog.guard
+    new = old.changed(
+        agent=LayerStatus(state=agent),
+        patrol=LayerStatus(state="Alive"),
+        guard=old.guard if guard == "Unknown" else LayerStatus(state=guard),
+        restarts=restarts,
+        nudges=nudges,
+    )
     draft.write(watchdog=new)
     _outer_repairs(draft)
 
@@ -73,7 +76,7 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
         return True
     waits = provider_waits.unanswered(iteration, session.name) is not None
     if waits != session.waiting:
-        session = session.model_copy(update={"waiting": waits, "answered_at": None if waits else draft.now})
+        session = session.changed(waiting=waits, answered_at=None if waits else draft.now)
         draft.write_session(iteration.metadata.name, session)
     age = beat.round_age_seconds
     if session.answered_at is not None:
@@ -86,7 +89,7 @@ def _look(draft: Draft, iteration: ResearchIteration, session: SessionStatus) ->
 def _hold_to_its_end(draft: Draft, iteration: ResearchIteration, session: SessionStatus, workload: str) -> None:
     """End the process of a session that called finish, even if it sends heartbeats or calls or waits for its model."""
     if session.done_at is None:
-        draft.write_session(iteration.metadata.name, session.model_copy(update={"done_at": draft.now}))
+        draft.write_session(iteration.metadata.name, session.changed(done_at=draft.now))
     elif draft.passed(session.done_at + timedelta(seconds=FINISH_SECONDS)):
         draft.act(Stop(workload, "Stopped"))
 
@@ -96,5 +99,5 @@ def _nudge(draft: Draft, iteration: ResearchIteration, session: SessionStatus, w
         draft.act(Stop(workload, "NoProgress"))
         return
     draft.act(Nudge(session.name, f"no round for {age:.0f} s: go on with the next proposal, or finish"))
-    draft.write_session(iteration.metadata.name, session.model_copy(update={"nudges": session.nudges + 1}))
+    draft.write_session(iteration.metadata.name, session.changed(nudges=session.nudges + 1))
     draft.evidence(f"{workload}: no round for {age:.0f} s, nudged")

@@ -24,22 +24,22 @@ def retried_or_failed(draft: Draft, experiment: ResearchExperiment, run: Run, fa
     name = names.attempt(experiment.metadata.name, run.number, failed.number)
     told, words = f"{name}: {how_it_ended(failed)}", last_words(failed)
     if draft.ended:
-        return run.model_copy(update={"phase": "Withdrawn", "reason": "LoopFinished"})
+        return run.changed(phase="Withdrawn", reason="LoopFinished")
     # Attempts that never started are dropped: waiting may take days, and must not make the status grow.
     begun = [one for one in run.attempts if one.reason != PENDING_DEADLINE]
     lost = len(begun) - counted_failures(begun)
     if lost > INFRASTRUCTURE_LIMIT:
-        return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
+        return run.changed(phase="Failed", reason="InfrastructureFailing")
     if len(begun) >= LOST_LIMIT and all(one.reason == "Lost" for one in begun[-LOST_LIMIT:]):
         draft.tell("RunFailed", f"{told}, {LOST_LIMIT} times in a row", about=experiment.metadata.name, warning=True)
-        return run.model_copy(update={"phase": "Failed", "reason": "Lost"})
+        return run.changed(phase="Failed", reason="Lost")
     limit = 0 if run.kind == "smoke" else draft.spec.experiment.backoff_limit  # the agent waits for the result
     certain = certain_failure.certainly(failed.reason, failed.exit_code, failed.log_tail)
     if certain is not None or counted_failures(run.attempts) > limit:
         why = f"; not retried: {certain}" if certain is not None else ""
         draft.tell("RunFailed", f"{told}{why}{words}", about=experiment.metadata.name, warning=True)
-        return run.model_copy(update={"phase": "Failed", "reason": failed.reason})
-    next_try = run.model_copy(update={"attempts": [*begun, Attempt(number=failed.number + 1)]})
+        return run.changed(phase="Failed", reason=failed.reason)
+    next_try = run.changed(attempts=[*begun, Attempt(number=failed.number + 1)])
     draft.write_run(experiment.metadata.name, next_try)
     if overdrawn(draft):
         return _unpaid(draft, experiment, run, told)
@@ -53,7 +53,7 @@ def _unpaid(draft: Draft, experiment: ResearchExperiment, run: Run, told: str) -
     This is no failure of what it measures. It no longer counts among the runs, but what its attempts used stays spent.
     """
     if run.kind == "smoke":
-        return run.model_copy(update={"phase": "Failed", "reason": "BudgetExhausted"})  # nobody waits for it later
+        return run.changed(phase="Failed", reason="BudgetExhausted")  # nobody waits for it later
     told = f"{told}; it is retried once the budget allows it"
     draft.tell("AttemptFailed", told, about=experiment.metadata.name, warning=True)
-    return run.model_copy(update={"phase": "Queued", "reservation": Reservation(runs=0)})
+    return run.changed(phase="Queued", reservation=Reservation(runs=0))

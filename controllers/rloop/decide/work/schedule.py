@@ -31,9 +31,8 @@ def schedule(draft: Draft) -> None:
             return
         number = run.attempts[-1].number + 1 if run.attempts else 1  # it may have had attempts before its budget ended
         attempts = [*run.attempts, Attempt(number=number)]
-        started = {"phase": "Running", "reservation": reserved, "attempts": attempts}
         name = experiment.metadata.name
-        draft.write_run(name, run.model_copy(update=started))
+        draft.write_run(name, run.changed(phase="Running", reservation=reserved, attempts=attempts))
         if experiment.status.phase == "Queued":
             draft.write_experiment(name, phase="Running")
         free -= 1

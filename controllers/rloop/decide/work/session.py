@@ -57,8 +57,9 @@ def _record_session(draft: Draft, iteration: ResearchIteration, session: Session
             return
         deadlines.hold_to_deadline(draft, wanted, state)
         if session.phase == "Pending":
-            begun = {"phase": "Running", "started_at": session.started_at or state.started_at}
-            draft.write_session(name, session.model_copy(update=begun))
+            draft.write_session(
+                name, session.changed(phase="Running", started_at=session.started_at or state.started_at)
+            )
         return
     _record_end(draft, iteration, session, state.exit if state is not None else None)
 
@@ -80,15 +81,22 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
         log_tail=tail,
     )
     judged = session_outcome.judge(facts)
-    ended = {"finished_at": draft.now, "log_tail": tail, "waiting": False, "message": judged.message}
-    ended |= {"reason": judged.reason, "infrastructure": judged.infrastructure}
+    ended = session.changed(
+        phase="Failed" if judged.failed else "Finished",
+        reason=judged.reason,
+        message=judged.message,
+        infrastructure=judged.infrastructure,
+        finished_at=draft.now,
+        log_tail=tail,
+        waiting=False,
+    )
     if facts.waits is None or campaign_state.closing(iteration):
         # A writer or checker that is done needs no second session. Why an explorer ended while the loop is held is
         # unknown.
         done = facts.finished and campaign_state.closing(iteration)
         if (draft.holding and not done) or reason == INTERRUPTED:
-            held = {"phase": "Finished", "reason": finding_checks.HELD, "message": "", "infrastructure": False}
-            draft.write_session(name, session.model_copy(update={**ended, **held}))
+            held = ended.changed(phase="Finished", reason=finding_checks.HELD, message="", infrastructure=False)
+            draft.write_session(name, held)
             return
     if not judged.end and session.attempt <= draft.spec.watchdog.restart_limit:
         _restart(draft, name, session, judged, tail)
@@ -97,12 +105,11 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
         agent = names.agent(session.name, session.attempt)
         draft.evidence(f"{agent}: no progress after {session.nudges} nudges, ended")
     if judged.failed and facts.waits is None:
-        told = failed_sessions.trouble(session.model_copy(update=ended))[1]
+        told = failed_sessions.trouble(ended)[1]
         if not _stands_already(draft, told):
             draft.tell("AgentFailed", told, about=name, warning=True)
             draft.evidence(told)
-    phase = "Failed" if judged.failed else "Finished"
-    draft.write_session(name, session.model_copy(update={**ended, "phase": phase}))
+    draft.write_session(name, ended)
 
 
 def _stands_already(draft: Draft, told: str) -> bool:
@@ -112,15 +119,15 @@ def _stands_already(draft: Draft, told: str) -> bool:
 
 
 def _restart(draft: Draft, name: str, session: SessionStatus, judged: session_outcome.Judgement, tail: str) -> None:
-    again = {
-        "phase": "Pending",
-        "attempt": session.attempt + 1,
-        "died_at": draft.now,
-        "reason": judged.reason,
-        "message": judged.message,
-        "log_tail": tail,
-    }
-    draft.write_session(name, session.model_copy(update=again))
+    again = session.changed(
+        phase="Pending",
+        attempt=session.attempt + 1,
+        died_at=draft.now,
+        reason=judged.reason,
+        message=judged.message,
+        log_tail=tail,
+    )
+    draft.write_session(name, again)
     told = f"{session.name}: {judged.reason}; replaced by {names.agent(session.name, session.attempt + 1)}"
     told += f": {judged.message}" if judged.message else ""
     draft.tell("AgentRestarted", told, about=name, warning=True)

@@ -58,11 +58,11 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
     if lost and not draft.ended:
         draft.write_run(experiment.metadata.name, _made_again(draft, experiment, run, updated))
         return
-    run = _sealed(draft, experiment, run.model_copy(update={"verifications": updated}))
-    run = run.model_copy(update={"verifications": _pruned(run.verifications)})
-    run = _complete(draft, run) if not draft.ended else run.model_copy(update={"phase": "Withdrawn"})
+    run = _sealed(draft, experiment, run.changed(verifications=updated))
+    run = run.changed(verifications=_pruned(run.verifications))
+    run = _complete(draft, run) if not draft.ended else run.changed(phase="Withdrawn")
     if run.phase == "Verifying":
-        run = run.model_copy(update={"verifications": [*run.verifications, *_missing(draft, experiment, run)]})
+        run = run.changed(verifications=[*run.verifications, *_missing(draft, experiment, run)])
     draft.write_run(experiment.metadata.name, run)
 
 
@@ -77,12 +77,12 @@ def _sealed(draft: Draft, experiment: ResearchExperiment, run: Run) -> Run:
         state = draft.observed.workloads.get(name)
         found = state.exit.artifact_sha256 if state is not None and state.exit is not None else None
         if found is not None and run.artifact_sha256 is None:
-            run = run.model_copy(update={"artifact_sha256": found})
+            run = run.changed(artifact_sha256=found)
         changed = found is not None and found != run.artifact_sha256 and one.phase == "Succeeded"
         told = f"the artifact has the digest {found}; {run.artifact_sha256} was sealed"
-        bad = _failed("ArtifactChanged", told, infrastructure=False) | {"metrics": {}, "checks": []}
-        judged.append(one.model_copy(update=bad) if changed else one)
-    return run.model_copy(update={"verifications": judged})
+        bad = _failed(one, "ArtifactChanged", told, infrastructure=False).changed(metrics={}, checks=[])
+        judged.append(bad if changed else one)
+    return run.changed(verifications=judged)
 
 
 def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings: list[Verification]) -> Run:
@@ -90,20 +90,27 @@ def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings
 
     The scorings of the lost artifact become void.
     """
-    void = {"phase": "Failed", "reason": ARTIFACT_LOST, "infrastructure": True, "metrics": {}, "checks": []}
-    kept = [one.model_copy(update={**void, "finished_at": one.finished_at or draft.now}) for one in scorings]
+    void = [
+        one.changed(
+            phase="Failed",
+            reason=ARTIFACT_LOST,
+            infrastructure=True,
+            metrics={},
+            checks=[],
+            finished_at=one.finished_at or draft.now,
+        )
+        for one in scorings
+    ]
     told = "the workspace has no artifact of it any more"
-    lost = run.attempts[-1].model_copy(
-        update={"phase": "Failed", "reason": ARTIFACT_LOST, "exit_code": None, "infrastructure": True, "log_tail": told}
+    lost = run.attempts[-1].changed(
+        phase="Failed", reason=ARTIFACT_LOST, exit_code=None, infrastructure=True, log_tail=told
     )
-    run = run.model_copy(
-        update={
-            "phase": "Running",
-            "attempts": [*run.attempts[:-1], lost],
-            "verifications": _pruned(kept),
-            "artifact_sha256": None,
-            "claimed": None,
-        }
+    run = run.changed(
+        phase="Running",
+        attempts=[*run.attempts[:-1], lost],
+        verifications=_pruned(void),
+        artifact_sha256=None,
+        claimed=None,
     )
     return retry.retried_or_failed(draft, experiment, run, lost)
 
@@ -122,40 +129,39 @@ def _observe(draft: Draft, experiment: ResearchExperiment, run: Run, verificatio
         if deadlines.waits(draft, state):
             return verification
         deadlines.hold_to_deadline(draft, wanted, state)
-        return verification.model_copy(update={"phase": "Running", "started_at": state.started_at})
-    ended = verification.model_copy(
-        update={
-            "started_at": verification.started_at or state.started_at,
-            "finished_at": state.exit.finished_at,
-        }
+        return verification.changed(phase="Running", started_at=state.started_at)
+    ended = verification.changed(
+        started_at=verification.started_at or state.started_at, finished_at=state.exit.finished_at
     )
-    return ended.model_copy(update=_result(draft, state.exit))
+    return _result(draft, ended, state.exit)
 
 
-def _result(draft: Draft, exit_: Exit) -> dict[str, object]:
-    """Status fields from the exit of a finished scoring."""
+def _result(draft: Draft, ended: Verification, exit_: Exit) -> Verification:
+    """The scoring with its result, from the exit of its workload."""
     metric = draft.spec.objective.metric
     if not exit_.message:
-        return _failed(exit_.reason, exit_.log_tail[-500:], infrastructure=exit_.infrastructure)
+        return _failed(ended, exit_.reason, exit_.log_tail[-500:], infrastructure=exit_.infrastructure)
     try:
         report = VerifierReport.model_validate_json(exit_.message)
     except ValidationError:
-        return _failed("ReportMalformed", "the verifier's report is not what this version writes", infrastructure=False)
+        return _failed(
+            ended, "ReportMalformed", "the verifier's report is not what this version writes", infrastructure=False
+        )
     if report.verdict is None:
-        return _failed(report.reason or "VerdictMissing", report.message, infrastructure=report.infrastructure)
+        return _failed(ended, report.reason or "VerdictMissing", report.message, infrastructure=report.infrastructure)
     metrics = report.verdict.metrics
     checks = report.verdict.checks
     if any(not check.passed for check in checks):
-        return {"phase": "Succeeded", "metrics": metrics, "checks": checks}
+        return ended.changed(phase="Succeeded", metrics=metrics, checks=checks)
     if metric not in metrics:
         has = ", ".join(sorted(metrics))
         told = f'the verdict has no metric "{metric}" (spec.objective.metric); it has {has}'
-        return _failed("MetricMissing", told, infrastructure=False)
-    return {"phase": "Succeeded", "metrics": metrics, "checks": checks}
+        return _failed(ended, "MetricMissing", told, infrastructure=False)
+    return ended.changed(phase="Succeeded", metrics=metrics, checks=checks)
 
 
-def _failed(reason: str, message: str, *, infrastructure: bool) -> dict[str, object]:
-    return {"phase": "Failed", "reason": reason, "message": message[:1024], "infrastructure": infrastructure}
+def _failed(ended: Verification, reason: str, message: str, *, infrastructure: bool) -> Verification:
+    return ended.changed(phase="Failed", reason=reason, message=message[:1024], infrastructure=infrastructure)
 
 
 def _missing(draft: Draft, experiment: ResearchExperiment, run: Run) -> list[Verification]:
@@ -212,13 +218,13 @@ def _complete(draft: Draft, run: Run) -> Run:
     for repeat in range(1, repeats + 1):
         failures = [one for one in run.verifications if one.repeat == repeat and one.phase == "Failed"]
         if sum(not one.infrastructure for one in failures) > VERIFIER_RETRIES or any(map(_certain, failures)):
-            return run.model_copy(update={"phase": "Failed", "reason": failures[-1].reason})
+            return run.changed(phase="Failed", reason=failures[-1].reason)
         if _given_up(failures):
-            return run.model_copy(update={"phase": "Failed", "reason": "InfrastructureFailing"})
+            return run.changed(phase="Failed", reason="InfrastructureFailing")
     if len(done) < repeats:
         return run
     if any(not check.passed for one in done for check in one.checks):
-        return run.model_copy(update={"phase": "Failed", "reason": "CheckFailed"})
+        return run.changed(phase="Failed", reason="CheckFailed")
     metric = draft.spec.objective.metric
     value = sum(one.metrics[metric] for one in done) / len(done)
-    return run.model_copy(update={"phase": "Done", "value": value})
+    return run.changed(phase="Done", value=value)

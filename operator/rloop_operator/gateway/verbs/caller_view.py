@@ -97,16 +97,16 @@ class Desk:
             reported = situation.iteration.status.reported
             if caller.session in reported.proposed:
                 return situation
-            noted = reported.model_copy(update={"proposed": [*reported.proposed, caller.session]})
+            noted = reported.changed(proposed=[*reported.proposed, caller.session])
             await self.report(situation.iteration, noted)
             situation = await self.situation(caller)
         raise Refused("Busy", "too many writers at once: try again")
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
         """Write `status.reported`; returns False if another writer was first."""
-        status = iteration.status.model_copy(update={"reported": reported})
+        status = iteration.status.changed(reported=reported)
         try:
-            await self.store.apply_status(iteration.model_copy(update={"status": status}))
+            await self.store.apply_status(iteration.changed(status=status))
         except Conflict:
             return False
         self.changed()

@@ -9,7 +9,7 @@ import structlog
 
 from rloop import names
 from rloop.admit import finding as finding_gate
-from rloop.api.iteration import Finding, ResearchIteration
+from rloop.api.iteration import Checked, Finding, ResearchIteration
 from rloop.api.wire import FindingRequest, FindingVerdict
 from rloop.errors import Refused
 from rloop.session_view import visibility
@@ -37,7 +37,7 @@ async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Findin
             session=caller.session,
             at=desk.now(),
         )
-        changed = reported.model_copy(update={"findings": [*reported.findings, new]})
+        changed = reported.changed(findings=[*reported.findings, new])
         if await desk.report(situation.iteration, changed):
             return new
     raise Refused("Busy", "too many writers at once: try again")
@@ -54,12 +54,14 @@ async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) 
         if before is not None:
             return before
         finding_gate.admit_verdict(name, situation.session, visibility.claims(situation))
-        checked = "Supported" if verdict.supported else "Refuted"
-        new = {"checked": checked, "reason": verdict.reason, "checked_by": caller.session}
+        checked: Checked = "Supported" if verdict.supported else "Refuted"
         holder = next(it for it in situation.iterations.values() if name in _names(it))
         reported = holder.status.reported
-        found = [one.model_copy(update=new) if one.name == name else one for one in reported.findings]
-        if await desk.report(holder, reported.model_copy(update={"findings": found})):
+        found = [
+            one.changed(checked=checked, reason=verdict.reason, checked_by=caller.session) if one.name == name else one
+            for one in reported.findings
+        ]
+        if await desk.report(holder, reported.changed(findings=found)):
             log.info("finding_checked", loop=caller.loop, finding=name, checked=checked)
             return next(one for one in found if one.name == name)
     raise Refused("Busy", "too many writers at once: try again")

@@ -97,7 +97,7 @@ class Gateway(Desk):
                 session=caller.session,
                 at=self.now(),
             )
-            changed = reported.model_copy(update={"directions": [*reported.directions, new]})
+            changed = reported.changed(directions=[*reported.directions, new])
             if await self.report(situation.iteration, changed):
                 log.info(
                     "direction_admitted",
@@ -152,11 +152,8 @@ class Gateway(Desk):
                 same = not handoff or left in reported.handoffs
                 return FinishReply(note="" if same else IGNORED)
             await self._keep_drafts(caller, request)
-            changed = reported.model_copy(
-                update={
-                    "finished": [*reported.finished, caller.session],
-                    "handoffs": [*reported.handoffs, *handoff],
-                }
+            changed = reported.changed(
+                finished=[*reported.finished, caller.session], handoffs=[*reported.handoffs, *handoff]
             )
             if await self.report(situation.iteration, changed):
                 return FinishReply()

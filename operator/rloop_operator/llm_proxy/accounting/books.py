@@ -148,13 +148,13 @@ class Books:
                 bound = account.used if over else account.used + ahead.most(NOTHING)
                 usage = account.usage(bound)
                 others = [one for one in reported.usage if one.session != account.session]
-                changed = reported.model_copy(update={"usage": sorted([*others, usage], key=lambda one: one.session)})
+                changed = reported.changed(usage=sorted([*others, usage], key=lambda one: one.session))
                 # A lower bound applies before it is written, a higher one only afterwards.
                 account.bound = Amount(min(account.bound.tokens, bound.tokens), min(account.bound.cost, bound.cost))
                 account.changed = False
                 try:
-                    status = iteration.status.model_copy(update={"reported": changed})
-                    await store.apply_status(iteration.model_copy(update={"status": status}))
+                    status = iteration.status.changed(reported=changed)
+                    await store.apply_status(iteration.changed(status=status))
                 except BaseException as error:
                     account.changed = True  # otherwise no flush would write it again
                     if isinstance(error, Conflict):

@@ -135,15 +135,10 @@ class LocalStore(Store):
         uid = str(uuid4())
         if self._seed is not None and isinstance(obj, ResearchLoop):
             uid = names.uid_of_seed(self._seed, name)
-        metadata = obj.metadata.model_copy(
-            update={
-                "uid": uid,
-                "creation_timestamp": self._clock(),
-                "generation": 1,
-                "deletion_timestamp": None,
-            }
+        metadata = obj.metadata.changed(
+            uid=uid, creation_timestamp=self._clock(), generation=1, deletion_timestamp=None
         )
-        return self._put(obj.model_copy(update={"metadata": metadata}), new=True)
+        return self._put(obj.changed(metadata=metadata), new=True)
 
     @override
     async def apply_status(self, obj: Object) -> Object:
@@ -151,7 +146,7 @@ class LocalStore(Store):
         self._same_version(stored, obj)
         if stored.status == obj.status:
             return stored
-        return self._put(stored.model_copy(update={"status": obj.status}))
+        return self._put(stored.changed(status=obj.status))
 
     async def update_spec(self, loop: ResearchLoop) -> ResearchLoop:
         """Apply a user's edit of spec, labels and annotations. A changed spec increments the generation.
@@ -161,16 +156,14 @@ class LocalStore(Store):
         stored = await self.get(ResearchLoop, loop.metadata.name)
         if loop.metadata.resource_version:
             self._same_version(stored, loop)
-        metadata = stored.metadata.model_copy(
-            update={
-                "labels": loop.metadata.labels,
-                "annotations": loop.metadata.annotations,
-                "generation": stored.metadata.generation + (stored.spec != loop.spec),
-            }
+        metadata = stored.metadata.changed(
+            labels=loop.metadata.labels,
+            annotations=loop.metadata.annotations,
+            generation=stored.metadata.generation + (stored.spec != loop.spec),
         )
         if metadata == stored.metadata and stored.spec == loop.spec:
             return stored
-        return self._put(stored.model_copy(update={"spec": loop.spec, "metadata": metadata}))
+        return self._put(stored.changed(spec=loop.spec, metadata=metadata))
 
     @staticmethod
     def _same_version(stored: AnyObject, given: AnyObject) -> None:
@@ -182,8 +175,8 @@ class LocalStore(Store):
 
     def _put(self, obj: Object, *, new: bool = False) -> Object:
         revision = self._revision + 1
-        metadata = obj.metadata.model_copy(update={"resource_version": str(revision)})
-        stored = obj.model_copy(update={"metadata": metadata})
+        metadata = obj.metadata.changed(resource_version=str(revision))
+        stored = obj.changed(metadata=metadata)
         values = (
             stored.kind,
             metadata.name,

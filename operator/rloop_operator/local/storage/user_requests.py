@@ -68,9 +68,6 @@ def _edited(loop: ResearchLoop, verb: str, moment: str) -> ResearchLoop:
 
 
 def _with(loop: ResearchLoop, annotations: dict[str, str], *, suspend: bool) -> ResearchLoop:
-    return loop.model_copy(
-        update={
-            "metadata": loop.metadata.model_copy(update={"annotations": annotations}),
-            "spec": loop.spec.model_copy(update={"suspend": suspend}),
-        }
+    return loop.changed(
+        metadata=loop.metadata.changed(annotations=annotations), spec=loop.spec.changed(suspend=suspend)
     )
