@@ -27,7 +27,7 @@ from rloop_agent.llm.text import text_calls
 from rloop_agent.llm.text.wasted_replies import CIRCLES, LOOP, SILENT, Circles, said_to
 from rloop_agent.llm.tools import as_text, registry
 from rloop_agent.llm.tools.scratch import Scratch
-from rloop_agent.llm.tools.session_state import RESULT_MAX, Desk
+from rloop_agent.llm.tools.session_state import RESULT_MAX, SessionState
 from rloop_agent.session import Outcome, Surroundings
 
 WINDOW = 32_768
@@ -53,7 +53,7 @@ def run(gateway: Gateway, endpoint: Endpoint, around: Surroundings, transcript: 
     with tempfile.TemporaryDirectory(prefix="task-", ignore_cleanup_errors=True) as own:
         try:
             session = _Session(gateway, endpoint, around, transcript, Path(own, "task"))
-            proposed = session.desk.proposed
+            proposed = session.state.proposed
             try:
                 last = session.work()
             finally:
@@ -97,18 +97,18 @@ class _Session:
         self.used = Used(context.session, around.clock, around.clock())
         # Checkers and report writers have no task to change.
         task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()
-        self.desk = _desk(gateway, context, task, around, self.used, folder)
+        self.state = _state(gateway, context, task, around, self.used, folder)
 
     def work(self) -> FinishRequest:
         """Everything from the first request to the last one, which it returns."""
         try:
             self._open()
-            while self.desk.handoff is None:
+            while self.state.handoff is None:
                 self._round()
         except GaveUp as end:
             self._note("ended", message=str(end))
             return FinishRequest(handoff=self._own_handoff(str(end)))
-        return FinishRequest(handoff=handoff.cut(self.desk.handoff), drafts=self.desk.drafts)
+        return FinishRequest(handoff=handoff.cut(self.state.handoff), drafts=self.state.drafts)
 
     def _open(self) -> None:
         """Add the system message and the brief. The window is requested first, because it limits the brief."""
@@ -116,9 +116,9 @@ class _Session:
         self._window = known or WINDOW
         self._note("window", tokens=self._window, known=known is not None)
         characters = self._window * CHARACTERS_PER_TOKEN
-        self.desk.result_max = min(RESULT_MAX, int(RESULT_SHARE * characters))
+        self.state.result_max = min(RESULT_MAX, int(RESULT_SHARE * characters))
         self._history.carry([] if self._text else self._tools)
-        system = short.system(self.desk) if self._text else roles.system(self._context.session.role)
+        system = short.system(self.state) if self._text else roles.system(self._context.session.role)
         self._add({"role": "system", "content": system})
         self._brief_room = int(BRIEF_SHARE * characters)
         told = self._brief()
@@ -127,8 +127,8 @@ class _Session:
 
     def _brief(self) -> str:
         if self._text:
-            return short.first(self.desk, self._brief_room)
-        return brief(self._context, self.desk.scratch.files(), self._brief_room)
+            return short.first(self.state, self._brief_room)
+        return brief(self._context, self.state.scratch.files(), self._brief_room)
 
     def _known_window(self) -> int | None:
         try:
@@ -147,7 +147,7 @@ class _Session:
         self._around.on_round(self.used.rounds)
         self._silent = 0 if reply.calls else self._silent + 1
         self._answer(reply, last=last)
-        if self.desk.handoff is not None:
+        if self.state.handoff is not None:
             return
         if last:
             raise GaveUp("It did not hand over in its last round.")
@@ -166,16 +166,16 @@ class _Session:
             if not reply.written:
                 self._add({"role": "tool", "tool_call_id": call.id, "content": result}, tool=call.name)
         if reply.written:
-            told = f"{text_calls.results(found)}\n\n{as_text.next_call(self.desk)}"
+            told = f"{text_calls.results(found)}\n\n{as_text.next_call(self.state)}"
             self._add({"role": "user", "content": told}, tools=[name for name, _ in found])
         if not found:
-            example = text_calls.shape(*registry.example(self.desk))
-            self._say([said_to(self._reading, example, self.desk.missing())])
+            example = text_calls.shape(*registry.example(self.state))
+            self._say([said_to(self._reading, example, self.state.missing())])
             if self._silent == SILENT // 2 and not self._text and not self._has_called:
                 # This model has never used the API's tools: continue with calls as text and a JSON schema.
                 self._text = True
                 self._history.carry([])
-                self._say([as_text.table(self.desk)])
+                self._say([as_text.table(self.state)])
 
     def _reply(self) -> Reply:
         if self._history.tokens() > FULL_AT * self._window:
@@ -185,7 +185,7 @@ class _Session:
             seconds = min(CALL_SECONDS, max(self.used.seconds_left(), 1.0))
             if not self._text:
                 return self._endpoint.ask(self._history.messages, self._tools, seconds, self._around.stop)
-            schema = as_text.schema(self.desk, last=self.used.last()) if self._structured else None
+            schema = as_text.schema(self.state, last=self.used.last()) if self._structured else None
             try:
                 return self._endpoint.ask(self._history.messages, [], seconds, self._around.stop, schema)
             except Rejected as error:
@@ -221,12 +221,12 @@ class _Session:
         """The result of one tool call."""
         if self._around.stop():
             return "Not done: the session is ending."
-        state = self.desk.state()
-        if self._circles.blocked(state, call.name, call.arguments):
+        fingerprint = self.state.fingerprint()
+        if self._circles.blocked(fingerprint, call.name, call.arguments):
             return LOOP
-        result = registry.call(self.desk, call.name, call.arguments)
+        result = registry.call(self.state, call.name, call.arguments)
         self._around.log("info", "tool", name=call.name[:100], round=self.used.rounds, characters=len(result))
-        return self._circles.saw(state, call.name, call.arguments, result)
+        return self._circles.saw(fingerprint, call.name, call.arguments, result)
 
     def _shrink(self) -> bool:
         """Shorten the history: the provider's window is smaller than assumed. False if nothing can be removed."""
@@ -246,7 +246,7 @@ class _Session:
     def _compact(self, share: float) -> bool:
         taken = self._history.compact(int(share * self._window))
         if taken:
-            self.desk.shown.clear()
+            self.state.shown.clear()
         self._note("compacted", results=taken, tokens=self._history.tokens(), window=self._window)
         return taken > 0
 
@@ -268,24 +268,26 @@ class _Session:
 
     def _own_handoff(self, why: str) -> str:
         """The handoff for the next session if the model has written none."""
-        desk = self.desk
+        state = self.state
         sentences = [f"The session ended without the model's handoff. {why}"]
-        sentences.append(f"Proposed: {', '.join(desk.proposed)}." if desk.proposed else "Proposed nothing.")
-        if desk.directions:
-            sentences.append(f"Directions admitted: {', '.join(desk.directions)}.")
-        if desk.findings:
-            sentences.append(f"Findings recorded: {', '.join(desk.findings)}.")
+        sentences.append(f"Proposed: {', '.join(state.proposed)}." if state.proposed else "Proposed nothing.")
+        if state.directions:
+            sentences.append(f"Directions admitted: {', '.join(state.directions)}.")
+        if state.findings:
+            sentences.append(f"Findings recorded: {', '.join(state.findings)}.")
         said = [one["content"] for one in self._history.messages if one["role"] == "assistant" and one["content"]]
         if said:
             sentences.append(f"Its last words: {said[-1][:600]}")
         return handoff.cut(" ".join(sentences))
 
 
-def _desk(gateway: Gateway, context: Context, task: TaskFiles, around: Surroundings, used: Used, folder: Path) -> Desk:
+def _state(
+    gateway: Gateway, context: Context, task: TaskFiles, around: Surroundings, used: Used, folder: Path
+) -> SessionState:
     drafts = context.handoff.drafts if context.handoff else {}
     scratch = Scratch(folder, task, context.editable, drafts)
     scratch.lay(context.incumbent.name, context.incumbent.files)
-    return Desk(
+    return SessionState(
         gateway,
         context,
         scratch,

@@ -5,8 +5,9 @@ Base class of `gateway.verbs.service`; used by `gateway.verbs.read`, `gateway.ve
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import TypeVar
 
 from rloop.admit.space import FILE as SPACE_FILE
 from rloop.api.experiment import ResearchExperiment
@@ -23,7 +24,22 @@ from rloop_operator.task_files import texts
 WRITE_TRIES = 20
 
 
-class Desk:
+Answer = TypeVar("Answer")
+
+
+async def until_written(attempt: Callable[[], Awaitable[Answer | None]]) -> Answer:
+    """The answer of the first attempt that no other writer came before; each begins with what is stored then.
+
+    An attempt returns None if another writer was first. Raises Refused(Busy) after WRITE_TRIES attempts.
+    """
+    for _ in range(WRITE_TRIES):
+        answer = await attempt()
+        if answer is not None:
+            return answer
+    raise Refused("Busy", "too many writers at once: try again")
+
+
+class CallerView:
     """The store as the verbs use it. `now` returns the time, `changed` wakes the operator."""
 
     def __init__(self, store: Store, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
@@ -93,14 +109,19 @@ class Desk:
         The record is written before the proposal is judged, because a session counts as having played even if its
         proposal is rejected (docs/adr/0013).
         """
-        for _ in range(WRITE_TRIES):
-            reported = situation.iteration.status.reported
+        reported = situation.iteration.status.reported
+        if caller.session in reported.proposed:
+            return situation
+
+        async def attempt() -> Situation | None:
+            now = await self.situation(caller)
+            reported = now.iteration.status.reported
             if caller.session in reported.proposed:
-                return situation
-            noted = reported.changed(proposed=[*reported.proposed, caller.session])
-            await self.report(situation.iteration, noted)
-            situation = await self.situation(caller)
-        raise Refused("Busy", "too many writers at once: try again")
+                return now
+            await self.report(now.iteration, reported.changed(proposed=[*reported.proposed, caller.session]))
+            return None
+
+        return await until_written(attempt)
 
     async def report(self, iteration: ResearchIteration, reported: Reported) -> bool:
         """Write `status.reported`; returns False if another writer was first."""

@@ -13,7 +13,7 @@ from rloop.api.iteration import Checked, Finding, ResearchIteration
 from rloop.api.wire import FindingRequest, FindingVerdict
 from rloop.errors import Refused
 from rloop.session_view import visibility
-from rloop_operator.gateway.verbs.caller_view import WRITE_TRIES, Desk
+from rloop_operator.gateway.verbs.caller_view import CallerView, until_written
 from rloop_operator.ports import Caller
 
 log = structlog.get_logger("rloop.gateway")
@@ -21,10 +21,11 @@ FINDINGS_MAX = 64
 """Maximum number of findings per iteration, as many as `Reported` can hold."""
 
 
-async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Finding:
+async def propose(view: CallerView, caller: Caller, request: FindingRequest) -> Finding:
     """Record the finding. Raises Refused unless its evidence is measured."""
-    for _ in range(WRITE_TRIES):
-        situation = await desk.proposing(caller, await desk.stating(caller))
+
+    async def attempt() -> Finding | None:
+        situation = await view.proposing(caller, await view.stating(caller))
         finding_gate.admit(request, situation.experiments)
         reported = situation.iteration.status.reported
         if len(reported.findings) >= FINDINGS_MAX:
@@ -35,20 +36,23 @@ async def propose(desk: Desk, caller: Caller, request: FindingRequest) -> Findin
             statement=request.statement,
             evidence=request.evidence,
             session=caller.session,
-            at=desk.now(),
+            at=view.now(),
         )
         changed = reported.changed(findings=[*reported.findings, new])
-        if await desk.report(situation.iteration, changed):
+        if await view.report(situation.iteration, changed):
             return new
-    raise Refused("Busy", "too many writers at once: try again")
+        return None
+
+    return await until_written(attempt)
 
 
-async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
+async def judge(view: CallerView, caller: Caller, name: str, verdict: FindingVerdict) -> Finding:
     """Write a checker's verdict on the finding. Only the first one counts. Raises Refused."""
-    for _ in range(WRITE_TRIES):
-        situation = await desk.open(caller)
+
+    async def attempt() -> Finding | None:
+        situation = await view.open(caller)
         if situation.session.role == "Check":
-            situation = await desk.proposing(caller, situation)
+            situation = await view.proposing(caller, situation)
         told = [one for it in situation.iterations.values() for one in it.status.reported.findings]
         before = next((one for one in told if one.name == name and one.checked_by == caller.session), None)
         if before is not None:
@@ -61,10 +65,12 @@ async def judge(desk: Desk, caller: Caller, name: str, verdict: FindingVerdict) 
             one.changed(checked=checked, reason=verdict.reason, checked_by=caller.session) if one.name == name else one
             for one in reported.findings
         ]
-        if await desk.report(holder, reported.changed(findings=found)):
+        if await view.report(holder, reported.changed(findings=found)):
             log.info("finding_checked", loop=caller.loop, finding=name, checked=checked)
             return next(one for one in found if one.name == name)
-    raise Refused("Busy", "too many writers at once: try again")
+        return None
+
+    return await until_written(attempt)
 
 
 def _names(iteration: ResearchIteration) -> set[str]:

@@ -19,7 +19,7 @@ from rloop.campaign_state import Situation
 from rloop.decide import children
 from rloop.errors import Conflict, Refused
 from rloop.session_view import context as contexts
-from rloop_operator.gateway.verbs.caller_view import WRITE_TRIES, Desk
+from rloop_operator.gateway.verbs.caller_view import CallerView, until_written
 from rloop_operator.gateway.verbs.examiner import Examiner
 from rloop_operator.ports import Caller, File
 from rloop_operator.task_files import texts
@@ -30,35 +30,38 @@ log = structlog.get_logger("rloop.gateway")
 class Proposals:
     """Admits experiments, one at a time."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, view: CallerView) -> None:
+        self._view = view
         self._examiner = Examiner()
         self._admitting = asyncio.Lock()
 
     async def propose(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
         """Record the experiment and return its view. Raises Refused."""
-        for _ in range(WRITE_TRIES):
-            situation = await self._desk.proposing(caller, await self._desk.exploring(caller))
+
+        async def attempt() -> ExperimentView | None:
+            situation = await self._view.proposing(caller, await self._view.exploring(caller))
             parent = _parent(situation, request.parent)
             gate.check_session(request, _facts(situation, parent))
             before = await self._texts(caller.loop, situation, parent)
             content = await self._examiner.examine(caller.session, request.files, before)
             async with self._admitting:  # or two concurrent sessions could both take the last free place
-                situation = await self._desk.exploring(caller)
+                situation = await self._view.exploring(caller)
                 if _name(_parent(situation, request.parent)) == _name(parent):
                     admitted = gate.admit(request, _facts(situation, parent), content)
                     return await self._record(situation, admitted)
-        raise Refused("Busy", "the incumbent changes all the time: try again")
+            return None
+
+        return await until_written(attempt)
 
     async def _texts(self, loop: str, situation: Situation, parent: ResearchExperiment | None) -> Texts:
         bounds = situation.loop.spec.boundaries
         return Texts(
-            task=texts(await self._desk.store.files(f"{loop}-task")),
-            parent=await self._desk.changed_files(parent) if parent else {},
+            task=texts(await self._view.store.files(f"{loop}-task")),
+            parent=await self._view.changed_files(parent) if parent else {},
             editable=bounds.editable,
             max_files=bounds.max_files,
             max_lines_per_file=bounds.max_lines_per_file,
-            space=await self._desk.space(loop),
+            space=await self._view.space(loop),
         )
 
     async def _record(self, situation: Situation, admitted: gate.Admitted) -> ExperimentView:
@@ -67,14 +70,14 @@ class Proposals:
             return contexts.view(situation.experiments[admitted.name], unit)
         files = {path: File(text.encode()) for path, text in admitted.files.items()}
         try:
-            await self._desk.store.put_files(loop, admitted.name, files)
+            await self._view.store.put_files(loop, admitted.name, files)
         except Conflict as conflict:  # an earlier request was interrupted after writing the files
             told = f"other files stand under {admitted.name}: use the next sequence number"
             raise Refused("SequenceTaken", told) from conflict
         metadata = children.metadata(situation.loop, admitted.name)
-        created = await self._desk.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
+        created = await self._view.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))
         log.info("experiment_admitted", loop=loop, experiment=admitted.name, frame=admitted.spec.frame)
-        self._desk.changed()
+        self._view.changed()
         return contexts.view(created, unit)
 
 

@@ -22,29 +22,29 @@ from rloop.api.wire import (
 from rloop.campaign_state import Situation
 from rloop.errors import NotFound, Refused
 from rloop.session_view import context as contexts
-from rloop_operator.gateway.verbs.caller_view import Desk
+from rloop_operator.gateway.verbs.caller_view import CallerView
 from rloop_operator.ports import Caller, Files
 from rloop_operator.task_files import texts
 
 
-async def context(desk: Desk, caller: Caller) -> Context:
+async def context(view: CallerView, caller: Caller) -> Context:
     """Everything that a new session needs."""
-    situation = await desk.situation(caller)
+    situation = await view.situation(caller)
     incumbent, handoff = situation.incumbent, contexts.handoff(situation)
-    drafts = await desk.store.files(names.drafts(handoff.session)) if handoff is not None and handoff.drafts else {}
+    drafts = await view.store.files(names.drafts(handoff.session)) if handoff is not None and handoff.drafts else {}
     return contexts.build(
         situation,
-        space=await desk.space(caller.loop),
-        incumbent_files=await desk.changed_files(incumbent) if incumbent else {},
+        space=await view.space(caller.loop),
+        incumbent_files=await view.changed_files(incumbent) if incumbent else {},
         drafts=texts(drafts),
-        references=len(await _references(desk, situation)),
+        references=len(await _references(view, situation)),
     )
 
 
-async def task(desk: Desk, caller: Caller) -> TaskFiles:
+async def task(view: CallerView, caller: Caller) -> TaskFiles:
     """The sealed task's files."""
-    situation = await desk.situation(caller)
-    files = await desk.store.files(f"{caller.loop}-task")
+    situation = await view.situation(caller)
+    files = await view.store.files(f"{caller.loop}-task")
     text = texts(files)
     editable = situation.loop.spec.boundaries.editable
     return TaskFiles(
@@ -54,35 +54,35 @@ async def task(desk: Desk, caller: Caller) -> TaskFiles:
     )
 
 
-async def experiments(desk: Desk, caller: Caller) -> list[ExperimentView]:
+async def experiments(view: CallerView, caller: Caller) -> list[ExperimentView]:
     """Everything that was tried, oldest first."""
-    situation = await desk.situation(caller)
+    situation = await view.situation(caller)
     unit = contexts.noise_unit(situation.incumbent)
     return [contexts.view(one, unit) for one in situation.experiments.values()]
 
 
-async def experiment(desk: Desk, caller: Caller, name: str) -> ExperimentDetail:
+async def experiment(view: CallerView, caller: Caller, name: str) -> ExperimentDetail:
     """One experiment, including discarded ones. Raises NotFound."""
-    situation = await desk.situation(caller)
+    situation = await view.situation(caller)
     if name not in situation.experiments:
         message = f'there is no experiment "{name}" in this campaign'
         raise NotFound(message)
     found = situation.experiments[name]
-    files = await desk.changed_files(found)
-    difference = await _difference(desk, caller.loop, found, files)
+    files = await view.changed_files(found)
+    difference = await _difference(view, caller.loop, found, files)
     return contexts.detail(found, contexts.noise_unit(situation.incumbent), files, difference)
 
 
-async def references(desk: Desk, caller: Caller) -> list[Reference]:
+async def references(view: CallerView, caller: Caller) -> list[Reference]:
     """The papers and documents of the campaign."""
-    files = await _references(desk, await desk.situation(caller))
+    files = await _references(view, await view.situation(caller))
     readable = texts(files)
     return [Reference(path=path, size=len(file.content), text=path in readable) for path, file in sorted(files.items())]
 
 
-async def reference(desk: Desk, caller: Caller, path: str) -> ReferenceText:
+async def reference(view: CallerView, caller: Caller, path: str) -> ReferenceText:
     """The text of one paper or document. Raises NotFound, and Refused(NotText) for a file that is not text."""
-    files = await _references(desk, await desk.situation(caller))
+    files = await _references(view, await view.situation(caller))
     if path not in files:
         message = f'there is no reference "{path}": GET references lists them'
         raise NotFound(message)
@@ -92,13 +92,13 @@ async def reference(desk: Desk, caller: Caller, path: str) -> ReferenceText:
     return ReferenceText(path=path, text=text[:REFERENCE_CHARACTERS], left_out=max(0, len(text) - REFERENCE_CHARACTERS))
 
 
-async def _references(desk: Desk, situation: Situation) -> Files:
+async def _references(view: CallerView, situation: Situation) -> Files:
     sealed = situation.loop.status.sealed
     if sealed is None or sealed.references is None:
         return {}
-    return await desk.store.files(names.references(situation.loop.metadata.name))
+    return await view.store.files(names.references(situation.loop.metadata.name))
 
 
-async def _difference(desk: Desk, loop: str, found: ResearchExperiment, files: dict[str, str]) -> str:
-    before = texts(await desk.store.files(f"{loop}-task")) if found.spec.files else {}
+async def _difference(view: CallerView, loop: str, found: ResearchExperiment, files: dict[str, str]) -> str:
+    before = texts(await view.store.files(f"{loop}-task")) if found.spec.files else {}
     return "".join(unified(path, before.get(path, ""), text) for path, text in files.items())

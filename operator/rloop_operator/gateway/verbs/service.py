@@ -33,7 +33,7 @@ from rloop.api.wire import (
 )
 from rloop.errors import Conflict, Refused, RloopError
 from rloop_operator.gateway.verbs import claims, read
-from rloop_operator.gateway.verbs.caller_view import WRITE_TRIES, Desk
+from rloop_operator.gateway.verbs.caller_view import CallerView, until_written
 from rloop_operator.gateway.verbs.propose import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
 
@@ -43,7 +43,7 @@ DIRECTIONS_MAX = 32
 """Maximum number of directions per iteration, as many as `Reported` can hold."""
 
 
-class Gateway(Desk):
+class Gateway(CallerView):
     """The verbs, one method each."""
 
     def __init__(self, store: Store, beats: Signs, *, now: Callable[[], datetime], changed: Callable[[], None]) -> None:
@@ -78,7 +78,8 @@ class Gateway(Desk):
     async def propose_direction(self, caller: Caller, request: DirectionRequest) -> Direction:
         """POST directions: the recorded direction. Raises Refused."""
         space = await self.space(caller.loop)
-        for _ in range(WRITE_TRIES):
+
+        async def attempt() -> Direction | None:
             situation = await self.proposing(caller, await self.exploring(caller))
             tried = situation.directions
             admitted = direction_gate.admit(request, space=space, tried=tried, pivot_demanded=situation.pivot_demanded)
@@ -107,7 +108,9 @@ class Gateway(Desk):
                     pivot=new.pivot,
                 )
                 return new
-        raise Refused("Busy", "too many writers at once: try again")
+            return None
+
+        return await until_written(attempt)
 
     async def propose_experiment(self, caller: Caller, request: ExperimentRequest) -> ExperimentView:
         """POST experiments. Idempotent: same sequence and same files are the same experiment. Raises Refused."""
@@ -143,7 +146,8 @@ class Gateway(Desk):
 
     async def finish(self, caller: Caller, request: FinishRequest) -> FinishReply:
         """POST finish: the session is done. Idempotent: the first handoff counts, a different later one gets a note."""
-        for _ in range(WRITE_TRIES):
+
+        async def attempt() -> FinishReply | None:
             situation = await self.situation(caller)
             reported = situation.iteration.status.reported
             left = Handoff(session=caller.session, text=request.handoff, drafts=len(request.drafts))
@@ -157,7 +161,9 @@ class Gateway(Desk):
             )
             if await self.report(situation.iteration, changed):
                 return FinishReply()
-        raise Refused("Busy", "too many writers at once: try again")
+            return None
+
+        return await until_written(attempt)
 
     # -- internal --------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from rloop_agent.llm.model.endpoint import Endpoint
 from rloop_agent.llm.model.transcript import Transcript
 from rloop_agent.llm.tools import registry
 from rloop_agent.llm.tools.scratch import Scratch
-from rloop_agent.llm.tools.session_state import Desk
+from rloop_agent.llm.tools.session_state import SessionState
 from rloop_agent.log import silent
 from rloop_agent.session import Outcome, Surroundings
 from rloop_agent.testing import RECIPE, SPACE, FakeGateway, a_context
@@ -130,19 +130,19 @@ def gateway() -> FakeGateway:
 
 
 @pytest.fixture
-def desk(gateway: FakeGateway, tmp_path: Path) -> Desk:
-    return a_desk(gateway, tmp_path)
+def state(gateway: FakeGateway, tmp_path: Path) -> SessionState:
+    return a_state(gateway, tmp_path)
 
 
-def a_desk(gateway: FakeGateway, tmp_path: Path, clock: Clock | None = None) -> Desk:
+def a_state(gateway: FakeGateway, tmp_path: Path, clock: Clock | None = None) -> SessionState:
     task = TaskFiles(files=gateway.files, binary=["weights.bin"])
     context = gateway.given
     scratch = Scratch(tmp_path / "scratch", task, context.editable, context.handoff.drafts if context.handoff else {})
     scratch.lay(context.incumbent.name, context.incumbent.files)
     wait = (clock or Clock()).wait
-    return Desk(gateway, context, scratch, wait=wait, stop=lambda: False, seconds_left=lambda: 100.0)
+    return SessionState(gateway, context, scratch, wait=wait, stop=lambda: False, seconds_left=lambda: 100.0)
 
 
 @pytest.fixture
-def call(desk: Desk) -> Call:
-    return lambda name, **arguments: registry.call(desk, name, json.dumps(arguments))
+def call(state: SessionState) -> Call:
+    return lambda name, **arguments: registry.call(state, name, json.dumps(arguments))

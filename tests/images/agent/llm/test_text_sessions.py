@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.images.agent.llm.conftest import FILES, Call, Live, a_desk, serving
+from tests.images.agent.llm.conftest import FILES, Call, Live, a_state, serving
 from tests.models.server import ModelServer
 from tests.models.writer import PLAN, RECIPE
 
@@ -17,7 +17,7 @@ from rloop.api.wire import Claim, Evidence
 from rloop_agent.llm.prompt import short
 from rloop_agent.llm.text.wasted_replies import NUDGE, QUOTED, SHAPE, SILENT
 from rloop_agent.llm.tools import as_text
-from rloop_agent.llm.tools.session_state import Desk
+from rloop_agent.llm.tools.session_state import SessionState
 from rloop_agent.testing import FakeGateway, a_context
 
 
@@ -133,12 +133,12 @@ def test_what_was_written_as_text_is_compacted_too(live: Live, tmp_path: Path) -
     assert "characters were taken out]" in log.read_text().splitlines()[-1]
 
 
-def test_what_a_small_model_has_before_it_is_not_offered_again(desk: Desk, call: Call) -> None:
+def test_what_a_small_model_has_before_it_is_not_offered_again(state: SessionState, call: Call) -> None:
     def offered() -> dict[str, Any]:
-        found = as_text.schema(desk, last=False)["anyOf"]
+        found = as_text.schema(state, last=False)["anyOf"]
         return {one["properties"]["name"]["enum"][0]: one["properties"]["arguments"]["properties"] for one in found}
 
-    short.first(desk, 10_000)
+    short.first(state, 10_000)
     assert offered()["read_file"]["path"] == {"enum": ["space.yaml", "train.py"]}
     call("read_file", path="space.yaml")
     call("read_file", path="train.py")
@@ -150,19 +150,19 @@ def test_what_a_small_model_has_before_it_is_not_offered_again(desk: Desk, call:
     assert "list_files" not in offered()
     call("write_file", path="src/new.py", content="a = 1\n")
     assert "list_files" in offered()
-    desk.shown.clear()
+    state.shown.clear()
     assert len(offered()["read_file"]["path"]["enum"]) == 4, "what was taken out of the history is offered again"
 
 
-def test_evidence_is_chosen_among_measured_experiments(call: Call, desk: Desk) -> None:
+def test_evidence_is_chosen_among_measured_experiments(call: Call, state: SessionState) -> None:
     told = call("record_finding", statement="It helps.", evidence=["data source=recipe.json"])
     assert told.endswith("names of measured experiments: none yet")
-    desk.proposed += ["demo-i0001-e1", "demo-i0001-e2"]
+    state.proposed += ["demo-i0001-e1", "demo-i0001-e2"]
     told = call("record_finding", statement="It helps.", evidence=["data source=recipe.json"])
     assert told.endswith("names of measured experiments: demo-i0001-e1, demo-i0001-e2")
     [own] = [
         one["properties"]["arguments"]["properties"]["evidence"]
-        for one in as_text.schema(desk, last=False)["anyOf"]
+        for one in as_text.schema(state, last=False)["anyOf"]
         if one["properties"]["name"]["enum"] == ["record_finding"]
     ]
     assert own["items"] == {"enum": ["demo-i0001-e1", "demo-i0001-e2"]}
@@ -172,7 +172,7 @@ def test_a_small_checker_chooses_among_its_claims_and_their_evidence(tmp_path: P
     evidence = Evidence(name="demo-i0001-e1", title="It", phase="Accepted", value=0.5, runs=9, values={})
     claims = [Claim(name=f"demo-i0001-f{n}", statement="It works.", evidence=[evidence]) for n in (1, 2)]
     role = a_context().session.model_copy(update={"role": "Check", "max_experiments": 0, "tool_calls": "Text"})
-    checker = a_desk(FakeGateway(a_context(session=role, claims=claims), FILES), tmp_path)
+    checker = a_state(FakeGateway(a_context(session=role, claims=claims), FILES), tmp_path)
     checker.judged.append("demo-i0001-f1")
     own = {
         one["properties"]["name"]["enum"][0]: one["properties"]["arguments"]["properties"].get("name")

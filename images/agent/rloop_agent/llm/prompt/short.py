@@ -14,7 +14,7 @@ from rloop_agent.llm.fence import clip, fenced, rows
 from rloop_agent.llm.prompt.brief import brief, space
 from rloop_agent.llm.tools import as_text
 from rloop_agent.llm.tools.files import LISTED
-from rloop_agent.llm.tools.session_state import Desk, as_json, as_row, experiments_left
+from rloop_agent.llm.tools.session_state import SessionState, as_json, as_row, experiments_left
 
 RULES = """\
 You improve a program by experiments. You work alone, with tools, on a copy of its files. Nobody answers questions.
@@ -26,21 +26,21 @@ RESULTS_MAX, HANDOFF_MAX, LOG_MAX, FILES_MAX = 5, 600, 400, 2000
 """Number of results; characters of a handoff, of a failed run's log, and of the editable files."""
 
 
-def system(desk: Desk) -> str:
+def system(state: SessionState) -> str:
     """The system message."""
-    role = desk.context.session.role
+    role = state.context.session.role
     told = roles.system(role) if role in roles.CLOSING else RULES
-    return f"{told}\n{as_text.table(desk)}"
+    return f"{told}\n{as_text.table(state)}"
 
 
-def first(desk: Desk, room: int) -> str:
+def first(state: SessionState, room: int) -> str:
     """The first user message, of at most about `room` characters."""
-    if desk.context.session.role in roles.CLOSING:
-        return brief(desk.context, [], room)
-    return clip("\n".join(_parts(desk, desk.context)), room)
+    if state.context.session.role in roles.CLOSING:
+        return brief(state.context, [], room)
+    return clip("\n".join(_parts(state, state.context)), room)
 
 
-def _parts(desk: Desk, context: Context) -> Iterator[str]:
+def _parts(state: SessionState, context: Context) -> Iterator[str]:
     objective, incumbent = context.objective, context.incumbent
     yield f"The director's words: {context.direction}"
     yield from (f"Rule: {rule}" for rule in context.rules)
@@ -69,11 +69,11 @@ def _parts(desk: Desk, context: Context) -> Iterator[str]:
         yield f"It failed; its log ends:\n{fenced(failed.name, log)}"
     if context.handoff is not None:
         yield "The last session left:\n" + fenced("handoff", clip(context.handoff.text, HANDOFF_MAX))
-    listed = "\n".join(desk.scratch.files())
+    listed = "\n".join(state.scratch.files())
     if len(listed) <= FILES_MAX:
-        desk.shown[LISTED] = "\n".join(desk.scratch.paths())
+        state.shown[LISTED] = "\n".join(state.scratch.paths())
     yield "Files:\n" + fenced("files", clip(listed, FILES_MAX))
-    for path, text in desk.scratch.editable_texts(FILES_MAX):
-        desk.shown[path] = text
+    for path, text in state.scratch.editable_texts(FILES_MAX):
+        state.shown[path] = text
         yield fenced(path, text)
     yield "Reply with the first call."

@@ -53,7 +53,7 @@ def said_to(reading: Reading, shape: str, missing: str) -> str:
 
 
 class Circles:
-    """Remembers calls, the state in which each was made (`Desk.state`), and results.
+    """Remembers calls, the state in which each was made (`SessionState.state`), and results.
 
     A change alone does not make a call new: two calls that undo each other return to the same state, and are as much a
     loop as one call that changes nothing.

@@ -15,7 +15,7 @@ from rloop_agent.llm import roles
 from rloop_agent.llm.tools import registry
 from rloop_agent.llm.tools.files import LISTED, TRIED
 from rloop_agent.llm.tools.research import early
-from rloop_agent.llm.tools.session_state import Desk
+from rloop_agent.llm.tools.session_state import SessionState
 
 HOW = """\
 You call tools by text. Reply with exactly one call, as JSON and nothing else:
@@ -34,17 +34,17 @@ NAMED_MAX = 64
 """As many files, experiments or claims are offered by their names; of more the model may name any."""
 
 
-def table(desk: Desk) -> str:
+def table(state: SessionState) -> str:
     """How a call is written, and a line for each tool."""
-    return HOW + "\n".join(_line(tool, parameters) for tool, parameters in _known(desk.context))
+    return HOW + "\n".join(_line(tool, parameters) for tool, parameters in _known(state.context))
 
 
-def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
+def schema(state: SessionState, *, last: bool) -> dict[str, Any]:
     """The JSON schema of one call that makes sense now."""
-    known = {tool["name"]: parameters for tool, parameters in _known(desk.context)}
-    changed, unread = bool(desk.missing()), _unread(desk)
-    names = ["finish"] if last else [name for name in known if _possible(name, desk, unread, changed=changed)]
-    for tool, argument, choice in _choices(desk, unread):
+    known = {tool["name"]: parameters for tool, parameters in _known(state.context)}
+    changed, unread = bool(state.missing()), _unread(state)
+    names = ["finish"] if last else [name for name in known if _possible(name, state, unread, changed=changed)]
+    for tool, argument, choice in _choices(state, unread):
         if tool in names and 0 < len(choice) <= NAMED_MAX:
             one = {"enum": choice}
             is_list = argument == "evidence"
@@ -52,9 +52,9 @@ def schema(desk: Desk, *, last: bool) -> dict[str, Any]:
     return {"anyOf": [_one(name, known[name]) for name in names]}
 
 
-def next_call(desk: Desk) -> str:
+def next_call(state: SessionState) -> str:
     """The sentence after the results of a reply."""
-    return NEXT if desk.experiments_left or desk.context.session.role in roles.CLOSING else NEXT_IS_FINISH
+    return NEXT if state.experiments_left or state.context.session.role in roles.CLOSING else NEXT_IS_FINISH
 
 
 def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
@@ -104,14 +104,14 @@ def _direction(parameters: dict[str, Any], space: Space | None) -> dict[str, Any
     return {**parameters, "properties": kept, "required": list(kept)}
 
 
-def _choices(desk: Desk, unread: list[str]) -> Iterator[tuple[str, str, list[str]]]:
+def _choices(state: SessionState, unread: list[str]) -> Iterator[tuple[str, str, list[str]]]:
     """Arguments that are names, with all that make sense now: (tool, argument, names)."""
     yield "read_file", "path", unread
-    yield "record_finding", "evidence", desk.measured()
-    if desk.context.session.role == "Check":
-        yield "judge_finding", "name", desk.unjudged()
-        evidence = [one for claim in desk.context.claims for one in claim.evidence]
-        yield "read_experiment", "name", list(dict.fromkeys(one.name for one in [*evidence, *desk.context.results]))
+    yield "record_finding", "evidence", state.measured()
+    if state.context.session.role == "Check":
+        yield "judge_finding", "name", state.unjudged()
+        evidence = [one for claim in state.context.claims for one in claim.evidence]
+        yield "read_experiment", "name", list(dict.fromkeys(one.name for one in [*evidence, *state.context.results]))
 
 
 def _values(parameters: dict[str, Any], space: Space) -> dict[str, Any]:
@@ -129,40 +129,40 @@ def _value(dimension: Dimension) -> dict[str, Any]:
     return {"type": kind, "minimum": dimension.low, "maximum": dimension.high}
 
 
-def _possible(name: str, desk: Desk, unread: list[str], *, changed: bool) -> bool:
+def _possible(name: str, state: SessionState, unread: list[str], *, changed: bool) -> bool:
     """Whether the call could do anything: what only has an error for an answer is not offered."""
-    results = bool(desk.proposed or desk.smokes or desk.context.results)
-    may_change = bool(desk.experiments_left and desk.has_direction)
+    results = bool(state.proposed or state.smokes or state.context.results)
+    may_change = bool(state.experiments_left and state.has_direction)
     if (name in CHANGING and not may_change) or (name in OF_CHANGES and not changed):
         return False
     match name:
         case "propose_direction":
             # One is enough for a first experiment; another one mends a file that has left its frame.
-            wanted = not desk.directions or bool(desk.proposed) or bool(desk.obstacle())
-            return wanted and bool(desk.experiments_left)
+            wanted = not state.directions or bool(state.proposed) or bool(state.obstacle())
+            return wanted and bool(state.experiments_left)
         case "submit_experiment":
-            return desk.has_direction and not desk.obstacle()
+            return state.has_direction and not state.obstacle()
         # What would show nothing that the model does not have before it is not offered either.
         case "try":
-            return desk.shown.get(TRIED) != desk.state()
+            return state.shown.get(TRIED) != state.fingerprint()
         case "list_files":
-            return desk.shown.get(LISTED) != "\n".join(desk.scratch.paths())
+            return state.shown.get(LISTED) != "\n".join(state.scratch.paths())
         case "read_file":
             return bool(unread)
         case "read_results" | "read_experiment" | "record_finding":
-            return results or bool(desk.context.claims) or desk.context.session.role == "Report"
+            return results or bool(state.context.claims) or state.context.session.role == "Report"
         case "wait_for_results":
-            return bool(desk.proposed or desk.smokes)
+            return bool(state.proposed or state.smokes)
         case "finish":
-            return not early(desk) or desk.pushed_back
+            return not early(state) or state.pushed_back
         case _:
             return True
 
 
-def _unread(desk: Desk) -> list[str]:
+def _unread(state: SessionState) -> list[str]:
     """Files that the model does not have before it as they are now."""
-    known = desk.shown
-    return [path for path in desk.scratch.paths() if path not in known or not desk.scratch.holds(path, known[path])]
+    known = state.shown
+    return [path for path in state.scratch.paths() if path not in known or not state.scratch.holds(path, known[path])]
 
 
 def _line(tool: dict[str, Any], parameters: dict[str, Any]) -> str:

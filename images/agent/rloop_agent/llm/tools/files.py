@@ -20,20 +20,20 @@ from rloop_agent.gateway import Refused
 from rloop_agent.llm.fence import clip, fenced
 from rloop_agent.llm.tools import command
 from rloop_agent.llm.tools.scratch import DRAFTS
-from rloop_agent.llm.tools.session_state import Arguments, Desk, ToolError
+from rloop_agent.llm.tools.session_state import Arguments, SessionState, ToolError
 
 COMMAND_SECONDS_MAX = 600
 LISTED, TRIED = "/list_files", "/try"
-"""Where `Desk.shown` has the paths of all files, and the state of the last try: names that no path has."""
+"""Where `SessionState.shown` has the paths of all files, and the state of the last try: names that no path has."""
 
 
 class ListFiles(Arguments):
     """List the files of your copy of the task. Those marked (sealed) cannot be part of an experiment."""
 
     @override
-    def run(self, desk: Desk) -> str:
-        desk.shown[LISTED] = "\n".join(desk.scratch.paths())
-        return fenced("files", clip("\n".join(desk.scratch.files()), desk.result_max))
+    def run(self, state: SessionState) -> str:
+        state.shown[LISTED] = "\n".join(state.scratch.paths())
+        return fenced("files", clip("\n".join(state.scratch.files()), state.result_max))
 
 
 class ReadFile(Arguments):
@@ -45,15 +45,15 @@ class ReadFile(Arguments):
     lines: Annotated[int, Field(ge=1, le=100_000)] = 2000
 
     @override
-    def run(self, desk: Desk) -> str:
-        every = desk.scratch.read(self.path).splitlines(keepends=True)
+    def run(self, state: SessionState) -> str:
+        every = state.scratch.read(self.path).splitlines(keepends=True)
         shown = every[self.first_line - 1 : self.first_line - 1 + self.lines]
         head = f"lines {self.first_line} to {self.first_line - 1 + len(shown)} of {len(every)}\n"
         whole = len(shown) == len(every)
         text = "".join(shown).removesuffix("\n")
-        if whole and len(text) <= desk.result_max:
-            desk.shown[self.path] = "".join(every)
-        return ("" if whole else head) + fenced(self.path, clip(text, desk.result_max))
+        if whole and len(text) <= state.result_max:
+            state.shown[self.path] = "".join(every)
+        return ("" if whole else head) + fenced(self.path, clip(text, state.result_max))
 
 
 class WriteFile(Arguments):
@@ -63,11 +63,11 @@ class WriteFile(Arguments):
     content: str
 
     @override
-    def run(self, desk: Desk) -> str:
-        if desk.scratch.holds(self.path, self.content):
-            return f"nothing changed: {self.path} says this already{desk.next_step()}"
-        desk.scratch.write(self.path, self.content)
-        return f"wrote {self.path}, {len(self.content.encode())} bytes{desk.next_step()}"
+    def run(self, state: SessionState) -> str:
+        if state.scratch.holds(self.path, self.content):
+            return f"nothing changed: {self.path} says this already{state.next_step()}"
+        state.scratch.write(self.path, self.content)
+        return f"wrote {self.path}, {len(self.content.encode())} bytes{state.next_step()}"
 
 
 class EditFile(Arguments):
@@ -79,11 +79,11 @@ class EditFile(Arguments):
     new: str
 
     @override
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         if self.old == self.new:
             raise ToolError(f"old and new are the same: this changes nothing in {self.path}")
-        desk.scratch.edit(self.path, self.old, self.new)
-        return f"changed {self.path}{desk.next_step()}"
+        state.scratch.edit(self.path, self.old, self.new)
+        return f"changed {self.path}{state.next_step()}"
 
 
 class ResetFiles(Arguments):
@@ -93,22 +93,22 @@ class ResetFiles(Arguments):
     """incumbent, task, or the name of an experiment."""
 
     @override
-    def run(self, desk: Desk) -> str:
-        incumbent = desk.context.incumbent
+    def run(self, state: SessionState) -> str:
+        incumbent = state.context.incumbent
         if self.parent == "task":
-            desk.scratch.lay("task", {})
+            state.scratch.lay("task", {})
         elif self.parent in ("incumbent", incumbent.name):
             # By its name: a keep in mid-session would make "incumbent" mean other files than these.
-            desk.scratch.lay(incumbent.name, incumbent.files)
+            state.scratch.lay(incumbent.name, incumbent.files)
         else:
             try:
-                found = desk.gateway.experiment(self.parent)
+                found = state.gateway.experiment(self.parent)
             except Refused:
                 raise ToolError(
                     f'there is no experiment "{self.parent}": read_results lists them; or take incumbent'
                 ) from None
-            desk.scratch.lay(found.name, found.files)
-        return f"your copy is as in {desk.scratch.parent} now"
+            state.scratch.lay(found.name, found.files)
+        return f"your copy is as in {state.scratch.parent} now"
 
 
 class RunCommand(Arguments):
@@ -120,12 +120,12 @@ class RunCommand(Arguments):
     seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS_MAX)] = 60
 
     @override
-    def run(self, desk: Desk) -> str:
-        seconds = min(float(self.seconds), desk.seconds_left())
+    def run(self, state: SessionState) -> str:
+        seconds = min(float(self.seconds), state.seconds_left())
         if seconds < 1:
             raise ToolError("the session's time is nearly over: finish")
-        limits = replace(desk.limits, seconds=seconds)
-        return command.run(self.command, desk.scratch.root, limits, desk.stop, desk.result_max)
+        limits = replace(state.limits, seconds=seconds)
+        return command.run(self.command, state.scratch.root, limits, state.stop, state.result_max)
 
 
 class Try(Arguments):
@@ -137,23 +137,23 @@ class Try(Arguments):
     seconds: Annotated[int, Field(ge=1, le=COMMAND_SECONDS_MAX)] = COMMAND_SECONDS_MAX
 
     @override
-    def run(self, desk: Desk) -> str:
-        started = desk.context.run
+    def run(self, state: SessionState) -> str:
+        started = state.context.run
         if started is None:
             raise ToolError("a run of this task consists of several processes: use submit_experiment with smoke")
-        seconds = min(float(self.seconds), float(started.seconds), desk.seconds_left())
+        seconds = min(float(self.seconds), float(started.seconds), state.seconds_left())
         if seconds < 1:
             raise ToolError("the session's time is nearly over: finish")
         extra = {**started.env, "RLOOP_SEED": str(self.seed)} | ({"RLOOP_SMOKE": "1"} if self.smoke else {})
         # In a copy, as a run has one: what it writes beside its artifacts becomes no part of an experiment.
         with tempfile.TemporaryDirectory(prefix="try-", ignore_cleanup_errors=True) as own:
             folder = Path(own, "task")
-            shutil.copytree(desk.scratch.root, folder, symlinks=True, ignore=_no_part_of_a_run)
-            limits = replace(desk.limits, seconds=seconds)
-            told = command.run(shlex.join(started.command), folder, limits, desk.stop, desk.result_max, extra)
+            shutil.copytree(state.scratch.root, folder, symlinks=True, ignore=_no_part_of_a_run)
+            limits = replace(state.limits, seconds=seconds)
+            told = command.run(shlex.join(started.command), folder, limits, state.stop, state.result_max, extra)
         scored = "" if "left in RLOOP_ARTIFACTS" in told else "\nit left nothing in RLOOP_ARTIFACTS for the scorer"
-        desk.shown[TRIED] = desk.state()
-        return f"unverified, one run with seed {self.seed}: {told}{scored}{desk.next_step()}"
+        state.shown[TRIED] = state.fingerprint()
+        return f"unverified, one run with seed {self.seed}: {told}{scored}{state.next_step()}"
 
 
 def _no_part_of_a_run(folder: str, names: list[str]) -> list[str]:

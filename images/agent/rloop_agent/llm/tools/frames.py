@@ -17,7 +17,7 @@ from rloop.api.wire import DirectionRequest
 from rloop_agent import recipe
 from rloop_agent.llm.fence import fenced
 from rloop_agent.llm.tools.scratch import ScratchError
-from rloop_agent.llm.tools.session_state import LINE, Arguments, Desk, ToolError, as_json, first_problem
+from rloop_agent.llm.tools.session_state import LINE, Arguments, SessionState, ToolError, as_json, first_problem
 
 
 class ProposeDirection(Arguments):
@@ -36,7 +36,7 @@ class ProposeDirection(Arguments):
     """Only if the task has a space.yaml: a value for each structural dimension. It is written into your copy."""
 
     @override
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         fields: dict[StructuralField, str] = {
             "hypothesis": self.hypothesis,
             "method": self.method,
@@ -49,12 +49,12 @@ class ProposeDirection(Arguments):
             request = DirectionRequest(title=self.title[:LINE], fields=given, frame=self.frame)
         except ValidationError as error:
             raise ToolError(first_problem(error)) from None
-        admitted = desk.gateway.post_direction(request)
-        if admitted.name not in desk.directions:
-            desk.directions.append(admitted.name)
-        desk.frame = dict(admitted.frame)
+        admitted = state.gateway.post_direction(request)
+        if admitted.name not in state.directions:
+            state.directions.append(admitted.name)
+        state.frame = dict(admitted.frame)
         told = fenced("admitted", as_json(direction=admitted.name, title=admitted.title, frame=admitted.frame))
-        return told + _written(desk, desk.frame) + desk.next_step()
+        return told + _written(state, state.frame) + state.next_step()
 
 
 class SetValues(Arguments):
@@ -63,8 +63,8 @@ class SetValues(Arguments):
     values: dict[str, str | int | float | bool]
 
     @override
-    def run(self, desk: Desk) -> str:
-        space = desk.context.space
+    def run(self, state: SessionState) -> str:
+        space = state.context.space
         if space is None:
             raise ToolError("this task has no space.yaml: change its files")
         known = {one.name: one for one in space.dimensions}
@@ -73,26 +73,26 @@ class SetValues(Arguments):
             if name not in known:
                 raise ToolError(f'there is no dimension "{name[:100]}"; there are {", ".join(known)}')
             wanted[name] = _admitted(known[name], value)
-        told = _write(desk, space, wanted)
-        return f"{told or f'nothing changed: {space.file} has these values already'}{desk.next_step()}"
+        told = _write(state, space, wanted)
+        return f"{told or f'nothing changed: {space.file} has these values already'}{state.next_step()}"
 
 
-def _written(desk: Desk, frame: Mapping[str, str]) -> str:
+def _written(state: SessionState, frame: Mapping[str, str]) -> str:
     """Write the frame of a direction into the copy, where it can be written; what was done, as a line of a result."""
-    space = desk.context.space
+    space = state.context.space
     point = None if space is None else space.of_text(frame)
     if space is None or not point:
         return ""
     try:
-        told = _write(desk, space, point)
+        told = _write(state, space, point)
     except (ToolError, ScratchError):
         return ""  # the direction stands all the same; the next step says what is wrong with the file
     return f"\n{told}" if told else ""
 
 
-def _write(desk: Desk, space: Space, wanted: Point) -> str:
+def _write(state: SessionState, space: Space, wanted: Point) -> str:
     """Write values into the space's file; what it says now, or nothing where it said so before."""
-    text = desk.scratch.read(space.file)
+    text = state.scratch.read(space.file)
     try:
         document = recipe.parse(space, {space.file: text})
         before = recipe.point(space, document)
@@ -105,7 +105,7 @@ def _write(desk: Desk, space: Space, wanted: Point) -> str:
         stands = all(one.stands_in(document) for one in exist if one.name in wanted)
         if after == before and stands:
             return ""
-        desk.scratch.write(space.file, recipe.render(space, text, document, after))
+        state.scratch.write(space.file, recipe.render(space, text, document, after))
     except recipe.BadRecipe as error:
         raise ToolError(f"{error}; write the file with write_file, or put it back with reset_files") from None
     return f"{space.file} now has {', '.join(f'{name} {value}' for name, value in after.items())}"

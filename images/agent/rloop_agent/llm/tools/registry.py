@@ -9,7 +9,7 @@ from typing import Any
 
 from rloop.api.session_context import Context
 from rloop_agent.llm.tools import files, frames, research
-from rloop_agent.llm.tools.session_state import Arguments, Desk, called, described
+from rloop_agent.llm.tools.session_state import Arguments, SessionState, called, described
 
 TOOLS: dict[str, type[Arguments]] = {
     "list_files": files.ListFiles,
@@ -52,12 +52,12 @@ def of(role: str) -> dict[str, type[Arguments]]:
     return {"Check": CHECKING, "Report": REPORTING}.get(role, TOOLS)
 
 
-def call(desk: Desk, name: str, arguments: str) -> str:
+def call(state: SessionState, name: str, arguments: str) -> str:
     """The result of a call; for an unknown tool an error as text."""
-    own = of(desk.context.session.role)
+    own = of(state.context.session.role)
     if name not in own:
         return f'Error: there is no tool "{name[:100]}". The tools are: {", ".join(own)}.'
-    return called(name, own[name], desk, arguments)
+    return called(name, own[name], state, arguments)
 
 
 def descriptions(context: Context) -> list[dict[str, Any]]:
@@ -71,10 +71,10 @@ def descriptions(context: Context) -> list[dict[str, Any]]:
     return [described(name, tool) for name, tool in own.items() if name not in useless]
 
 
-def example(desk: Desk) -> tuple[str, dict[str, object]]:
+def example(state: SessionState) -> tuple[str, dict[str, object]]:
     """A call that makes sense now, as an example of the form."""
-    if desk.context.claims:
-        return "judge_finding", {"name": desk.context.claims[0].name, "supported": False, "reason": "..."}
-    if "read_file" not in of(desk.context.session.role):
+    if state.context.claims:
+        return "judge_finding", {"name": state.context.claims[0].name, "supported": False, "reason": "..."}
+    if "read_file" not in of(state.context.session.role):
         return "read_results", {}
-    return "read_file", {"path": desk.scratch.editable()}
+    return "read_file", {"path": state.scratch.editable()}

@@ -21,7 +21,7 @@ from rloop_agent import handoff
 from rloop_agent.gateway import Refused
 from rloop_agent.llm.fence import clip, fenced, rows
 from rloop_agent.llm.tools.scratch import DRAFTS
-from rloop_agent.llm.tools.session_state import LINE, Arguments, Desk, ToolError, as_json, as_row, first_problem
+from rloop_agent.llm.tools.session_state import LINE, Arguments, SessionState, ToolError, as_json, as_row, first_problem
 
 POLL_SECONDS = 1.0
 SEQUENCES_TRIED = 20
@@ -35,8 +35,8 @@ class ReadResults(Arguments):
     """All experiments of the campaign so far with their verified values."""
 
     @override
-    def run(self, desk: Desk) -> str:
-        return rows("results", map(as_row, desk.gateway.experiments()), desk.result_max)
+    def run(self, state: SessionState) -> str:
+        return rows("results", map(as_row, state.gateway.experiments()), state.result_max)
 
 
 class ReadExperiment(Arguments):
@@ -45,19 +45,19 @@ class ReadExperiment(Arguments):
     name: str
 
     @override
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         try:
-            found = desk.gateway.experiment(self.name)
+            found = state.gateway.experiment(self.name)
         except Refused:
             raise ToolError(f'there is no experiment "{self.name}": read_results lists them') from None
         parts = [fenced(found.name, as_json(**as_row(found)))]
         if found.difference:
-            parts.append(fenced("difference from the task", clip(found.difference, desk.result_max // 2)))
+            parts.append(fenced("difference from the task", clip(found.difference, state.result_max // 2)))
         if found.curves:
             curves = [one.model_dump(mode="json") for one in found.curves]
-            parts.append("What its runs said of themselves:\n" + rows("curves", curves, desk.result_max // 3))
+            parts.append("What its runs said of themselves:\n" + rows("curves", curves, state.result_max // 3))
         if found.log_tail:
-            parts.append(fenced("end of its log", clip(found.log_tail, desk.result_max // 3)))
+            parts.append(fenced("end of its log", clip(found.log_tail, state.result_max // 3)))
         return "\n".join(parts)
 
 
@@ -65,9 +65,9 @@ class ReadReferences(Arguments):
     """The papers and documents that the director has laid out."""
 
     @override
-    def run(self, desk: Desk) -> str:
-        found = desk.gateway.references()
-        return rows("references", (one.model_dump(mode="json") for one in found), desk.result_max)
+    def run(self, state: SessionState) -> str:
+        found = state.gateway.references()
+        return rows("references", (one.model_dump(mode="json") for one in found), state.result_max)
 
 
 class ReadReference(Arguments):
@@ -77,9 +77,9 @@ class ReadReference(Arguments):
     first_character: Annotated[int, Field(ge=0)] = 0
 
     @override
-    def run(self, desk: Desk) -> str:
-        found = desk.gateway.reference(self.path)
-        shown = found.text[self.first_character : self.first_character + desk.result_max]
+    def run(self, state: SessionState) -> str:
+        found = state.gateway.reference(self.path)
+        shown = found.text[self.first_character : self.first_character + state.result_max]
         left = len(found.text) - self.first_character - len(shown) + found.left_out
         more = f"\n{left} characters come after these" if left > 0 else ""
         return fenced(self.path, shown) + more
@@ -91,20 +91,20 @@ class WaitForResults(Arguments):
     seconds: Annotated[int, Field(ge=1, le=300)] = 60
 
     @override
-    def run(self, desk: Desk) -> str:
-        before = {one.name: one for one in desk.gateway.experiments()}
+    def run(self, state: SessionState) -> str:
+        before = {one.name: one for one in state.gateway.experiments()}
         if not any(one.phase in OPEN for one in before.values()):
             # What was submitted may just have failed.
-            newest = rows("the newest results", map(as_row, list(before.values())[-3:]), desk.result_max)
+            newest = rows("the newest results", map(as_row, list(before.values())[-3:]), state.result_max)
             return f"nothing is running, so there is nothing to wait for\n{newest}"
-        left = min(float(self.seconds), desk.seconds_left())
+        left = min(float(self.seconds), state.seconds_left())
         while left > 0:
-            if desk.wait(min(POLL_SECONDS, left)):
+            if state.wait(min(POLL_SECONDS, left)):
                 return "the session is ending"
             left -= POLL_SECONDS
-            moved = [one for one in desk.gateway.experiments() if _moved(before.get(one.name), one)]
+            moved = [one for one in state.gateway.experiments() if _moved(before.get(one.name), one)]
             if moved:
-                return rows("results that moved", map(as_row, moved), desk.result_max)
+                return rows("results that moved", map(as_row, moved), state.result_max)
         return "nothing has moved; you need not wait: the next session sees the results"
 
 
@@ -119,22 +119,22 @@ class SubmitExperiment(Arguments):
     """Only see whether it starts: a short run that is not scored and counts as no experiment."""
 
     @override
-    def run(self, desk: Desk) -> str:
-        changes = desk.scratch.changes()
+    def run(self, state: SessionState) -> str:
+        changes = state.scratch.changes()
         if changes.sealed:
             named = ", ".join(changes.sealed[:5])
             raise ToolError(
-                f"{named} changed, and an experiment may only change {', '.join(desk.context.editable)}: put it back "
+                f"{named} changed, and an experiment may only change {', '.join(state.context.editable)}: put it back "
                 "(reset_files), or leave it as it was"
             )
         if not changes.files:
-            raise ToolError(f"nothing differs from {desk.scratch.parent}: change an editable file first")
+            raise ToolError(f"nothing differs from {state.scratch.parent}: change an editable file first")
         for _ in range(SEQUENCES_TRIED):
             try:
                 request = ExperimentRequest(
-                    sequence=desk.sequence,
+                    sequence=state.sequence,
                     title=self.title[:LINE],
-                    parent=desk.scratch.parent,
+                    parent=state.scratch.parent,
                     direction=self.direction or None,
                     files=changes.files,
                     smoke=self.smoke,
@@ -142,25 +142,25 @@ class SubmitExperiment(Arguments):
             except ValidationError as error:
                 raise ToolError(first_problem(error)) from None
             try:
-                view = desk.gateway.post_experiment(request)
+                view = state.gateway.post_experiment(request)
             except Refused as refused:
                 if refused.reason != "SequenceTaken":
                     raise
                 # By an earlier process of this session, which died before it was told so.
-                desk.sequence += 1
+                state.sequence += 1
                 continue
-            desk.sequence += 1
+            state.sequence += 1
             if view.smoke:
-                desk.smokes.append(view.name)
+                state.smokes.append(view.name)
             else:
-                desk.proposed.append(view.name)
-                desk.submitted = changes.files
+                state.proposed.append(view.name)
+                state.submitted = changes.files
             return as_json(
                 name=view.name,
                 phase=view.phase,
                 files=sorted(changes.files),
                 not_part_of_it=changes.left_out[:20],
-                experiments_left=desk.experiments_left,
+                experiments_left=state.experiments_left,
             )
         raise ToolError("no sequence number is free: finish")
 
@@ -172,14 +172,14 @@ class RecordFinding(Arguments):
     evidence: list[str]
 
     @override
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         try:
             request = FindingRequest(statement=self.statement, evidence=self.evidence)
         except ValidationError as error:
-            measured = ", ".join(desk.measured()[-NAMED_MAX:]) or "none yet"
+            measured = ", ".join(state.measured()[-NAMED_MAX:]) or "none yet"
             raise ToolError(f"{first_problem(error)}; names of measured experiments: {measured}") from None
-        finding = desk.gateway.post_finding(request)
-        desk.findings.append(finding.name)
+        finding = state.gateway.post_finding(request)
+        state.findings.append(finding.name)
         return as_json(finding=finding.name)
 
 
@@ -193,14 +193,14 @@ class JudgeFinding(Arguments):
     """What in the evidence decides it."""
 
     @override
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         try:
             verdict = FindingVerdict(supported=self.supported, reason=self.reason[:LINE])
         except ValidationError as error:
             raise ToolError(first_problem(error)) from None
-        desk.gateway.judge_finding(self.name, verdict)
-        desk.judged.append(self.name)
-        return as_json(judged=self.name, without_verdict=desk.unjudged())
+        state.gateway.judge_finding(self.name, verdict)
+        state.judged.append(self.name)
+        return as_json(judged=self.name, without_verdict=state.unjudged())
 
 
 class Finish(Arguments):
@@ -213,23 +213,23 @@ class Finish(Arguments):
     """Unfinished files of your copy that the next session is to have, 64 KiB in all."""
 
     @override
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         size = len(self.handoff.encode())
         if size > handoff.BYTES:
             raise ToolError(f"the handoff has {size} bytes; at most {handoff.BYTES} are passed on: shorten it")
-        too_early = "" if desk.pushed_back else early(desk)
+        too_early = "" if state.pushed_back else early(state)
         if too_early:
-            desk.pushed_back = True
+            state.pushed_back = True
             raise ToolError(
                 f"{too_early}. Zero interaction: ready means execute. Go on; if truly nothing can be done, finish "
                 "again and say why"
             )
-        desk.drafts = self._drafts(desk)
-        desk.handoff = self.handoff
+        state.drafts = self._drafts(state)
+        state.handoff = self.handoff
         return "the session is over"
 
-    def _drafts(self, desk: Desk) -> dict[str, str]:
-        found = {path.removeprefix(f"{DRAFTS}/"): desk.scratch.read(path) for path in self.drafts}
+    def _drafts(self, state: SessionState) -> dict[str, str]:
+        found = {path.removeprefix(f"{DRAFTS}/"): state.scratch.read(path) for path in self.drafts}
         size = sum(len(text.encode()) for text in found.values())
         if size > DRAFT_BYTES or len(found) > DRAFTS_MAX:
             told = f"{len(found)} drafts with {size} bytes; at most {DRAFTS_MAX} with {DRAFT_BYTES} bytes are kept"
@@ -241,14 +241,16 @@ def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:
     return before is None or (before.phase, before.runs, before.value) != (now.phase, now.runs, now.value)
 
 
-def early(desk: Desk) -> str:
+def early(state: SessionState) -> str:
     """What is left to do before a session may call itself done."""
-    if desk.context.session.role == "Check":
-        left = desk.unjudged()
+    if state.context.session.role == "Check":
+        left = state.unjudged()
         return f"{', '.join(left)} have no verdict" if left else ""
-    if desk.context.session.role == "Report":
-        return "" if desk.findings else "you have stated nothing"
-    if desk.proposed or not desk.experiments_left:
+    if state.context.session.role == "Report":
+        return "" if state.findings else "you have stated nothing"
+    if state.proposed or not state.experiments_left:
         return ""
-    missing = desk.missing().removesuffix(".")
-    return f"you have proposed nothing, and {desk.experiments_left} experiments are left" + (missing and f"; {missing}")
+    missing = state.missing().removesuffix(".")
+    return f"you have proposed nothing, and {state.experiments_left} experiments are left" + (
+        missing and f"; {missing}"
+    )

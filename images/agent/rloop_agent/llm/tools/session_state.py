@@ -1,4 +1,4 @@
-"""The desk of a session: the objects that its tools work on, and what they have done so far.
+"""The state of a session: the objects that its tools work on, and what they have done so far.
 
 Created by the session, used by every tool. A tool is a class of arguments; its docstring is the description for the
 model. It returns text, or raises ToolError with a sentence for the model.
@@ -34,7 +34,7 @@ class ToolError(Exception):
 
 
 @dataclass(slots=True)
-class Desk:
+class SessionState:
     """Everything that a tool may use."""
 
     gateway: Gateway
@@ -76,7 +76,7 @@ class Desk:
         """Whether an experiment may be submitted under an admitted direction."""
         return bool(self.directions or (self.context.current_direction and not self.context.demand))
 
-    def state(self) -> str:
+    def fingerprint(self) -> str:
         """Digest of everything that a tool can change: repeating a call in the same state gives nothing new."""
         try:
             changes = self.scratch.changes()
@@ -159,7 +159,7 @@ class Arguments(BaseModel, ABC):
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     @abstractmethod
-    def run(self, desk: Desk) -> str:
+    def run(self, state: SessionState) -> str:
         """Execute the call and return its result. Raises ToolError, ScratchError and the gateway's errors."""
 
 
@@ -177,10 +177,10 @@ def described(name: str, tool: type[Arguments]) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name, "description": told, "parameters": schema}}
 
 
-def called(name: str, tool: type[Arguments], desk: Desk, text: str) -> str:
+def called(name: str, tool: type[Arguments], state: SessionState, text: str) -> str:
     """The result of a call. Raises only those of the gateway's errors that end a session."""
     try:
-        return tool.model_validate_json(text or "{}").run(desk)
+        return tool.model_validate_json(text or "{}").run(state)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "arguments"

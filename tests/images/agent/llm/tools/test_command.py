@@ -17,7 +17,7 @@ from tests.images.agent.llm.conftest import Call
 
 from rloop_agent.llm.tools import registry
 from rloop_agent.llm.tools.command import Limits, memory
-from rloop_agent.llm.tools.session_state import Desk
+from rloop_agent.llm.tools.session_state import SessionState
 
 
 def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,14 +43,14 @@ def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch
         ({}, "setsid sleep 60 & sleep 0.2", "1 processes that it left behind were ended"),
     ],
 )
-def test_a_command_meets_its_limits(desk: Desk, limits: dict[str, int], command: str, words: str) -> None:
-    desk.limits = replace(Limits(), **limits)
-    desk.seconds_left = lambda: 1.0 if words.startswith("longer") else 30.0
+def test_a_command_meets_its_limits(state: SessionState, limits: dict[str, int], command: str, words: str) -> None:
+    state.limits = replace(Limits(), **limits)
+    state.seconds_left = lambda: 1.0 if words.startswith("longer") else 30.0
     hog = 'import time; x = bytearray(b"x") * (60 * 2**20); time.sleep(60)'
     told = command.replace("{python}", sys.executable).replace("{hog}", hog)
-    answer = registry.call(desk, "run_command", json.dumps({"command": told}))
+    answer = registry.call(state, "run_command", json.dumps({"command": told}))
     assert words in answer, answer
-    assert len(answer) < desk.result_max + 500
+    assert len(answer) < state.result_max + 500
 
 
 @pytest.mark.parametrize(
@@ -63,30 +63,30 @@ def test_a_command_leaves_memory_to_its_session(tmp_path: Path, content: str | N
     assert memory(tmp_path / "memory.max") == expected
 
 
-def test_a_fork_bomb_is_contained_and_cleaned_up(desk: Desk) -> None:
+def test_a_fork_bomb_is_contained_and_cleaned_up(state: SessionState) -> None:
     """It has a bottom, so that a failure of this test is no catastrophe: 512 processes."""
-    desk.limits = Limits(processes=32)
+    state.limits = Limits(processes=32)
     marker = f"bomb{os.getpid()}"
     bomb = f"{marker}() {{ [ $1 -gt 0 ] && {{ {marker} $(($1-1)) & {marker} $(($1-1)) & }}; sleep 30; }}; {marker} 8"
-    answer = registry.call(desk, "run_command", json.dumps({"command": bomb}))
+    answer = registry.call(state, "run_command", json.dumps({"command": bomb}))
     assert "it was ended: it had more than 32 processes" in answer
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert marker not in left
 
 
-def test_fifty_megabytes_of_output_are_shown_at_their_ends(call: Call, desk: Desk) -> None:
+def test_fifty_megabytes_of_output_are_shown_at_their_ends(call: Call, state: SessionState) -> None:
     answer = call("run_command", command="echo first; yes | head -c 50000000; echo last")
-    assert len(answer) < desk.result_max + 500
+    assert len(answer) < state.result_max + 500
     assert "first" in answer
     assert "last" in answer
     assert re.search(r"\d+ bytes left out", answer) or "characters left out" in answer
 
 
-def test_the_end_of_the_session_ends_a_command(desk: Desk) -> None:
-    desk.stop = lambda: True
-    assert "the session is ending" in registry.call(desk, "run_command", json.dumps({"command": "sleep 60"}))
-    desk.seconds_left = lambda: 0.5
-    assert "time is nearly over" in registry.call(desk, "run_command", json.dumps({"command": "true"}))
+def test_the_end_of_the_session_ends_a_command(state: SessionState) -> None:
+    state.stop = lambda: True
+    assert "the session is ending" in registry.call(state, "run_command", json.dumps({"command": "sleep 60"}))
+    state.seconds_left = lambda: 0.5
+    assert "time is nearly over" in registry.call(state, "run_command", json.dumps({"command": "true"}))
 
 
 @pytest.fixture(autouse=True)
