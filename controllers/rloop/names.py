@@ -92,6 +92,16 @@ def drafts(session_name: str) -> str:
     return f"{session_name}-drafts"
 
 
+def task(loop: str) -> str:
+    """The sealed task's files."""
+    return f"{loop}-task"
+
+
+def evaluation(loop: str) -> str:
+    """The sealed evaluation's files."""
+    return f"{loop}-evaluation"
+
+
 def references(loop: str) -> str:
     """`kuhn-references`: the sealed papers."""
     return f"{loop}-references"

@@ -13,6 +13,7 @@ from typing import assert_never
 
 import structlog
 
+from rloop import names
 from rloop.actions import Action, Append, Create, Event, Nudge, Remove, Start, Stop
 from rloop.admit.space import look
 from rloop.api.experiment import ResearchExperiment
@@ -187,7 +188,7 @@ async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
         return loop.status.sealed, problems, ()
     try:
         sealed = await shell.store.seal(loop)
-        task = texts(await shell.store.files(f"{loop.metadata.name}-task"))
+        task = texts(await shell.store.files(names.task(loop.metadata.name)))
         return sealed.changed(space=look(task, loop.spec.boundaries.editable)), (), ()
     except BadInput as error:
         return None, error.problems, ()

@@ -34,7 +34,7 @@ from rloop_operator.cluster.storage.store import KubeStore
 from rloop_operator.cluster.telemetry import health, metrics, process_logs
 from rloop_operator.cluster.telemetry.health import Part, late
 from rloop_operator.cluster.telemetry.progress import Progress
-from rloop_operator.cluster.watchdog.components import Warden
+from rloop_operator.cluster.watchdog.components import Components
 from rloop_operator.cluster.watchdog.echo import Canary
 from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS
 from rloop_operator.cluster.workloads.life_signs import OperatorSigns
@@ -56,7 +56,7 @@ class Operator:
         self._cache = Cache()
         self._canary = Canary(api, settings.namespace)
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
-        self.warden = Warden(api, lease, settings.namespace, serving)
+        self.components = Components(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
         self.namespaces = Namespaces(api, settings.watched)
         self.watches = Watches()
@@ -95,7 +95,7 @@ class Operator:
 
     def _tell_watchdog(self) -> None:
         """Wake all loops after a watchdog restart or a change of the guard's state: their statuses contain both."""
-        facts = self.warden.facts()
+        facts = self.components.facts()
         known = self._told.repairs if self._told is not None else ()
         if self._told is None or facts.guard != self._told.guard or not set(facts.repairs) <= set(known):
             self.passes.wake_all()
@@ -105,7 +105,7 @@ class Operator:
         """The watchdog facts of a pass. If the guard's state differs from that at the last patrol, it may change back
         before the next patrol. That patrol then wakes every loop, or this loop would keep the outdated state.
         """
-        facts = self.warden.facts()
+        facts = self.components.facts()
         if self._told is not None and facts.guard != self._told.guard:
             self._told = None
         return facts
@@ -178,8 +178,8 @@ def parts(operator: Operator, lease: Lease) -> list[Part]:
     def lease_task() -> str:
         return late(time.monotonic() - lease.tried_at, allowed, "a renewal ended")
 
-    def warden_task() -> str:
-        return late(time.monotonic() - operator.warden.tried_at, 12 * LOOK_SECONDS, "a look ended")
+    def components_task() -> str:
+        return late(time.monotonic() - operator.components.tried_at, 12 * LOOK_SECONDS, "a look ended")
 
     return [
         Part("lease-task", lease_task),
@@ -187,7 +187,7 @@ def parts(operator: Operator, lease: Lease) -> list[Part]:
         *operator.progress.parts(),
         operator.namespaces.part(),
         operator.watches.part(),
-        Part("warden", warden_task),
+        Part("components", components_task),
     ]
 
 
@@ -220,7 +220,7 @@ async def run() -> None:
         serving = health.serve(parts(operator, lease), metrics.OPERATOR)
         watching = watch(operator, settings)
         await health.until_first_ends(
-            holding, operator.patrol(), operator.passes.run(), operator.warden.watch(), watching, serving
+            holding, operator.patrol(), operator.passes.run(), operator.components.watch(), watching, serving
         )
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 
+from rloop import names
 from rloop.actions import Append
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
@@ -63,12 +64,12 @@ class MemoryStore:
 
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         """See ports.Store."""
-        self._files.setdefault(f"{loop.metadata.name}-task", self._task)
-        self._files.setdefault(f"{loop.metadata.name}-evaluation", self._evaluation)
+        self._files.setdefault(names.task(loop.metadata.name), self._task)
+        self._files.setdefault(names.evaluation(loop.metadata.name), self._evaluation)
         sealed = SealedTask(task=files_digest(self._task), evaluation=files_digest(self._evaluation))
         if self._references is None:
             return sealed
-        self._files.setdefault(f"{loop.metadata.name}-references", self._references)
+        self._files.setdefault(names.references(loop.metadata.name), self._references)
         return sealed.changed(references=files_digest(self._references))
 
     async def put_files(self, loop: str, name: str, files: Files) -> None:

@@ -92,7 +92,7 @@ def _run(run: Run, noise: float) -> tuple[str, ...]:
 
 def difference(source: Source, experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[str]:
     """Unified diff of the experiment's files against the task."""
-    task, changed = source.files(f"{snapshot.name}-task"), source.files(experiment.metadata.name)
+    task, changed = source.files(names.task(snapshot.name)), source.files(experiment.metadata.name)
     for path, file in sorted(changed.items()):
         old = task[path].content if path in task else b""
         try:

@@ -88,14 +88,14 @@ class KubeStore(Store):
     @override
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         name = loop.metadata.name
-        task = await self._sealed(loop, f"{name}-task", "spec.task", loop.spec.task.config_map)
+        task = await self._sealed(loop, names.task(name), "spec.task", loop.spec.task.config_map)
         code = await self._sealed(
-            loop, f"{name}-evaluation", "spec.evaluation.code", loop.spec.evaluation.code.config_map
+            loop, names.evaluation(name), "spec.evaluation.code", loop.spec.evaluation.code.config_map
         )
         papers = loop.spec.agent.references
         if papers is None:
             return SealedTask(task=files_digest(task), evaluation=files_digest(code))
-        references = await self._sealed(loop, f"{name}-references", "spec.agent.references", papers.config_map)
+        references = await self._sealed(loop, names.references(name), "spec.agent.references", papers.config_map)
         return SealedTask(task=files_digest(task), evaluation=files_digest(code), references=files_digest(references))
 
     async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
@@ -235,8 +235,8 @@ def _sealed_files(loop: ResearchLoop) -> dict[str, _Frozen]:
     if sealed is None:
         return {}
     found = {
-        f"{name}-task": _Frozen(sealed.task, "spec.task", spec.task.config_map),
-        f"{name}-evaluation": _Frozen(sealed.evaluation, "spec.evaluation.code", spec.evaluation.code.config_map),
+        names.task(name): _Frozen(sealed.task, "spec.task", spec.task.config_map),
+        names.evaluation(name): _Frozen(sealed.evaluation, "spec.evaluation.code", spec.evaluation.code.config_map),
     }
     if sealed.references is not None:
         source = papers.config_map if papers is not None else None

@@ -21,7 +21,7 @@ from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.kube.lease import GUARD, Lease
 from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS, Ages, Keeper, repairs
 
-log = structlog.get_logger("rloop.warden")
+log = structlog.get_logger("rloop.watchdog")
 SILENT_SECONDS = 30.0
 """Age of the guard's Lease after which it is Silent. It is renewed with each look, every five seconds."""
 NOT_READY_SECONDS = 120.0
@@ -30,7 +30,7 @@ REMEMBERED = timedelta(minutes=10)
 """How long a restart is reported to loops; each running loop records it once."""
 
 
-class Warden:
+class Components:
     """Monitors the guard and the processes that serve agents."""
 
     def __init__(self, api: client.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:

@@ -110,13 +110,15 @@ class KubeRuntime(Runtime):
     ) -> tuple[str, dict[str, Any]]:
         owner = client.owner_reference(holder.model_dump(by_alias=True))
         if workload.role == "agent":
-            await self._store.files(f"{loop.metadata.name}-task")  # may raise Blocked: sessions without them only wait
+            await self._store.files(
+                names.task(loop.metadata.name)
+            )  # may raise Blocked: sessions without them only wait
             return self._states.pods, pod_manifests.agent(loop, workload, owner, self._settings)
         if workload.role == "verification":
-            name = f"{loop.metadata.name}-evaluation"
+            name = names.evaluation(loop.metadata.name)
             digest = files_digest(await self._store.files(name))
             return self._states.pods, pod_manifests.verifier(loop, workload, owner, self._settings, name, digest)
-        wanted = f"{loop.metadata.name}-task"
+        wanted = names.task(loop.metadata.name)
         digests = {wanted: files_digest(await self._store.files(wanted))}
         if isinstance(holder, ResearchExperiment) and holder.spec.files:
             try:
@@ -224,7 +226,7 @@ class KubeRuntime(Runtime):
 
     async def _inputs(self, loop: str, missing: Obstacle) -> Obstacle:
         """The obstacle of missing inputs. Missing sealed files are created again, and the kubelet finds them."""
-        for name in (f"{loop}-task", f"{loop}-evaluation"):
+        for name in (names.task(loop), names.evaluation(loop)):
             if f'"{name}"' in missing.message:
                 try:
                     await self._store.files(name)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TypeVar
 
+from rloop import names
 from rloop.admit.space import FILE as SPACE_FILE
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Reported, ResearchIteration, Role
@@ -141,7 +142,7 @@ class CallerView:
 
     async def space(self, loop: str) -> Space | None:
         """The task's search space; None if it has none."""
-        files = await self.store.files(f"{loop}-task")
+        files = await self.store.files(names.task(loop))
         if SPACE_FILE not in files:
             return None
         return space_of(files[SPACE_FILE].content)

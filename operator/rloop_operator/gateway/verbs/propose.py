@@ -56,7 +56,7 @@ class Proposals:
     async def _texts(self, loop: str, situation: Situation, parent: ResearchExperiment | None) -> Texts:
         bounds = situation.loop.spec.boundaries
         return Texts(
-            task=texts(await self._view.store.files(f"{loop}-task")),
+            task=texts(await self._view.store.files(names.task(loop))),
             parent=await self._view.changed_files(parent) if parent else {},
             editable=bounds.editable,
             max_files=bounds.max_files,

@@ -44,7 +44,7 @@ async def context(view: CallerView, caller: Caller) -> Context:
 async def task(view: CallerView, caller: Caller) -> TaskFiles:
     """The sealed task's files."""
     situation = await view.situation(caller)
-    files = await view.store.files(f"{caller.loop}-task")
+    files = await view.store.files(names.task(caller.loop))
     text = texts(files)
     editable = situation.loop.spec.boundaries.editable
     return TaskFiles(
@@ -100,5 +100,5 @@ async def _references(view: CallerView, situation: Situation) -> Files:
 
 
 async def _difference(view: CallerView, loop: str, found: ResearchExperiment, files: dict[str, str]) -> str:
-    before = texts(await view.store.files(f"{loop}-task")) if found.spec.files else {}
+    before = texts(await view.store.files(names.task(loop))) if found.spec.files else {}
     return "".join(unified(path, before.get(path, ""), text) for path, text in files.items())

@@ -22,6 +22,7 @@ from pathlib import Path
 import structlog
 from typing_extensions import override
 
+from rloop import names
 from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
@@ -122,14 +123,14 @@ class LocalRuntime(Runtime):
         if workload.role == "agent":
             return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token, base, self._llm_url), {}
         if workload.role == "run":
-            task = await self._store.files(f"{name}-task")
+            task = await self._store.files(names.task(name))
             with suppress(NotFound):  # the baseline has no files of its own
                 task = overlay(task, await self._store.files(workload.owner))
             return launch.run_spec(self._layout, loop, workload, _free_port()), {"task": task}
         sealed = await self._store.seal(loop)
         known = await self._artifact_sha256(workload)
         spec = launch.verification_spec(self._layout, loop, workload, sealed, base, known)
-        return spec, {"code": await self._store.files(f"{name}-evaluation")}
+        return spec, {"code": await self._store.files(names.evaluation(name))}
 
     async def _artifact_sha256(self, workload: Workload) -> str | None:
         """The digest of the run's artifacts in its status, which the verifier's copy must match; None if unset."""
