@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from tests.operator.cluster.conftest import Clock
 from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop.observed import WorkloadState
 from rloop.reasons import QUEUED
-from rloop_operator.cluster.workloads.states import States
+from rloop_operator.cluster.workloads.states import UNKNOWN_SECONDS, States
 
 MADE = "2026-01-01T00:00:00Z"
 LET_GO = "2026-01-01T02:00:00Z"
@@ -59,16 +60,16 @@ def test_one_let_go_a_moment_ago_has_not_waited(kind: str, before: dict[str, str
     assert let_go.started_at >= earliest
 
 
-def test_a_kind_that_is_not_installed_is_asked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_that_is_not_installed_is_asked_for_once_a_minute(clock: Clock) -> None:
     async def test() -> None:
         server = FakeKubernetes(faults={"/pytorchjobs": 404})
         async with server.connected() as api:
-            states = States(api, "mine")
+            states = States(api, "mine", clock)
             for _ in range(5):
                 assert await states.all("demo") == []
             assert server.count("GET .*/pytorchjobs") == 1
             assert server.count("GET .*/pods") == 5
-            monkeypatch.setattr("rloop_operator.cluster.workloads.states.time.monotonic", lambda: 1e9)
+            clock.now += UNKNOWN_SECONDS
             server.faults.clear()
             for _ in range(3):
                 await states.all("demo")
