@@ -30,7 +30,8 @@ class GatewaySigns(Signs):
     def __init__(self, api: client.Kube, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
         self._clock = clock
-        self._counter = itertools.count(1)
+        # Not from 1: after a restart of the gateway a heartbeat would look like the one before it, and go unseen.
+        self._counter = itertools.count(time.time_ns())
         self._called: dict[tuple[str, str], float] = {}
         """Namespace and pod -> when a call of it was last written."""
 

@@ -68,6 +68,15 @@ def test_a_heartbeat_ages_until_the_next_even_of_the_same_round(place: Place) ->
     assert place.beat() == Beat(0, 4, 0)
 
 
+def test_a_heartbeat_after_a_restart_of_the_gateway_is_seen(place: Place) -> None:
+    place.record(3)
+    place.beat()
+    assert place.beat(30).age_seconds == 30
+    place.gateway = GatewaySigns(place.fake.direct(), place.clock)
+    place.record(3)
+    assert place.beat().age_seconds == 0
+
+
 def test_calls_are_signs_too_but_no_rounds_and_written_seldom(place: Place) -> None:
     place.record(3)
     place.beat()
