@@ -99,10 +99,10 @@ class Keeper:
         record = restart_policy.Record(restarts, self._clock() - self._acted_at)
         verdict = restart_policy.judge(pod_facts(ages, self.process, pod), signs, record)
         healthy_seconds = ages.age(f"{self.process}/healthy", verdict.healthy)
-        if restarts and verdict.healthy and healthy_seconds > restart_policy.HEALTHY_SECONDS:
-            await self._lease.annotate({self._annotation: "0"})
         if pod is None or not self._lease.held():
             return
+        if restarts and verdict.healthy and healthy_seconds > restart_policy.HEALTHY_SECONDS:
+            await self._lease.annotate({self._annotation: "0"})
         if verdict.action == "Restart":
             await self._restart(pod, verdict, restarts + 1)
         elif verdict.action in ("Wait", "GiveUp") and (verdict.action, verdict.reason) != self._told:

@@ -140,6 +140,18 @@ def test_who_does_not_hold_the_lease_changes_nothing(place: Place) -> None:
     assert len(place.fake.written) == before
 
 
+def test_who_does_not_hold_the_lease_forgets_no_restarts_of_the_holder(place: Place) -> None:
+    restarts = f"{names.ANNOTATION_RESTARTS}{GATEWAY}"
+    place.look()
+    asyncio.run(place.lease.annotate({restarts: "1"}))
+    place.leads = False
+    place.look(HEALTHY_SECONDS + START_SECONDS)
+    assert place.stored(restarts) == "1"
+    place.leads = True
+    place.look()
+    assert place.stored(restarts) == "0"
+
+
 def test_time_without_the_api_server_counts_against_nobody(place: Place, clock: Clock) -> None:
     place.look(2 * LOOK_SECONDS)
     clock.now += 3600
