@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.builders import GOOD, SEALED, experiment, iteration, manifest
-from tests.support.fake_kubernetes import FakeKubernetes, error
+from tests.support.fake_kubernetes import Answer, FakeKubernetes, error
 from tests.support.kubernetes_objects import merged
 
 from rloop import names
@@ -93,9 +93,16 @@ def test_a_status_is_one_conditional_patch_of_what_changed_or_nothing(place: Pla
 
 def test_a_status_that_somebody_changes_between_reading_and_writing_is_a_conflict(place: Place) -> None:
     made = place.created()
-    place.fake.faults["PATCH"] = lambda: place.fake.put(ITERATION, place.fake.objects[ITERATION]) and error(409, "x")
+
+    def between() -> Answer:
+        read = place.fake.objects[ITERATION]
+        place.fake.put(ITERATION, read)
+        return 200, read
+
+    place.fake.faults[f"GET {ITERATION}"] = between
     with pytest.raises(Conflict):
         asyncio.run(place.store.apply_status(settled(made)))
+    assert place.fake.count("PATCH") == 1, "the API server refused it"
     assert "status" not in place.fake.objects[ITERATION]
 
 

@@ -24,10 +24,12 @@ def started(home: Path, replicas: int, *, policies: bool = True) -> FakeKubernet
     fake = FakeKubernetes()
     put_loop(fake, WELL, experiment__job=None, experiment__pyTorchJob={"replicas": replicas})
 
+    def handed_over(policy: dict[str, Any]) -> bool:
+        return [one["kind"] for one in policy["metadata"]["ownerReferences"]] == ["PyTorchJob"]
+
     async def test() -> None:
         async with running(fake, home, WELL, network_policies=policies) as now:
-            await now.until(lambda: TRAINING in fake.objects)
-            await asyncio.sleep(0.1)
+            await now.until(lambda: TRAINING in fake.objects and all(map(handed_over, fake.stored(POLICIES))))
 
     asyncio.run(test())
     return fake
