@@ -31,13 +31,13 @@ def test_what_idle_loops_cost_is_measured_and_cleared_away(monkeypatch: pytest.M
         async with place() as made:
             loops = client.objects("team", "researchloops")
 
-            def changed(path: str, stored: dict[str, Any]) -> None:
-                if path.startswith(loops):
+            def changed(type_: str, path: str, stored: dict[str, Any]) -> None:
+                if path.startswith(loops) and type_ != "DELETED":
                     made.passes.changed(stored)
 
-            made.server.changed = changed
+            made.server.listeners.append(changed)
             scraped = f"{client.core('system', 'pods', idle.OPERATOR)}:8081/proxy/metrics"
-            made.server.texts[scraped] = _metrics
+            made.server.faults[scraped] = lambda: (200, _metrics())
             # The one of the operator writes only while it holds the Lease.
             measured = idle.Place(client.Kube(made.api._api, made.api.server, "default"), "team", "system")
             found = await idle.measure(measured, options)

@@ -40,21 +40,22 @@ from rloop_operator.ports import File, Files, Runtime
 PAUSE_SECONDS = 0.2
 NOWHERE = "http://127.0.0.1:9"
 """A gateway that never answers: an agent goes on trying, and so lives as long as a test needs it."""
+SOURCES = {"task-files": TASK, "evaluation-files": EVALUATION}
+"""ConfigMaps that the loop names."""
 OPERATOR = ("StatefulSet", "rloop-operator")
 
 
-class Kubernetes:
-    """The cluster's shell, with real pods."""
+class KubeShell:
+    """The cluster's shell, whatever answers its requests."""
 
-    def __init__(self, cluster: Cluster, api: client.Kube, namespace: str, loop: ResearchLoop, gateway: str) -> None:
+    def __init__(self, api: client.Kube, namespace: str, loop: ResearchLoop, gateway: str) -> None:
         self.loop = loop
-        self.store = KubeStore(api, namespace)
         self.identity = KubeIdentity(api)
         self.gateway_signs = GatewaySigns(api)
         self.signs = OperatorSigns(api, namespace, Sight(time.monotonic, math.inf))
-        self._cluster, self._api, self._namespace = cluster, api, namespace
+        self._api, self._namespace = api, namespace
         self._settings = _settings(namespace, gateway)
-        self.runtime = KubeRuntime(self.store, self._settings, self.signs)
+        self.reopened()
 
     def reopened(self) -> Runtime:
         self.store = KubeStore(self._api, self._namespace)
@@ -76,6 +77,23 @@ class Kubernetes:
         await self.store.apply_status(
             stored.model_copy(update={"status": stored.status.model_copy(update={"runs": [done]})})
         )
+
+    async def begin(self, workload: Workload) -> None:
+        """Start an agent of an iteration that stands in the store."""
+        session = SessionSpec(name=workload.session, max_rounds=1, session_seconds=60, max_experiments=1)
+        spec = ResearchIterationSpec(loop_name="demo", number=1, generation=0, pivots=0, sessions=[session])
+        with contextlib.suppress(Conflict):
+            metadata = children.metadata(self.loop, workload.owner)
+            await self.store.create(ResearchIteration(metadata=metadata, spec=spec))
+        await self.runtime.start(self.loop, workload)
+
+
+class Kubernetes(KubeShell):
+    """The cluster's shell, with real pods."""
+
+    def __init__(self, cluster: Cluster, api: client.Kube, namespace: str, loop: ResearchLoop, gateway: str) -> None:
+        super().__init__(api, namespace, loop, gateway)
+        self._cluster = cluster
 
     async def pass_time(self) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
@@ -104,15 +122,6 @@ class Kubernetes:
         selector = f"{names.LABEL_LOOP}=demo,{names.LABEL_ROLE}=ledger"
         chunks = self._cluster.get("configmaps", "-n", self._namespace, "-l", selector)["items"]
         return [key.replace(".", "/") for chunk in sorted(chunks, key=_name) for key in sorted(chunk["data"])]
-
-    async def begin(self, workload: Workload) -> None:
-        """Start an agent of an iteration that stands in the store."""
-        session = SessionSpec(name=workload.session, max_rounds=1, session_seconds=60, max_experiments=1)
-        spec = ResearchIterationSpec(loop_name="demo", number=1, generation=0, pivots=0, sessions=[session])
-        with contextlib.suppress(Conflict):
-            metadata = children.metadata(self.loop, workload.owner)
-            await self.store.create(ResearchIteration(metadata=metadata, spec=spec))
-        await self.runtime.start(self.loop, workload)
 
     def token(self, name: str) -> str:
         """A token as the pod's own: for the gateway, and bound to the pod."""
@@ -148,22 +157,23 @@ def _settings(namespace: str, gateway: str) -> Settings:
     )
 
 
-def _config_map(namespace: str, name: str, files: Files) -> dict[str, Any]:
+def config_map(namespace: str, name: str, files: Files) -> dict[str, Any]:
+    """A user's files, as `spec.task` and `spec.evaluation.code` name them."""
     data = {path: file.content.decode() for path, file in files.items()}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": data}
 
 
-def _loop(cluster: Cluster, namespace: str, workers: int) -> ResearchLoop:
+def kube_loop(namespace: str, image: str, storage_class: str | None = None, workers: int = 0) -> ResearchLoop:
     """The loop of the other rows, with what only a cluster needs."""
     workspace: dict[str, Any] = {"size": "1Gi"}
-    if cluster.storage_class:
-        workspace["storageClassName"] = cluster.storage_class
+    if storage_class:
+        workspace["storageClassName"] = storage_class
     job: dict[str, Any] = {"experiment__job": None, "experiment__pyTorchJob": {"replicas": workers}} if workers else {}
     loop = build_loop(
         **job,
         experiment__command=["sh", "run.sh"],
         experiment__gracePeriodSeconds=1,
-        experiment__image=cluster.base_image,
+        experiment__image=image,
         task={"configMap": {"name": "task-files"}},
         evaluation__code={"configMap": {"name": "evaluation-files"}},
         workspace=workspace,
@@ -203,12 +213,12 @@ async def opened(cluster: Cluster, namespace: str, *, gateway: bool, workers: in
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own}})
     everywhere = _install(cluster, namespace, own, gateway=gateway)
     cluster.make_volumes(1)
-    for name, files in (("task-files", TASK), ("evaluation-files", EVALUATION)):
-        cluster.apply(_config_map(namespace, name, files))
+    cluster.apply(*(config_map(namespace, name, files) for name, files in SOURCES.items()))
     try:
         url = _gateway(cluster, own) if gateway else NOWHERE
         async with client.connected(cluster.kubeconfig) as api:
-            shell = Kubernetes(cluster, api, namespace, _loop(cluster, namespace, workers), url)
+            loop = kube_loop(namespace, cluster.base_image, cluster.storage_class, workers)
+            shell = Kubernetes(cluster, api, namespace, loop, url)
             shell.loop = await shell.store.create(shell.loop)
             await shell.store.seal(shell.loop)
             yield shell

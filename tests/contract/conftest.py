@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.cluster.conftest import cluster, namespace  # noqa: F401 -- fixtures are found by their name here
-from tests.contract import cluster_shell
+from tests.contract import cluster_shell, fake_shell
 from tests.contract.shells import Check, opened
 
 # The first one builds the images where no other test has.
@@ -16,6 +16,8 @@ ON_A_CLUSTER = [pytest.mark.cluster, pytest.mark.timeout(900, func_only=True)]
 CLUSTER = pytest.param("cluster", marks=ON_A_CLUSTER)
 PYTORCHJOB = pytest.param("pytorchjob", marks=ON_A_CLUSTER)
 """The cluster's shell with runs of two workers."""
+FAKE = "fake"
+"""The cluster's shell on the fake API server, where nothing has to run."""
 
 
 SHELLS = ["sim", "local", CLUSTER]
@@ -33,6 +35,8 @@ def check(row: str, request: pytest.FixtureRequest, tmp_path: Path) -> Check:
     """Runs a test on a fresh shell."""
 
     def shell(*, gateway: bool) -> AbstractAsyncContextManager[Any]:
+        if row == FAKE:
+            return fake_shell.opened()
         if row not in ("cluster", "pytorchjob"):
             return opened(row, tmp_path)
         # In a namespace of its own, so that rows can run beside each other.

@@ -1,6 +1,6 @@
 """The shells under one roof: what the contract suite needs of each, and nothing that only one of them can do.
 
-The cluster's stands in `cluster_shell`.
+The cluster's stand in `cluster_shell` and `fake_shell`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.contract.cluster_shell import Kubernetes
+from tests.contract.fake_shell import Faked
 from tests.contract.tasks import EVALUATION, TASK
 from tests.support.builders import loop as build_loop
 
@@ -137,9 +138,9 @@ class Local:
         return ["", "wrong", LocalIdentity.new_token()]
 
 
-Shell = Sim | Local | Kubernetes
+Shell = Sim | Local | Kubernetes | Faked
 """All have the same members: store, runtime, loop, reopened, behave, pass_time, record, lose, runs, ledger."""
-Live = Local | Kubernetes
+Live = Local | Kubernetes | Faked
 """Those whose agents are processes, and have more: identity, gateway_signs, signs, begin, token, others."""
 
 

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from tests.contract.conftest import CLUSTER
+from tests.contract.conftest import CLUSTER, FAKE
 from tests.contract.shells import TRIES, Check, Live, agent, ended
 
 from rloop_operator.ports import Caller
 
-ROWS = pytest.mark.parametrize("row", ["local", CLUSTER])
+ROWS = pytest.mark.parametrize("row", ["local", CLUSTER, FAKE])
 NAME = agent().name
 
 

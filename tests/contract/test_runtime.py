@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.contract.conftest import PYTORCHJOB, SHELLS
+from tests.contract.conftest import FAKE, PYTORCHJOB, SHELLS
 from tests.contract.shells import Check, Shell, ended, run, running
 
 # PyTorchJobs keep the same promises as Jobs.
-pytestmark = pytest.mark.parametrize("row", [*SHELLS, PYTORCHJOB])
+pytestmark = pytest.mark.parametrize("row", [*SHELLS, PYTORCHJOB, FAKE])
 
 
 def test_a_workload_runs_to_its_end(check: Check) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.contract.conftest import FAKE, SHELLS
 from tests.contract.shells import Check, Shell
 
 from rloop import names
@@ -12,6 +13,8 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.decide import children
 from rloop.errors import Conflict, NotFound
 from rloop_operator.ports import File
+
+pytestmark = pytest.mark.parametrize("row", [*SHELLS, FAKE])
 
 
 def iteration(loop: ResearchLoop, number: int = 1) -> ResearchIteration:

@@ -1,7 +1,8 @@
-"""A Kubernetes API server in memory: enough of it for the operator, kopf's watches and the guard.
+"""A Kubernetes API server in memory: the only fake one, for all tests of the cluster's shell.
 
-Used by tests of the cluster's shell that need many namespaces or faults at will, which no real cluster offers. It knows
-objects, merge patches, preconditions, selectors and watches; no admission, no controllers, no pods that run.
+It knows objects, merge patches, preconditions, selectors, watches, logs and TokenReviews, and fails or hangs at will;
+it has no admission, no controllers and no pods that run. `connected` and `serving` serve it over HTTP. `direct` is a
+client without a socket, for tests that are no coroutines: it outlives the event loop of one `asyncio.run`.
 """
 
 from __future__ import annotations
@@ -10,150 +11,180 @@ import asyncio
 import itertools
 import json
 import re
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
+from kubernetes.aio import client as library
+from tests.support.kubernetes_objects import differs, merged, selected, within
+
+from rloop_operator.cluster.kube.client import Kube
 
 Object = dict[str, Any]
+Answer = tuple[int, Object | str]
+"""HTTP status, and a document or a text."""
 PATH = re.compile(
-    r"/(?:api/v1|apis/(?P<group>[^/]+/[^/]+))"
-    r"(?:/namespaces/(?P<namespace>[^/]+))?/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status|log))?"
+    r"(?P<collection>/(?:api/v1|apis/[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?/[a-z]+)"
+    r"(?:/(?P<name>[^/]+))?(?:/(?P<sub>status|log))?"
 )
-KINDS = {
-    "researchloops": "ResearchLoop",
-    "researchiterations": "ResearchIteration",
-    "researchexperiments": "ResearchExperiment",
+REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+SERVED = {
+    "v1": {"pods": "Pod", "events": "Event", "namespaces": "Namespace"},
+    "rloop.dev/v1alpha1": {
+        "researchloops": "ResearchLoop",
+        "researchiterations": "ResearchIteration",
+        "researchexperiments": "ResearchExperiment",
+    },
+    "apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
 }
-OURS = "rloop.dev/v1alpha1"
-DEFINITIONS = "apiextensions.k8s.io/v1"
+"""What kopf finds when it starts; any other kind can be requested too."""
+_REASONS = {403: "Forbidden", 404: "NotFound", 409: "Conflict", 422: "Invalid"}
 
 
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _reason(code: int) -> str:
-    return {403: "Forbidden", 404: "NotFound", 409: "Conflict"}.get(code, "InternalError")
-
-
-def status(code: int, message: str) -> tuple[int, Object]:
+def error(code: int, message: str) -> Answer:
     """An error as the API server words it."""
-    return code, {"kind": "Status", "status": "Failure", "code": code, "reason": _reason(code), "message": message}
+    reason = _REASONS.get(code, "InternalError")
+    return code, {"kind": "Status", "status": "Failure", "code": code, "reason": reason, "message": message}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request; the method of a watch is WATCH."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Object = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """What patterns are searched in, as `GET /api/v1/namespaces/team/pods`."""
+        return f"{self.method} {self.path}"
 
 
 @dataclass
 class FakeKubernetes:
-    """The server; `objects` by path of the collection and name."""
+    """The server. Its objects stand under their paths."""
 
-    objects: dict[tuple[str, str], Object] = field(default_factory=dict)
-    faults: dict[str, int] = field(default_factory=dict)
-    """Namespace -> the HTTP status of every answer to a request about it."""
-    deaf: set[str] = field(default_factory=set)
-    """Namespaces in which every watch is forbidden."""
-    written: list[tuple[str, str, Object, dict[str, str]]] = field(default_factory=list)
-    """Method, path, body and query of every write, also of those that failed."""
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    """Method and path of every request."""
-    _versions: Any = field(default_factory=lambda: itertools.count(1))
-    _watches: list[tuple[str, dict[str, str], asyncio.Queue[Object]]] = field(default_factory=list)
+    objects: dict[str, Object] = field(default_factory=dict)
+    faults: dict[str, int | Callable[[], Answer]] = field(default_factory=dict)
+    """Pattern of requests -> HTTP status, or function, of the answers that they get instead."""
+    hangs: str = ""
+    """Pattern of requests that are never answered; they count in `hanging`, and each releases `hung`."""
+    hanging: int = 0
+    hung: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    tokens: dict[str, Object] = field(default_factory=dict)
+    """Token -> status of its TokenReviews; any other is not authenticated."""
+    asked: Counter[str] = field(default_factory=Counter)
+    """Text of a request -> how often it came."""
+    written: list[Request] = field(default_factory=list)
+    """Every write, also those that failed."""
+    listeners: list[Callable[[str, str, Object], None]] = field(default_factory=list)
+    """Called with type, path and object of each change."""
+    _versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def put(self, collection: str, obj: Object) -> Object:
-        """Store an object as if a user had created it."""
-        code, answer = self.answer("POST", collection, {}, obj)
-        assert code == 201, answer
-        return answer
-
-    def at(self, collection: str, name: str) -> Object:
-        """A stored object."""
-        return self.objects[collection, name]
-
-    def answer(self, method: str, path: str, query: dict[str, str], body: Object | None) -> tuple[int, Object]:
-        """Answer one request that is no watch."""
-        self.asked.append((method, path))
-        if body is not None and method in ("POST", "PATCH"):
-            self.written.append((method, path, body, query))
+    def put(self, path: str, obj: Mapping[str, Any]) -> Object:
+        """Store an object as somebody else would have made it; what it does not say is as at its creation."""
+        number = str(next(self._versions))
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata = {"uid": f"uid-{number}", "creationTimestamp": now, "generation": 1, **obj["metadata"]}
         found = PATH.fullmatch(path)
+        if found is not None and found["namespace"]:
+            metadata.setdefault("namespace", found["namespace"])
+        stored: Object = json.loads(json.dumps({**obj, "metadata": metadata | {"resourceVersion": number}}))
+        type_ = "MODIFIED" if path in self.objects else "ADDED"
+        self.objects[path] = stored
+        self._tell(type_, path, stored)
+        return stored
+
+    def stored(self, collection: str) -> list[Object]:
+        """The objects of a collection, in a namespace or in all, by name."""
+        return [one for path, one in sorted(self.objects.items()) if within(path, collection)]
+
+    def count(self, pattern: str) -> int:
+        """Number of the requests that match."""
+        return sum(number for text, number in self.asked.items() if re.search(pattern, text))
+
+    async def respond(self, request: Request) -> Answer:
+        """Answer one request; of a watch only whether it is allowed."""
+        self.asked[request.text] += 1
+        if request.method in ("POST", "PATCH", "DELETE"):
+            self.written.append(request)
+        if self.hangs and re.search(self.hangs, request.text):
+            self.hanging += 1
+            self.hung.release()
+            await asyncio.Event().wait()
+        for pattern, fault in self.faults.items():
+            if re.search(pattern, request.text):
+                return error(fault, f"no answer to {request.text}") if isinstance(fault, int) else fault()
+        return self.answer(request)
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request at once, without faults."""
+        found = PATH.fullmatch(request.path)
         if found is None:
-            return self._discovered(path)
-        fault = self.faults.get(found["namespace"] or "")
-        if fault is not None:
-            return status(fault, f'no answer about namespace "{found["namespace"]}"')
-        name, sub = found["name"], found["sub"]
-        collection = path.removesuffix(f"/{sub}").removesuffix(f"/{name}") if name else path
-        if method == "POST":
-            return self._create(collection, found["namespace"], body or {})
+            return _discovered(request.path)
+        collection, name, sub = found["collection"], found["name"], found["sub"]
+        if request.method == "POST":
+            return self._create(collection, request.body)
         if name is None:
-            return 200, {"kind": "List", "metadata": {"resourceVersion": "1"}, "items": self._list(collection, query)}
-        stored = self.objects.get((collection, name))
+            return 200, self._list(collection, request.query)
+        path = f"{collection}/{name}"
+        stored = self.objects.get(path)
         if stored is None:
-            return status(404, f'{found["plural"]} "{name}" not found')
-        if method == "PATCH":
-            return self._patch(collection, stored, body or {}, only_status=sub == "status")
-        if method == "DELETE":
-            uid = (body or {}).get("preconditions", {}).get("uid", stored["metadata"]["uid"])
-            if uid != stored["metadata"]["uid"]:
-                return status(409, "the uid is another")
-            del self.objects[collection, name]
-            self._tell("DELETED", collection, stored)
-        return 200, stored
+            return error(404, f'{collection.rpartition("/")[2]} "{name}" not found')
+        if request.method == "PATCH":
+            return self._patch(path, stored, request.body, sub)
+        if request.method == "DELETE":
+            if differs(stored, request.body.get("preconditions", {})):
+                return error(409, "the object is another one")
+            del self.objects[path]
+            self._tell("DELETED", path, stored)
+        return 200, "" if sub == "log" else stored
 
-    def _create(self, collection: str, namespace: str | None, body: Object) -> tuple[int, Object]:
-        name = body["metadata"]["name"]
-        if (collection, name) in self.objects:
-            return status(409, f'"{name}" already exists')
-        number = next(self._versions)
-        facts: Object = {"uid": f"uid-{number}", "resourceVersion": str(number), "creationTimestamp": _now()}
-        facts |= {"generation": 1} | ({"namespace": namespace} if namespace else {})
-        stored = json.loads(json.dumps(body)) | {"metadata": body["metadata"] | facts}
-        self.objects[collection, name] = stored
-        self._tell("ADDED", collection, stored)
-        return 201, stored
+    def _create(self, collection: str, body: Object) -> Answer:
+        if collection == REVIEWS:
+            return 201, body | {"status": self.tokens.get(body["spec"]["token"], {"authenticated": False})}
+        path = f"{collection}/{body['metadata']['name']}"
+        if path in self.objects:
+            return error(409, f"{path} already exists")
+        return 201, self.put(path, {key: value for key, value in body.items() if key != "status"})
 
-    def _patch(self, collection: str, stored: Object, body: Object, *, only_status: bool) -> tuple[int, Object]:
-        wanted = body.get("metadata", {}).get("resourceVersion")
-        if wanted is not None and wanted != stored["metadata"]["resourceVersion"]:
-            return status(409, "the object has been modified")
-        part = {"status": body.get("status", {})} if only_status else body
-        patched = _merged(stored, part)
-        patched["metadata"]["resourceVersion"] = str(next(self._versions))
-        self.objects[collection, stored["metadata"]["name"]] = patched
-        self._tell("MODIFIED", collection, patched)
-        return 200, patched
+    def _patch(self, path: str, stored: Object, body: Object, sub: str | None) -> Answer:
+        metadata = body.get("metadata", {})
+        if differs(stored, {key: metadata[key] for key in ("resourceVersion", "uid") if key in metadata}):
+            return error(409, "the object has been modified")
+        made = merged(stored, {key: value for key, value in body.items() if (key == "status") == (sub == "status")})
+        if made == stored:
+            return 200, stored
+        made["metadata"]["generation"] += made.get("spec") != stored.get("spec")
+        return 200, self.put(path, made)
 
-    def _list(self, collection: str, query: dict[str, str]) -> list[Object]:
-        everywhere = re.sub(r"/namespaces/[^/]+", "", collection) == collection
-        return [
-            stored
-            for (where, _), stored in self.objects.items()
-            if (where == collection or (everywhere and re.sub(r"/namespaces/[^/]+", "", where) == collection))
-            and _selected(stored, query.get("labelSelector", ""))
-        ]
+    def _list(self, collection: str, query: Mapping[str, str]) -> Object:
+        items = [one for one in self.stored(collection) if selected(one, query)]
+        begin, most = int(query.get("continue", "0")), int(query.get("limit", len(items)))
+        more = {"continue": str(begin + most)} if begin + most < len(items) else {}
+        metadata = {"resourceVersion": "1", **more}
+        return {"kind": "List", "metadata": metadata, "items": items[begin : begin + most]}
 
-    def _tell(self, type_: str, collection: str, obj: Object) -> None:
-        for path, query, queue in self._watches:
-            if path == collection and _selected(obj, query.get("labelSelector", "")):
-                queue.put_nowait({"type": type_, "object": obj})
+    def _tell(self, type_: str, path: str, obj: Object) -> None:
+        for listener in self.listeners:
+            listener(type_, path, obj)
 
-    def _discovered(self, path: str) -> tuple[int, Object]:
-        """What kopf asks when it starts."""
-        if path == "/api":
-            return 200, {"versions": ["v1"]}
-        if path == "/apis":
-            return 200, {"groups": [_group(one) for one in (OURS, DEFINITIONS)]}
-        if path == "/api/v1":
-            found = {"pods": "Pod", "events": "Event", "namespaces": "Namespace"}
-            return 200, {"groupVersion": "v1", "resources": [_resource(*one) for one in found.items()]}
-        if path == f"/apis/{OURS}":
-            return 200, {"groupVersion": OURS, "resources": [_resource(*one) for one in KINDS.items()]}
-        if path == f"/apis/{DEFINITIONS}":
-            resource = _resource("customresourcedefinitions", "CustomResourceDefinition")
-            return 200, {"groupVersion": DEFINITIONS, "resources": [resource]}
-        return status(404, f"{path} is not there")
+    def direct(self) -> Kube:
+        """A client whose requests are function calls."""
+        return Kube(cast(Any, _Direct(self)), "http://fake", "default", "rloop-operator")
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Kube]:
+        """A client over HTTP."""
+        async with self.serving() as url, library.ApiClient(library.Configuration(host=url)) as api:
+            yield Kube(api, url, "default", "rloop-operator")
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[str]:
@@ -169,88 +200,77 @@ class FakeKubernetes:
         finally:
             await runner.cleanup()
 
-    async def _serve(self, request: web.Request) -> web.StreamResponse:
-        query = dict(request.query)
-        if query.get("watch") == "true":
-            return await self._watch(request, query)
-        code, answer = self.answer(request.method, request.path, query, await _body(request))
-        return web.json_response(answer, status=code)
-
-    async def _watch(self, request: web.Request, query: dict[str, str]) -> web.StreamResponse:
-        self.asked.append(("WATCH", request.path))
-        found = PATH.fullmatch(request.path)
-        namespace = (found and found["namespace"]) or ""
-        fault = 403 if namespace in self.deaf else self.faults.get(namespace)
-        if fault is not None:
-            code, answer = status(fault, "no watch")
-            return web.json_response(answer, status=code)
+    async def _serve(self, http: web.Request) -> web.StreamResponse:
+        method = "WATCH" if http.query.get("watch") == "true" else http.method
+        text = await http.text()
+        request = Request(method, http.path, dict(http.query), json.loads(text) if text else {})
+        code, answer = await self.respond(request)
+        if method != "WATCH" or code >= 300:
+            told = answer if isinstance(answer, str) else json.dumps(answer)
+            return web.Response(text=told, status=code, content_type="application/json")
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
-        await response.prepare(request)
-        watch = (request.path, query, asyncio.Queue[Object]())
-        self._watches.append(watch)
+        await response.prepare(http)
+        changes = asyncio.Queue[Object]()
+
+        def listener(type_: str, path: str, obj: Object) -> None:
+            if within(path, request.path) and selected(obj, request.query):
+                changes.put_nowait({"type": type_, "object": obj})
+
+        self.listeners.append(listener)
         try:
             while True:
-                await response.write(json.dumps(await watch[2].get()).encode() + b"\n")
+                await response.write(json.dumps(await changes.get()).encode() + b"\n")
         finally:
-            self._watches.remove(watch)
+            self.listeners.remove(listener)
 
 
-async def _body(request: web.Request) -> Object | None:
-    text = await request.text()
-    found: Object | None = json.loads(text) if text else None
-    return found
+class _Direct:
+    """In the place of the library's client: no serialization into a URL, no socket."""
+
+    def __init__(self, fake: FakeKubernetes) -> None:
+        self._fake = fake
+        self.status = 0
+        self._text = ""
+
+    async def param_serialize(self, method: str, path: str, **request: Any) -> tuple[str, str, Any, Any, None]:
+        return method, path, dict(request["query_params"]), request["body"], None
+
+    async def call_api(self, method: str, path: str, query: Any, body: Any, **_: Any) -> _Direct:
+        await asyncio.sleep(0)
+        answered = _Direct(self._fake)
+        answered.status, answer = await self._fake.respond(Request(method, path, query, body or {}))
+        answered._text = answer if isinstance(answer, str) else json.dumps(answer)
+        return answered
+
+    async def read(self) -> bytes:
+        return self._text.encode()
 
 
-def _group(group_version: str) -> Object:
-    name, _, version = group_version.partition("/")
-    told = {"groupVersion": group_version, "version": version}
-    return {"name": name, "versions": [told], "preferredVersion": told}
-
-
-def _resource(plural: str, kind: str) -> Object:
-    verbs = ["get", "list", "watch", "create", "patch", "delete"]
-    return {"name": plural, "singularName": kind.lower(), "kind": kind, "namespaced": True, "verbs": verbs}
-
-
-def _merged(old: Object, patch: Object) -> Object:
-    """RFC 7386."""
-    made = dict(old)
-    for key, value in patch.items():
-        if value is None:
-            made.pop(key, None)
-        elif isinstance(value, dict):
-            before = made.get(key)
-            made[key] = _merged(before if isinstance(before, dict) else {}, value)
-        else:
-            made[key] = value
-    return made
-
-
-def _selected(obj: Object, selector: str) -> bool:
-    labels = obj["metadata"].get("labels", {})
-    for term in re.findall(r"(?:[^,(]|\([^)]*\))+", selector):
-        key, one_of, values = term.partition(" in ")
-        if one_of:
-            fits = labels.get(key) in values.strip("()").split(",")
-        elif term.startswith("!"):
-            fits = term[1:] not in labels
-        else:
-            key, equals, value = term.partition("=")
-            fits = key in labels and (not equals or labels[key] == value)
-        if not fits:
-            return False
-    return True
+def _discovered(path: str) -> Answer:
+    """What kopf asks when it starts."""
+    if path == "/api":
+        return 200, {"versions": ["v1"]}
+    if path == "/apis":
+        versions = [{"groupVersion": one, "version": one.partition("/")[2]} for one in SERVED if "/" in one]
+        groups = [(one["groupVersion"].partition("/")[0], one) for one in versions]
+        return 200, {"groups": [{"name": name, "versions": [one], "preferredVersion": one} for name, one in groups]}
+    version = path.removeprefix("/apis/").removeprefix("/api/")
+    if version not in SERVED:
+        return error(404, f"{path} is not there")
+    shared = {"namespaced": True, "verbs": ["get", "list", "watch", "create", "patch", "delete"]}
+    kinds = SERVED[version].items()
+    resources = [{"name": name, "singularName": kind.lower(), "kind": kind} | shared for name, kind in kinds]
+    return 200, {"groupVersion": version, "resources": resources}
 
 
 def kubeconfig(folder: Path, url: str) -> str:
     """A kubeconfig for the server, written into the folder; its path."""
+    user, context = {"name": "fake", "user": {"token": "fake"}}, {"cluster": "fake", "user": "fake"}
     document = {
-        "apiVersion": "v1",
-        "kind": "Config",
         "current-context": "fake",
         "clusters": [{"name": "fake", "cluster": {"server": url}}],
-        "users": [{"name": "fake", "user": {"token": "fake"}}],
-        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "fake"}}],
+        "users": [user],
+        "contexts": [{"name": "fake", "context": context}],
     }
     path = folder / "kubeconfig"
     path.write_text(json.dumps(document))

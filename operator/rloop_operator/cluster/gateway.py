@@ -78,22 +78,27 @@ class Counted:
         return "other"
 
 
+def application(api: client.Kube, hosts: frozenset[str]) -> Counted:
+    """The agents' API for the callers of all namespaces."""
+    signs, cache = GatewaySigns(api), Cache()
+    gateways: dict[str, Gateway] = {}
+
+    def gateway_of(caller: Caller) -> Gateway:
+        # Each request is a task of its own, so only the log lines of this request get these values.
+        structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop)
+        if caller.namespace not in gateways:
+            store = KubeStore(api, caller.namespace, cache=cache)
+            gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
+        return gateways[caller.namespace]
+
+    return Counted(app(gateway_of, KubeIdentity(api), hosts))
+
+
 async def run() -> None:
     """Serve until the process ends."""
     async with client.connected(manager="rloop-gateway") as api:
-        signs, cache = GatewaySigns(api), Cache()
-        gateways: dict[str, Gateway] = {}
-
-        def gateway_of(caller: Caller) -> Gateway:
-            # Each request is a task of its own, so only the log lines of this request get these values.
-            structlog.contextvars.bind_contextvars(namespace=caller.namespace, loop=caller.loop)
-            if caller.namespace not in gateways:
-                store = KubeStore(api, caller.namespace, cache=cache)
-                gateways[caller.namespace] = Gateway(store, signs, now=_now, changed=lambda: None)
-            return gateways[caller.namespace]
-
-        application = Counted(app(gateway_of, KubeIdentity(api), own_hosts(os.environ)))
-        server = uvicorn.Server(http_server.config(application, host=health.EVERYWHERE, port=PORT))
+        served = application(api, own_hosts(os.environ))
+        server = uvicorn.Server(http_server.config(served, host=health.EVERYWHERE, port=PORT))
         reach = Reach(api)
         log.info("started", port=PORT)
         serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tests.operator.cluster.test_golden import EXPERIMENT, SETTINGS, accepted, owner
 from tests.operator.cluster.test_tenants import put_loop, running
-from tests.support.fake_kubernetes import FakeKubernetes
+from tests.support.fake_kubernetes import FakeKubernetes, Request
 
 from rloop import names
 from rloop.actions import Append, Workload
@@ -64,25 +64,24 @@ def test_what_is_looked_for_is_found() -> None:
 
 
 def test_nothing_that_is_written_for_a_marked_loop_carries_a_mark(home: Path) -> None:
-    async def test() -> list[tuple[str, str, dict[str, Any], dict[str, str]]]:
+    async def test() -> list[Request]:
         fake = FakeKubernetes()
         put_loop(fake, NAMESPACE)
-        loop = fake.at(client.objects(NAMESPACE, "researchloops"), "demo")
+        loop = fake.objects[client.objects(NAMESPACE, "researchloops", "demo")]
         loop["metadata"] |= {"labels": MARKED, "annotations": MARKED}
-        fake.written.clear()
         async with running(fake, home, NAMESPACE) as now:
             await Canary(now.lease._api, "rloop-system").ask(1)
             await now.until(lambda: now.jobs(NAMESPACE) != [])
             await ledger.append(now.lease._api, NAMESPACE, "demo", Append("demo/pivot", "pivot", {}))
             await now.operator.namespaces.loops()
-        return fake.written
+        return [one for one in fake.written if one.method != "DELETE"]
 
     written = asyncio.run(test())
-    kinds = {body["kind"] for method, _, body, _ in written if method == "POST"}
+    kinds = {one.body["kind"] for one in written if one.method == "POST"}
     assert kinds >= {"ResearchExperiment", "ConfigMap", "PersistentVolumeClaim", "Job", "Event", "Lease"}
     # managedFields then tell the operator's writes from a person's and from those of other tools.
-    assert {query.get("fieldManager") for *_, query in written} == {"rloop-operator"}
-    found = {path: list(marks(body)) for _, path, body, _ in written}
+    assert {one.query.get("fieldManager") for one in written} == {"rloop-operator"}
+    found = {one.path: list(marks(one.body)) for one in written}
     assert {path: one for path, one in found.items() if one} == {}
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.operator.cluster.api_server import ApiServer
+from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.kube.lease import Lease
@@ -13,9 +13,8 @@ SOON = 5.0
 
 
 async def _saturated() -> tuple[bool, tuple[int, int], int]:
-    server = ApiServer()
-    server.hangs = lambda request: "researchloops" in request.path
-    async with server.serving() as api:
+    server = FakeKubernetes(hangs="researchloops")
+    async with server.connected() as api:
         lease, canary = Lease(api, "system", "rloop-operator", "me"), Canary(api, "system")
         waiting = [asyncio.create_task(api.all(client.objects("team", "researchloops"))) for _ in range(BURST)]
         for _ in range(client.PARALLEL_REQUESTS):

@@ -9,8 +9,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from tests.operator.cluster.memory_kube import MemoryKube
 from tests.support.builders import GOOD, experiment, manifest
+from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Blocked, NotFound
@@ -26,19 +26,19 @@ def config_map(name: str, **data: str) -> dict[str, Any]:
     return {"kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
-def put_sources(api: MemoryKube, *, step: str = "1") -> None:
+def put_sources(api: FakeKubernetes, *, step: str = "1") -> None:
     api.put(client.core("mine", "configmaps", "recipes"), config_map("recipes", train="#!/bin/sh\n", step=step))
     api.put(client.core("mine", "configmaps", "scorer"), config_map("scorer", score="#!/bin/sh\n"))
 
 
-def sealed() -> tuple[MemoryKube, KubeStore]:
+def sealed() -> tuple[FakeKubernetes, KubeStore]:
     """A stored loop whose task and evaluation are sealed."""
-    api = MemoryKube()
+    api = FakeKubernetes()
     put_sources(api)
     sources = {"task": {"configMap": {"name": "recipes"}}, "evaluation__code": {"configMap": {"name": "scorer"}}}
     made = manifest(**sources)
     api.put(LOOP, made | {"metadata": GOOD["metadata"] | {"namespace": "mine"}})
-    store = KubeStore(api, "mine")
+    store = KubeStore(api.direct(), "mine")
 
     async def seal() -> None:
         loop = await store.get(ResearchLoop, "demo")
@@ -92,7 +92,7 @@ def test_a_user_who_looks_makes_nothing() -> None:
     api, _ = sealed()
     del api.objects[client.core("mine", "configmaps", "demo-task")]
     with pytest.raises(NotFound):
-        asyncio.run(KubeStore(api, "mine", read_only=True).files("demo-task"))
+        asyncio.run(KubeStore(api.direct(), "mine", read_only=True).files("demo-task"))
     assert client.core("mine", "configmaps", "demo-task") not in api.objects
 
 
@@ -104,7 +104,7 @@ def test_the_files_of_an_experiment_cannot_be_made_again() -> None:
         asyncio.run(store.files("demo-i0001-e1"))
 
 
-def replaced(api: MemoryKube, name: str, archive: bytes | None) -> None:
+def replaced(api: FakeKubernetes, name: str, archive: bytes | None) -> None:
     """Somebody deletes the ConfigMap and makes another one of its name, with all its marks."""
     path = client.core("mine", "configmaps", name)
     old = api.objects.pop(path)
@@ -129,7 +129,7 @@ def test_others_in_the_place_of_sealed_ones_are_never_used(
     api, store = sealed()
     before = asyncio.run(store.files(name))
     replaced(api, name, archive)
-    store = KubeStore(api, "mine") if fresh else store
+    store = KubeStore(api.direct(), "mine") if fresh else store
     with pytest.raises(Blocked, match=why) as blocked:
         asyncio.run(store.files(name))
     assert (blocked.value.reason, blocked.value.about) == ("SealedFilesLost", name)
@@ -165,7 +165,7 @@ def test_files_that_were_read_once_are_not_fetched_again() -> None:
     api, store = sealed()
     first = asyncio.run(store.files("demo-task"))
     assert asyncio.run(store.files("demo-task")) is first
-    assert asyncio.run(KubeStore(api, "mine").files("demo-task")) is not first
+    assert asyncio.run(KubeStore(api.direct(), "mine").files("demo-task")) is not first
 
 
 def test_more_files_than_are_read_are_not_frozen() -> None:

@@ -16,9 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.operator.cluster.test_golden import SETTINGS
 from tests.support import builders
-from tests.support.fake_kubernetes import FakeKubernetes, kubeconfig
+from tests.support.fake_kubernetes import FakeKubernetes, Request, kubeconfig
 
-from rloop.errors import NotFound
 from rloop_operator.cluster import guard, operator
 from rloop_operator.cluster.kube import client, namespaces, served_namespaces
 from rloop_operator.cluster.kube.lease import OPERATOR, Lease
@@ -29,6 +28,8 @@ from rloop_operator.sim.campaign import SEED_KEYS
 
 RELEASE = "rloop-system"
 SICK, WELL = "tenant-sick", "tenant-well"
+IN_SICK = f"/{SICK}/"
+"""Every request about it."""
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{RELEASE}/leases"
 FAULTS = [403, 404, 500]
 
@@ -43,10 +44,9 @@ def put_loop(fake: FakeKubernetes, namespace: str, name: str = "demo", **changes
     manifest = builders.manifest(**(sources | job | changes))
     manifest["metadata"] = {"name": name, "namespace": namespace}
     for name_, data in (("files", {"train": "#!/bin/sh\n"}), ("scorer", {"score": "#!/bin/sh\n"})):
-        if (client.core(namespace, "configmaps"), name_) not in fake.objects:
-            body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name_}, "data": data}
-            fake.put(client.core(namespace, "configmaps"), body)
-    fake.put(loops(namespace), manifest)
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name_}, "data": data}
+        fake.put(client.core(namespace, "configmaps", name_), body)
+    fake.put(client.objects(namespace, "researchloops", name), manifest)
 
 
 def settings(*watched: str, **changes: Any) -> Settings:
@@ -64,12 +64,10 @@ class Running:
     tasks: list[asyncio.Task[Any]]
 
     def jobs(self, namespace: str) -> list[str]:
-        collection = client.group("batch/v1", namespace, "jobs")
-        return [name for where, name in self.fake.objects if where == collection]
+        return [one["metadata"]["name"] for one in self.fake.stored(client.group("batch/v1", namespace, "jobs"))]
 
     def events(self) -> list[tuple[str, str, str]]:
-        collection = client.core(RELEASE, "events")
-        found = [one for (where, _), one in self.fake.objects.items() if where == collection]
+        found = [one for path, one in self.fake.objects.items() if path.startswith(client.core(RELEASE, "events"))]
         return [(one["type"], one["reason"], one["message"].split(":")[0]) for one in found]
 
     async def until(self, wanted: Callable[[], bool], seconds: float = 10) -> None:
@@ -100,15 +98,13 @@ async def running(fake: FakeKubernetes, folder: Path, *watched: str, **changes: 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_loops_of_other_namespaces_advance(home: Path, fault: int) -> None:
     async def test() -> None:
-        fake = FakeKubernetes(faults={SICK: fault})
+        fake = FakeKubernetes(faults={IN_SICK: fault})
         put_loop(fake, WELL)
         async with running(fake, home, SICK, WELL) as now:
             await now.until(lambda: now.jobs(WELL) != [])
-            refused = fake.asked.count(("WATCH", loops(SICK))) + fake.asked.count(("GET", loops(SICK)))
+            refused = fake.asked[f"WATCH {loops(SICK)}"] + fake.asked[f"GET {loops(SICK)}"]
             # Its watches are tried again and again, far more often than kopf would by itself.
-            await now.until(
-                lambda: fake.asked.count(("GET", client.core(SICK, "pods"))) > 12,
-            )
+            await now.until(lambda: fake.asked[f"GET {client.core(SICK, 'pods')}"] > 12)
             put_loop(fake, WELL, "later")
             await now.until(lambda: "later-b01-r1-a1" in now.jobs(WELL))
             assert refused
@@ -126,15 +122,17 @@ def test_a_namespace_that_fails_is_reported_once_and_served_again_without_a_rest
         put_loop(fake, WELL)
         async with running(fake, home, SICK, WELL) as now:
             await now.until(lambda: now.jobs(SICK) != [] and now.jobs(WELL) != [])
-            assert served_namespaces.read(fake.at(LEASES, OPERATOR)) == served_namespaces.Served((SICK, WELL), {})
+            assert served_namespaces.read(fake.objects[f"{LEASES}/{OPERATOR}"]) == served_namespaces.Served(
+                (SICK, WELL), {}
+            )
 
-            fake.faults[SICK] = fault
+            fake.faults[IN_SICK] = fault
             problem = {one.name: one for one in operator.parts(now.operator, now.lease)}["namespaces"]
             await now.until(lambda: bool(problem.problem()))
             await now.until(lambda: now.events() != [])
             told, code = health.report([problem], curable_only=False)
             assert (code, SICK in told, WELL in told) == (200, True, False)
-            said = served_namespaces.read(fake.at(LEASES, OPERATOR))
+            said = served_namespaces.read(fake.objects[f"{LEASES}/{OPERATOR}"])
             assert said is not None
             assert (said.serves(WELL), said.serves(SICK), list(said.failing)) == (True, False, [SICK])
 
@@ -155,24 +153,25 @@ def test_a_namespace_that_refuses_only_watches_costs_nobody_the_operator(home: P
     """Whoever administers a namespace can take a verb out of the chart's Role there."""
 
     async def test() -> None:
-        fake = FakeKubernetes(deaf={SICK})
+        fake = FakeKubernetes(faults={f"WATCH .*{IN_SICK}": 403})
         put_loop(fake, SICK)
         put_loop(fake, WELL)
 
         def patrolled(before: int) -> bool:
-            return fake.asked.count(("GET", loops(SICK))) > before
+            return fake.asked[f"GET {loops(SICK)}"] > before
 
         async with running(fake, home, SICK, WELL) as now:
             found = {one.name: one for one in operator.parts(now.operator, now.lease)}
             await now.until(lambda: SICK in found["watches"].problem())
             for number in range(6):  # each patrol sees another version, and no watch delivers one
-                fake.answer("PATCH", f"{loops(SICK)}/demo", {}, {"metadata": {"labels": {"n": str(number)}}})
-                patrols = fake.asked.count(("GET", loops(SICK)))
+                labels = {"metadata": {"labels": {"n": str(number)}}}
+                fake.answer(Request("PATCH", f"{loops(SICK)}/demo", body=labels))
+                patrols = fake.asked[f"GET {loops(SICK)}"]
                 await now.until(partial(patrolled, patrols))
             assert found["watch"].problem() == ""
             report, code = health.report(list(found.values())[:-1], curable_only=False)
             assert (code, SICK in report) == (200, True)
-            fake.deaf.clear()
+            fake.faults.clear()
             await now.until(lambda: not found["watches"].problem())
 
     asyncio.run(test())
@@ -185,7 +184,7 @@ def test_an_api_server_that_fails_for_all_is_not_taken_for_lost_namespaces(home:
         async with running(fake, home, SICK, WELL) as now:
             await now.until(lambda: now.jobs(WELL) != [])
             age = now.operator.progress.patrol_age
-            fake.faults |= {SICK: 500, WELL: 503}
+            fake.faults |= {IN_SICK: 500, f"/{WELL}/": 503}
             await now.until(lambda: age() > 1)
             assert now.operator.namespaces.problems == {}
             fake.faults.clear()
@@ -205,12 +204,11 @@ def test_an_event_is_written_about_its_own_loop(home: Path, order: tuple[str, ..
         fake = FakeKubernetes()
         for name in order:
             put_loop(fake, WELL, name)
-        events = client.core(WELL, "events")
         async with running(fake, home, WELL) as now:
 
             def told() -> list[tuple[str, str]]:
-                found = [one for (where, _), one in fake.objects.items() if where == events]
-                uids = {one["metadata"]["uid"]: name for (_, name), one in fake.objects.items()}
+                found = fake.stored(client.core(WELL, "events"))
+                uids = {one["metadata"]["uid"]: one["metadata"]["name"] for one in fake.objects.values()}
                 assert all(uids[one["involvedObject"]["uid"]] == one["involvedObject"]["name"] for one in found)
                 return sorted((one["involvedObject"]["name"], one["reason"]) for one in found)
 
@@ -229,33 +227,24 @@ def test_a_loop_in_the_releases_own_namespace_is_refused(home: Path) -> None:
         put_loop(fake, WELL)
         async with running(fake, home) as now:
             await now.until(lambda: now.jobs(WELL) != [])
-            await now.until(lambda: "status" in fake.at(loops(RELEASE), "demo"))
-            accepted = {one["type"]: one for one in fake.at(loops(RELEASE), "demo")["status"]["conditions"]}["Accepted"]
+            await now.until(lambda: "status" in fake.objects[f"{loops(RELEASE)}/demo"])
+            accepted = {one["type"]: one for one in fake.objects[f"{loops(RELEASE)}/demo"]["status"]["conditions"]}[
+                "Accepted"
+            ]
             assert accepted["status"] == "False"
             assert "metadata.namespace" in accepted["message"]
-            made = {(method, path) for method, path, _, _ in fake.written if method == "POST"}
-            ours = {("POST", LEASES), ("POST", client.core(RELEASE, "configmaps")), ("POST", loops(RELEASE))}
-            assert {one for one in made if RELEASE in one[1]} <= ours | {("POST", client.core(RELEASE, "events"))}
+            made = {one.path for one in fake.written if one.method == "POST" and RELEASE in one.path}
+            assert made <= {LEASES, client.core(RELEASE, "events")}
 
     asyncio.run(test())
 
 
-class Answering:
-    """An API server of which only the lists of loops are asked."""
-
-    def __init__(self, faults: dict[str, int]) -> None:
-        self._faults = faults
-
-    async def all(self, path: str) -> list[client.Object]:
-        namespace = path.split("/")[5]
-        if fault := self._faults.get(namespace, 0):
-            raise NotFound("gone") if fault == 404 else client.KubeError(fault, "", "refused")
-        return [{"metadata": {"namespace": namespace}}]
-
-
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0, 0, 403, 404, 429, 500, 503]), min_size=1))
 def test_a_look_finds_the_loops_of_all_that_answer(faults: dict[str, int]) -> None:
-    found = namespaces.Namespaces(Answering(faults), list(faults))  # type: ignore[arg-type]
+    fake = FakeKubernetes(faults={f"/{one}/": fault for one, fault in faults.items() if fault})
+    for one in faults:
+        fake.put(f"{loops(one)}/demo", {"metadata": {"name": "demo"}})
+    found = namespaces.Namespaces(fake.direct(), list(faults))
     well = [one for one, fault in faults.items() if not fault]
     if not well and {429, 500, 503} & set(faults.values()):
         with pytest.raises(client.KubeError):
@@ -280,7 +269,7 @@ def test_a_refused_watch_is_logged_once() -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_guard_sees_the_other_namespaces(home: Path, fault: int) -> None:
     async def test() -> None:
-        fake = FakeKubernetes(faults={SICK: fault})
+        fake = FakeKubernetes(faults={IN_SICK: fault})
         put_loop(fake, WELL)
         place = Place(namespace=RELEASE, pod="rloop-guard-0", watched=(SICK, WELL), patrol_seconds=0.2)
         async with fake.serving() as url, client.connected(kubeconfig(home, url), manager="rloop-guard") as api:

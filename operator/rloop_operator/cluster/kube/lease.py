@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,8 +30,11 @@ FENCE_SECONDS = 10.0
 class Lease:
     """One Lease object, which we acquire and renew."""
 
-    def __init__(self, api: client.Kube, namespace: str, name: str, holder: str) -> None:
+    def __init__(
+        self, api: client.Kube, namespace: str, name: str, holder: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._api = api
+        self._clock = clock
         self._path = client.group("coordination.k8s.io/v1", namespace, "leases")
         self._name = name
         self._holder = holder
@@ -39,14 +43,14 @@ class Lease:
         self._renewal = asyncio.Event()
         self.annotations: dict[str, str] = {}
         """Annotations as last read. They keep data of the holder across its restarts."""
-        self.sight = Sight(time.monotonic, FENCE_SECONDS)
+        self.sight = Sight(clock, FENCE_SECONDS)
         """Clock that runs only while the API server responds: each successful `step` of `hold` is a look at it."""
-        self.tried_at = time.monotonic()
+        self.tried_at = clock()
         """When the newest try to renew ended, successful or not."""
 
     def held(self) -> bool:
         """Whether we may write now."""
-        return time.monotonic() - self._renewed_at < FENCE_SECONDS
+        return self._clock() - self._renewed_at < FENCE_SECONDS
 
     async def hold(self) -> None:
         """Acquire and renew until cancelled."""
@@ -56,7 +60,7 @@ class Lease:
                 self.sight.look()
             except RloopError as error:
                 log.warning("lease_not_renewed", lease=self._name, detail=str(error))
-            self.tried_at = time.monotonic()
+            self.tried_at = self._clock()
             await asyncio.sleep(RENEW_SECONDS)
 
     async def acquired(self) -> None:
@@ -75,7 +79,7 @@ class Lease:
 
     async def step(self) -> None:
         """Acquire or renew once. Raises KubeError."""
-        begun = time.monotonic()
+        begun = self._clock()
         try:
             lease = await self._api.get(f"{self._path}/{self._name}")
         except NotFound:
@@ -105,9 +109,9 @@ class Lease:
     def _expired(self, lease: dict[str, Any]) -> bool:
         version, since = self._seen
         if lease["metadata"]["resourceVersion"] != version:
-            self._seen = (lease["metadata"]["resourceVersion"], time.monotonic())
+            self._seen = (lease["metadata"]["resourceVersion"], self._clock())
             return not lease.get("spec", {}).get("holderIdentity")
-        return time.monotonic() - since > DURATION_SECONDS
+        return self._clock() - since > DURATION_SECONDS
 
     def _spec(self, transitions: int) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

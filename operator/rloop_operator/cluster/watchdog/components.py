@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,13 +33,20 @@ REMEMBERED = timedelta(minutes=10)
 class Components:
     """Monitors the guard and the processes that serve agents."""
 
-    def __init__(self, api: client.Kube, lease: Lease, namespace: str, serving: Sequence[str]) -> None:
+    def __init__(
+        self,
+        api: client.Kube,
+        lease: Lease,
+        namespace: str,
+        serving: Sequence[str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._lease = lease
         self._path = client.group("coordination.k8s.io/v1", namespace, "leases", GUARD)
-        self._guard = Keeper(api, lease, namespace, GUARD, "patrol")
-        self._serving = [Keeper(api, lease, namespace, one, "patrol") for one in serving]
-        self._ages = Ages()
+        self._guard = Keeper(api, lease, namespace, GUARD, "patrol", clock)
+        self._serving = [Keeper(api, lease, namespace, one, "patrol", clock) for one in serving]
+        self._ages = Ages(clock)
         self._state: LayerState = "Unknown"
         self._repairs: list[Repair] = []
         self.tried_at = time.monotonic()
@@ -54,13 +61,14 @@ class Components:
         """Look every LOOK_SECONDS until cancelled."""
         while True:
             try:
-                await self._look()
+                await self.look()
             except RloopError as error:
                 log.warning("look_failed", detail=str(error))
             self.tried_at = time.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Look once. Raises RloopError."""
         lease = await self._guards_lease()
         guards_pod, pods = await self._guard.pod(), [await one.pod() for one in self._serving]
         ages = self._ages

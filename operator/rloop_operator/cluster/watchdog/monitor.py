@@ -67,14 +67,23 @@ class Ages:
 class Keeper:
     """Monitors the one pod of a process."""
 
-    def __init__(self, api: client.Kube, lease: Lease, namespace: str, process: str, layer: str) -> None:
+    def __init__(
+        self,
+        api: client.Kube,
+        lease: Lease,
+        namespace: str,
+        process: str,
+        layer: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._lease = lease
         self._namespace = namespace
         self.process = process
         self._layer = layer
         self._annotation = f"{names.ANNOTATION_RESTARTS}{process}"
-        self._acted_at = time.monotonic()
+        self._clock = clock
+        self._acted_at = clock()
         self._told: tuple[str, str] = ("None", "")
 
     async def pod(self) -> dict[str, Any] | None:
@@ -87,13 +96,13 @@ class Keeper:
     async def keep(self, ages: Ages, pod: dict[str, Any] | None, signs: Sequence[restart_policy.Sign]) -> None:
         """Judge the pod and the signs, and restart the pod or report it if necessary. Raises KubeError."""
         restarts = int(self._lease.annotations.get(self._annotation, "0"))
-        record = restart_policy.Record(restarts, time.monotonic() - self._acted_at)
+        record = restart_policy.Record(restarts, self._clock() - self._acted_at)
         verdict = restart_policy.judge(pod_facts(ages, self.process, pod), signs, record)
         healthy_seconds = ages.age(f"{self.process}/healthy", verdict.healthy)
-        if restarts and verdict.healthy and healthy_seconds > restart_policy.HEALTHY_SECONDS:
-            await self._lease.annotate({self._annotation: "0"})
         if pod is None or not self._lease.held():
             return
+        if restarts and verdict.healthy and healthy_seconds > restart_policy.HEALTHY_SECONDS:
+            await self._lease.annotate({self._annotation: "0"})
         if verdict.action == "Restart":
             await self._restart(pod, verdict, restarts + 1)
         elif verdict.action in ("Wait", "GiveUp") and (verdict.action, verdict.reason) != self._told:
@@ -107,7 +116,7 @@ class Keeper:
         told = f"{self._layer} restarted {name}: it {verdict.message}"
         kept = [*_stored(self._lease.annotations), [_iso(datetime.now(UTC)), told]][-REPAIRS:]
         await self._lease.annotate({self._annotation: str(restarts), names.ANNOTATION_REPAIRS: json.dumps(kept)})
-        self._acted_at = time.monotonic()
+        self._acted_at = self._clock()
         log.warning("restarted", process=self.process, reason=verdict.reason, detail=verdict.message, restarts=restarts)
         path = client.core(self._namespace, "pods", name)
         await self._api.delete(path, pod["metadata"]["uid"], grace_seconds=GRACE_SECONDS)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from typing_extensions import override
@@ -27,9 +27,11 @@ CALLED_SECONDS = 10.0
 class GatewaySigns(Signs):
     """The gateway's side: it only records."""
 
-    def __init__(self, api: client.Kube) -> None:
+    def __init__(self, api: client.Kube, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
-        self._counter = itertools.count(1)
+        self._clock = clock
+        # Not from 1: after a restart of the gateway a heartbeat would look like the one before it, and go unseen.
+        self._counter = itertools.count(time.time_ns())
         self._called: dict[tuple[str, str], float] = {}
         """Namespace and pod -> when a call of it was last written."""
 
@@ -45,7 +47,7 @@ class GatewaySigns(Signs):
 
     @override
     async def called(self, caller: Caller) -> None:
-        now, key = time.monotonic(), (caller.namespace, caller.workload)
+        now, key = self._clock(), (caller.namespace, caller.workload)
         self._called = {one: at for one, at in self._called.items() if now - at < CALLED_SECONDS}
         if key in self._called:
             return

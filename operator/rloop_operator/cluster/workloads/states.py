@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,8 +37,9 @@ class ClaimMissing(Exception):
 class States:
     """The workloads of one namespace."""
 
-    def __init__(self, api: client.Kube, namespace: str) -> None:
+    def __init__(self, api: client.Kube, namespace: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._api = api
+        self._clock = clock
         self._namespace = namespace
         self.pods = client.core(namespace, "pods")
         self.jobs = client.group("batch/v1", namespace, "jobs")
@@ -73,14 +75,14 @@ class States:
         try:
             found = await self._api.all(self.pytorch_jobs, selector)
         except NotFound:
-            self._ask_again_at = time.monotonic() + UNKNOWN_SECONDS
+            self._ask_again_at = self._clock() + UNKNOWN_SECONDS
             return []
         self._knows_pytorch_jobs = True
         return found
 
     def may_know_pytorch_jobs(self) -> bool:
         """False while the training operator is known not to be installed."""
-        return self._knows_pytorch_jobs or time.monotonic() >= self._ask_again_at
+        return self._knows_pytorch_jobs or self._clock() >= self._ask_again_at
 
     def made_pytorch_job(self) -> None:
         """Record that a PyTorchJob was created, so the training operator is installed."""

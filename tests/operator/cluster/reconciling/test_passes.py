@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import generate_latest
-from tests.operator.cluster.api_server import ApiServer
 from tests.support.builders import manifest
+from tests.support.fake_kubernetes import FakeKubernetes, error
 from typing_extensions import override
 
 from rloop.actions import Start, Workload
@@ -34,12 +34,13 @@ from rloop_operator.sim.campaign import SEED_KEYS, verdict
 from rloop_operator.sim.runtime import SimRuntime, VirtualClock
 
 TASK = {"configMap": {"name": "task"}}
+STATUS, ITERATIONS = "PATCH .*/status$", "GET .*/researchiterations$"
 
 
 class Place:
     """The operator's passes, and the world around them."""
 
-    def __init__(self, server: ApiServer, api: client.Kube) -> None:
+    def __init__(self, server: FakeKubernetes, api: client.Kube) -> None:
         self.server = server
         self.api = api
         self.lease = Lease(api, "system", "rloop-operator", "me")
@@ -73,7 +74,7 @@ class Place:
         return next(((one["status"], one["reason"]) for one in conditions if one["type"] == type_), ("", ""))
 
     def told(self, reason: str) -> list[str]:
-        found = [one for path, one in self.server.objects.items() if "/events/" in path]
+        found = self.server.stored("/api/v1/events")
         return [one["message"] for one in found if one["reason"] == reason]
 
     async def until(self, what: Any, seconds: float = 60.0) -> None:
@@ -83,7 +84,7 @@ class Place:
 
     def requests(self) -> int:
         """Number of requests but for the Lease's."""
-        return sum(count for what, count in self.server.requests.items() if "rloop-operator" not in what)
+        return sum(number for text, number in self.server.asked.items() if "/leases" not in text)
 
     async def quiet(self) -> None:
         """Wait until no request is made any more."""
@@ -95,8 +96,8 @@ class Place:
 
 @asynccontextmanager
 async def place(*, leading: bool = True) -> AsyncIterator[Place]:
-    server = ApiServer()
-    async with server.serving() as api:
+    server = FakeKubernetes()
+    async with server.connected() as api:
         made = Place(server, api)
         api.may_write = made.lease.held
         running = [asyncio.create_task(made.passes.run())]
@@ -218,7 +219,7 @@ def test_a_pass_that_fails_is_told_once_and_is_over_with_the_first_good_one() ->
             made.apply("fine")
             await made.until(lambda: made.condition("fine", "Ready") == ("True", "Suspended"))
             await made.quiet()
-            made.server.refuses = lambda request: "researchiterations" in request.path
+            made.server.faults["researchiterations"] = lambda: error(500, "the disk of the API server is full")
             made.apply("broken")
             await made.until(lambda: made.condition("broken", "Degraded") == ("True", "ReconcileFailed"))
             assert made.condition("broken", "Ready") == ("False", "ReconcileFailed")
@@ -227,15 +228,15 @@ def test_a_pass_that_fails_is_told_once_and_is_over_with_the_first_good_one() ->
             )
             assert message.startswith("the disk of the API server is full. The operator tries again")
             assert made.loop("broken")["status"]["display"]["phase"] == "Pending:ReconcileFailed"
-            writes, reads = made.server.requests["PATCH status"], made.server.requests["GET researchiterations"]
+            writes, reads = made.server.count(STATUS), made.server.count(ITERATIONS)
             # The telling itself is an event of the loop.
             made.passes.changed(made.loop("broken"))
-            await made.until(lambda: made.server.requests["GET researchiterations"] > reads + 5)
-            assert made.server.requests["PATCH status"] == writes, "it is told once"
+            await made.until(lambda: made.server.count(ITERATIONS) > reads + 5)
+            assert made.server.count(STATUS) == writes, "it is told once"
             assert made.told("ReconcileFailed") == [message]
             series = 'rloop_loop_failed_passes{loop="broken",namespace="team"}'
             assert series in generate_latest(metrics.OPERATOR).decode()
-            made.server.refuses = lambda _: False
+            made.server.faults.clear()
             await made.until(lambda: made.condition("broken", "Ready") == ("True", "Suspended"))
             assert made.condition("broken", "Degraded") == ("False", "None")
             await made.until(lambda: bool(made.told("Recovered")))
@@ -248,12 +249,12 @@ def test_a_pass_that_fails_is_told_once_and_is_over_with_the_first_good_one() ->
 def test_a_failure_that_cannot_be_told_stops_nothing() -> None:
     async def test() -> None:
         async with place() as made:
-            made.server.refuses = lambda request: request.method == "PATCH" and "broken" in request.path
+            made.server.faults["PATCH .*broken"] = 500
             made.apply("broken")
-            await made.until(lambda: made.server.requests["PATCH status"] > 6)
+            await made.until(lambda: made.server.count(STATUS) > 6)
             made.apply("fine")
             await made.until(lambda: made.condition("fine", "Ready") == ("True", "Suspended"))
-            made.server.refuses = lambda _: False
+            made.server.faults.clear()
             await made.until(lambda: made.condition("broken", "Ready") == ("True", "Suspended"))
 
     asyncio.run(test())
@@ -265,16 +266,15 @@ def test_telling_ever_new_words_does_not_hurry_the_next_pass(monkeypatch: pytest
     async def test() -> None:
         async with place() as made:
             numbers = itertools.count()
-            made.server.refuses = lambda request: "researchiterations" in request.path
-            made.server.refusal = lambda: f"request {next(numbers)} was refused"
+            made.server.faults["researchiterations"] = lambda: error(500, f"request {next(numbers)} was refused")
             made.apply("broken")
             await made.until(lambda: made.condition("broken", "Degraded") == ("True", "ReconcileFailed"))
-            before = made.server.requests["GET researchiterations"]
+            before = made.server.count(ITERATIONS)
             for _ in range(40):
                 # The watch tells of each write.
                 made.passes.changed(made.loop("broken"))
                 await asyncio.sleep(0.05)
-            assert made.server.requests["GET researchiterations"] - before <= 5
+            assert made.server.count(ITERATIONS) - before <= 5
             assert len(made.told("ReconcileFailed")) == 1
 
     asyncio.run(test())
@@ -285,7 +285,7 @@ def test_nothing_is_passed_over_without_the_lease_and_no_loop_is_blamed() -> Non
         async with place(leading=False) as made:
             made.apply("one")
             await asyncio.sleep(0.3)
-            assert made.server.requests["GET one"] == 0
+            assert made.server.count("GET .*/one$") == 0
             await made.lease.step()
             await made.until(lambda: made.condition("one", "Ready") == ("True", "Suspended"))
             made.lease._renew(float("-inf"))
@@ -302,7 +302,7 @@ def test_nothing_is_passed_over_without_the_lease_and_no_loop_is_blamed() -> Non
 def test_a_new_loop_has_its_status_beside_a_storm_of_another_namespace() -> None:
     async def test() -> None:
         async with place() as made:
-            made.server.hangs = lambda request: "/noisy/" in request.path and request.method == "GET"
+            made.server.hangs = "GET .*/noisy/"
             for number in range(200):
                 made.apply(f"noisy-{number}", "noisy")
             for _ in range(passes_module.NAMESPACE_PASSES):

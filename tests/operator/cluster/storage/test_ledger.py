@@ -7,8 +7,8 @@ import json
 from hashlib import sha256
 
 import pytest
-from tests.operator.cluster.memory_kube import MemoryKube
 from tests.support.builders import manifest
+from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop import names
 from rloop.actions import Append
@@ -22,11 +22,11 @@ class Ledger:
     """A loop's ledger on an API server in memory."""
 
     def __init__(self) -> None:
-        self.api = MemoryKube()
+        self.api = FakeKubernetes()
         self.api.put(client.objects("mine", "researchloops", "demo"), manifest())
 
     def append(self, key: str, kind: str = "experiment") -> str:
-        return asyncio.run(ledger.append(self.api, "mine", "demo", Append(key, kind, {})))  # type: ignore[arg-type]
+        return asyncio.run(ledger.append(self.api.direct(), "mine", "demo", Append(key, kind, {})))  # type: ignore[arg-type]
 
     def delete(self, number: int) -> None:
         del self.api.objects[f"{PATH}/demo-ledger-{number:04d}"]

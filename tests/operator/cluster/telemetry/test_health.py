@@ -71,7 +71,9 @@ def test_a_patrol_counts_loops_and_forgets_what_is_gone() -> None:
 def test_a_silent_session_is_shown_and_its_series_goes_with_the_loop() -> None:
     labels = {"namespace": "default", "loop": "demo"}
     metrics.heartbeats("default", "demo", [3.0, 20.0])
-    assert metrics.OPERATOR.get_sample_value("rloop_heartbeat_age_seconds", labels) == pytest.approx(20, abs=1)
+    oldest = metrics.OPERATOR.get_sample_value("rloop_heartbeat_age_seconds", labels)
+    assert oldest is not None
+    assert oldest >= 20, "it grows until the next pass"
     metrics.heartbeats("default", "demo", [])
     assert metrics.OPERATOR.get_sample_value("rloop_heartbeat_age_seconds", labels) is None
     metrics.forget("default", "demo")

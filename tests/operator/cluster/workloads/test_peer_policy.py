@@ -17,16 +17,19 @@ from rloop_operator.cluster.workloads import peer_policy
 POLICIES = client.group("networking.k8s.io/v1", WELL, "networkpolicies")
 TRAININGS = client.group("kubeflow.org/v1", WELL, "pytorchjobs")
 RUN = "demo-b01-r1-a1"
+TRAINING = f"{TRAININGS}/{RUN}"
 
 
 def started(home: Path, replicas: int, *, policies: bool = True) -> FakeKubernetes:
     fake = FakeKubernetes()
     put_loop(fake, WELL, experiment__job=None, experiment__pyTorchJob={"replicas": replicas})
 
+    def handed_over(policy: dict[str, Any]) -> bool:
+        return [one["kind"] for one in policy["metadata"]["ownerReferences"]] == ["PyTorchJob"]
+
     async def test() -> None:
         async with running(fake, home, WELL, network_policies=policies) as now:
-            await now.until(lambda: (TRAININGS, RUN) in fake.objects)
-            await asyncio.sleep(0.1)
+            await now.until(lambda: TRAINING in fake.objects and all(map(handed_over, fake.stored(POLICIES))))
 
     asyncio.run(test())
     return fake
@@ -34,7 +37,7 @@ def started(home: Path, replicas: int, *, policies: bool = True) -> FakeKubernet
 
 def test_the_workers_of_a_training_reach_each_other_and_nobody_else(home: Path) -> None:
     fake = started(home, 2)
-    policy, training = fake.at(POLICIES, RUN), fake.at(TRAININGS, RUN)
+    policy, training = fake.objects[f"{POLICIES}/{RUN}"], fake.objects[TRAINING]
     own = {"podSelector": {"matchLabels": {names.LABEL_WORKLOAD: RUN}}}
     ways = {"ingress": [{"from": [own]}], "egress": [{"to": [own]}]}
     assert policy["spec"] == own | ways | {"policyTypes": ["Ingress", "Egress"]}
@@ -42,7 +45,7 @@ def test_the_workers_of_a_training_reach_each_other_and_nobody_else(home: Path) 
     assert template["metadata"]["labels"][names.LABEL_WORKLOAD] == RUN
     # Deleted with the training, and made before it: its workers connect as soon as they run.
     assert [one["uid"] for one in policy["metadata"]["ownerReferences"]] == [training["metadata"]["uid"]]
-    made = [path for method, path, _, _ in fake.written if method == "POST" and path in (POLICIES, TRAININGS)]
+    made = [one.path for one in fake.written if one.method == "POST" and one.path in (POLICIES, TRAININGS)]
     assert made == [POLICIES, TRAININGS]
 
 
@@ -50,7 +53,7 @@ def test_the_workers_of_a_training_reach_each_other_and_nobody_else(home: Path) 
 def test_nobody_needs_a_policy_who_is_alone_or_where_the_chart_makes_none(
     home: Path, replicas: int, *, policies: bool
 ) -> None:
-    assert [name for where, name in started(home, replicas, policies=policies).objects if where == POLICIES] == []
+    assert started(home, replicas, policies=policies).stored(POLICIES) == []
 
 
 def test_a_policy_never_selects_by_what_two_runs_share() -> None:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.operator.cluster.memory_kube import MemoryKube
 from tests.support.builders import GOOD, attempt, experiment, iteration, manifest, run, session
+from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop import names
 from rloop.actions import Workload
@@ -37,9 +37,10 @@ class Place:
     """A namespace with one sealed loop and one experiment."""
 
     def __init__(self, *runs: Any, **fields: Any) -> None:
-        self.api = MemoryKube()
-        self.store = KubeStore(self.api, "mine")
-        self.runtime = KubeRuntime(self.store, SETTINGS, OperatorSigns(self.api, "mine", Sight(lambda: 0.0, 1.0)))
+        self.api = FakeKubernetes()
+        kube = self.api.direct()
+        self.store = KubeStore(kube, "mine")
+        self.runtime = KubeRuntime(self.store, SETTINGS, OperatorSigns(kube, "mine", Sight(lambda: 0.0, 1.0)))
         made = manifest(experiment__image="python")
         made["metadata"] = GOOD["metadata"] | {"namespace": "mine"}
         self.loop = ResearchLoop.model_validate(self.api.put(client.objects("mine", "researchloops", "demo"), made))
@@ -56,7 +57,8 @@ class Place:
             "volumes": [{"persistentVolumeClaim": {"claimName": "demo-workspace"}}],
             "containers": [{"name": "main"}],
         }
-        self.api.put(path, {"kind": kind, "metadata": {"name": name, **metadata}, "spec": spec, "status": status})
+        metadata |= {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}
+        self.api.put(path, {"kind": kind, "metadata": metadata, "spec": spec, "status": status})
 
 
 def test_a_finished_workload_goes_when_its_result_is_stored() -> None:
@@ -64,7 +66,7 @@ def test_a_finished_workload_goes_when_its_result_is_stored() -> None:
     done = {"conditions": [{"type": "Complete", "status": "True"}]}
     place.stand(JOB, "Job", done, **OWNED)
     asyncio.run(place.runtime.remove(WORKLOAD.name))
-    assert place.api.deleted == [WORKLOAD.name]
+    assert JOB not in place.api.objects
     assert asyncio.run(place.runtime.observe("demo")) == {}
 
 
@@ -72,7 +74,7 @@ def test_one_that_still_runs_stays() -> None:
     place = Place()
     place.stand(JOB, "Job", {"active": 1}, **OWNED)
     asyncio.run(place.runtime.remove(WORKLOAD.name))
-    assert place.api.deleted == []
+    assert JOB in place.api.objects
 
 
 @pytest.mark.parametrize(
@@ -156,11 +158,12 @@ def test_a_pod_that_has_not_begun_does_not_keep_a_deleted_claim(going: bool, kep
 
 def test_sealed_files_that_a_pod_waits_for_are_made_again() -> None:
     place = Place()
-    warned = {"involvedObject": {}, "message": 'MountVolume.SetUp failed: configmap "demo-task" not found'}
-    place.api.warnings = [warned]
     place.api.put(CLAIM, {"metadata": {"name": "demo-workspace", "labels": OWNED["labels"]}})
     path = client.core("mine", "pods", "demo-i0001-e1-r1-v1")
-    place.stand(path, "Pod", {"phase": "Pending"}, labels=names.labels("demo", "verification"))
+    place.stand(path, "Pod", {"phase": "Pending"}, labels=names.labels("demo", "verification"), uid="u1")
+    warned = {"type": "Warning", "message": 'MountVolume.SetUp failed: configmap "demo-task" not found'}
+    about = {"involvedObject": {"uid": "u1"}, "metadata": {"name": "warned"}}
+    place.api.put(client.core("mine", "events", "warned"), warned | about)
     state = asyncio.run(place.runtime.observe("demo"))["demo-i0001-e1-r1-v1"]
     assert state.obstacle is not None
     assert state.obstacle.reason == "InputsMissing"  # it is there: the kubelet will find it

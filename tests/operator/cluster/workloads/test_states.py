@@ -3,15 +3,14 @@
 import asyncio
 from datetime import UTC, datetime
 from typing import Any
-from unittest import mock
 
 import pytest
-from tests.operator.cluster.api_server import ApiServer
+from tests.operator.cluster.conftest import Clock
+from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop.observed import WorkloadState
 from rloop.reasons import QUEUED
-from rloop_operator.cluster.kube.client import Kube
-from rloop_operator.cluster.workloads.states import States
+from rloop_operator.cluster.workloads.states import UNKNOWN_SECONDS, States
 
 MADE = "2026-01-01T00:00:00Z"
 LET_GO = "2026-01-01T02:00:00Z"
@@ -24,9 +23,8 @@ def state_of(kind: str, status: dict[str, Any], *, suspend: bool = False) -> Wor
     if kind == "PyTorchJob":
         spec = {"runPolicy": {"suspend": suspend}, "pytorchReplicaSpecs": {"Worker": {"replicas": 2}}}
     workload = {"kind": kind, "metadata": metadata, "spec": spec, "status": status}
-    api = mock.create_autospec(Kube, instance=True)
-    api.all.return_value = []
-    return asyncio.run(States(api, "mine").state("demo", workload, [workload] if kind == "Pod" else []))
+    states = States(FakeKubernetes().direct(), "mine")
+    return asyncio.run(states.state("demo", workload, [workload] if kind == "Pod" else []))
 
 
 def suspended(status: str) -> list[dict[str, str]]:
@@ -62,33 +60,31 @@ def test_one_let_go_a_moment_ago_has_not_waited(kind: str, before: dict[str, str
     assert let_go.started_at >= earliest
 
 
-def test_a_kind_that_is_not_installed_is_asked_for_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kind_that_is_not_installed_is_asked_for_once_a_minute(clock: Clock) -> None:
     async def test() -> None:
-        server = ApiServer()
-        server.unknown = ("/pytorchjobs",)
-        async with server.serving() as api:
-            states = States(api, "mine")
+        server = FakeKubernetes(faults={"/pytorchjobs": 404})
+        async with server.connected() as api:
+            states = States(api, "mine", clock)
             for _ in range(5):
                 assert await states.all("demo") == []
-            assert server.requests["GET pytorchjobs"] == 1
-            assert server.requests["GET pods"] == 5
-            monkeypatch.setattr("rloop_operator.cluster.workloads.states.time.monotonic", lambda: 1e9)
-            server.unknown = ()
+            assert server.count("GET .*/pytorchjobs") == 1
+            assert server.count("GET .*/pods") == 5
+            clock.now += UNKNOWN_SECONDS
+            server.faults.clear()
             for _ in range(3):
                 await states.all("demo")
-            assert server.requests["GET pytorchjobs"] == 4, "installed meanwhile: from now on it is always asked"
+            assert server.count("GET .*/pytorchjobs") == 4, "installed meanwhile: from now on it is always asked"
 
     asyncio.run(test())
 
 
 def test_what_we_made_is_seen_at_once() -> None:
     async def test() -> None:
-        server = ApiServer()
-        server.unknown = ("/pytorchjobs",)
-        async with server.serving() as api:
+        server = FakeKubernetes(faults={"/pytorchjobs": 404})
+        async with server.connected() as api:
             states = States(api, "mine")
             await states.all("demo")
-            server.unknown = ()
+            server.faults.clear()
             states.made_pytorch_job()
             labels = {"rloop.dev/loop": "demo"}
             job = {"metadata": {"name": "x", "labels": labels}, "spec": {}}
