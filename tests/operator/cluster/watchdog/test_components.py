@@ -13,7 +13,7 @@ from rloop import names
 from rloop.restart_policy import BACKOFF_SECONDS, HEALTHY_SECONDS, START_SECONDS
 from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.kube.lease import GUARD, OPERATOR, Lease
-from rloop_operator.cluster.watchdog.components import NOT_READY_SECONDS, SILENT_SECONDS, Warden
+from rloop_operator.cluster.watchdog.components import NOT_READY_SECONDS, SILENT_SECONDS, Components
 from rloop_operator.cluster.watchdog.monitor import GRACE_SECONDS, LOOK_SECONDS
 
 LEASES = client.group("coordination.k8s.io/v1", "system", "leases")
@@ -32,7 +32,7 @@ class Place:
         self.clock, self.fake = clock, FakeKubernetes()
         api = self.fake.direct()
         self.lease = Lease(api, "system", OPERATOR, "me", clock)
-        self.warden = Warden(api, self.lease, "system", [GATEWAY], clock)
+        self.components = Components(api, self.lease, "system", [GATEWAY], clock)
         self.guard_renews, self.leads = True, True
         for process in (GUARD, GATEWAY):
             self.stand(process)
@@ -52,7 +52,7 @@ class Place:
                 asyncio.run(self.lease.step())
             if self.guard_renews:
                 self.fake.put(f"{LEASES}/{GUARD}", {"metadata": {"name": GUARD}, "spec": {"renewTime": number}})
-            asyncio.run(self.warden.look())
+            asyncio.run(self.components.look())
 
     def stored(self, annotation: str) -> str | None:
         found: str | None = self.fake.objects[f"{LEASES}/{OPERATOR}"]["metadata"].get("annotations", {}).get(annotation)
@@ -70,20 +70,20 @@ def place(clock: Clock) -> Place:
 
 def test_the_guards_state_is_what_its_lease_shows(place: Place) -> None:
     place.look()
-    assert place.warden.facts().guard == "Unknown", "it may have died before the operator began"
+    assert place.components.facts().guard == "Unknown", "it may have died before the operator began"
     place.look(2 * LOOK_SECONDS)
-    assert place.warden.facts().guard == "Alive"
+    assert place.components.facts().guard == "Alive"
     place.guard_renews = False
     place.look(SILENT_SECONDS)
-    assert place.warden.facts().guard == "Alive"
+    assert place.components.facts().guard == "Alive"
     place.look()
-    assert place.warden.facts().guard == "Silent"
+    assert place.components.facts().guard == "Silent"
     del place.fake.objects[pod(GUARD)]
     place.look()
-    assert place.warden.facts().guard == "Absent"
+    assert place.components.facts().guard == "Absent"
     place.guard_renews = True
     place.look(2 * LOOK_SECONDS)
-    assert place.warden.facts().guard == "Alive"
+    assert place.components.facts().guard == "Alive"
 
 
 def test_a_guard_that_stays_silent_is_restarted_and_each_loop_told(place: Place) -> None:
@@ -93,7 +93,7 @@ def test_a_guard_that_stays_silent_is_restarted_and_each_loop_told(place: Place)
     assert pod(GUARD) not in place.fake.objects
     (deleted,) = [one for one in place.fake.written if one.method == "DELETE"]
     assert deleted.body["gracePeriodSeconds"] == GRACE_SECONDS
-    (repair,) = place.warden.facts().repairs
+    (repair,) = place.components.facts().repairs
     assert repair.told.startswith("patrol restarted rloop-guard-0: it has not renewed its Lease for")
     assert place.told() == [("Restarted", "rloop-guard-0")]
     # Stored before the pod was deleted: a crash in between must not make it forget.
@@ -107,7 +107,7 @@ def test_what_the_guard_restarted_is_told_too(place: Place) -> None:
     place.guard_renews = False
     place.fake.put(f"{LEASES}/{GUARD}", {"metadata": {"name": GUARD, "annotations": repairs}})
     place.look()
-    assert [one.told for one in place.warden.facts().repairs] == ["guard restarted it"]
+    assert [one.told for one in place.components.facts().repairs] == ["guard restarted it"]
 
 
 def test_one_that_is_not_ready_is_restarted_twice_and_then_left_to_a_person(place: Place) -> None:
@@ -156,7 +156,7 @@ def test_time_without_the_api_server_counts_against_nobody(place: Place, clock: 
     place.look(2 * LOOK_SECONDS)
     clock.now += 3600
     place.look(2 * LOOK_SECONDS)
-    assert place.warden.facts().guard == "Alive"
+    assert place.components.facts().guard == "Alive"
     assert place.told() == []
 
 
@@ -166,7 +166,7 @@ def test_a_look_that_fails_is_followed_by_another(place: Place) -> None:
         place.look()
 
     async def test() -> None:
-        watching = asyncio.create_task(place.warden.watch())
+        watching = asyncio.create_task(place.components.watch())
         for _ in range(20):
             await asyncio.sleep(0)
         assert not watching.done()
