@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import yaml
 
+from rloop import ledger_entry
 from rloop.api.experiment import ResearchExperiment
 from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.local.workloads.documents import read_json
@@ -138,7 +139,7 @@ class Campaign:
                 for run in one.status.runs:
                     if run.value is not None:
                         self.seen.values[one.metadata.name, run.number] = run.value
-            self.seen.ledger |= {entry.key: entry.sha256 for entry in store.ledger("kuhn-selfplay")}
+            self.seen.ledger |= _ledger(store)
         finally:
             store.close()
 
@@ -157,8 +158,7 @@ class Campaign:
         try:
             experiments = {one.metadata.name: one for one in _experiments(store)}
             values = {(n, r.number): r.value for n, one in experiments.items() for r in one.status.runs}
-            ledger = {entry.key: entry.sha256 for entry in store.ledger("kuhn-selfplay")}
-            store.verify_ledger()
+            ledger = _ledger(store)
         finally:
             store.close()
         return (
@@ -193,10 +193,18 @@ class Campaign:
         try:
             experiments = _experiments(store)
             done = sum(run.phase == "Done" for one in experiments for run in one.status.runs)
-            entries = len(store.ledger("kuhn-selfplay"))
+            entries = len(store.ledger("kuhn-selfplay").texts)
         finally:
             store.close()
         return Counter(experiments=len(experiments), runs_done=done, ledger_entries=entries, workloads=self._starts())
+
+
+def _ledger(store: LocalStore) -> dict[str, str]:
+    """The hash of each entry by key; of none if the chain is broken."""
+    ledger = store.ledger("kuhn-selfplay")
+    if ledger_entry.misfit("kuhn-selfplay", ledger) is not None:
+        return {}
+    return {entry.key: ledger_entry.digest(entry.text) for entry in ledger.entries}
 
 
 def _role(name: str) -> str:

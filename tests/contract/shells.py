@@ -121,7 +121,7 @@ class Local:
         return (folder / "shim.json").exists() and (folder / "output.log").exists()
 
     def ledger(self) -> list[str]:
-        return [entry.key for entry in self.store.ledger("demo")]
+        return [entry.key for entry in self.store.ledger("demo").entries]
 
     async def begin(self, workload: Workload) -> None:
         """Start an agent."""

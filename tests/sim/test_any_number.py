@@ -15,6 +15,7 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import DirectionRequest, ExperimentRequest, FinishRequest
 from rloop.campaign_state import finished
+from rloop.verify.campaign import Verified, verify
 from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File, Store
 from rloop_operator.sim.campaign import Campaign
@@ -95,7 +96,8 @@ def test_a_campaign_ends_in_order_whatever_is_measured(
         experiments = await sim.store.list(ResearchExperiment, "any")
         for obj in [loop, *experiments]:
             json.dumps(obj.model_dump(mode="json", by_alias=True), allow_nan=False)
-        json.dumps(list(sim.store.ledger.values()), allow_nan=False, default=str)
+        found = verify(loop, {one.metadata.name: one for one in experiments}, sim.store.entries("any"))
+        assert isinstance(found, Verified), found
 
     asyncio.run(go())
 

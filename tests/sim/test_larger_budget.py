@@ -11,6 +11,7 @@ from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment, Usage
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.wire import DirectionRequest, ExperimentRequest, FinishRequest
+from rloop.verify.campaign import Verified, verify
 from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File, Store
 from rloop_operator.sim.campaign import Campaign, verdict
@@ -73,6 +74,9 @@ def test_the_end_is_the_same(limit: dict[str, int], slots: int) -> None:
         runs = [run for one in await sim.store.list(ResearchExperiment, sim.name) for run in one.status.runs]
         assert not [run for run in runs if run.phase == "Failed"]
         assert next(iter(sim.store.ledger)) == "demo/experiment/demo-b01"
+        stored = {one.metadata.name: one for one in await sim.store.list(ResearchExperiment, sim.name)}
+        found = verify(last, stored, sim.store.entries(sim.name))
+        assert isinstance(found, Verified), found
 
     asyncio.run(whole())
 

@@ -20,6 +20,7 @@ from rloop.actions import Event
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.campaign_state import finished
+from rloop.verify.campaign import Verified, verify
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, Files, Store
@@ -141,6 +142,10 @@ def check_whole(campaign: Driven, loop: ResearchLoop) -> None:
     store, status = campaign.store, loop.status
     for obj in store.objects.values():
         assert type(obj).model_validate_json(obj.model_dump_json(by_alias=True)) == obj, "it cannot be read back"
+    assert isinstance(
+        found := verify(loop, {one.metadata.name: one for one in store.experiments()}, store.entries(campaign.name)),
+        Verified,
+    ), found
     entries = [key for key in store.ledger if key.startswith(f"{campaign.name}/experiment/")]
     undecided = {key.split("/")[2] for key in store.ledger if key.startswith(f"{campaign.name}/undecided/")}
     for tried in store.experiments():

@@ -32,6 +32,7 @@ from rloop.api.curves import MAX_CURVES, MAX_STEP
 from rloop.api.helpers import Check, Curve
 
 MAX_RUNS = 24
+RunNumber = Annotated[int, Field(ge=1, le=MAX_RUNS)]
 ExperimentPhase = Literal[
     "Queued", "Running", "Verifying", "Accepted", "Rejected", "Superseded", "Invalid", "Failed", "Withdrawn", "Passed"
 ]
@@ -152,7 +153,7 @@ class Verification(Model):
 class Run(Model):
     """One execution of the candidate, with a seed chosen by the operator."""
 
-    number: Annotated[int, Field(ge=1, le=MAX_RUNS)]
+    number: RunNumber
     seed: Seed
     """Seed, passed to the program as RLOOP_SEED."""
     kind: RunKind
@@ -184,6 +185,8 @@ class Verdict(Model):
     """Explanation for people."""
     compared_with: DnsLabel | None = None
     """Incumbent at the time of the decision."""
+    compared_runs: Annotated[list[RunNumber], Field(max_length=MAX_RUNS)] = []
+    """Numbers of the runs of `comparedWith` behind a keep or a rejection; `rloop verify` repeats the decision."""
     value: float | None = None
     """Mean of the deciding runs."""
     low: float | None = None

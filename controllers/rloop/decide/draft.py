@@ -28,7 +28,11 @@ class Decision:
 
     actions: tuple[Action, ...]
     experiments: tuple[ResearchExperiment, ...]
-    """Experiments whose status differs from the stored one."""
+    """Experiments whose status differs from the stored one, those without a keep first, then in order of the keeps.
+
+    They are written one by one. A keep is written after everything it was compared with, so that a crash between two
+    writes never leaves a keep whose comparison cannot be repeated.
+    """
     iterations: tuple[ResearchIteration, ...]
     status: ResearchLoopStatus | None
     """The loop's new status; None if it is unchanged."""
@@ -252,9 +256,14 @@ class Draft:
         return Decision(
             actions=tuple(self.actions),
             experiments=tuple(
-                one
-                for name, one in self.experiments.items()
-                if one is not stored.experiments.get(name) and one.status != stored.experiments[name].status
+                sorted(
+                    (
+                        one
+                        for name, one in self.experiments.items()
+                        if one is not stored.experiments.get(name) and one.status != stored.experiments[name].status
+                    ),
+                    key=campaign_state.kept_number,
+                )
             ),
             iterations=tuple(
                 one

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -45,8 +46,8 @@ app = typer.Typer(
     "run, validate and pack take a manifest. All other commands take a campaign: --dir selects a run folder; -n, "
     "--kubeconfig or --context select a ResearchLoop in a cluster. Without these options the run in the current folder "
     "or below ./runs is used, or else the ResearchLoop of that name. kubectl rloop always uses the cluster.",
-    epilog="Exit codes: 0 target met (or done), 2 invalid input or a failed baseline, 3 ended (or suspended) without "
-    "the target, 130 interrupted.",
+    epilog="Exit codes: 0 target met (or done), 1 not verified, 2 invalid input or a failed baseline, 3 ended "
+    "(or suspended) without the target, 130 interrupted.",
 )
 
 
@@ -85,6 +86,12 @@ def run(
     raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
 
 
+def _call(path: str, *arguments: object) -> None:
+    """Call `module.function` of the package of commands, which is imported now."""
+    module, function = path.split(".")
+    getattr(import_module(f"rloop_operator.cli.commands.{module}"), function)(*arguments)
+
+
 def _view(name: str, show: str, told: str) -> None:
     """Add a command that prints one table; `show` is `module.function` of this package, imported when it is called."""
 
@@ -99,10 +106,8 @@ def _view(name: str, show: str, told: str) -> None:
     ) -> None:
         from rloop_operator.cli.sources.choice import chosen
 
-        module, function = show.split(".")
-        print_it = getattr(import_module(f"rloop_operator.cli.commands.{module}"), function)
         with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-            print_it(source, output)
+            _call(show, source, output)
 
     app.command(name, help=told)(command)
 
@@ -165,17 +170,17 @@ def _on_campaign(name: str, do: Callable[[Source], None], told: str) -> None:
     app.command(name, help=told)(command)
 
 
-def _report(source: Source) -> None:
-    from rloop_operator.cli.commands.report import report
-
-    report(source)
-
-
 _on_campaign(
     "report",
-    _report,
+    partial(_call, "report.report"),
     "Print a report of the campaign in Markdown.\n\n"
     "Numbers, findings with their evidence, and experiments. Available at any time.",
+)
+_on_campaign(
+    "verify",
+    partial(_call, "verify.verified"),
+    "Verify the ledger and recompute every keep from the stored runs.\n\n"
+    "Prints the first thing that does not fit, with exit code 1. Keep the printed head to recognise the ledger later.",
 )
 
 
@@ -211,13 +216,7 @@ def logs(
 
 def _verb(verb: Verb, told: str) -> None:
     """Add a verb of the director."""
-
-    def ask(source: Source) -> None:
-        from rloop_operator.cli.commands.steering import act
-
-        act(verb, source)
-
-    _on_campaign(verb, ask, told)
+    _on_campaign(verb, partial(_call, "steering.act", verb), told)
 
 
 _verb(

@@ -5,15 +5,14 @@ Used by property tests and statistical benchmarks; the contract suite runs again
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from hashlib import sha256
 
-from rloop import names
+from rloop import ledger_entry, names
 from rloop.actions import Append
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound
+from rloop.ledger_entry import GENESIS, Entry, Ledger
 from rloop_operator.ports import AnyObject, Files, Object
 from rloop_operator.task_files import files_digest
 
@@ -28,8 +27,8 @@ class MemoryStore:
         self._objects: dict[str, dict[str, AnyObject]] = {}
         self._files: dict[str, Files] = {}
         self._version = 0
-        self.ledger: dict[str, Mapping[str, object]] = {}
-        """Key -> kind, body and the hash of the previous entry."""
+        self.ledger: dict[str, Entry] = {}
+        """The entries by `<loop>/<key>`, oldest first."""
 
     async def get(self, kind: type[Object], name: str) -> Object:
         """See ports.Store."""
@@ -90,13 +89,14 @@ class MemoryStore:
         key = f"{loop}/{entry.key}"
         if key in self.ledger:
             return ""
-        before = json.dumps(self.ledger[next(reversed(self.ledger))], sort_keys=True) if self.ledger else ""
-        self.ledger[key] = {
-            "kind": entry.kind,
-            "body": entry.body,
-            "previous": sha256(before.encode()).hexdigest(),
-        }
+        entries = self.entries(loop)
+        self.ledger[key] = ledger_entry.following(entries.head, loop, entry)
         return ""
+
+    def entries(self, loop: str) -> Ledger:
+        """The ledger of a loop."""
+        texts = tuple(one.text for one in self.ledger.values() if one.loop == loop)
+        return Ledger(texts, ledger_entry.digest(texts[-1]) if texts else GENESIS)
 
     def _put(self, obj: Object, uid: str) -> Object:
         self._version += 1

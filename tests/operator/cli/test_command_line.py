@@ -22,7 +22,7 @@ Rloop = Callable[..., subprocess.CompletedProcess[str]]
 Example = Callable[..., Path]
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = [
-    *("run", "status", "experiments", "directions", "findings", "report", "logs"),
+    *("run", "status", "experiments", "directions", "findings", "report", "verify", "logs"),
     *("suspend", "resume", "pivot", "validate", "pack"),
 ]
 

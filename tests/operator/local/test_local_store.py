@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rloop import ledger_entry
 from rloop.actions import Append
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -166,19 +167,27 @@ def test_references_are_sealed_with_the_task_and_hide_nothing(campaign: Campaign
     asyncio.run(story())
 
 
-def test_the_ledger_is_a_chain(campaign: Campaign) -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE ledger SET text = replace(text, 'größer', 'x') WHERE key = 'e2'", 'entry 2 ("e2")'),
+        ("UPDATE ledger SET text = replace(text, '{}', '[]') WHERE key = 'e4'", "entry 4"),
+        ("UPDATE ledger SET sha256 = '0' WHERE key = 'e4'", 'entry 4 ("e4")'),
+        ("DELETE FROM ledger WHERE key = 'e2'", 'entry 1 ("e1")'),
+    ],
+)
+def test_the_ledger_is_a_chain(campaign: Campaign, change: str, told: str) -> None:
     async def story() -> None:
         for number in (1, 2, 3, 2):
             entry = Append(f"e{number}", "experiment", {"value": number, "title": "größer"})
             await campaign.store.append("kuhn", entry)
         campaign.reopen()
         await campaign.store.append("kuhn", Append("e4", "experiment", {}))
-        assert [entry.key for entry in campaign.store.ledger("kuhn")] == ["e1", "e2", "e3", "e4"]
-        assert campaign.store.verify_ledger() == 4
+        assert [entry.key for entry in campaign.store.ledger("kuhn").entries] == ["e1", "e2", "e3", "e4"]
+        assert ledger_entry.misfit("kuhn", campaign.store.ledger("kuhn")) is None
         with campaign.store.database.write() as connection:
-            connection.execute("UPDATE ledger SET body = '{}' WHERE key = 'e2'")
-        with pytest.raises(Corrupt, match="entry 2"):
-            campaign.store.verify_ledger()
+            connection.execute(change)
+        assert told in str(ledger_entry.misfit("kuhn", campaign.store.ledger("kuhn")))
 
     asyncio.run(story())
 
@@ -259,7 +268,9 @@ def test_what_was_written_survives_kill_9(tmp_path: Path) -> None:
         writer.send_signal(signal.SIGKILL)
         told = [20, *map(int, writer.stdout.read().split())]
     store = LocalStore(tmp_path)
-    assert store.verify_ledger() >= told[-1] + 1
+    ledger = store.ledger("kuhn")
+    assert ledger_entry.misfit("kuhn", ledger) is None
+    assert len(ledger.texts) >= told[-1] + 1
     store.close()
 
 

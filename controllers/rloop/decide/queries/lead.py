@@ -51,5 +51,5 @@ def told(draft: Draft, lead: Lead) -> str:
 
 def _left(draft: Draft, experiment: ResearchExperiment) -> int:
     """Maximum number of further runs that the procedure may request for it."""
-    rule = comparison.rule(draft)
+    rule = comparison.rule(draft.spec)
     return max(0, 1 + rule.post_screen_runs - len(runs.values(experiment, MEASURED)))

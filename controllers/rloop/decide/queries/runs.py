@@ -21,20 +21,36 @@ REFERENCE: tuple[RunKind, ...] = ("baseline", "confirm", "audit", "reference")
 
 def values(experiment: ResearchExperiment, kinds: Iterable[RunKind]) -> tuple[float, ...]:
     """Verified values of the finished runs of these kinds, in order of their number."""
+    return tuple(value for _, value in _finished(experiment, kinds))
+
+
+def _finished(experiment: ResearchExperiment, kinds: Iterable[RunKind]) -> tuple[tuple[int, float], ...]:
+    """Number and value of each of them."""
     wanted = frozenset(kinds)
     return tuple(
-        run.value
+        (run.number, run.value)
         for run in experiment.status.runs
         if run.kind in wanted and run.phase == "Done" and run.value is not None
     )
 
 
-def incumbent_values(experiment: ResearchExperiment) -> tuple[float, ...]:
-    """The values that challengers are compared with.
+def incumbent_runs(experiment: ResearchExperiment) -> dict[int, float]:
+    """Number and value of each run that challengers are compared with.
 
     Runs after the screen; the screening run only if there are no others (Provisional acceptance).
     """
-    return values(experiment, REFERENCE) or values(experiment, ("screen",))
+    return dict(_finished(experiment, REFERENCE) or _finished(experiment, ("screen",)))
+
+
+def incumbent_values(experiment: ResearchExperiment) -> tuple[float, ...]:
+    """The values that challengers are compared with."""
+    return tuple(incumbent_runs(experiment).values())
+
+
+def scored(run: Run, metric: str) -> float | None:
+    """The value of a run: the mean of its repeats. None without a scoring."""
+    found = [one.metrics[metric] for one in run.verifications if one.phase == "Succeeded" and metric in one.metrics]
+    return sum(found) / len(found) if found else None
 
 
 def of_kind(experiment: ResearchExperiment, kind: RunKind) -> list[Run]:

@@ -15,10 +15,9 @@ from rloop.api.loop_status import Best
 from rloop.campaign_state import kept_number
 from rloop.decide.draft import Draft
 from rloop.decide.ending import withdraw_experiment
-from rloop.decide.queries import comparison, runs
+from rloop.decide.queries import comparison, guardrails, runs
 from rloop.decide.statistics.acceptance import Keep, More, Phase, Reject, SeedIgnored, interval
 from rloop.decide.statistics.acceptance import Verdict as Judgement
-from rloop.decide.statistics.acceptance import judge as judge_runs
 
 PHASE_OF_REASON: dict[str, ExperimentPhase] = {
     "CheckFailed": "Invalid",
@@ -49,13 +48,8 @@ def judge(draft: Draft) -> None:
 
 
 def _compare(draft: Draft, experiment: ResearchExperiment, against: ResearchExperiment) -> Judgement:
-    return judge_runs(
-        comparison.rule(draft),
-        goal=draft.spec.objective.goal,
-        minimum_gain=float(draft.spec.objective.minimum_gain),
-        challenger=comparison.challenger(experiment),
-        incumbent=comparison.incumbent(draft, against),
-    )
+    incumbent = comparison.incumbent(against, runs.incumbent_runs(against), draft.experiments.values())
+    return comparison.judgement(draft.spec, experiment, incumbent)
 
 
 def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
@@ -74,8 +68,9 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
             verdict = Verdict(
                 reason=reason,
                 compared_with=incumbent.metadata.name,
+                compared_runs=list(runs.incumbent_runs(incumbent)),
                 gain=reject.gain,
-                z=_finite(reject.z),
+                z=comparison.finite(reject.z),
                 n=reject.n,
                 at=draft.now,
             )
@@ -109,12 +104,13 @@ def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: Resea
 
 def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExperiment, keep: Keep) -> None:
     name = experiment.metadata.name
-    broken = _broken_guardrail(draft, experiment)
+    broken = guardrails.broken(draft.spec, experiment)
     if broken is not None:
         verdict = Verdict(
             reason="GuardrailBroken",
             message=broken,
             compared_with=incumbent.metadata.name,
+            compared_runs=list(runs.incumbent_runs(incumbent)),
             gain=keep.gain,
             n=keep.n,
             at=draft.now,
@@ -122,20 +118,8 @@ def _keep(draft: Draft, experiment: ResearchExperiment, incumbent: ResearchExper
         draft.write_experiment(name, phase="Rejected", verdict=verdict)
         draft.tell("Rejected", f"{name}: {broken}", about=name)
         return
-    provisional = draft.spec.evaluation.acceptance == "Provisional"
-    verdict = Verdict(
-        reason="Kept",
-        compared_with=incumbent.metadata.name,
-        value=keep.value,
-        low=keep.low,
-        high=keep.high,
-        gain=keep.gain,
-        z=_finite(keep.z),
-        n=keep.n,
-        keep=draft.keeps + 1,
-        unconfirmed=provisional,
-        at=draft.now,
-    )
+    compared = runs.incumbent_runs(incumbent)
+    verdict = comparison.kept(draft.spec, keep, incumbent.metadata.name, compared, number=draft.keeps + 1, at=draft.now)
     draft.write_experiment(name, phase="Accepted", verdict=verdict)
     value, gain = draft.number(keep.value), draft.number(keep.gain)
     told = f"{name}: {draft.spec.objective.metric} {value}, gain {gain} over {incumbent.metadata.name}"
@@ -147,38 +131,7 @@ def _would_have_been_kept(draft: Draft, experiment: ResearchExperiment, incumben
     older = draft.experiments.get(experiment.spec.incumbent or "")
     if older is None or older.metadata.name == incumbent.metadata.name:
         return False
-    return isinstance(_compare(draft, experiment, older), Keep) and _broken_guardrail(draft, experiment) is None
-
-
-def _broken_guardrail(draft: Draft, experiment: ResearchExperiment) -> str | None:
-    """A sentence about the first guardrail that the runs behind the keep violate; None if they meet all."""
-    counted = [run for run in experiment.status.runs if run.phase == "Done" and run.kind in runs.POST_SCREEN]
-    counted = counted or [run for run in experiment.status.runs if run.phase == "Done"]
-    for guardrail in draft.spec.objective.guardrails:
-        found = [_measured(run, guardrail.metric) for run in counted]
-        present = [value for value in found if value is not None]
-        if len(present) < len(found):
-            return f"guardrail {guardrail.metric}: the verdict does not have this metric"
-        mean = fmean(present)
-        if guardrail.max is not None and mean > float(guardrail.max):
-            return f"guardrail {guardrail.metric}: {mean:.6g} is above max {guardrail.max}"
-        if guardrail.min is not None and mean < float(guardrail.min):
-            return f"guardrail {guardrail.metric}: {mean:.6g} is below min {guardrail.min}"
-    return None
-
-
-def _measured(run: Run, metric: str) -> float | None:
-    usage = run.attempts[-1].usage
-    ours = {
-        "run.wallSeconds": usage.wall_seconds,
-        "run.cpuSeconds": usage.cpu_seconds,
-        "run.gpuSeconds": usage.gpu_seconds,
-        "run.peakMemoryBytes": float(usage.peak_memory_bytes),
-    }
-    if metric in ours:
-        return ours[metric]
-    found = [one.metrics[metric] for one in run.verifications if one.phase == "Succeeded" and metric in one.metrics]
-    return fmean(found) if found else None
+    return isinstance(_compare(draft, experiment, older), Keep) and guardrails.broken(draft.spec, experiment) is None
 
 
 def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
@@ -239,8 +192,3 @@ def _refresh_best(draft: Draft) -> None:
             verified_at=draft.now,
         )
     )
-
-
-def _finite(value: float) -> float | None:
-    """None for an infinite z (a comparison without noise): JSON has no infinity."""
-    return value if abs(value) < float("inf") else None

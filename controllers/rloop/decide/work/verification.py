@@ -13,7 +13,7 @@ from rloop.actions import Start, Workload
 from rloop.api.experiment import ResearchExperiment, Run, Verification
 from rloop.api.helpers import VerifierReport
 from rloop.decide.draft import Draft
-from rloop.decide.queries import certain_failure, pauses
+from rloop.decide.queries import certain_failure, pauses, runs
 from rloop.decide.work import deadlines, retry
 from rloop.observed import ARTIFACT_LOST, PENDING_DEADLINE, UNSCORABLE, Exit, WorkloadState
 
@@ -225,6 +225,4 @@ def _complete(draft: Draft, run: Run) -> Run:
         return run
     if any(not check.passed for one in done for check in one.checks):
         return run.changed(phase="Failed", reason="CheckFailed")
-    metric = draft.spec.objective.metric
-    value = sum(one.metrics[metric] for one in done) / len(done)
-    return run.changed(phase="Done", value=value)
+    return run.changed(phase="Done", value=runs.scored(run, draft.spec.objective.metric))

@@ -16,6 +16,7 @@ from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import NotFound
+from rloop.ledger_entry import Ledger
 from rloop_operator.cli.sources import cluster_health
 from rloop_operator.cli.sources.cluster_connection import Cluster
 from rloop_operator.cli.sources.cluster_logs import follow_events, follow_workloads
@@ -51,6 +52,10 @@ class ClusterSource(Source):
             {one.metadata.name: one for one in experiments},
             datetime.now(UTC),
         )
+
+    @override
+    def ledger(self) -> Ledger:
+        return self._cluster.run(self._store.ledger(self._loop))
 
     @override
     def operator(self, snapshot: Snapshot) -> Operator:

@@ -14,11 +14,12 @@ from typing_extensions import override
 
 from rloop import campaign_state
 from rloop.errors import NotFound
+from rloop.ledger_entry import Ledger
 from rloop_operator.cli.sources.read_folder import Found, look
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.sources.source import Operator, Source
 from rloop_operator.cli.terminal import words
-from rloop_operator.local.storage import frozen_files
+from rloop_operator.local.storage import frozen_files, ledger
 from rloop_operator.local.storage.database import Database
 from rloop_operator.local.storage.layout import RunFolder, holder
 from rloop_operator.ports import Files, Verb
@@ -41,6 +42,12 @@ class LocalSource(Source):
     def look(self) -> Snapshot:
         self._found = look(self._layout.root)
         return self._found.snapshot
+
+    @override
+    def ledger(self) -> Ledger:
+        with closing(Database(self._layout.database, read_only=True)) as database:
+            loop = database.row("SELECT name FROM objects WHERE kind = 'ResearchLoop'")
+            return Ledger() if loop is None else ledger.stored(database, loop[0])
 
     @override
     def operator(self, snapshot: Snapshot) -> Operator:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from rloop.ledger_entry import Ledger
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.ports import Files, Verb
 
@@ -26,6 +27,9 @@ class Source(Protocol):
 
     def look(self) -> Snapshot:
         """The current state of the campaign. Raises NotFound, Corrupt."""
+
+    def ledger(self) -> Ledger:
+        """The ledger of the campaign."""
 
     def operator(self, snapshot: Snapshot) -> Operator:
         """The operator that works on the campaign."""

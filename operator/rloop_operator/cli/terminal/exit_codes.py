@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from typer._click import Context
 
 CRASHED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+NOT_VERIFIED = 1
+"""Of `rloop verify`, for a campaign that could be read and does not fit together."""
 
 _crash_folder: list[Path] = []
 

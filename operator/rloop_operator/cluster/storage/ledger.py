@@ -1,16 +1,16 @@
-"""The ledger of a cluster's campaign: hash-chained ConfigMaps `<loop>-ledger-NNNN`, each made immutable when full.
+"""The ledger of a cluster's campaign: ConfigMaps `<loop>-ledger-NNNN`, each made immutable when full.
 
-Called by the cluster's store. Entries are keyed, so that a repeated append after a crash finds the first one.
+Called by the cluster's store. Entries are keyed, so that a repeated append after a crash finds the first one. The
+format is that of `rloop.ledger_entry`. An API server does not keep the order of keys, so the hashes give the order.
 """
 
 from __future__ import annotations
 
-import json
-from hashlib import sha256
 from typing import Any
 
-from rloop import names
+from rloop import ledger_entry, names
 from rloop.actions import Append
+from rloop.ledger_entry import GENESIS, Ledger
 from rloop_operator.cluster.kube import children, client
 
 CHUNK_BYTES = 512 * 1024
@@ -27,14 +27,13 @@ async def append(api: client.Kube, namespace: str, loop: str, entry: Append) -> 
         return ""
     newest = chunks[-1] if chunks else None
     gap = _gap(loop, chunks, entry)
-    told = newest["metadata"]["annotations"].get(names.ANNOTATION_GAP, "") if newest else ""
-    document = {"kind": entry.kind, "key": entry.key, "body": entry.body, "previous": _head(chunks)}
-    text = json.dumps(document, sort_keys=True)
+    told = _annotation(newest, names.ANNOTATION_GAP) if newest else ""
+    text = ledger_entry.following(_head(chunks), loop, entry).text
     annotations = {
-        names.ANNOTATION_HEAD: sha256(text.encode()).hexdigest(),
+        names.ANNOTATION_HEAD: ledger_entry.digest(text),
         **({names.ANNOTATION_GAP: gap} if gap else {}),
     }
-    if newest is not None and not newest.get("immutable") and _size(newest) + len(text) <= CHUNK_BYTES:
+    if newest is not None and not newest.get("immutable") and _size(newest) + len(text.encode()) <= CHUNK_BYTES:
         metadata = {"resourceVersion": newest["metadata"]["resourceVersion"], "annotations": annotations}
         path = client.core(namespace, "configmaps", newest["metadata"]["name"])
         await api.patch(path, {"metadata": metadata, "data": {key: text}})
@@ -52,6 +51,13 @@ async def append(api: client.Kube, namespace: str, loop: str, entry: Append) -> 
     return f"parts of the ledger were deleted ({gap}); the campaign continues; their content is also in its experiments"
 
 
+async def stored(api: client.Kube, namespace: str, loop: str) -> Ledger:
+    """The ledger as it is stored, with the parts that are known to be missing."""
+    chunks = await _chunks(api, namespace, loop)
+    texts = ledger_entry.in_order(text for chunk in chunks for text in chunk.get("data", {}).values())
+    return Ledger(texts, _head(chunks), _missing(loop, chunks))
+
+
 def _gap(loop: str, chunks: list[dict[str, Any]], entry: Append) -> str:
     """The missing chunks: gaps in the numbering, or all if no chunk exists although this entry cannot be the first.
 
@@ -60,10 +66,15 @@ def _gap(loop: str, chunks: list[dict[str, Any]], entry: Append) -> str:
     if not chunks:
         first = entry.kind == "pivot" or entry.key == f"experiment/{names.baseline(loop)}"
         return "" if first else f"all before {entry.key}"
+    return _missing(loop, chunks)
+
+
+def _missing(loop: str, chunks: list[dict[str, Any]]) -> str:
+    """The chunks that gaps in the numbering show, and what the oldest chunk says of a ledger before it."""
     there = {_number(one) for one in chunks}
-    missing = [f"{loop}-ledger-{number:04d}" for number in range(max(there)) if number not in there]
-    lost = [*missing, chunks[0]["metadata"]["annotations"].get(names.ANNOTATION_GAP, "")]
-    return ", ".join(dict.fromkeys(one for one in lost if one))
+    missing = [f"{loop}-ledger-{number:04d}" for number in range(max(there, default=0)) if number not in there]
+    told = [_annotation(one, names.ANNOTATION_GAP) for one in chunks[:1]]
+    return ", ".join(dict.fromkeys(one for one in (*missing, *told) if one))
 
 
 def _number(chunk: dict[str, Any]) -> int:
@@ -77,11 +88,16 @@ async def _chunks(api: client.Kube, namespace: str, loop: str) -> list[dict[str,
 
 
 def _head(chunks: list[dict[str, Any]]) -> str:
-    return chunks[-1]["metadata"]["annotations"][names.ANNOTATION_HEAD] if chunks else ""
+    return _annotation(chunks[-1], names.ANNOTATION_HEAD) if chunks else GENESIS
+
+
+def _annotation(chunk: dict[str, Any], name: str) -> str:
+    """An annotation of a chunk; empty if somebody removed it."""
+    return str(chunk["metadata"].get("annotations", {}).get(name, ""))
 
 
 def _size(chunk: dict[str, Any]) -> int:
-    return sum(len(key) + len(text) for key, text in chunk.get("data", {}).items())
+    return sum(len(key) + len(text.encode()) for key, text in chunk.get("data", {}).items())
 
 
 def _chunk(

@@ -22,6 +22,7 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ConfigMapFiles
 from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound, RloopError
+from rloop.ledger_entry import Ledger
 from rloop.reasons import SEALED_FILES_LOST
 from rloop_operator.cluster.kube import children, client
 from rloop_operator.cluster.storage import ledger
@@ -212,6 +213,10 @@ class KubeStore(Store):
     @override
     async def append(self, loop: str, entry: Append) -> str:
         return await ledger.append(self.api, self.namespace, loop, entry)
+
+    async def ledger(self, loop: str) -> Ledger:
+        """The ledger of a loop."""
+        return await ledger.stored(self.api, self.namespace, loop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The file `loop.db`: connection, schema, transactions, and the chain hash of the ledger.
+"""The file `loop.db`: connection, schema and transactions.
 
 Called by `store` and `records`. One process writes it (ensured by `folder.RunLock`), any number of processes
 may read it at the same time.
@@ -6,11 +6,9 @@ may read it at the same time.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +34,8 @@ CREATE TABLE files (
   PRIMARY KEY (name, path)
 );
 CREATE TABLE ledger (
-  seq INTEGER PRIMARY KEY, loop TEXT NOT NULL, key TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL,
-  prev_sha256 TEXT NOT NULL, sha256 TEXT NOT NULL,
-  UNIQUE (loop, key)
+  loop TEXT NOT NULL, number INTEGER NOT NULL, key TEXT NOT NULL, text TEXT NOT NULL, sha256 TEXT NOT NULL,
+  PRIMARY KEY (loop, number), UNIQUE (loop, key)
 );
 CREATE TABLE workloads (
   name TEXT PRIMARY KEY, loop TEXT NOT NULL, role TEXT NOT NULL, owner TEXT NOT NULL, session TEXT NOT NULL,
@@ -46,11 +43,6 @@ CREATE TABLE workloads (
 ) WITHOUT ROWID;
 CREATE INDEX workloads_by_token ON workloads (token_sha256);
 """
-
-
-def chain_hash(previous: str, loop: str, key: str, kind: str, body: str) -> str:
-    """The hash of an entry. It covers the previous hash, so that a changed or dropped entry is detected."""
-    return sha256(json.dumps([previous, loop, key, kind, body], ensure_ascii=False).encode()).hexdigest()
 
 
 class Database:

@@ -24,10 +24,10 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Conflict, Corrupt, InputProblem, NotFound
+from rloop.ledger_entry import Ledger
 from rloop_operator.local.storage import frozen_files, ledger
 from rloop_operator.local.storage.database import Database, put_meta
 from rloop_operator.local.storage.layout import RunFolder
-from rloop_operator.local.storage.ledger import LedgerEntry
 from rloop_operator.local.storage.sealing import read_sealed
 from rloop_operator.ports import Files, Object, Store
 
@@ -243,13 +243,9 @@ class LocalStore(Store):
             self._announce()
         return ""  # a database does not lose single rows, so no entries can be missing
 
-    def ledger(self, loop: str) -> Sequence[LedgerEntry]:
-        """The ledger of a loop, oldest first."""
-        return ledger.entries(self.database, loop)
-
-    def verify_ledger(self) -> int:
-        """Verify the hash chain. Returns the number of entries. Raises Corrupt."""
-        return ledger.verify(self.database)
+    def ledger(self, loop: str) -> Ledger:
+        """The ledger of a loop."""
+        return ledger.stored(self.database, loop)
 
     # Change notification and the operator's sign of life.
 

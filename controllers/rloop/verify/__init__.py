@@ -1,0 +1,1 @@
+"""Verifies a stored campaign: its ledger, its experiments, and every keep. `rloop verify` and benchmarks call it."""
