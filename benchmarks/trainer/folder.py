@@ -1,6 +1,6 @@
 """An independent look at a folder of checkpoints, and a judgement of what the trainer made of it.
 
-Called by `benchmarks.trainer.kills` before each start. It reads the seals by itself and uses nothing of the trainer's,
+Called by `benchmarks.trainer.killed` before each start. It reads the seals by itself and uses nothing of the trainer's,
 which is the accused here. A SIGKILL loses no page that was written: what only a power cut could lose is not tested.
 """
 

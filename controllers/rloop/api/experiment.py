@@ -157,7 +157,7 @@ class Run(Model):
     seed: Seed
     """Seed, passed to the program as RLOOP_SEED."""
     kind: RunKind
-    """Purpose: measure the baseline; screen, confirm or audit a candidate; compare with the incumbent (reference);
+    """Purpose: measure the baseline; screen, confirm or audit a candidate; repeat the incumbent (reference);
     conclude (final); check that it starts (smoke).
     """
     phase: RunPhase = "Queued"

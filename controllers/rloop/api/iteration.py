@@ -63,7 +63,9 @@ class ResearchIterationSpec(Model):
     number: Count
     """Number of the iteration, from 1."""
     generation: Count
-    """Number of keeps plus pivots when it opened. If it differs at the end, the iteration is Neutral."""
+    """Number of keeps plus pivots when it opened. An iteration without a gain or a finding is Stale if this number is
+    still current when it settles, otherwise Neutral.
+    """
     pivots: Count
     """Number of pivots when it opened."""
     pivot_demanded: bool = False

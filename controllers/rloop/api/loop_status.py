@@ -237,8 +237,8 @@ class ResearchLoopStatus(Model):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = []
-    """Conditions: Accepted, Progressing, Complete, Failed, Degraded, NeedsAttention, PlateauDetected, Suspended,
-    Ready.
+    """Conditions: Accepted, Progressing, Complete, Failed, Finished, Degraded, NeedsAttention, PlateauDetected,
+    Suspended, Ready, Reconciling, Stalled.
     """
     sealed: SealedTask | None = None
     clock: Clock = Clock()

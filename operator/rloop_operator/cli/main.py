@@ -179,7 +179,7 @@ _on_campaign(
 _on_campaign(
     "verify",
     partial(_call, "verify.verified"),
-    "Verify the ledger and recompute every keep from the stored runs.\n\n"
+    "Verify the ledger, and recompute every keep.\n\n"
     "Prints the first thing that does not fit, with exit code 1. Keep the printed head to recognise the ledger later.",
 )
 
@@ -204,7 +204,7 @@ def logs(
         bool, typer.Option("--all", help="Also print starts and stops of workloads, not only decisions.")
     ] = False,
 ) -> None:
-    """Print the decisions of a campaign, or the output of a workload.
+    """Print decisions, or the output of a workload.
 
     In a cluster: Events of the campaign, or logs of its pods. If a pod is gone, the end of its log is shown.
     """

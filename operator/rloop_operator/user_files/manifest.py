@@ -1,6 +1,6 @@
 """Parse a manifest file into a typed ResearchLoop and report all problems at once.
 
-Called by `rloop run`, `rloop validate` and `rloop plan`. It treats a manifest as the API server does (drops nulls,
+Called by `rloop run`, `rloop validate` and `rloop pack`. It treats a manifest as the API server does (drops nulls,
 rejects unknown fields, expects camelCase names), so a manifest that runs locally is accepted by a cluster.
 """
 

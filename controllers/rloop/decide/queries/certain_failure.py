@@ -1,6 +1,6 @@
 """Decides whether a failure would repeat: then another attempt costs the same and fails in the same way.
 
-Used by `attempt`, `verification` and `session_outcome` before a retry. Only certain cases count: a wrong "certain" ends
+Used by `retry`, `verification` and `session_outcome` before a retry. Only certain cases count: a wrong "certain" ends
 a run that a second attempt would have saved, a wrong "uncertain" costs one retry.
 """
 

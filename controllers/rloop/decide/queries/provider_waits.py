@@ -1,8 +1,8 @@
 """Queries about sessions that wait for their language model provider, from what the LLM proxy recorded.
 
-Used by session, iteration, plateau, patrol, report, conditions and display. Like waiting for resources (docs/adr/0005)
-it is not a failure: a session that ends while it waits says nothing about its direction and is opened again. Only the
-proxy reports that a session waits, so that no agent can excuse itself.
+Used by session, iteration, plateau, liveness, report, conditions and display. Like waiting for resources
+(docs/adr/0005) it is not a failure: a session that ends while it waits says nothing about its direction and is opened
+again. Only the proxy reports that a session waits, so that no agent can excuse itself.
 """
 
 from __future__ import annotations

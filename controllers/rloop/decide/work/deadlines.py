@@ -1,6 +1,6 @@
-"""Workloads that wait for their start, workloads that exceed their deadline, and the pause after a failure.
+"""Workloads that wait for their start, and workloads that exceed their deadline.
 
-Used by `attempt`, `verification`, `session` and `iteration`. Waiting for resources, an image or a volume is not a
+Used by `attempt`, `verification` and `session`. Waiting for resources, an image or a volume is not a
 failure: it uses up no deadline, and a workload that waits too long is created again without being counted.
 """
 

@@ -21,7 +21,7 @@ def act(verb: Verb, source: Source) -> None:
         told = f"{snapshot.name} is over ({state}) and starts nothing again; nothing was done"
         raise RloopError(f"{told}. To search on, start a new campaign under another name")
     if verb == "pivot" and snapshot.loop.status.ending is not None:
-        told = "the outcome is drawn, and nothing but the report is still written"
+        told = "the outcome is decided, and only the report is still being written"
         raise RloopError(f"{snapshot.name}: {told}; nothing was done")
     operator = source.operator(snapshot)
     if verb != "pivot" and snapshot.loop.spec.suspend == (verb == "suspend"):

@@ -1,8 +1,8 @@
 """Parses a request body into its model, and accepts unambiguous deviations that language models write.
 
-Called by `gateway.protocols.app` for every verb, over HTTP and MCP. All leniency is in this module: each accepted form
-has exactly one strict equivalent, and everything else is passed on unchanged to the strict model, whose error names the
-field.
+Called by `gateway.protocols.answering` for every verb, over HTTP and MCP. All leniency is in this module: each accepted
+form has exactly one strict equivalent, and everything else is passed on unchanged to the strict model, whose error
+names the field.
 
 | written | for a field that is | read as |
 |---|---|---|

@@ -1,6 +1,6 @@
 """The file `loop.db`: connection, schema and transactions.
 
-Called by `store` and `records`. One process writes it (ensured by `folder.RunLock`), any number of processes
+Called by `store` and `records`. One process writes it (ensured by `layout.RunLock`), any number of processes
 may read it at the same time.
 """
 
