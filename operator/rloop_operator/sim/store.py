@@ -29,6 +29,8 @@ class MemoryStore:
         self._version = 0
         self.ledger: dict[str, Entry] = {}
         """The entries by `<loop>/<key>`, oldest first."""
+        self._heads: dict[str, str] = {}
+        """Hash of the newest entry, by loop."""
 
     async def get(self, kind: type[Object], name: str) -> Object:
         """See ports.Store."""
@@ -89,14 +91,14 @@ class MemoryStore:
         key = f"{loop}/{entry.key}"
         if key in self.ledger:
             return ""
-        entries = self.entries(loop)
-        self.ledger[key] = ledger_entry.following(entries.head, loop, entry)
+        made = ledger_entry.following(self._heads.get(loop, GENESIS), loop, entry)
+        self.ledger[key], self._heads[loop] = made, ledger_entry.digest(made.text)
         return ""
 
     def entries(self, loop: str) -> Ledger:
         """The ledger of a loop."""
         texts = tuple(one.text for one in self.ledger.values() if one.loop == loop)
-        return Ledger(texts, ledger_entry.digest(texts[-1]) if texts else GENESIS)
+        return Ledger(texts, self._heads.get(loop, GENESIS))
 
     def _put(self, obj: Object, uid: str) -> Object:
         self._version += 1

@@ -118,4 +118,4 @@ def test_while_the_report_is_written_nothing_can_be_turned(rloop: Rloop, tmp_pat
     assert "outcome      loss 0.2 over 5 fresh runs" in told
     refused = rloop("pivot")
     assert refused.returncode == 2
-    assert "nothing but the report is still written; nothing was done" in refused.stderr
+    assert "only the report is still being written; nothing was done" in refused.stderr
