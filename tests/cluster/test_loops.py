@@ -67,7 +67,9 @@ def attempts(campaign: Campaign) -> list[dict[str, Any]]:
 
 
 def suspended(campaign: Campaign) -> bool:
-    return campaign.condition("Suspended").get("status") == "True" and not running(campaign, "run")
+    """Nothing runs, and what ran is recorded, which on a busy machine is a moment later."""
+    recorded = all(one["phase"] != "Running" for one in attempts(campaign))
+    return campaign.condition("Suspended").get("status") == "True" and not running(campaign, "run") and recorded
 
 
 def refused(campaign: Campaign) -> bool:
