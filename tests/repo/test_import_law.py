@@ -49,6 +49,13 @@ def lint_imports(checkout: Path) -> subprocess.CompletedProcess[str]:
         ("operator/rloop_operator/local/planted.py", "import rloop_operator.sim", "shells stay apart"),
         ("operator/rloop_operator/local/planted.py", "import kopf", "a laptop has no Kubernetes library"),
         ("operator/rloop_operator/planted.py", "import torch", "the operator loads no training library"),
+        ("controllers/rloop/decide/queries/planted.py", "import rloop.decide.work.session", "queries know no steps"),
+        ("controllers/rloop/decide/work/planted.py", "import rloop.decide.research.judge", "steps stay in their room"),
+        ("operator/rloop_operator/cluster/kube/planted.py", "import rloop_operator.cluster.guard", "nor does a client"),
+        ("operator/rloop_operator/local/storage/planted.py", "import rloop_operator.local.workloads", "nor a store"),
+        ("operator/rloop_operator/gateway/verbs/planted.py", "import rloop_operator.gateway.protocols", "nor a verb"),
+        ("operator/rloop_operator/llm_proxy/terms/planted.py", "import rloop_operator.llm_proxy.app", "nor a price"),
+        ("operator/rloop_operator/cli/views/planted.py", "import rloop_operator.cli.commands", "nor a view"),
     ],
 )
 def test_a_broken_law_is_seen(checkout: Path, file: str, line: str, reason: str) -> None:
