@@ -107,6 +107,16 @@ def references(loop: str) -> str:
     return f"{loop}-references"
 
 
+def workspace(loop: str) -> str:
+    """`kuhn-workspace`: the claim of the volume that holds what runs make."""
+    return f"{loop}-workspace"
+
+
+def ledger(loop: str, number: int) -> str:
+    """`kuhn-ledger-0000`: a part of the ledger in a cluster."""
+    return f"{loop}-ledger-{number:04d}"
+
+
 def agent(session_name: str, attempt: int) -> str:
     """`kuhn-i0007-s1-a1`: one process of a session."""
     return f"{session_name}-a{attempt}"

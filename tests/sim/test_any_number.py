@@ -77,7 +77,7 @@ any_finite = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @example("Maximize", "Standard", HUGE, HUGE)
 @example("Minimize", "Standard", [5e-324, 0.0, 1e-320], [0.0])
 @example("Minimize", "Standard", [1e150, -1e150, 1e149], HUGE)

@@ -16,7 +16,7 @@ from tests.support.campaigns import Driven, drive
 from tests.support.worlds import Chances, world
 
 EDITS = [campaigns.suspend, campaigns.redirect, campaigns.widen, campaigns.spend_more, campaigns.demand_pivot]
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 share = st.sampled_from([0.0, 0.0, 0.05, 0.2])
 chances = st.builds(
     Chances,

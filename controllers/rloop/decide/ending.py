@@ -5,20 +5,16 @@ Used by baseline, budget, cleanup, conclusion, exhaustion, judge, plateau, reope
 
 from __future__ import annotations
 
-from rloop.api.experiment import OPEN_RUN, Verdict
+from rloop.api.experiment import Verdict
 from rloop.api.loop_status import Ending
 from rloop.campaign_state import active_seconds
 from rloop.decide.draft import Draft
-from rloop.decide.queries import iteration_work
+from rloop.decide.queries import iteration_work, runs
 
 
 def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> None:
     """Withdraw an experiment: its queued and live runs end, and its verdict gives the reason."""
-    experiment = draft.experiments[name]
-    ended = [
-        run.changed(phase="Withdrawn", reason=reason) if run.phase in OPEN_RUN else run
-        for run in experiment.status.runs
-    ]
+    ended = runs.withdrawn(draft.experiments[name], reason)
     verdict = Verdict(reason=reason, message=message, at=draft.now)
     draft.write_experiment(name, runs=ended, phase="Withdrawn", verdict=verdict)
 

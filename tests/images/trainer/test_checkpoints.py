@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop_trainer import checkpoints
@@ -150,7 +150,6 @@ def test_a_seal_is_refused_to_files_that_are_not_what_was_written(
         checkpoints.seal(path, OURS)
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_one_byte_changed_or_cut_anywhere_is_found(data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
@@ -166,7 +165,6 @@ def test_one_byte_changed_or_cut_anywhere_is_found(data: st.DataObject) -> None:
         assert checkpoints.newest(Path(folder), OURS)[0] is None
 
 
-@settings(deadline=None)
 @given(
     whole=st.sets(st.integers(1, 30), max_size=4),
     half=st.sets(st.integers(1, 30), max_size=4),

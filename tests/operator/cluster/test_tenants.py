@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -240,7 +239,6 @@ def test_a_loop_in_the_releases_own_namespace_is_refused(home: Path) -> None:
     asyncio.run(test())
 
 
-@hypothesis.settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdef"), st.sampled_from([0, 0, 403, 404, 429, 500, 503]), min_size=1))
 def test_a_look_finds_the_loops_of_all_that_answer(faults: dict[str, int]) -> None:
     fake = FakeKubernetes(faults={f"/{one}/": fault for one, fault in faults.items() if fault})

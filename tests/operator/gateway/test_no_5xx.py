@@ -45,7 +45,7 @@ BODIES = st.one_of(
     st.integers(1, 200_000).map(lambda depth: b'{"title":' + b"[" * depth),
     st.integers(1, 100_000).map(lambda depth: b'{"files":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"),
 )
-QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

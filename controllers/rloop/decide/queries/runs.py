@@ -76,6 +76,14 @@ def add(experiment: ResearchExperiment, kind: RunKind, count: int, seed: Callabl
     return runs
 
 
+def withdrawn(experiment: ResearchExperiment, reason: str) -> list[Run]:
+    """The experiment's runs, in which those that are queued or live are withdrawn for this reason."""
+    return [
+        run.changed(phase="Withdrawn", reason=reason) if run.phase in OPEN_RUN else run
+        for run in experiment.status.runs
+    ]
+
+
 def room_for_references(incumbent: ResearchExperiment) -> int:
     """Number of reference runs that still fit. Some places stay free, so that an incumbent can always conclude."""
     return MAX_RUNS - FINAL_RUNS_MIN - len(incumbent.status.runs)

@@ -144,10 +144,7 @@ def _give_up(draft: Draft, experiment: ResearchExperiment, broken: Run) -> None:
     elif broken.attempts and broken.attempts[-1].phase == "Failed":
         ended = broken.attempts[-1]
         message = f"{message}: {runs.how_it_ended(ended)}{runs.last_words(ended)}"
-    withdrawn = [
-        run.changed(phase="Withdrawn", reason=reason) if run.phase in OPEN_RUN else run
-        for run in experiment.status.runs
-    ]
+    withdrawn = runs.withdrawn(experiment, reason)
     phase = PHASE_OF_REASON.get(reason, "Failed")
     draft.write_experiment(
         name, runs=withdrawn, phase=phase, verdict=Verdict(reason=reason, message=message[:1024], at=draft.now)

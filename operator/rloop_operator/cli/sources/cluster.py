@@ -75,7 +75,7 @@ class ClusterSource(Source):
     def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
         one = next(one for one in snapshot.experiments[experiment].status.runs if one.number == run)
         place = names.place(snapshot.loop.metadata.uid, experiment, run, one.seed)
-        return f"{pod_parts.place_of(place)}/artifacts in the volume of the claim {pod_parts.claim_name(snapshot.name)}"
+        return f"{pod_parts.place_of(place)}/artifacts in the volume of the claim {names.workspace(snapshot.name)}"
 
     @override
     def log_of(self, workload: str) -> str:

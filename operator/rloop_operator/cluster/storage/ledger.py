@@ -72,7 +72,7 @@ def _gap(loop: str, chunks: list[dict[str, Any]], entry: Append) -> str:
 def _missing(loop: str, chunks: list[dict[str, Any]]) -> str:
     """The chunks that gaps in the numbering show, and what the oldest chunk says of a ledger before it."""
     there = {_number(one) for one in chunks}
-    missing = [f"{loop}-ledger-{number:04d}" for number in range(max(there, default=0)) if number not in there]
+    missing = [names.ledger(loop, number) for number in range(max(there, default=0)) if number not in there]
     told = [_annotation(one, names.ANNOTATION_GAP) for one in chunks[:1]]
     return ", ".join(dict.fromkeys(one for one in (*missing, *told) if one))
 
@@ -107,7 +107,7 @@ def _chunk(
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
-            "name": f"{loop}-ledger-{number:04d}",
+            "name": names.ledger(loop, number),
             "labels": names.labels(loop, "ledger"),
             "annotations": annotations,
             "ownerReferences": [client.owner_reference(owner)],

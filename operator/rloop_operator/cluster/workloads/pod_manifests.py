@@ -121,7 +121,7 @@ def workspace_claim(loop: ResearchLoop, owner: Manifest) -> Manifest:
     """The PersistentVolumeClaim of a loop's workspace. It outlives the loop unless retention is Delete."""
     workspace = loop.spec.workspace
     metadata: Manifest = {
-        "name": pod_parts.claim_name(loop.metadata.name),
+        "name": names.workspace(loop.metadata.name),
         "labels": names.labels(loop.metadata.name, "workspace"),
     }
     if workspace.retention == "Delete":

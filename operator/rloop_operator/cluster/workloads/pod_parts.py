@@ -103,11 +103,6 @@ def token_volume() -> Manifest:
     return {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}}
 
 
-def claim_name(loop: str) -> str:
-    """Name of the workspace claim."""
-    return f"{loop}-workspace"
-
-
 def place(workload: Workload) -> str:
     """Folder of a workload's run on the workspace. The pod sees this path among its mounts, so it reveals nothing."""
     return place_of(workload.place)
@@ -130,7 +125,7 @@ def beside(loop: ResearchLoop) -> Manifest:
     """Affinity that keeps all pods of a workspace on one node, if only one node at a time can mount its volume."""
     if loop.spec.workspace.access_mode != "ReadWriteOnce":
         return {}
-    together = {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+    together = {names.LABEL_WORKSPACE: names.workspace(loop.metadata.name)}
     term = {"labelSelector": {"matchLabels": together}, "topologyKey": "kubernetes.io/hostname"}
     return {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}
 
@@ -146,7 +141,7 @@ def labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
     if workload.role == "agent":
         made |= {names.LABEL_SESSION: workload.session}
     if on_workspace(loop, workload):
-        made |= {names.LABEL_WORKSPACE: claim_name(loop.metadata.name)}
+        made |= {names.LABEL_WORKSPACE: names.workspace(loop.metadata.name)}
     return made
 
 
@@ -157,7 +152,7 @@ def on_workspace(loop: ResearchLoop, workload: Workload) -> bool:
 
 def workspace(loop: ResearchLoop) -> Manifest:
     """The volume of the loop's workspace."""
-    return {"name": "workspace", "persistentVolumeClaim": {"claimName": claim_name(loop.metadata.name)}}
+    return {"name": "workspace", "persistentVolumeClaim": {"claimName": names.workspace(loop.metadata.name)}}
 
 
 def with_defaults(asked: Manifest, *, memory: str, disk: str) -> Manifest:

@@ -95,7 +95,7 @@ class KubeRuntime(Runtime):
     async def _ensure_workspace(self, loop: ResearchLoop) -> None:
         path = client.core(self._namespace, "persistentvolumeclaims")
         try:
-            stored = await self._api.get(f"{path}/{pod_parts.claim_name(loop.metadata.name)}")
+            stored = await self._api.get(f"{path}/{names.workspace(loop.metadata.name)}")
         except NotFound:
             owner = client.owner_reference(loop.model_dump(by_alias=True))
             await children.create(self._api, path, pod_manifests.workspace_claim(loop, owner))

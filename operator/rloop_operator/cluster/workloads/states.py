@@ -16,7 +16,7 @@ from rloop import names
 from rloop.errors import NotFound
 from rloop.observed import Obstacle, WorkloadState
 from rloop_operator.cluster.kube import client, obstacles
-from rloop_operator.cluster.workloads import job_manifests, outcome, pod_parts
+from rloop_operator.cluster.workloads import job_manifests, outcome
 
 Manifest = dict[str, Any]
 PATIENCE = timedelta(seconds=10)
@@ -137,7 +137,7 @@ class States:
     async def _obstacle_of(self, loop: str, pod: Manifest) -> Obstacle | None:
         claim: Manifest | None = None
         claim_told: list[str] = []
-        workspace = pod_parts.claim_name(loop)
+        workspace = names.workspace(loop)
         if any(one.get("persistentVolumeClaim", {}).get("claimName") == workspace for one in pod["spec"]["volumes"]):
             try:
                 claim = await self._api.get(client.core(self._namespace, "persistentvolumeclaims", workspace))

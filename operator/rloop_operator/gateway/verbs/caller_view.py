@@ -23,8 +23,6 @@ from rloop_operator.ports import Caller, Store
 from rloop_operator.task_files import texts
 
 WRITE_TRIES = 20
-
-
 Answer = TypeVar("Answer")
 
 
@@ -110,16 +108,15 @@ class CallerView:
         The record is written before the proposal is judged, because a session counts as having played even if its
         proposal is rejected (docs/adr/0013).
         """
-        reported = situation.iteration.status.reported
-        if caller.session in reported.proposed:
-            return situation
+        seen = situation
 
         async def attempt() -> Situation | None:
-            now = await self.situation(caller)
-            reported = now.iteration.status.reported
+            nonlocal seen
+            reported = seen.iteration.status.reported
             if caller.session in reported.proposed:
-                return now
-            await self.report(now.iteration, reported.changed(proposed=[*reported.proposed, caller.session]))
+                return seen
+            await self.report(seen.iteration, reported.changed(proposed=[*reported.proposed, caller.session]))
+            seen = await self.situation(caller)
             return None
 
         return await until_written(attempt)

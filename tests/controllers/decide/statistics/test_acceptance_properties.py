@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rloop.api.curves import LARGEST
@@ -207,7 +207,6 @@ def test_no_number_raises_and_no_answer_is_infinite(
     rounded(minimum_gain, challenger.screen or 0.0)
 
 
-@settings(deadline=None)
 @given(data=st.data(), rules=procedures, first=st.lists(values, min_size=1, max_size=5), minimum_gain=gains)
 def test_judging_makes_progress_and_ends(
     data: st.DataObject, rules: Procedure, first: list[float], minimum_gain: float
