@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,49 @@ def test_files_and_modules_that_are_named_exist() -> None:
         lost += [one for one in NAMED_MODULE.findall(text) if not known(one)]
         gone += [f"{names([path])[0]}: {one}" for one in lost]
     assert not gone, "\n".join(["a document or docstring names what is not there:", *gone])
+
+
+def programs(path: Path) -> Iterator[ast.Module]:
+    """The programs that a file holds as text, for another process to run: no tool looks into them."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "rloop" in node.value:
+            with suppress(SyntaxError):
+                yield ast.parse(node.value)
+
+
+def imported(program: ast.Module) -> Iterator[tuple[str, str]]:
+    """Each import of ours as (module, what is taken from it; empty where the module itself is)."""
+    for node in ast.walk(program):
+        match node:
+            case ast.Import(names=found):
+                yield from ((one.name, "") for one in found)
+            case ast.ImportFrom(module=str(module), names=found):
+                yield from ((module, one.name) for one in found)
+
+
+def importable(module: str, name: str) -> bool:
+    for root in [ROOT, *(ROOT / one for one in SOURCE_ROOTS)]:
+        base = root / module.replace(".", "/")
+        found = [one for one in (base.with_suffix(".py"), base / "__init__.py") if one.is_file()]
+        if found and (not name or (base / name / "__init__.py").is_file() or (base / f"{name}.py").is_file()):
+            return True
+        if any(re.search(rf"^[^\s#].*\b{name}\b", one.read_text(), re.MULTILINE) for one in found):
+            return True
+    return False
+
+
+def test_what_programs_in_strings_import_is_there() -> None:
+    ours = re.compile(r"(rloop(_\w+)?|benchmarks)(\.|$)")
+    asked = [
+        (path, module, name)
+        for path in repository_files(".py")
+        for program in programs(path)
+        for module, name in imported(program)
+        if ours.match(module)
+    ]
+    assert len(asked) > 10, "the search finds the programs that tests hold"
+    gone = [f"{names([path])[0]}: {module} {name}" for path, module, name in asked if not importable(module, name)]
+    assert not gone, "\n".join(["a program in a string imports what is not there:", *gone])
 
 
 # Written in pieces, or this file would find itself.

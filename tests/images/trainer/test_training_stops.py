@@ -20,7 +20,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 MODELS = """
 import sys
 from pathlib import Path
-from rloop_trainer import scratch
+from rloop_trainer.models import scratch
 from rloop_trainer.inputs.recipe import Scratch
 
 told = Scratch(vocabulary="0123456789+=", hidden=16, intermediate=16, layers=1, heads=2, kv_heads=1, positions=8)
