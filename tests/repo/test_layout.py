@@ -145,11 +145,10 @@ def programs(path: Path) -> Iterator[ast.Module]:
 def imported(program: ast.Module) -> Iterator[tuple[str, str]]:
     """Each import of ours as (module, what is taken from it; empty where the module itself is)."""
     for node in ast.walk(program):
-        match node:
-            case ast.Import(names=found):
-                yield from ((one.name, "") for one in found)
-            case ast.ImportFrom(module=str(module), names=found):
-                yield from ((module, one.name) for one in found)
+        if isinstance(node, ast.Import):
+            yield from ((one.name, "") for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, one.name) for one in node.names)
 
 
 def importable(module: str, name: str) -> bool:
