@@ -6,7 +6,7 @@ of working, the old idea in other words, stopping early or never, broken argumen
 
 from __future__ import annotations
 
-from tests.models import researcher, tinkerer, tool_user, writer
+from tests.models import coder, researcher, tinkerer, tool_user, writer
 from tests.models.conversation import Conversation, Reply, data
 
 QUESTIONS = (
@@ -136,4 +136,5 @@ SCRIPTS = {
     "talker": writer.talker,
     "parrot": writer.parrot,
     "scribbler": writer.scribbler,
+    "coder": coder.play,
 }

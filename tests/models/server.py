@@ -1,4 +1,4 @@
-"""A model server that plays scripts: chat.completions over HTTP, whole and streamed, with tool calls.
+"""A model server that plays scripts: three APIs over HTTP, whole and streamed, with tool calls.
 
 Started by tests and by `make demo-llm` as a process of its own (`python -m tests.models`). The model's name says what
 is played: `researcher`, `researcher:7` with another seed, `researcher+status-500x2` to fail twice first. Nothing in
@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.models import failures
+from tests.models import dialects, failures
 from tests.models.conversation import Reply, read
 from tests.models.rogues import SCRIPTS
 from typing_extensions import override
@@ -78,13 +78,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.asked = len(body)
-        if self.path != "/v1/chat/completions":
-            self.send(404, _error("there is only /v1/models and /v1/chat/completions", "not_found"))
+        path = self.path.partition("?")[0]
+        api = dialects.PATHS.get(path)
+        if path != "/v1/chat/completions" and api is None:
+            self.send(404, _error(f"there is only /v1/models and {', '.join(dialects.PATHS)}", "not_found"))
             return
         if not self._admitted():
             return
         try:
-            request: dict[str, Any] = json.loads(body)
+            asked: dict[str, Any] = json.loads(body)
+            request = asked if api is None else dialects.as_chat(api, asked)
             script, _, failing = request["model"].partition("+")
             play = SCRIPTS.get(script.partition(":")[0])
         except (ValueError, KeyError, AttributeError) as error:
@@ -105,10 +108,21 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self._completion(request, reply)
         if failure is not None:
             answer = failure.spoilt(answer)
-        if request.get("stream"):
+        if api is not None:
+            self._answer_in(api, dialects.answered(api, answer, asked), stream=bool(asked.get("stream")))
+        elif request.get("stream"):
             self._stream(answer, failure, usage=bool((request.get("stream_options") or {}).get("include_usage")))
         else:
             self.send(200, answer)
+
+    def _answer_in(self, api: str, answer: dict[str, Any], *, stream: bool) -> None:
+        if not stream:
+            self.send(200, answer)
+            return
+        self.begin_stream()
+        for one in dialects.events(api, answer):
+            self.wfile.write(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n".encode())
+            self.wfile.flush()
 
     def send(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
         """A whole answer; text goes out as it is."""

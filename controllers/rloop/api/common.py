@@ -191,3 +191,11 @@ class Resources(Model):
         asked = self.limits.get("cpu") or self.requests.get("cpu") or "1"
         number = float(asked[:-1]) / 1000 if asked.endswith("m") else float(asked) if asked[-1].isdigit() else 1.0
         return max(1, math.floor(number))
+
+
+def no_name_of_ours(name: str) -> str:
+    """The name of an environment variable. Raises ValueError if the loop sets it itself."""
+    if name.startswith("RLOOP_"):
+        message = f"names that start with RLOOP_ are set by the loop; choose another name than {name}"
+        raise ValueError(message)
+    return name

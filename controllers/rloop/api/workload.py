@@ -25,6 +25,7 @@ from rloop.api.common import (
     Resources,
     Seconds,
     cel,
+    no_name_of_ours,
 )
 
 ENV_NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -184,13 +185,7 @@ class EnvVar(Model):
     value: Argument
     """Value in plain text. Secrets are not supported here."""
 
-    @field_validator("name")
-    @classmethod
-    def _not_ours(cls, name: str) -> str:
-        if name.startswith("RLOOP_"):
-            message = f"names that start with RLOOP_ are set by the loop; choose another name than {name}"
-            raise ValueError(message)
-        return name
+    _not_ours = field_validator("name")(no_name_of_ours)
 
 
 class Job(Model):

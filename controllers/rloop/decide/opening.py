@@ -60,5 +60,5 @@ def _tokens(draft: Draft, sessions: int) -> int:
     agent, limit = draft.spec.agent, draft.spec.budget.tokens
     if agent.llm is None:
         return 0
-    wanted = agent.llm.max_tokens_per_session
+    wanted = agent.session_tokens
     return wanted if limit is None else min(wanted, max(1, (limit - accounts.spent(draft).tokens) // sessions))

@@ -23,6 +23,8 @@ class Heart:
         self._log = log
         self._round = 0
         self._closed: Closed | None = None
+        self.closing = False
+        """Whether the response to a heartbeat said that the session is over."""
         self._nudge: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
@@ -50,11 +52,13 @@ class Heart:
             reply = self._gateway.heartbeat(HeartbeatRequest(round=self._round))
         except Closed as closed:
             self._closed = closed
+            self.closing = True
             return False
         except AgentError as error:
             # Not handled here: the session's own requests meet the same error, and end the session if it lasts.
             self._log("warning", "heartbeat failed", error=str(error))
             return True
+        self.closing = reply.closing
         if reply.nudge is not None:
             # A policy ignores nudges, a language model may react to them; the log line is for people.
             self._log("info", "nudged", message=reply.nudge)

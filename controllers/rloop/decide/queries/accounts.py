@@ -47,8 +47,8 @@ def unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
 
     A call that would not fit in maxTokensPerSession either says nothing about the budget.
     """
-    budget, llm = draft.spec.budget, draft.spec.agent.llm
-    if llm is None or not (refused := _refused_calls(draft)):
+    budget, agent = draft.spec.budget, draft.spec.agent
+    if agent.llm is None or not (refused := _refused_calls(draft)):
         return {}
     short: dict[str, str] = {}
     told = "{} are left to a session, and its first call takes at least {}"
@@ -56,7 +56,7 @@ def unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
         together = sessions or len(draft.spec.agent.explorers) + finding_checks.to_check(draft)
         share = (budget.tokens - spent(draft).tokens) // together
         least = min(one.tokens for one in refused)
-        if share < least <= llm.max_tokens_per_session:
+        if share < least <= agent.session_tokens:
             short["tokens"] = told.format(share, least)
     if budget.cost is not None:
         rest, cheapest = Exact(budget.cost) - Exact(str(spent(draft).cost)), min(Exact(one.cost) for one in refused)

@@ -149,10 +149,10 @@ def _frees_after(code: Code, call: Call) -> float | None:
 
 def _too_small(call: Call, least: Amount) -> str | None:
     """A cap, other than the budget, that is too small for any call of this size; None if all are large enough."""
-    llm, limits = call.session.loop.spec.agent.llm, call.provider.limits
+    agent, limits = call.session.loop.spec.agent, call.provider.limits
     of_provider = f' of provider "{call.provider.name}"'
     for field, tokens, money in (
-        ("spec.agent.llm.maxTokensPerSession", None if llm is None else llm.max_tokens_per_session, None),
+        ("spec.agent.llm.maxTokensPerSession", agent.session_tokens or None, None),
         (f"limits.tokensPerSession{of_provider}", limits.tokens_per_session, None),
         (f"limits.costPerSession{of_provider}", None, _money(limits.cost_per_session)),
         (f"limits.tokensPerHour{of_provider}", limits.tokens_per_hour, None),

@@ -7,6 +7,7 @@ besides PATH and XDG_CACHE_HOME.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from uuid import uuid4
 
 from rloop import names
 from rloop.actions import Workload
+from rloop.api.agent import AgentEnvVar
 from rloop.api.helpers import VerifierJob
 from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
@@ -147,6 +149,11 @@ def _ranks(loop: ResearchLoop, master_port: int) -> list[Mapping[str, str]]:
     ]
 
 
+def own_value(variable: AgentEnvVar, environment: Mapping[str, str]) -> str:
+    """Value of a variable of the agent on this machine; empty if the user's environment lacks it."""
+    return variable.value if variable.value is not None else environment.get(variable.from_env or "", "")
+
+
 def agent_spec(
     layout: RunFolder,
     loop: ResearchLoop,
@@ -161,6 +168,7 @@ def agent_spec(
     """
     agent = loop.spec.agent
     spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)
+    spec["env"] |= {one.name: own_value(one, os.environ) for one in agent.env}
     spec["env"] |= {
         "RLOOP_GATEWAY": gateway_url,
         "RLOOP_TOKEN": token,
@@ -175,6 +183,10 @@ def agent_spec(
         spec["folders"].append(transcripts)
     if agent.llm is not None:
         spec["env"] |= {"RLOOP_LLM_PROXY": llm_url, "RLOOP_LLM_MODEL": agent.llm.model}
+    if agent.client is not None:
+        spec["env"] |= {"RLOOP_CLIENT": agent.client.name, "RLOOP_CLIENT_ARGS": json.dumps(agent.client.args)}
+        if agent.client.login == "Own":
+            spec["env"]["RLOOP_CLIENT_HOME"] = str(Path.home())
     ours = [sys.executable, "-P", "-m", "rloop_agent"]
     return spec | {"command": beside(agent.command, base) if agent.command else ours}
 

@@ -58,11 +58,15 @@ class Scratch:
         self.parent = "task"
         self._base: dict[str, str] = {}
 
+    def compare_with(self, parent: str, changed: Mapping[str, str]) -> None:
+        """Take the content as it is, as a change of a parent, whose files differ from the task by `changed`."""
+        self.parent, self._base = parent, {**self._task.files, **changed}
+
     def lay(self, parent: str, changed: Mapping[str, str]) -> None:
         """Replace the content by that of a parent, whose files differ from the task by `changed`."""
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True)
-        self.parent, self._base = parent, {**self._task.files, **changed}
+        self.compare_with(parent, changed)
         for path, text in {**self._base, **self._drafts}.items():
             self.write(path, text)
 

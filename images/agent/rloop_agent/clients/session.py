@@ -1,0 +1,199 @@
+"""One session of a coding agent of another maker: from its folder to its handoff.
+
+Called by `rloop_agent.__main__` where `agent.client` is set. The client talks to the gateway by our MCP server
+(`clients.tools_server`) and to its model through the LLM proxy; this process lays out its folder, keeps its output as
+the transcript, ends it in order, and hands over what it has not handed over itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rloop.api.agent import PROGRAMS, ClientName
+from rloop.api.session_context import Context
+from rloop.api.wire import FinishRequest, TaskFiles
+from rloop_agent import handoff
+from rloop_agent.clients.launch import TOOLS_VARIABLES, Launch, Seen
+from rloop_agent.clients.table import CLIENTS
+from rloop_agent.clients.workspace import PROMPT, lay_out
+from rloop_agent.environment import ClientSettings
+from rloop_agent.gateway import Closed, Gateway, Refused
+from rloop_agent.heart import Heart
+from rloop_agent.llm import roles
+from rloop_agent.llm.model.transcript import Transcript
+from rloop_agent.session import Surroundings
+
+POLL_SECONDS = 0.25
+FAREWELL_SECONDS = 12.0
+"""How long a client may go on after the session is over: the gateway's grace for its last model calls is 15 s."""
+TERM_SECONDS = 1.0
+"""Between SIGTERM and SIGKILL. The operator kills this process 1.5 s after an interrupt."""
+RESERVE_SECONDS = 20.0
+"""Of the session's time, for the end of the client and the handoff."""
+WORDS_MAX = 600
+NOT_INSTALLED = 127
+"""Exit code of a shell for a missing program: a restart cannot help."""
+
+
+def run(
+    gateway: Gateway,
+    settings: ClientSettings,
+    token: str,
+    heart: Heart,
+    around: Surroundings,
+    transcript: Transcript,
+) -> int:
+    """Run the client once; returns the exit code of this process.
+
+    Raises Unauthorized and Unreachable.
+    """
+    program = PROGRAMS[settings.name]
+    found = shutil.which(program.executable)
+    if found is None:
+        print(f"there is no {program.executable} in PATH: npm install -g {program.package}", flush=True)
+        return NOT_INSTALLED
+    context = gateway.context()
+    task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()
+    folder = Path.cwd() / "session"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    lay_out(folder, context, task)
+    tools = {name: os.environ[name] for name in TOOLS_VARIABLES if name in os.environ}
+    tools["RLOOP_WORKSPACE"] = str(folder)
+    launch = Launch(folder, token, settings.proxy, settings.model, settings.args, settings.home, tools)
+    transcript.write("prompt", client=settings.name, text=(folder / PROMPT).read_text(encoding="utf-8"))
+    process = _start(found, settings.name, launch)
+    around.log("info", "client started", client=settings.name, program=found, pid=process.pid)
+    seen = Seen()
+    why = _watch(process, settings.name, seen, context, heart, around.stop, transcript)
+    around.log(
+        "info",
+        "client ended",
+        code=process.returncode,
+        why=why,
+        turns=seen.turns,
+        input_tokens=seen.input_tokens,
+        output_tokens=seen.output_tokens,
+    )
+    return _hand_over(gateway, context, process.returncode, why, seen)
+
+
+def _start(program: str, name: ClientName, launch: Launch) -> subprocess.Popen[str]:
+    client = CLIENTS[name]
+    for path, text in client.files(launch).items():
+        target = launch.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch(mode=0o600)
+        target.write_text(text, encoding="utf-8")
+    with (launch.folder / PROMPT).open("rb") as prompt:
+        return subprocess.Popen(
+            [program, *client.argv(launch)],
+            cwd=launch.folder,
+            env={**os.environ, **client.environment(launch)},
+            stdin=prompt,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+
+def _watch(
+    process: subprocess.Popen[str],
+    name: ClientName,
+    seen: Seen,
+    context: Context,
+    heart: Heart,
+    stop: Callable[[], bool],
+    transcript: Transcript,
+) -> str:
+    """Read the client's output until it has ended; returns why it was ended, empty if it ended by itself."""
+    lines: queue.Queue[str | None] = queue.Queue(1000)
+    threading.Thread(target=_pump, args=(process, lines), name="output", daemon=True).start()
+    ends_at = time.monotonic() + max(context.session.session_seconds - RESERVE_SECONDS, RESERVE_SECONDS)
+    closing_at: float | None = None
+    why = ""
+    while not why:
+        if _take(lines, name, seen, transcript):
+            break
+        with contextlib.suppress(Closed):
+            heart.on_round(seen.turns)
+        now = time.monotonic()
+        if heart.closing and closing_at is None:
+            closing_at = now + FAREWELL_SECONDS
+        if stop():
+            why = "the session was asked to end"
+        elif closing_at is not None and now > closing_at:
+            why = "it went on after the session was over"
+        elif now > ends_at:
+            why = "the session's time was used up"
+    _end(process, at_once=not why)
+    while not _take(lines, name, seen, transcript):
+        pass
+    return why
+
+
+def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
+    assert process.stdout is not None
+    with contextlib.suppress(ValueError):
+        for line in process.stdout:
+            lines.put(line)
+    lines.put(None)
+
+
+def _take(lines: queue.Queue[str | None], name: ClientName, seen: Seen, transcript: Transcript) -> bool:
+    """Take in what the client has written meanwhile. True at the end of its output."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            line = lines.get(timeout=POLL_SECONDS)
+            if line is None:
+                return True
+            transcript.write("output", line=line.rstrip("\n"))
+            seen.line(line, CLIENTS[name].read)
+    return False
+
+
+def _end(process: subprocess.Popen[str], *, at_once: bool) -> None:
+    """End the client and everything that it has started in its own process group."""
+    if not at_once:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(TERM_SECONDS)
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(FAREWELL_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _hand_over(gateway: Gateway, before: Context, code: int, why: str, seen: Seen) -> int:
+    """Finish for a client that has done something but did not finish. Returns the exit code of this process."""
+    words = (seen.words or seen.plain).strip()
+    try:
+        after = gateway.context()
+        authors = [one.session for one in after.directions] + [one.session for one in after.findings]
+        done = after.session.next_sequence > before.session.next_sequence or after.session.name in authors
+        if done:
+            ended = why or ("it ended by itself" if code == 0 else f"it exited with {code}")
+            text = f"The client did not call finish: {ended}. Its last words: {words[:WORDS_MAX] or 'none'}"
+            gateway.finish(FinishRequest(handoff=handoff.cut(text)))
+            return 0
+    except Closed:
+        return 0
+    except Refused as refused:
+        print(refused, flush=True)
+    # The last line is what the campaign shows of a session that did nothing.
+    print(" ".join(words.split())[-WORDS_MAX:], flush=True)
+    return 0 if code == 0 or why else 1
