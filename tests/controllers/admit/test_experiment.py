@@ -50,7 +50,7 @@ SITUATION = Situation(
     **told(direction(frame={"net": "mlp"})),
     experiments={},
 )
-PIVOT = {"loop": running(status={"pivots": 1})}
+PIVOT: dict[str, Any] = {"loop": running(status={"pivots": 1})}
 """A pivot is demanded."""
 TEXTS = Texts(
     task={"recipe.json": '{"net": "mlp"}\n', "train.py": "print(1)\n", "README": "hello\n"},
