@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
+from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput
 from rloop_operator.generate import generate
+from rloop_operator.task_files import files_digest
 from rloop_operator.user_files.folders import check_folders
 from rloop_operator.user_files.manifest import load
-from rloop_operator.user_files.notes import folder_notes
+from rloop_operator.user_files.notes import folder_notes, frozen_notes
 from rloop_operator.user_files.reading import read_folders
 
 ROOT = Path(__file__).parents[3]
@@ -169,6 +171,26 @@ def test_a_python_without_the_modules_of_its_script_is_named(
     (base / "task/helper.py").touch()
     found = [one for one in folder_notes(loop, read_folders(loop, base)) if one.field == "spec.experiment.command[0]"]
     assert [f'"python3" is {python}, which ' in str(one) and words in str(one) for one in found] == [True] * bool(words)
+
+
+def test_a_folder_that_differs_from_the_frozen_one_is_a_note(tmp_path: Path) -> None:
+    loop, base = campaign(tmp_path, agent={"references": {"path": "./papers"}})
+    (base / "papers").mkdir()
+    (base / "papers/kuhn.md").write_text("first")
+    first = read_folders(loop, base)
+    sealed = SealedTask(
+        task=files_digest(first.task),
+        evaluation=files_digest(first.evaluation),
+        references=files_digest(first.references),
+    )
+    assert frozen_notes(loop, sealed, first) == []
+    (base / "papers/kuhn.md").write_text("second")
+    (base / "task/train.py").write_text("second")
+    shutil.rmtree(base / "evaluation")
+    assert [one.field for one in frozen_notes(loop, sealed, read_folders(loop, base))] == [
+        "spec.task.path",
+        "spec.agent.references.path",
+    ]
 
 
 def test_names_with_spaces_and_unicode_are_fine(tmp_path: Path) -> None:
