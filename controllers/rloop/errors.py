@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
+from rloop.reasons import Reason
+
 
 class RloopError(Exception):
     """Base of every error that this project raises on purpose."""
@@ -71,9 +73,9 @@ class Conflict(RloopError):
 class Blocked(RloopError):
     """The environment denies something that the campaign needs. The campaign waits and retries by itself."""
 
-    def __init__(self, reason: str, about: str, message: str) -> None:
+    def __init__(self, reason: Reason, about: str, message: str) -> None:
         self.reason = reason
-        """Reason of the condition, one word in CamelCase."""
+        """Reason of the condition."""
         self.about = about
         """Name of the object or workload concerned."""
         self.message = message

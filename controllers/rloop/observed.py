@@ -17,6 +17,7 @@ from rloop.api.loop_status import LayerState, SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
 from rloop.names import SeedKeys
+from rloop.reasons import Reason
 
 PENDING_DEADLINE = "PendingDeadline"
 """Reason of a workload that was ended because it did not start in time."""
@@ -62,8 +63,7 @@ class Exit:
 class Obstacle:
     """An external condition that blocks the campaign, although nothing in the campaign is wrong."""
 
-    reason: str
-    """Reason, one word of `rloop.reasons`."""
+    reason: Reason
     about: str
     """Name of the workload or object that cannot be started or created."""
     message: str

@@ -14,6 +14,7 @@ from typing import Any
 from rloop.api.common import GROUP
 from rloop.crd.definitions import KINDS, definition
 from rloop.crd.reference import reference
+from rloop.reasons import Reason
 from rloop_operator.gateway.protocols import openapi
 from rloop_operator.user_files.packing import FILE, pack
 from rloop_operator.user_files.yaml_file import read_mapping
@@ -21,7 +22,10 @@ from rloop_operator.user_files.yaml_text import dump
 
 GATEWAY_MARK = "# Generated from operator/rloop_operator/gateway/verbs/table.py by `make generate`. Do not edit.\n"
 MARK = "# Generated from controllers/rloop/api by `make generate`. Do not edit.\n"
-EXAMPLES = Path(__file__).parents[2] / "examples"
+REASONS_MARK = "<!-- Reasons: generated from controllers/rloop/reasons.py by `make generate`. Do not edit. -->"
+REASONS_END = "<!-- End of the reasons. -->"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 EXAMPLE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 """A public image with everything that the examples need: Python, sh and awk."""
 
@@ -48,6 +52,7 @@ def documents() -> dict[str, Callable[[], str]]:
         for loop in sorted(EXAMPLES.glob("*/loop.yaml"))
     }
     made["docs/crd-reference.md"] = reference
+    made["docs/troubleshooting.md"] = troubleshooting
     made["docs/openapi.yaml"] = lambda: dump(openapi.document(), GATEWAY_MARK)
     return made
 
@@ -56,6 +61,16 @@ def example(loop: Path) -> str:
     """The kustomization of an example. An example without an image of its own gets EXAMPLE_IMAGE."""
     named = read_mapping(loop)["spec"]["experiment"].get("image")
     return pack(loop, None if named else EXAMPLE_IMAGE).text
+
+
+def troubleshooting() -> str:
+    """The page with the table of all reasons between its two marks; the rest of the page is written by hand."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    before, mark, rest = page.partition(REASONS_MARK)
+    after = rest[rest.index(REASONS_END) :]
+    ends = {"Person": "when you act", "Time": "by itself"}
+    rows = [f"| `{one}` | {one.meaning} | {ends[one.ended_by]} | {one.remedy} |" for one in Reason]
+    return "\n".join([before + mark, "", "| reason | meaning | ends | remedy |", "|---|---|---|---|", *rows, "", after])
 
 
 def generate(out: Path) -> list[str]:

@@ -21,7 +21,7 @@ from tests.contract.cluster_shell import opened
 from tests.contract.shells import ended, run, running
 
 from rloop.errors import Blocked
-from rloop.reasons import CAPACITY
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube import client
 
 SECONDS = 300
@@ -193,7 +193,7 @@ def test_no_attempt_starts_beside_a_live_pod_of_the_one_before(cluster: Cluster,
             await running(shell, "demo-e1-r1-a1")
             with pytest.raises(Blocked, match="still ending") as blocked:
                 await shell.runtime.start(shell.loop, run("demo-e1", attempt=2))
-            assert blocked.value.reason == CAPACITY
+            assert blocked.value.reason == Reason.WAITING_FOR_CAPACITY
             await shell.runtime.stop("demo-e1-r1-a1", "Hang")
             await ended(shell, "demo-e1-r1-a1")
             await shell.runtime.remove("demo-e1-r1-a1")

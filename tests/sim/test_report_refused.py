@@ -13,6 +13,7 @@ from tests.support.worlds import Chances, world
 
 from rloop.campaign_state import closing, finished
 from rloop.errors import Blocked
+from rloop.reasons import Reason
 
 
 def test_a_quota_that_refuses_the_reports_sessions_keeps_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,7 +26,7 @@ def test_a_quota_that_refuses_the_reports_sessions_keeps_no_result(monkeypatch: 
     async def refused(obj: Any) -> Any:
         if campaign.store.loop().status.ending is not None:
             drawn.append(campaign.clock.seconds)
-            raise Blocked("QuotaExceeded", obj.metadata.name, "raise the quota")
+            raise Blocked(Reason.QUOTA_EXCEEDED, obj.metadata.name, "raise the quota")
         return await create(obj)
 
     async def whole() -> None:

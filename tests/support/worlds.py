@@ -28,6 +28,7 @@ from rloop.api.wire import (
 )
 from rloop.errors import Blocked, Conflict, Refused
 from rloop.observed import ARTIFACT_LOST
+from rloop.reasons import Reason
 from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller, File
 from rloop_operator.sim.campaign import verdict
@@ -107,7 +108,7 @@ class _Mortal:
         async def call(*args: Any) -> Any:
             if name in MADE and self._deaths.random.random() < self._deaths.refusal:
                 self._deaths.refused += 1
-                raise Blocked("QuotaExceeded", name, "raise the quota")
+                raise Blocked(Reason.QUOTA_EXCEEDED, name, "raise the quota")
             return await self._deaths.call(found, *args)
 
         return call

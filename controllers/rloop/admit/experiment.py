@@ -5,37 +5,19 @@ Called by the gateway with everything it knows. Pure, so that each rejection is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
 
 from rloop import names
 from rloop.admit.content import Content
-from rloop.api.experiment import ChangedFile, ResearchExperiment, ResearchExperimentSpec
-from rloop.api.iteration import Direction, ResearchIteration, SessionSpec
-from rloop.api.researchloop import ResearchLoop
+from rloop.api.experiment import ChangedFile, ResearchExperimentSpec
+from rloop.api.iteration import Direction
 from rloop.api.space import Frame
 from rloop.api.wire import ExperimentRequest
-from rloop.campaign_state import never_tried
+from rloop.campaign_state import Situation, never_tried
 from rloop.errors import Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All facts that the admission of one experiment depends on."""
-
-    loop: ResearchLoop
-    iteration: ResearchIteration
-    session: SessionSpec
-    directions: Sequence[Direction]
-    """All admitted directions, oldest first."""
-    pivot_demanded: bool
-    experiments: Mapping[str, ResearchExperiment]
-    incumbent: str
-    parent_name: str | None
-    hidden: int = 0
-    """Number of candidates that are hidden from the session. They count towards the limit all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +30,26 @@ class Admitted:
     """All files that differ from the task, so that the experiment is self-contained."""
 
 
-def admit(request: ExperimentRequest, facts: Facts, content: Content) -> Admitted:
-    """The experiment that the request describes. `content` is the result of `content.examine` for its files.
+def admit(request: ExperimentRequest, situation: Situation, content: Content, parent: str | None) -> Admitted:
+    """The experiment that the request describes. `content` is the result of `content.examine` for its files, and
+    `parent` the name of the experiment that they change (None: the task).
 
     Raises Refused: the reasons of `check_session`, OutsideFrame, SequenceTaken or Duplicate.
     """
-    direction = check_session(request, facts)
+    direction, incumbent = check_session(request, situation), situation.incumbent
     _check_frame(content.frame, direction)
-    name = names.experiment(facts.session.name, request.sequence)
-    _check_new(name, content.digest, _kind(request), facts)
+    name = names.experiment(situation.session.name, request.sequence)
+    _check_new(name, content.digest, _kind(request), situation)
     spec = ResearchExperimentSpec(
-        loop_name=facts.loop.metadata.name,
-        iteration=facts.iteration.spec.number,
-        session=facts.session.name,
+        loop_name=situation.loop.metadata.name,
+        iteration=situation.iteration.spec.number,
+        session=situation.session.name,
         sequence=request.sequence,
         kind=_kind(request),
         title=request.title,
         direction=direction.name,
-        parent=facts.parent_name,
-        incumbent=facts.incumbent,
+        parent=parent,
+        incumbent=incumbent.metadata.name if incumbent else names.baseline(situation.loop.metadata.name),
         frame=content.frame,
         point=content.point,
         files=[_described(path, text) for path, text in sorted(content.files.items())],
@@ -75,48 +58,49 @@ def admit(request: ExperimentRequest, facts: Facts, content: Content) -> Admitte
     return Admitted(name, spec, content.files)
 
 
-def check_session(request: ExperimentRequest, facts: Facts) -> Direction:
+def check_session(request: ExperimentRequest, situation: Situation) -> Direction:
     """The direction of the experiment, if the session may propose one: the cheap checks, run before `examine`.
 
     Raises Refused: LimitReached, PivotRequired, DirectionMissing or DirectionUnknown.
     """
-    direction = _direction(request, facts)
-    _check_limits(request, facts)
+    direction = _direction(request, situation)
+    _check_limits(request, situation)
     return direction
 
 
-def _direction(request: ExperimentRequest, facts: Facts) -> Direction:
-    if facts.pivot_demanded:
+def _direction(request: ExperimentRequest, situation: Situation) -> Direction:
+    if situation.pivot_demanded:
         raise Refused("PivotRequired", "a plateau was reached: propose a direction that changes the frame first")
-    if not facts.directions:
+    directions = situation.directions
+    if not directions:
         raise Refused("DirectionMissing", "propose a direction first")
     if request.direction is None:
-        return facts.directions[-1]
-    found = next((one for one in facts.directions if one.name == request.direction), None)
+        return directions[-1]
+    found = next((one for one in directions if one.name == request.direction), None)
     if found is None:
         raise Refused("DirectionUnknown", f'there is no direction "{request.direction}"; GET context lists them')
-    if found.pivot < facts.directions[-1].pivot:
+    if found.pivot < directions[-1].pivot:
         raise Refused(
             "PivotRequired",
-            f"{found.name} was left by a pivot; the present direction is {facts.directions[-1].name}",
+            f"{found.name} was left by a pivot; the present direction is {directions[-1].name}",
         )
     return found
 
 
-def _check_limits(request: ExperimentRequest, facts: Facts) -> None:
-    name = names.experiment(facts.session.name, request.sequence)
-    if name in facts.experiments:
+def _check_limits(request: ExperimentRequest, situation: Situation) -> None:
+    name = names.experiment(situation.session.name, request.sequence)
+    if name in situation.experiments:
         return
-    kind, allowed = _kind(request), facts.session.max_experiments
-    own = [one for one in facts.experiments.values() if one.spec.session == facts.session.name]
+    kind, allowed = _kind(request), situation.session.max_experiments
+    own = [one for one in situation.experiments.values() if one.spec.session == situation.session.name]
     if sum(one.spec.kind == kind for one in own) >= allowed:
         if request.smoke:
             raise Refused("LimitReached", f"this session has made its {allowed} smoke tests: propose, or POST finish")
         raise Refused("LimitReached", f"this session has proposed its {allowed} experiments: POST finish")
     if request.smoke:
         return
-    limit = facts.loop.spec.budget.experiments
-    proposed = facts.hidden + sum(one.spec.kind == "Candidate" for one in facts.experiments.values())
+    limit = situation.loop.spec.budget.experiments
+    proposed = situation.hidden + sum(one.spec.kind == "Candidate" for one in situation.experiments.values())
     if limit is not None and proposed >= limit:
         raise Refused("LimitReached", f"spec.budget.experiments ({limit}) is used up: POST finish")
 
@@ -132,15 +116,15 @@ def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:
     return "Smoke" if request.smoke else "Candidate"
 
 
-def _check_new(name: str, own: str, kind: str, facts: Facts) -> None:
+def _check_new(name: str, own: str, kind: str, situation: Situation) -> None:
     """Reject a name of other files, and a duplicate. Smoke tests and proposals are compared separately.
 
     So a smoke-tested experiment can be proposed, and a proposed one can be smoke-tested. A name can never be used
     again. The same files can, if their experiment was withdrawn before any run started.
     """
-    alike = {key: one for key, one in facts.experiments.items() if (one.spec.kind == "Smoke") == (kind == "Smoke")}
+    alike = {key: one for key, one in situation.experiments.items() if (one.spec.kind == "Smoke") == (kind == "Smoke")}
     same = next((key for key, one in alike.items() if one.spec.digest == own and not never_tried(one)), None)
-    if name in facts.experiments:
+    if name in situation.experiments:
         if name in alike and alike[name].spec.digest == own:
             return
         raise Refused("SequenceTaken", f"{name} exists with other files: use the next sequence number")

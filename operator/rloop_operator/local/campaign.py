@@ -35,7 +35,7 @@ from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.local.workloads.identity import LocalIdentity
 from rloop_operator.local.workloads.runtime import LocalRuntime
 from rloop_operator.reconcile import Shell, reconcile
-from rloop_operator.user_files.manifest import check_folders
+from rloop_operator.user_files.reading import Folders
 
 TICK_SECONDS = 1.0
 """Seconds between polls of sources without events: requests of other processes, steps of runs, the screen."""
@@ -63,17 +63,18 @@ def _now() -> datetime:
 
 
 async def run(
-    loop: ResearchLoop, folder: Path, base: Path, view: View, interrupt: Interrupt, *, seed: int | None = None
+    loop: ResearchLoop, folder: Path, folders: Folders, view: View, interrupt: Interrupt, *, seed: int | None = None
 ) -> ResearchLoop:
     """Run the campaign to its end or until it is interrupted. Returns the final loop.
 
-    `base` is the manifest's folder. Raises BadInput, InUse, Corrupt.
+    `folders` are the manifest's folders; the caller has checked those of a new campaign. Raises BadInput, InUse,
+    Corrupt.
     """
     with RunLock(folder):
-        store = LocalStore(folder, base, seed=seed)
+        store = LocalStore(folder, folders.base, seed=seed, folders=folders)
         with contextlib.closing(store):
             await user_requests.take(store)
-            stored = await _apply(store, loop, base)
+            stored = await _apply(store, loop)
             if finished(stored) and not edited_since_its_budget_ended(stored):
                 return stored
             with interrupt.handling():
@@ -81,8 +82,8 @@ async def run(
             return await store.get(ResearchLoop, stored.metadata.name)
 
 
-async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchLoop:
-    """Create the loop, or apply the user's edit to the stored one."""
+async def _apply(store: LocalStore, loop: ResearchLoop) -> ResearchLoop:
+    """Create the loop, which the caller has checked, or apply the user's edit to the stored one."""
     others = [one.metadata.name for one in await store.loops() if one.metadata.name != loop.metadata.name]
     if others:
         told = f'the run folder belongs to "{others[0]}"; give another folder with --dir'
@@ -90,9 +91,6 @@ async def _apply(store: LocalStore, loop: ResearchLoop, base: Path) -> ResearchL
     try:
         stored = await store.get(ResearchLoop, loop.metadata.name)
     except NotFound:
-        problems = [*unsupported(loop, "local"), *check_folders(loop, base), *llm.problems(loop)]
-        if problems:
-            raise BadInput(*problems) from None
         return await store.create(loop)
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
     over = finished(stored) and not may_go_on(stored, loop)

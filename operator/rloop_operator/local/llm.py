@@ -57,8 +57,7 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
         models = ", ".join(one.name for one in provider.models)
         told = f'provider "{provider.name}" has no "{llm.model}"; it has {models}'
         return [InputProblem("spec.agent.llm.model", told)]
-    money = [loop.spec.budget.cost, provider.limits.cost_per_hour, provider.limits.cost_per_session]
-    if model.prices is None and any(one is not None for one in money):
+    if model.prices is None and provider.caps_cost(loop):
         told = f'a cost is limited, and the prices of "{llm.model}" are not known: add them, or limit tokens'
         return [InputProblem("spec.budget.cost", told)]
     return []

@@ -22,47 +22,31 @@ from rloop.api.space import Space
 from rloop.api.workload import HeldOut
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.ports import Files
-from rloop_operator.task_files import read_folder
 from rloop_operator.user_files import commands
+from rloop_operator.user_files.reading import Folders, shown_to_agents
 from rloop_operator.user_files.yaml_file import parse, parse_mapping
 
 
-def check_folders(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
-    """All problems of the folders that the manifest names; `base_dir` is the folder of the manifest."""
-    spec = loop.spec
-    found: list[InputProblem] = []
-    task = _files(base_dir, spec.task.path, "spec.task.path", found)
-    code = _files(base_dir, spec.evaluation.code.path, "spec.evaluation.code.path", found)
+def check_folders(loop: ResearchLoop, folders: Folders) -> list[InputProblem]:
+    """All problems of the folders that the manifest names."""
+    spec, base_dir, task, code = loop.spec, folders.base, folders.task, folders.evaluation
+    found = list(folders.problems)
     for name, held_out in (
         ("heldOut", spec.evaluation.held_out),
         ("finalHeldOut", spec.evaluation.final_held_out),
     ):
         found += _held_out(base_dir, held_out, f"spec.evaluation.{name}.path")
-    papers = spec.agent.references
-    if papers is not None:
-        _files(base_dir, papers.path, "spec.agent.references.path", found)
-        found += _hidden_from_agents(loop, base_dir, papers.path, "the references, which agents can read")
-    found += _hidden_from_agents(loop, base_dir, spec.task.path, "the task, which agents can read")
-    if task is not None:
+    found += shown_to_agents(loop, base_dir)
+    if task:
         found += _editable(spec.boundaries.editable, task)
         found += _space(loop, task)
         search = next((one.value for one in spec.experiment.env if one.name == "PATH"), None)
         found += commands.problems(spec.experiment.command, task, "spec.experiment.command", search)
     if spec.agent.command is not None:
         found += commands.of_an_agent(spec.agent.command, base_dir, "spec.agent.command")
-    if code is not None:
+    if code:
         found += commands.problems(spec.evaluation.command, code, "spec.evaluation.command", None)
     return found
-
-
-def _files(base_dir: Path, path: str | None, field: str, found: list[InputProblem]) -> Files | None:
-    if path is None:
-        return None
-    try:
-        return read_folder(base_dir / path, field)
-    except BadInput as error:
-        found += error.problems
-        return None
 
 
 def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[InputProblem]:
@@ -91,26 +75,6 @@ def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[Inpu
     if empty and not found:
         found.append(InputProblem(field, f'the folder "{folder}" has no files'))
     return found
-
-
-def _hidden_from_agents(loop: ResearchLoop, base_dir: Path, path: str | None, told: str) -> list[InputProblem]:
-    evaluation = loop.spec.evaluation
-    if path is None:
-        return []
-    shown = (base_dir / path).resolve()
-    hidden = {
-        "code": evaluation.code,
-        "heldOut": evaluation.held_out,
-        "finalHeldOut": evaluation.final_held_out,
-    }
-    return [
-        InputProblem(
-            f"spec.evaluation.{name}.path",
-            f'"{source.path}" lies inside {told}; move it beside that folder',
-        )
-        for name, source in hidden.items()
-        if source is not None and source.path is not None and (base_dir / source.path).resolve().is_relative_to(shown)
-    ]
 
 
 def _editable(globs: list[str], task: Files) -> list[InputProblem]:

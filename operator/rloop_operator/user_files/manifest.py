@@ -16,10 +16,7 @@ from rloop.api.common import API_VERSION, GROUP
 from rloop.api.reading.problems import nearest, problems
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.user_files.folders import check_folders
 from rloop_operator.user_files.yaml_file import NESTED_TOO_DEEP, STANDARD_INPUT, mapping, read_documents, read_mapping
-
-__all__ = ["check_folders", "load", "load_among", "parse"]
 
 METADATA = (
     "name",

@@ -20,7 +20,9 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.ports import Files
 from rloop_operator.task_files import read_folder
-from rloop_operator.user_files.manifest import check_folders, parse
+from rloop_operator.user_files.folders import check_folders
+from rloop_operator.user_files.manifest import parse
+from rloop_operator.user_files.reading import Folders, read_folders
 from rloop_operator.user_files.yaml_file import read_mapping
 from rloop_operator.user_files.yaml_text import Block, dump
 
@@ -89,10 +91,11 @@ def pack(file: Path, image: str | None = None) -> Pack:
     document = read_mapping(file)
     loop = parse(document, str(file))
     base = file.absolute().parent
-    found = check_folders(loop, base)
+    read = read_folders(loop, base)
+    found = check_folders(loop, read)
     if found:
         raise BadInput(*found)
-    folders = _folders(loop, base)
+    folders = _folders(loop, read)
     patches = [{"op": "replace", "path": one.place, "value": one.source()} for one in folders]
     if image is not None:
         patches.append({"op": "add", "path": "/spec/experiment/image", "value": image})
@@ -106,19 +109,25 @@ def pack(file: Path, image: str | None = None) -> Pack:
     return Pack(text, max((_size(one.files) for one in folders), default=0))
 
 
-def _folders(loop: ResearchLoop, base: Path) -> list[_Folder]:
+def _folders(loop: ResearchLoop, read: Folders) -> list[_Folder]:
     """The folders that the manifest names by path, with their content."""
     name, evaluation = loop.metadata.name, loop.spec.evaluation
     asked = (
-        ("spec.task", loop.spec.task, "task-files", False),
-        ("spec.evaluation.code", evaluation.code, "evaluation-files", False),
-        ("spec.agent.references", loop.spec.agent.references, "reference-files", False),
-        ("spec.evaluation.heldOut", evaluation.held_out, "held-out", True),
-        ("spec.evaluation.finalHeldOut", evaluation.final_held_out, "final-held-out", True),
+        ("spec.task", loop.spec.task, "task-files", read.task),
+        ("spec.evaluation.code", evaluation.code, "evaluation-files", read.evaluation),
+        ("spec.agent.references", loop.spec.agent.references, "reference-files", read.references),
+        ("spec.evaluation.heldOut", evaluation.held_out, "held-out", None),
+        ("spec.evaluation.finalHeldOut", evaluation.final_held_out, "final-held-out", None),
     )
     return [
-        _Folder(f"{field}.path", path, f"{name}-{suffix}", read_folder(base / path, f"{field}.path"), secret)
-        for field, source, suffix, secret in asked
+        _Folder(
+            field := f"{place}.path",
+            path,
+            f"{name}-{suffix}",
+            read_folder(read.base / path, field) if files is None else files,
+            secret=files is None,
+        )
+        for place, source, suffix, files in asked
         if source is not None and (path := source.path) is not None
     ]
 

@@ -9,11 +9,13 @@ import pytest
 from tests.support.builders import direction, experiment, iteration, run, running, session, verdict
 
 from rloop.admit.content import Texts, examine
-from rloop.admit.experiment import Admitted, Facts, check_session
+from rloop.admit.experiment import Admitted, check_session
 from rloop.admit.experiment import admit as gate
 from rloop.api.experiment import Run
+from rloop.api.iteration import Direction, Reported
 from rloop.api.space import Space
 from rloop.api.wire import ExperimentRequest
+from rloop.campaign_state import Situation
 from rloop.errors import Refused
 
 LINES = "".join(f"line {n}\n" for n in range(400))
@@ -34,16 +36,22 @@ SPACE = Space.model_validate(
     }
 )
 OPEN = iteration(1, session())
-FACTS = Facts(
+
+
+def told(*directions: Direction) -> dict[str, Any]:
+    """The changes of a situation in which these directions are admitted."""
+    return {"iterations": {"demo-i0001": iteration(1, session(), reported=Reported(directions=list(directions)))}}
+
+
+SITUATION = Situation(
     loop=running(boundaries__editable=["*.json", "*.py"], boundaries__maxFiles=2),
     iteration=OPEN,
     session=OPEN.spec.sessions[0],
-    directions=[direction(frame={"net": "mlp"})],
-    pivot_demanded=False,
+    **told(direction(frame={"net": "mlp"})),
     experiments={},
-    incumbent="demo-b01",
-    parent_name=None,
 )
+PIVOT: dict[str, Any] = {"loop": running(status={"pivots": 1})}
+"""A pivot is demanded."""
 TEXTS = Texts(
     task={"recipe.json": '{"net": "mlp"}\n', "train.py": "print(1)\n", "README": "hello\n"},
     parent={},
@@ -54,10 +62,12 @@ TEXTS = Texts(
 )
 
 
-def admit(request: ExperimentRequest, facts: Facts = FACTS, texts: Texts = TEXTS) -> Admitted:
+def admit(
+    request: ExperimentRequest, situation: Situation = SITUATION, texts: Texts = TEXTS, parent: str | None = None
+) -> Admitted:
     """As the gateway does it."""
-    check_session(request, facts)
-    return gate(request, facts, examine(request.files, texts))
+    check_session(request, situation)
+    return gate(request, situation, examine(request.files, texts), parent)
 
 
 def asked(sequence: int = 1, direction_: str | None = None, **files: str) -> ExperimentRequest:
@@ -66,29 +76,29 @@ def asked(sequence: int = 1, direction_: str | None = None, **files: str) -> Exp
 
 
 def test_what_passes_is_self_contained() -> None:
-    facts, texts = replace(FACTS, parent_name="demo-i0001-e1"), replace(TEXTS, parent={"train.py": "print(3)\n"})
-    admitted = admit(asked(recipe_json='{"net": "rnn"}\n'), facts, texts)
+    texts = replace(TEXTS, parent={"train.py": "print(3)\n"})
+    admitted = admit(asked(recipe_json='{"net": "rnn"}\n'), texts=texts, parent="demo-i0001-e1")
     assert admitted.name == "demo-i0001-e1"
     assert sorted(admitted.files) == ["recipe.json", "train.py"]
     assert admitted.spec.parent == "demo-i0001-e1"
     assert [one.path for one in admitted.spec.files] == ["recipe.json", "train.py"]
 
 
-def known(name: str, request_: ExperimentRequest, **facts: Any) -> dict[str, Any]:
-    """Facts in which the request was admitted before, under this name."""
-    digest = admit(request_, FACTS).spec.digest
-    return {"experiments": {name: experiment(name, digest=digest)}, **facts}
+def known(name: str, request_: ExperimentRequest, **changes: Any) -> dict[str, Any]:
+    """The changes of a situation in which the request was admitted before, under this name."""
+    digest = admit(request_, SITUATION).spec.digest
+    return {"experiments": {name: experiment(name, digest=digest)}, **changes}
 
 
 @pytest.mark.parametrize(
-    ("request_", "facts", "refusal"),
+    ("request_", "changes", "refusal"),
     [
-        pytest.param(asked(), {"pivot_demanded": True}, "PivotRequired", id="a pivot is demanded"),
-        pytest.param(asked(), {"directions": []}, "DirectionMissing", id="no direction yet"),
+        pytest.param(asked(), PIVOT, "PivotRequired", id="a pivot is demanded"),
+        pytest.param(asked(), told(), "DirectionMissing", id="no direction yet"),
         pytest.param(asked(direction_="demo-i0001-d9"), {}, "DirectionUnknown", id="a direction that nobody knows"),
         pytest.param(
             asked(direction_="demo-i0001-d1"),
-            {"directions": [direction(), direction("demo-i0002-d1", pivot=1, at=1)]},
+            told(direction(), direction("demo-i0002-d1", pivot=1, at=1)),
             "PivotRequired",
             id="a direction that a pivot left behind",
         ),
@@ -134,20 +144,20 @@ def known(name: str, request_: ExperimentRequest, **facts: Any) -> dict[str, Any
         ),
     ],
 )
-def test_refusal(request_: ExperimentRequest, facts: dict[str, Any], refusal: str) -> None:
+def test_refusal(request_: ExperimentRequest, changes: dict[str, Any], refusal: str) -> None:
     with pytest.raises(Refused) as caught:
-        admit(request_, *_split(facts))
+        admit(request_, *_split(changes))
     assert caught.value.reason == refusal
 
 
-def _split(changes: dict[str, Any]) -> tuple[Facts, Texts]:
+def _split(changes: dict[str, Any]) -> tuple[Situation, Texts]:
     of_texts = {key: value for key, value in changes.items() if key in ("parent", "space")}
-    return replace(FACTS, **{k: v for k, v in changes.items() if k not in of_texts}), replace(TEXTS, **of_texts)
+    return replace(SITUATION, **{k: v for k, v in changes.items() if k not in of_texts}), replace(TEXTS, **of_texts)
 
 
 def test_a_retried_request_is_the_same_experiment_even_when_all_limits_are_reached() -> None:
-    facts = known("demo-i0001-e1", asked(), loop=running(budget__experiments=1, boundaries__editable=["*.py"]))
-    assert admit(asked(), replace(FACTS, **facts)).name == "demo-i0001-e1"
+    changes = known("demo-i0001-e1", asked(), loop=running(budget__experiments=1, boundaries__editable=["*.py"]))
+    assert admit(asked(), replace(SITUATION, **changes)).name == "demo-i0001-e1"
 
 
 @pytest.mark.parametrize(
@@ -159,30 +169,32 @@ def test_a_retried_request_is_the_same_experiment_even_when_all_limits_are_reach
     ],
 )
 def test_what_never_ran_may_be_proposed_again_under_another_name(reason: str, own: Run, *, refused: bool) -> None:
-    digest = admit(asked(), FACTS).spec.digest
+    digest = admit(asked(), SITUATION).spec.digest
     left = experiment("demo-i0001-e1", own, digest=digest, phase="Withdrawn", verdict=verdict(reason))
-    facts = replace(FACTS, experiments={"demo-i0001-e1": left})
+    situation = replace(SITUATION, experiments={"demo-i0001-e1": left})
     if refused:
         with pytest.raises(Refused, match="Duplicate"):
-            admit(asked(2), facts)
+            admit(asked(2), situation)
         return
-    assert admit(asked(2), facts).name == "demo-i0001-e2"
-    assert admit(asked(1), facts).name == "demo-i0001-e1", "a retried request stays what it was"
+    assert admit(asked(2), situation).name == "demo-i0001-e2"
+    assert admit(asked(1), situation).name == "demo-i0001-e1", "a retried request stays what it was"
     with pytest.raises(Refused, match="SequenceTaken"):
-        admit(asked(1, train_py="print(9)\n"), facts)
+        admit(asked(1, train_py="print(9)\n"), situation)
 
 
 def test_a_smoke_test_is_no_experiment_and_an_experiment_is_none() -> None:
     smoke = asked().model_copy(update={"smoke": True})
-    tested = {"demo-i0001-e1": experiment("demo-i0001-e1", kind="Smoke", digest=admit(asked(), FACTS).spec.digest)}
-    facts = replace(FACTS, experiments=tested, loop=running(budget__experiments=1, boundaries__editable=["*.py"]))
-    assert admit(smoke, facts).spec.kind == "Smoke", "the same request again"
-    proposed = admit(asked(2), facts)
+    tested = {"demo-i0001-e1": experiment("demo-i0001-e1", kind="Smoke", digest=admit(asked(), SITUATION).spec.digest)}
+    situation = replace(
+        SITUATION, experiments=tested, loop=running(budget__experiments=1, boundaries__editable=["*.py"])
+    )
+    assert admit(smoke, situation).spec.kind == "Smoke", "the same request again"
+    proposed = admit(asked(2), situation)
     assert (proposed.name, proposed.spec.kind) == ("demo-i0001-e2", "Candidate"), "what was tested may be proposed"
     with pytest.raises(Refused, match="SequenceTaken"):
-        admit(asked(1), facts)
+        admit(asked(1), situation)
     with pytest.raises(Refused, match="Duplicate"):
-        admit(smoke.model_copy(update={"sequence": 2}), facts)
+        admit(smoke.model_copy(update={"sequence": 2}), situation)
 
 
 @pytest.mark.parametrize(
@@ -198,15 +210,15 @@ def test_smoke_tests_have_a_limit_of_their_own(smoke: bool, known_kind: str, ref
     request = asked(9).model_copy(update={"smoke": smoke})
     if refused:
         with pytest.raises(Refused, match="LimitReached"):
-            admit(request, replace(FACTS, experiments=before))
+            admit(request, replace(SITUATION, experiments=before))
     else:
-        assert admit(request, replace(FACTS, experiments=before)).name == "demo-i0001-e9"
+        assert admit(request, replace(SITUATION, experiments=before)).name == "demo-i0001-e9"
 
 
 @pytest.mark.parametrize("smoke", [True, False])
 def test_a_demanded_pivot_refuses_smoke_tests_too(smoke: bool) -> None:
     with pytest.raises(Refused, match="PivotRequired"):
-        admit(asked().model_copy(update={"smoke": smoke}), replace(FACTS, pivot_demanded=True))
+        admit(asked().model_copy(update={"smoke": smoke}), replace(SITUATION, **PIVOT))
 
 
 def test_equal_points_are_duplicates_however_the_file_is_written() -> None:

@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput
 from rloop_operator.generate import generate
-from rloop_operator.user_files.manifest import check_folders, load
-from rloop_operator.user_files.notes import folder_notes
+from rloop_operator.task_files import files_digest
+from rloop_operator.user_files.folders import check_folders
+from rloop_operator.user_files.manifest import load
+from rloop_operator.user_files.notes import folder_notes, frozen_notes
+from rloop_operator.user_files.reading import read_folders
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "examples/01-kuhn-selfplay"
@@ -22,7 +26,7 @@ EXAMPLES = sorted(ROOT.glob("examples/*/loop.yaml"))
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=[path.parent.name for path in EXAMPLES])
 def test_an_example_can_be_run(path: Path) -> None:
-    assert check_folders(load(path), path.parent) == []
+    assert told(load(path), path.parent) == []
 
 
 HEAD = "apiVersion: rloop.dev/v1alpha1\nkind: ResearchLoop\n"
@@ -111,7 +115,7 @@ def campaign(folder: Path, **spec: Any) -> tuple[ResearchLoop, Path]:
 
 
 def told(loop: ResearchLoop, base: Path) -> list[str]:
-    return [str(problem) for problem in check_folders(loop, base)]
+    return [str(problem) for problem in check_folders(loop, read_folders(loop, base))]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def test_what_is_probably_not_meant_is_a_note(tmp_path: Path) -> None:
         tmp_path, boundaries={"editable": ["recipe.json", "x/*"]}, experiment={"command": ["env", "python3", "tran.py"]}
     )
     assert told(loop, base) == []
-    assert [problem.field for problem in folder_notes(loop, base)] == [
+    assert [problem.field for problem in folder_notes(loop, read_folders(loop, base))] == [
         "spec.boundaries.editable[1]",
         "spec.experiment.command[2]",
     ]
@@ -165,8 +169,28 @@ def test_a_python_without_the_modules_of_its_script_is_named(
     loop, base = campaign(tmp_path)
     (base / "task/train.py").write_text(script)
     (base / "task/helper.py").touch()
-    found = [one for one in folder_notes(loop, base) if one.field == "spec.experiment.command[0]"]
+    found = [one for one in folder_notes(loop, read_folders(loop, base)) if one.field == "spec.experiment.command[0]"]
     assert [f'"python3" is {python}, which ' in str(one) and words in str(one) for one in found] == [True] * bool(words)
+
+
+def test_a_folder_that_differs_from_the_frozen_one_is_a_note(tmp_path: Path) -> None:
+    loop, base = campaign(tmp_path, agent={"references": {"path": "./papers"}})
+    (base / "papers").mkdir()
+    (base / "papers/kuhn.md").write_text("first")
+    first = read_folders(loop, base)
+    sealed = SealedTask(
+        task=files_digest(first.task),
+        evaluation=files_digest(first.evaluation),
+        references=files_digest(first.references),
+    )
+    assert frozen_notes(loop, sealed, first) == []
+    (base / "papers/kuhn.md").write_text("second")
+    (base / "task/train.py").write_text("second")
+    shutil.rmtree(base / "evaluation")
+    assert [one.field for one in frozen_notes(loop, sealed, read_folders(loop, base))] == [
+        "spec.task.path",
+        "spec.agent.references.path",
+    ]
 
 
 def test_names_with_spaces_and_unicode_are_fine(tmp_path: Path) -> None:
@@ -181,7 +205,7 @@ def test_every_missing_folder_is_told_at_once(tmp_path: Path) -> None:
         task={"path": "./tsk"},
         evaluation={"code": {"path": "loop.yaml"}, "heldOut": {"path": "none"}, "finalHeldOut": {"path": "none"}},
     )
-    fields = [problem.field for problem in check_folders(loop, base)]
+    fields = [problem.field for problem in check_folders(loop, read_folders(loop, base))]
     assert fields == [
         "spec.task.path",
         "spec.evaluation.code.path",

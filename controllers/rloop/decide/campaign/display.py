@@ -10,7 +10,7 @@ from rloop.api.loop_status import LoopDisplay, Used
 from rloop.api.researchloop import Budget
 from rloop.decide.draft import Draft
 from rloop.decide.queries.provider_waits import WAITED
-from rloop.reasons import ACTORS
+from rloop.reasons import needs_person
 
 
 def show(draft: Draft) -> None:
@@ -50,7 +50,7 @@ def _phase(draft: Draft) -> str:
         if draft.is_true(type_):
             return f"{phase}:{type_}"
     progressing = by_type.get("Progressing")
-    if progressing is not None and (progressing.reason == WAITED or ACTORS.get(progressing.reason) == "Time"):
+    if progressing is not None and (progressing.reason == WAITED or not needs_person(progressing.reason)):
         return f"{phase}:{progressing.reason}"
     return f"{phase}:PivotRequired" if draft.is_true("PlateauDetected") else phase
 

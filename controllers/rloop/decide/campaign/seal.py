@@ -10,7 +10,7 @@ from rloop import names
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.decide.draft import Draft
-from rloop.reasons import BEING_DELETED, RESTORED
+from rloop.reasons import Reason
 
 Child = ResearchExperiment | ResearchIteration
 MESSAGE_MAX = 4096
@@ -26,14 +26,14 @@ def seal(draft: Draft) -> None:
     observed = draft.observed
     if _restored(draft):
         if not _refused_as_restored(draft):
-            draft.tell(RESTORED, RESTORED_TOLD, warning=True)
-        draft.condition("Accepted", "False", RESTORED, RESTORED_TOLD)
+            draft.tell(Reason.RESTORED_WITHOUT_STATUS, RESTORED_TOLD, warning=True)
+        draft.condition("Accepted", "False", Reason.RESTORED_WITHOUT_STATUS, RESTORED_TOLD)
         return
     if draft.status.sealed is None and _others(draft):
         told = (
             "children of an earlier loop of this name are still being deleted; the campaign starts when they are gone"
         )
-        draft.condition("Accepted", "Unknown", BEING_DELETED, told)
+        draft.condition("Accepted", "Unknown", Reason.BEING_DELETED, told)
         return
     if observed.problems:
         told = "; ".join(map(str, observed.problems))[:MESSAGE_MAX]
@@ -56,7 +56,9 @@ def _restored(draft: Draft) -> bool:
     """
     if draft.status.baseline is not None or draft.finished:
         return False
-    if _refused_as_restored(draft) or any(one.reason == RESTORED for one in draft.observed.obstacles):
+    if _refused_as_restored(draft) or any(
+        one.reason == Reason.RESTORED_WITHOUT_STATUS for one in draft.observed.obstacles
+    ):
         return True
     others = _others(draft)
     kept = draft.status.sealed is None and any(not one.metadata.owner_references for one in others)
@@ -64,7 +66,9 @@ def _restored(draft: Draft) -> bool:
 
 
 def _refused_as_restored(draft: Draft) -> bool:
-    return any(one.type == "Accepted" and one.reason == RESTORED for one in draft.status.conditions)
+    return any(
+        one.type == "Accepted" and one.reason == Reason.RESTORED_WITHOUT_STATUS for one in draft.status.conditions
+    )
 
 
 def _others(draft: Draft) -> list[Child]:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from rloop.actions import Stop, Workload
 from rloop.decide.draft import Draft
 from rloop.observed import PENDING_DEADLINE, WorkloadState
-from rloop.reasons import QUEUED
+from rloop.reasons import Reason
 
 SLACK_SECONDS = 15
 """Extra seconds for a runtime that ends a workload at its deadline itself; after them it is ended from here."""
@@ -21,7 +21,7 @@ def waits(draft: Draft, state: WorkloadState) -> bool:
     """Whether its program has not started. A workload that waited for pendingDeadlineSeconds is ended."""
     if state.started:
         return False
-    if state.obstacle is not None and state.obstacle.reason == QUEUED:
+    if state.obstacle is not None and state.obstacle.reason == Reason.QUEUED:
         return True
     limit = timedelta(seconds=draft.spec.experiment.pending_deadline_seconds)
     if draft.passed(state.started_at + limit):

@@ -21,23 +21,23 @@ from rloop_operator.cli.terminal.exit_codes import complain, crash_reports_in
 from rloop_operator.cli.terminal.output import console
 from rloop_operator.cli.views import facts, result
 from rloop_operator.local.storage.layout import RunFolder
-from rloop_operator.user_files.manifest import check_folders, load
+from rloop_operator.user_files.folders import check_folders
+from rloop_operator.user_files.manifest import load
 from rloop_operator.user_files.notes import folder_notes, frozen_notes
+from rloop_operator.user_files.reading import Folders, read_folders
 
 
 def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> int:
     """Run the campaign. Returns the exit code. Raises BadInput."""
     loop = load(file)
-    base = file.absolute().parent
+    folders = read_folders(loop, file.absolute().parent)
     layout = folder_at(folder or RUNS / loop.metadata.name)
     stored = _stored(layout, loop)
-    if not layout.exists():
-        _check_new(loop, base)
-        found = [*advice(loop, "local"), *folder_notes(loop, base)]
-    elif stored is None:
-        found = []
+    if stored is None:
+        _check_new(loop, folders)
+        found = [*advice(loop, "local"), *folder_notes(loop, folders)]
     else:
-        found = _ignored(stored, base, seed)
+        found = _ignored(stored, folders, seed)
         found += [] if campaign_state.finished(stored) else advice(loop, "local")
     for one in found:
         complain(f"note: {one}")
@@ -45,13 +45,13 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
     if stored is None or not campaign_state.finished(stored) or campaign_state.may_go_on(stored, loop):
         crash_reports_in(layout.logs)
         command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
-        left = _campaign(loop, layout, base, seed, plain=plain, command=command)
+        left = _campaign(loop, layout, folders, seed, plain=plain, command=command)
     return _tell_result(layout, file, left)
 
 
-def _check_new(loop: ResearchLoop, base: Path) -> None:
+def _check_new(loop: ResearchLoop, folders: Folders) -> None:
     """Check a new campaign before its folder is created: an invalid manifest leaves no files. Raises BadInput."""
-    problems = [*unsupported(loop, "local"), *check_folders(loop, base), *provider_problems(loop)]
+    problems = [*unsupported(loop, "local"), *check_folders(loop, folders), *provider_problems(loop)]
     if problems:
         raise BadInput(*problems)
 
@@ -75,10 +75,10 @@ def _stored(layout: RunFolder, loop: ResearchLoop) -> ResearchLoop | None:
     return stored
 
 
-def _ignored(stored: ResearchLoop, base: Path, seed: int | None) -> list[InputProblem]:
+def _ignored(stored: ResearchLoop, folders: Folders, seed: int | None) -> list[InputProblem]:
     """Notes about changes by the user that have no effect on a started campaign."""
     sealed = stored.status.sealed
-    found = [] if sealed is None else frozen_notes(stored, sealed, base)
+    found = [] if sealed is None else frozen_notes(stored, sealed, folders)
     if seed is not None and stored.metadata.uid != names.uid_of_seed(seed, stored.metadata.name):
         message = f"the seeds were fixed when this campaign started; {seed} is not used (another --dir starts with it)"
         found.append(InputProblem("--seed", message))
@@ -86,7 +86,7 @@ def _ignored(stored: ResearchLoop, base: Path, seed: int | None) -> list[InputPr
 
 
 def _campaign(
-    loop: ResearchLoop, layout: RunFolder, base: Path, seed: int | None, *, plain: bool, command: str
+    loop: ResearchLoop, layout: RunFolder, folders: Folders, seed: int | None, *, plain: bool, command: str
 ) -> list[str]:
     """Run the campaign. Returns the workloads that continue in the background."""
     # Imported here, so that the result of a finished campaign is shown without loading these modules.
@@ -100,7 +100,7 @@ def _campaign(
     interrupt = Interrupt()
     try:
         with logging_to(layout.logs / "orchestrator.jsonl"), view:
-            asyncio.run(campaign.run(loop, layout.root, base, LoggedView(view), interrupt, seed=seed))
+            asyncio.run(campaign.run(loop, layout.root, folders, LoggedView(view), interrupt, seed=seed))
     finally:
         interrupt.disarm()
     return interrupt.left

@@ -16,8 +16,10 @@ from rloop.errors import BadInput, InputProblem
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.exit_codes import complain
 from rloop_operator.cli.views import board, facts
-from rloop_operator.user_files.manifest import check_folders, load, load_among
+from rloop_operator.user_files.folders import check_folders
+from rloop_operator.user_files.manifest import load, load_among
 from rloop_operator.user_files.notes import folder_notes
+from rloop_operator.user_files.reading import read_folders
 from rloop_operator.user_files.yaml_file import STANDARD_INPUT
 
 
@@ -30,15 +32,16 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     if others:
         complain(f"note: not checked: {words.counted(others, 'other object')}")
     problems = unsupported(loop, target)
-    if target == "local":
-        problems += check_folders(loop, file.absolute().parent)
+    folders = read_folders(loop, file.absolute().parent) if target == "local" else None
+    if folders is not None:
+        problems += check_folders(loop, folders)
     if problems:
         if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
             complain(f"note: to check what a cluster gets: rloop pack {shlex.quote(str(file))}, then {check(file)}")
         raise BadInput(*problems)
     notes = advice(loop, target)
-    if target == "local":
-        notes += folder_notes(loop, file.absolute().parent)
+    if folders is not None:
+        notes += folder_notes(loop, folders)
         notes += _preflight(loop, file)
         # `rloop run` would reject these on this machine. They are notes, because another machine may have the provider.
         notes += provider_problems(loop)

@@ -7,7 +7,7 @@ are obstacles of the campaign, not errors.
 from __future__ import annotations
 
 from rloop.errors import Blocked, Conflict
-from rloop.reasons import BEING_DELETED, RESTORED
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube import obstacles
 from rloop_operator.cluster.kube.client import Kube, KubeError, Object
 
@@ -39,11 +39,11 @@ def taken(kind: str, stored: Object) -> Blocked:
     name = stored["metadata"]["name"]
     if stored["metadata"].get("deletionTimestamp"):
         told = f"an older {kind} of this name is still being deleted; the campaign continues when it is gone"
-        return Blocked(BEING_DELETED, name, told)
+        return Blocked(Reason.BEING_DELETED, name, told)
     if kind.startswith("Research") and not stored.get("status"):
-        return Blocked(RESTORED, name, f"a {kind} of this name was created again from a backup")
+        return Blocked(Reason.RESTORED_WITHOUT_STATUS, name, f"a {kind} of this name was created again from a backup")
     told = f"a {kind} of this name exists and is not this campaign's; delete it, or rename one of the two"
-    return Blocked("NameTaken", name, told)
+    return Blocked(Reason.NAME_TAKEN, name, told)
 
 
 def _owners(metadata: Object) -> list[str]:

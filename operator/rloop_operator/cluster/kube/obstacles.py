@@ -13,7 +13,7 @@ from typing import Any
 from rloop import names
 from rloop.errors import Blocked
 from rloop.observed import Obstacle
-from rloop.reasons import CAPACITY, QUEUED
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube.client import KubeError
 
 Manifest = dict[str, Any]
@@ -32,11 +32,11 @@ TRAINING_OPERATOR_MISSING = (
     "this cluster does not know PyTorchJobs; install the Kubeflow training operator (v1.9), and the campaign continues"
 )
 REMEDIES = {
-    "QuotaExceeded": "raise the quota, or free some of it",
-    "NamespaceTerminating": "the namespace is being deleted: apply the loop in another one",
-    "PodNotAdmitted": "the namespace's Pod Security level refuses the pod",
-    "ServiceAccountMissing": "add the namespace to the chart's watchNamespaces, which makes them",
-    "Forbidden": "add the namespace to the chart's watchNamespaces, which grants it",
+    Reason.QUOTA_EXCEEDED: "raise the quota, or free some of it",
+    Reason.NAMESPACE_TERMINATING: "the namespace is being deleted: apply the loop in another one",
+    Reason.POD_NOT_ADMITTED: "the namespace's Pod Security level refuses the pod",
+    Reason.SERVICE_ACCOUNT_MISSING: "add the namespace to the chart's watchNamespaces, which makes them",
+    Reason.FORBIDDEN: "add the namespace to the chart's watchNamespaces, which grants it",
 }
 
 
@@ -46,36 +46,36 @@ def refusal(error: KubeError, about: str) -> Blocked | None:
     if error.status not in (400, 403, 422):
         return None
     for sign, reason in (
-        ("exceeded quota", "QuotaExceeded"),
-        ("being terminated", "NamespaceTerminating"),
-        ("PodSecurity", "PodNotAdmitted"),
-        ("service account", "ServiceAccountMissing"),
-        ("is forbidden: User", "Forbidden"),
+        ("exceeded quota", Reason.QUOTA_EXCEEDED),
+        ("being terminated", Reason.NAMESPACE_TERMINATING),
+        ("PodSecurity", Reason.POD_NOT_ADMITTED),
+        ("service account", Reason.SERVICE_ACCOUNT_MISSING),
+        ("is forbidden: User", Reason.FORBIDDEN),
     ):
         if sign in told:
             return Blocked(reason, about, f"{REMEDIES[reason]} ({told})")
-    return Blocked("NotAdmitted", about, f"the API server refuses it: {told}")
+    return Blocked(Reason.NOT_ADMITTED, about, f"the API server refuses it: {told}")
 
 
-def of_events(told: Sequence[str]) -> tuple[str, str] | None:
+def of_events(told: Sequence[str]) -> tuple[Reason, str] | None:
     """Reason and message from the newest known warning about a pod, a job or a claim; None if no warning is known."""
     for one in reversed(told):
         if "exceeded quota" in one:
-            return _known("QuotaExceeded", one[one.index("exceeded quota") :])
+            return _known(Reason.QUOTA_EXCEEDED, one[one.index("exceeded quota") :])
         if missing := re.search(r'(secret|configmap|persistentvolumeclaim) "([^"]+)" not found', one):
             kind, name = missing.groups()
-            return "InputsMissing", f'there is no {kind} "{name}" in this namespace; create it'
+            return Reason.INPUTS_MISSING, f'there is no {kind} "{name}" in this namespace; create it'
         if "not found" in one and "storageclass" in one.lower():
-            return "StorageClassMissing", _STORAGE.format(one)
+            return Reason.STORAGE_CLASS_MISSING, _STORAGE.format(one)
         if "service account" in one or "serviceaccount" in one:
-            return _known("ServiceAccountMissing", one)
+            return _known(Reason.SERVICE_ACCOUNT_MISSING, one)
         if "PodSecurity" in one:
             told_by = one[one.index("violates PodSecurity") :] if "violates PodSecurity" in one else one
-            return _known("PodNotAdmitted", told_by)
+            return _known(Reason.POD_NOT_ADMITTED, told_by)
     return None
 
 
-def _known(reason: str, told: str) -> tuple[str, str]:
+def _known(reason: Reason, told: str) -> tuple[Reason, str]:
     return reason, f"{REMEDIES[reason]} ({told})"
 
 
@@ -93,9 +93,9 @@ def of_containers(pod: Manifest) -> Obstacle | None:
             message = f'image "{one["image"]}" cannot be pulled; make it available under this name ({where})'
             if where == IMAGE_OF["experiment"]:
                 message += ", or delete the loop and apply it with another image"
-            return Obstacle("ImagePullFailed", name, message)
+            return Obstacle(Reason.IMAGE_PULL_FAILED, name, message)
         if waiting.get("reason") in CONTAINER_WAITS:
-            return Obstacle("ContainerNotStarted", name, waiting.get("message") or waiting["reason"])
+            return Obstacle(Reason.CONTAINER_NOT_STARTED, name, waiting.get("message") or waiting["reason"])
     return None
 
 
@@ -111,11 +111,11 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
     told_of_volumes = "volume" in unplaced["message"].lower()
     # A claim may also be pending because it waits until the pod is scheduled.
     if claim is not None and claim.get("status", {}).get("phase") == "Pending" and told_of_volumes:
-        reason, message = of_events(claim_told) or ("VolumeNotBound", _STORAGE.format(unplaced["message"]))
+        reason, message = of_events(claim_told) or (Reason.VOLUME_NOT_BOUND, _STORAGE.format(unplaced["message"]))
         return Obstacle(reason, claim["metadata"]["name"], message)
     if claim is not None and claim.get("status", {}).get("phase") == "Lost":
-        return Obstacle("VolumeLost", claim["metadata"]["name"], "its volume is gone; restore it")
-    reason = CAPACITY if "Insufficient" in unplaced["message"] else "Unschedulable"
+        return Obstacle(Reason.VOLUME_LOST, claim["metadata"]["name"], "its volume is gone; restore it")
+    reason = Reason.WAITING_FOR_CAPACITY if "Insufficient" in unplaced["message"] else Reason.UNSCHEDULABLE
     return Obstacle(reason, name, unplaced["message"])
 
 
@@ -127,14 +127,17 @@ def queued(workload: Manifest) -> Obstacle | None:
         return None
     queue = metadata["labels"].get(names.LABEL_QUEUE)
     by = f'the queue "{queue}" has no room for it yet' if queue else "somebody has suspended it: set suspend to false"
-    return Obstacle(QUEUED, metadata["name"], by)
+    return Obstacle(Reason.QUEUED, metadata["name"], by)
 
 
 def of_job(job: Manifest, told: Sequence[str]) -> Obstacle | None:
     """Why a Job or a PyTorchJob has no pods yet."""
     found = of_events(told)
     if found is None and told:
-        found = "NotAdmitted", told[-1]
+        found = Reason.NOT_ADMITTED, told[-1]
     if found is None and job["kind"] == "PyTorchJob" and not job.get("status", {}).get("conditions"):
-        found = "TrainingOperatorSilent", "no training operator has taken it up; see that one runs for PyTorchJobs"
+        found = (
+            Reason.TRAINING_OPERATOR_SILENT,
+            "no training operator has taken it up; see that one runs for PyTorchJobs",
+        )
     return Obstacle(found[0], job["metadata"]["name"], found[1]) if found else None

@@ -23,7 +23,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import ConfigMapFiles
 from rloop.errors import BadInput, Blocked, Conflict, Corrupt, InputProblem, NotFound, RloopError
 from rloop.ledger_entry import Ledger
-from rloop.reasons import SEALED_FILES_LOST
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube import children, client
 from rloop_operator.cluster.storage import ledger
 from rloop_operator.cluster.storage.archive import MAX_FILES, Cache, NotOurs, pack, unpack
@@ -205,7 +205,7 @@ class KubeStore(Store):
                 f"apply it as it was when the campaign was accepted (files-sha256 {frozen.digest}), "
                 "and the campaign continues"
             )
-            raise Blocked(SEALED_FILES_LOST, name, told)
+            raise Blocked(Reason.SEALED_FILES_LOST, name, told)
         await self.put_files(owner, name, files)
         log.warning("sealed_again", name=name, source=frozen.source.name)
         return files
@@ -253,14 +253,14 @@ def _replaced(name: str, why: str, frozen: _Frozen | None) -> RloopError:
     """The error for a foreign ConfigMap under the name of ours."""
     if frozen is None:
         told = f"a ConfigMap of this name exists that is not ours (it {why}); rename it: frozen files are kept there"
-        return Blocked("NameTaken", name, told)
+        return Blocked(Reason.NAME_TAKEN, name, told)
     if not frozen.field:
         return NotFound(f'the ConfigMap "{name}" was replaced (it {why}): the files of the experiment are lost')
     told = (
         f'the ConfigMap "{name}" was replaced: it {why}, and not what was sealed (files-sha256 {frozen.digest}); '
         f"delete it, and the sealed files are made again from {frozen.whence}, if that is as it was"
     )
-    return Blocked(SEALED_FILES_LOST, name, told)
+    return Blocked(Reason.SEALED_FILES_LOST, name, told)
 
 
 def _from_config_map(found: dict[str, Any], source: ConfigMapFiles, field: str) -> dict[str, File]:

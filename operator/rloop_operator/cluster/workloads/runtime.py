@@ -22,7 +22,7 @@ from rloop.api.iteration import SESSION_OVER, ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Blocked, Conflict, NotFound, Unstartable
 from rloop.observed import Obstacle, WorkloadState
-from rloop.reasons import CAPACITY
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube import children, client, obstacles
 from rloop_operator.cluster.settings import Settings
 from rloop_operator.cluster.storage.store import KubeStore
@@ -65,7 +65,7 @@ class KubeRuntime(Runtime):
             log.info("over", name=workload.name)  # its pod may be deleted, but its name is never reused
             return
         if workload.role == "agent" and loop.spec.agent.llm is not None and not self._settings.llm_proxy_url:
-            raise Blocked("ProviderUnknown", workload.name, NO_PROVIDER)
+            raise Blocked(Reason.PROVIDER_UNKNOWN, workload.name, NO_PROVIDER)
         if pod_parts.on_workspace(loop, workload):
             await self._ensure_workspace(loop)
         if workload.role == "run" and workload.number > 1:
@@ -83,7 +83,9 @@ class KubeRuntime(Runtime):
         except NotFound as error:
             if path != self._states.pytorch_jobs or await self._states.knows_pytorch_jobs():
                 raise
-            raise Blocked("TrainingOperatorMissing", workload.name, obstacles.TRAINING_OPERATOR_MISSING) from error
+            raise Blocked(
+                Reason.TRAINING_OPERATOR_MISSING, workload.name, obstacles.TRAINING_OPERATOR_MISSING
+            ) from error
         if path == self._states.pytorch_jobs:
             self._states.made_pytorch_job()
 
@@ -142,7 +144,9 @@ class KubeRuntime(Runtime):
             of = pod["metadata"]["labels"].get(names.LABEL_WORKLOAD, "")
             over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
             if of.startswith(run) and of != workload.name and not over:
-                raise Blocked(CAPACITY, workload.name, f"the pod {pod['metadata']['name']} is still ending")
+                raise Blocked(
+                    Reason.WAITING_FOR_CAPACITY, workload.name, f"the pod {pod['metadata']['name']} is still ending"
+                )
 
     @override
     async def stop(self, name: str, reason: str) -> None:
@@ -208,7 +212,7 @@ class KubeRuntime(Runtime):
                 # It was deleted while pods wait for it, for example as the remedy for a wrong StorageClass.
                 await self._ensure_workspace(await self._store.get(ResearchLoop, loop))
                 state = WorkloadState(name, started_at=outcome.waits_since(workload, datetime.now(UTC)), started=False)
-            if state.obstacle is not None and state.obstacle.reason == "InputsMissing":
+            if state.obstacle is not None and state.obstacle.reason == Reason.INPUTS_MISSING:
                 state = replace(state, obstacle=await self._inputs(loop, state.obstacle))
             if workload["kind"] == "Pod":
                 await self._signs.look(loop, own_pods[0])

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rloop.api.wire import Problem
 from rloop.errors import Blocked, Conflict, NotFound, Refused, RloopError
-from rloop.reasons import SEALED_FILES_LOST
+from rloop.reasons import Reason
 from rloop_operator.gateway.protocols import lenient
 from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.gateway.verbs.table import Verb
@@ -42,7 +42,7 @@ async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, n
     except RloopError as error:
         # The error's own text is not sent: it may quote what the API server reported about other objects.
         log.warning("verb_failed", verb=verb.path, loop=caller.loop, detail=str(error))
-        if isinstance(error, Blocked) and error.reason == SEALED_FILES_LOST:
+        if isinstance(error, Blocked) and error.reason == Reason.SEALED_FILES_LOST:
             raise Refused("Unavailable", error.message) from error
         raise Refused("Unavailable", "the campaign's objects cannot be read or written now: try again") from error
     return b"" if verb.reply is None else TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)

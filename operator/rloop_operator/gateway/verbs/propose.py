@@ -41,13 +41,13 @@ class Proposals:
         async def attempt() -> ExperimentView | None:
             situation = await self._view.proposing(caller, await self._view.exploring(caller))
             parent = _parent(situation, request.parent)
-            gate.check_session(request, _facts(situation, parent))
+            gate.check_session(request, situation)
             before = await self._texts(caller.loop, situation, parent)
             content = await self._examiner.examine(caller.session, request.files, before)
             async with self._admitting:  # or two concurrent sessions could both take the last free place
                 situation = await self._view.exploring(caller)
                 if _name(_parent(situation, request.parent)) == _name(parent):
-                    admitted = gate.admit(request, _facts(situation, parent), content)
+                    admitted = gate.admit(request, situation, content, _name(parent))
                     return await self._record(situation, admitted)
             return None
 
@@ -79,21 +79,6 @@ class Proposals:
         log.info("experiment_admitted", loop=loop, experiment=admitted.name, frame=admitted.spec.frame)
         self._view.changed()
         return contexts.view(created, unit)
-
-
-def _facts(situation: Situation, parent: ResearchExperiment | None) -> gate.Facts:
-    incumbent = situation.incumbent
-    return gate.Facts(
-        loop=situation.loop,
-        iteration=situation.iteration,
-        session=situation.session,
-        directions=situation.directions,
-        pivot_demanded=situation.pivot_demanded,
-        experiments=situation.experiments,
-        incumbent=incumbent.metadata.name if incumbent else names.baseline(situation.loop.metadata.name),
-        parent_name=_name(parent),
-        hidden=situation.hidden,
-    )
 
 
 def _name(experiment: ResearchExperiment | None) -> str | None:

@@ -8,7 +8,7 @@ cap.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from rloop_operator.llm_proxy.accounting.call import Call, Session
@@ -88,8 +88,8 @@ def caps(session: Session, provider: Provider) -> list[Cap]:
     ]
 
 
-def bound(call: Call) -> bool:
-    """Limit the answer to what every cap leaves. Returns False if the call must wait for others. Raises Denied."""
+def bound(call: Call) -> list[Cap] | None:
+    """Limit the answer to what every cap leaves, and return the caps. None: it must wait for others. Raises Denied."""
     model, number, question = call.models[0], answers(call.request), call.estimate.input
     wanted = output_wanted(call.asked, question, model)
     if call.session.farewell:
@@ -97,11 +97,12 @@ def bound(call: Call) -> bool:
     output, longest = (UNKNOWN_OUTPUT, LONGEST_OUTPUT) if wanted is None else (wanted, wanted)
     # Upper bound: every token has at least one byte.
     worst = amount(call, Tokens(input=len(call.content), output=longest * number))
-    for cap in caps(call.session, call.provider):
+    held = caps(call.session, call.provider)
+    for cap in held:
         if cap.fits(worst):
             continue
         if cap.reserved != NOTHING:
-            return False
+            return None
         tokens, money = cap.left
         most = min(affordable_output(tokens, money, question, one.prices) for one in call.models) // number
         if most < min(SMALLEST_OUTPUT, output):
@@ -122,7 +123,7 @@ def bound(call: Call) -> bool:
     call.limit = wanted
     call.estimate = Tokens(input=question, output=output * number)
     call.worst = amount(call, Tokens(input=len(call.content), output=longest * number))
-    return True
+    return held
 
 
 def amount(call: Call, tokens: Tokens) -> Amount:
@@ -130,10 +131,13 @@ def amount(call: Call, tokens: Tokens) -> Amount:
     return Amount(tokens.total, max(cost(tokens, one.prices) for one in call.models))
 
 
-def half_left(call: Call, tokens: int) -> Amount:
-    """These tokens, but at most half of what is left: a mere reservation must not end a campaign."""
-    for cap in caps(call.session, call.provider):
-        tokens = min(tokens, affordable_output(*cap.left, 0, call.models[0].prices) // 2)
+def half_left(call: Call, held: list[Cap], tokens: int) -> Amount:
+    """These tokens, but at most half of what the call leaves of the caps that `bound` returned: a mere reservation must
+    not end a campaign.
+    """
+    for cap in held:
+        left = replace(cap, reserved=cap.reserved + call.reserved).left
+        tokens = min(tokens, affordable_output(*left, 0, call.models[0].prices) // 2)
     return amount(call, Tokens(output=max(0, tokens)))
 
 

@@ -101,7 +101,7 @@ class Calls:
         if request.get("model") != model.name:
             told = f'the model of this campaign is "{model.name}", not "{str(request.get("model"))[:256]}"'
             raise Denied("model_unknown", told, blames_agent=True)
-        priced = any(cap.cost is not None for cap in caps.caps(session, provider))
+        priced = provider.caps_cost(session.loop)
         if priced and model.prices is None:
             told = f'the price of "{model.name}" is not known, and a cost is limited: let prices be configured'
             raise Denied("price_unknown", told)
@@ -154,9 +154,9 @@ class Calls:
         """Limit the answer to what the caps leave, and reserve what the call may use. Raises Denied, RloopError."""
         if call.dialect.free:
             return
-        while not caps.bound(call):
+        while (held := caps.bound(call)) is None:
             await call.session.campaign.settled.wait()
-        await self._set_aside(call)
+        await self._set_aside(call, held)
 
     async def wait(self, session: Session, denied: Denied) -> None:
         """Record why a call is denied: a reason to wait, the session's failure, or what its first call needs."""
@@ -170,12 +170,12 @@ class Calls:
         if denied.waiting is not None and not session.farewell:
             await self._books.wait(session.campaign, session.account, denied.waiting, denied.message)
 
-    async def _set_aside(self, call: Call) -> None:
+    async def _set_aside(self, call: Call, held: list[caps.Cap]) -> None:
         session = call.session
         call.reserved = caps.amount(call, call.estimate)
         session.campaign.reserve(session.account, call.provider.name, call.reserved, call.worst)
         try:
-            await self._books.cover(session.campaign, session.account, caps.half_left(call, BLOCK_TOKENS))
+            await self._books.cover(session.campaign, session.account, caps.half_left(call, held, BLOCK_TOKENS))
         except BaseException as error:
             self.settle(call, None, None)
             if isinstance(error, NotFound):

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from rloop.api.common import Amount, DnsLabel, Model, Seconds
 from rloop.api.common import Path as PathText
 from rloop.api.reading.problems import problems
+from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.user_files.yaml_file import read_mapping
 
@@ -123,6 +124,11 @@ class Provider(Model):
     def allows(self, namespace: str) -> bool:
         """Whether campaigns in this namespace may use the provider."""
         return any(fnmatchcase(namespace, glob) for glob in self.namespaces)
+
+    def caps_cost(self, loop: ResearchLoop) -> bool:
+        """Whether the cost of the campaign's calls is limited, so that the prices of its model must be known."""
+        money = (loop.spec.budget.cost, self.limits.cost_per_hour, self.limits.cost_per_session)
+        return any(one is not None for one in money)
 
     def model(self, name: str) -> ModelSettings | None:
         """The model of that name, or None. The provider ANY has every model, with unknown prices."""

@@ -15,9 +15,9 @@ from rloop_operator.ports import File, Files
 from rloop_operator.task_files import files_digest
 
 
-def insert(connection: sqlite3.Connection, name: str, files: Files) -> None:
-    """Freeze `files` under `name` within a transaction."""
-    connection.execute("INSERT INTO file_sets VALUES (?, ?)", (name, files_digest(files)))
+def insert(connection: sqlite3.Connection, name: str, files: Files, digest: str) -> None:
+    """Freeze `files`, whose digest is given, under `name` within a transaction."""
+    connection.execute("INSERT INTO file_sets VALUES (?, ?)", (name, digest))
     connection.executemany(
         "INSERT INTO files VALUES (?, ?, ?, ?, ?)",
         [
@@ -34,7 +34,7 @@ def put(database: Database, name: str, files: Files) -> None:
             raise Conflict(f'other files are frozen under "{name}"; frozen files never change')
         return
     with database.write() as connection:
-        insert(connection, name, files)
+        insert(connection, name, files, files_digest(files))
 
 
 def read(database: Database, name: str) -> dict[str, File]:

@@ -25,11 +25,11 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Conflict, Corrupt, InputProblem, NotFound
 from rloop.ledger_entry import Ledger
-from rloop_operator.local.storage import frozen_files, ledger
+from rloop_operator.local.storage import frozen_files, ledger, sealing
 from rloop_operator.local.storage.database import Database, put_meta
 from rloop_operator.local.storage.layout import RunFolder
-from rloop_operator.local.storage.sealing import read_sealed
 from rloop_operator.ports import Files, Object, Store
+from rloop_operator.user_files.reading import Folders, read_folders
 
 AnyObject = ResearchLoop | ResearchIteration | ResearchExperiment
 KINDS: dict[str, type[AnyObject]] = {
@@ -54,12 +54,18 @@ class LocalStore(Store):
         base: Path | None = None,
         *,
         seed: int | None = None,
+        folders: Folders | None = None,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        """Open or create it. `base` is the manifest's folder, kept from the first run. `seed` fixes the loop's uid."""
+        """Open or create it. `base` is the manifest's folder, kept from the first run. `seed` fixes the loop's uid.
+
+        `folders` are the folders in `base` if the caller has read them. `seal` reads them otherwise, and again after a
+        failure.
+        """
         self.folder = RunFolder.at(folder)
         self.folder.create()
         self._seed = seed
+        self._folders = folders
         self._clock = clock
         self._adopt(Database(self.folder.database))
         if base is not None and self.database.meta("base") is None:
@@ -71,6 +77,7 @@ class LocalStore(Store):
         store = cls.__new__(cls)
         store.folder = RunFolder.at(folder)
         store._seed = None  # noqa: SLF001 - the other constructor of this class
+        store._folders = None  # noqa: SLF001
         store._clock = _utc_now  # noqa: SLF001
         store._adopt(Database(store.folder.database, read_only=True))  # noqa: SLF001
         return store
@@ -208,18 +215,24 @@ class LocalStore(Store):
                 InputProblem("spec.task.path", "the manifest's folder is not known; start it with rloop run")
             )
         # In a thread: hashing large held-out data must not block the event loop, which receives heartbeats.
-        sealed = await asyncio.to_thread(read_sealed, loop, Path(base), self.folder.root)
+        folders, self._folders = self._folders, None
+        if folders is None or folders.base != Path(base):
+            folders = await asyncio.to_thread(read_folders, loop, Path(base))
+        sealed = await asyncio.to_thread(sealing.hashes, loop, folders, self.folder.root)
         kept = self.database.meta(f"sealed/{name}")
         if kept is not None:  # of two concurrent calls the first result is kept
             return SealedTask.model_validate_json(kept)
         with self.database.write() as connection:
-            sets = [("task", sealed.task), ("evaluation", sealed.evaluation)]
-            sets += [("references", sealed.references)] if sealed.references else []
-            for suffix, files in sets:
-                frozen_files.insert(connection, f"{name}-{suffix}", files)
-            put_meta(connection, f"sealed/{name}", sealed.hashes.model_dump_json(by_alias=True))
+            for suffix, files, digest in (
+                ("task", folders.task, sealed.task),
+                ("evaluation", folders.evaluation, sealed.evaluation),
+                ("references", folders.references, sealed.references),
+            ):
+                if digest is not None:
+                    frozen_files.insert(connection, f"{name}-{suffix}", files, digest)
+            put_meta(connection, f"sealed/{name}", sealed.model_dump_json(by_alias=True))
         self._announce()
-        return sealed.hashes
+        return sealed
 
     @property
     def base(self) -> Path | None:

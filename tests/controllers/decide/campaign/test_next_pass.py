@@ -34,6 +34,7 @@ from rloop.decide import chain
 from rloop.decide.chain import decide, hindered
 from rloop.errors import InputProblem
 from rloop.observed import Beat, Observed, Obstacle, WorkloadState
+from rloop.reasons import Reason
 
 DECIDE = Path(chain.__file__).parent
 RUN = "demo-i0001-e1-r1-a1"
@@ -41,7 +42,7 @@ SCORING = "demo-i0001-e1-r1-v1"
 AGENT = "demo-i0001-s1-a1"
 SESSION = "demo-i0001-s1"
 WATCH: dict[str, Any] = {"watchdog__heartbeatSeconds": 10, "watchdog__progressSeconds": 30}
-QUOTA = Obstacle("QuotaExceeded", RUN, "raise the quota")
+QUOTA = Obstacle(Reason.QUOTA_EXCEEDED, RUN, "raise the quota")
 
 
 def a_run(*attempts: Attempt) -> ResearchExperiment:

@@ -14,6 +14,7 @@ from rloop.decide.campaign import seal
 from rloop.decide.chain import decide
 from rloop.errors import InputProblem
 from rloop.observed import Obstacle
+from rloop.reasons import Reason
 
 PROBLEM = InputProblem("spec.task.path", "there is no folder")
 
@@ -113,7 +114,7 @@ def test_it_waits_for_the_status_when_the_children_are_gone() -> None:
 
 
 def test_a_child_of_a_backup_in_the_place_of_the_first_one_is_a_sign_too() -> None:
-    found = Obstacle("RestoredWithoutStatus", "demo-b01", "created again from a backup")
+    found = Obstacle(Reason.RESTORED_WITHOUT_STATUS, "demo-b01", "created again from a backup")
     decision = decide(observed(loop(), obstacles=(found,)))
     assert the(decision, "Accepted").reason == "RestoredWithoutStatus"
     assert not any(isinstance(one, Create | Start) for one in decision.actions)

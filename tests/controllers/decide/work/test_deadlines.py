@@ -11,7 +11,7 @@ from rloop.decide.work import attempt as attempts
 from rloop.decide.work import session as sessions
 from rloop.decide.work import verification
 from rloop.observed import PENDING_DEADLINE, Exit, Obstacle, WorkloadState
-from rloop.reasons import CAPACITY, QUEUED
+from rloop.reasons import Reason
 
 PENDING_SECONDS = loop().spec.experiment.pending_deadline_seconds
 NAME = "demo-i0001-e1"
@@ -51,7 +51,7 @@ def test_one_that_waits_too_long_is_ended(step: Any, child: Any, name: str) -> N
 
 @pytest.mark.parametrize(("step", "child", "name"), STEPS)
 def test_whoever_stands_in_a_queue_keeps_its_place(step: Any, child: Any, name: str) -> None:
-    state = waiting(name, obstacle=Obstacle(QUEUED, name, "no room yet"))
+    state = waiting(name, obstacle=Obstacle(Reason.QUEUED, name, "no room yet"))
     assert stops(after(step, observed(running(), child, state, now=moment(10**6)))) == {}
 
 
@@ -83,8 +83,8 @@ def test_a_session_that_never_began_is_no_finished_one() -> None:
     assert (found.status.sessions[0].phase, found.status.sessions[0].attempt) == ("Pending", 2)
 
 
-def obstacle(reason: str = "QuotaExceeded", about: str = "demo-b01") -> Obstacle:
-    return Obstacle(reason, about, "raise the quota")
+def obstacle(about: str = "demo-b01") -> Obstacle:
+    return Obstacle(Reason.QUOTA_EXCEEDED, about, "raise the quota")
 
 
 def test_an_obstacle_is_told_once_and_its_end_too() -> None:
@@ -100,8 +100,8 @@ def test_an_obstacle_is_told_once_and_its_end_too() -> None:
     assert told(over) == ["Recovered"]
 
 
-@pytest.mark.parametrize("reason", [CAPACITY, QUEUED])
-def test_waiting_for_its_turn_is_no_trouble(reason: str) -> None:
+@pytest.mark.parametrize("reason", [Reason.WAITING_FOR_CAPACITY, Reason.QUEUED])
+def test_waiting_for_its_turn_is_no_trouble(reason: Reason) -> None:
     state = waiting(AGENT, obstacle=Obstacle(reason, AGENT, "0/1 nodes: Insufficient cpu."))
     decision = after(conditions.fold, observed(running(), state))
     assert decision.status is not None

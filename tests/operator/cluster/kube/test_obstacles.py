@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rloop import names
-from rloop.reasons import CAPACITY
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube import obstacles
 from rloop_operator.cluster.kube.client import KubeError
 
@@ -119,7 +119,7 @@ def test_a_container_that_is_just_being_made_is_none() -> None:
             CLAIM,
             [],
             "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
-            CAPACITY,
+            Reason.WAITING_FOR_CAPACITY,
             "Insufficient nvidia.com/gpu",
             id="a claim that waits for the pod, which waits for a GPU",
         ),
@@ -137,7 +137,7 @@ def test_a_container_that_is_just_being_made_is_none() -> None:
             None,
             [],
             "0/3 nodes are available: 1 Insufficient nvidia.com/gpu, 2 node(s) had untolerated taint.",
-            CAPACITY,
+            Reason.WAITING_FOR_CAPACITY,
             "nvidia.com/gpu",
             id="a full cluster",
         ),

@@ -14,7 +14,7 @@ from tests.support.builders import loop as build_loop
 from rloop import names
 from rloop.actions import Workload
 from rloop.errors import Blocked
-from rloop.reasons import CAPACITY
+from rloop.reasons import Reason
 from rloop_operator.cluster.kube import client
 
 NAME = WORKLOAD.name
@@ -151,7 +151,7 @@ def test_an_attempt_waits_for_the_pods_of_the_one_before(of: str, phase: str, wa
     labels = OWNED["labels"] | {names.LABEL_OWNER: WORKLOAD.owner, names.LABEL_WORKLOAD: of}
     place.stand(f"{POD}-x", "Pod", {"phase": phase}, labels=labels)
     if waits:
-        assert blocked(place, second) == (CAPACITY, second.name)
+        assert blocked(place, second) == (Reason.WAITING_FOR_CAPACITY, second.name)
     else:
         asyncio.run(place.runtime.start(place.loop, second))
     assert (f"{JOB[:-1]}2" in place.api.objects) is not waits

@@ -9,7 +9,7 @@ from tests.operator.cluster.conftest import Clock
 from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop.observed import WorkloadState
-from rloop.reasons import QUEUED
+from rloop.reasons import Reason
 from rloop_operator.cluster.workloads.states import UNKNOWN_SECONDS, States
 
 MADE = "2026-01-01T00:00:00Z"
@@ -52,7 +52,7 @@ def test_one_let_go_a_moment_ago_has_not_waited(kind: str, before: dict[str, str
     status = {**before, "conditions": suspended("True")}
     queued = state_of(kind, status, suspend=True)
     assert queued.obstacle is not None
-    assert queued.obstacle.reason == QUEUED
+    assert queued.obstacle.reason == Reason.QUEUED
     # Its controller has not looked yet.
     let_go = state_of(kind, status)
     assert let_go.obstacle is None

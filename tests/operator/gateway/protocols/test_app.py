@@ -26,7 +26,7 @@ from rloop.api.loop_status import Ending
 from rloop.api.researchloop import ResearchLoop
 from rloop.decide import children
 from rloop.errors import Blocked
-from rloop.reasons import SEALED_FILES_LOST
+from rloop.reasons import Reason
 from rloop_operator.beats import Beats
 from rloop_operator.gateway.protocols.answering import BODY_BYTES
 from rloop_operator.gateway.protocols.app import app
@@ -401,10 +401,10 @@ def test_the_document_covers_every_verb() -> None:
     ("error", "told"),
     [
         (
-            Blocked(SEALED_FILES_LOST, "demo-task", "the sealed files were deleted; apply them again"),
+            Blocked(Reason.SEALED_FILES_LOST, "demo-task", "the sealed files were deleted; apply them again"),
             "apply them again",
         ),
-        (Blocked("QuotaExceeded", "demo-task", "of a secret neighbour"), "try again"),
+        (Blocked(Reason.QUOTA_EXCEEDED, "demo-task", "of a secret neighbour"), "try again"),
     ],
 )
 def test_files_that_cannot_be_read_are_told_with_their_remedy(
