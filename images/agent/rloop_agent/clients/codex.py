@@ -24,6 +24,8 @@ def argv(launch: Launch) -> list[str]:
         f"{server}.args": list(TOOLS_COMMAND[1:]),
         f"{server}.env_vars": list(launch.tools),
         f"{server}.required": True,
+        # Nobody is there to be asked; the gateway decides what is admitted.
+        f"{server}.default_tools_approval_mode": "approve",
         f"{server}.startup_timeout_sec": START_SECONDS,
         f"{server}.tool_timeout_sec": TOOL_SECONDS,
         "web_search": "disabled",
