@@ -41,7 +41,7 @@ def answered(api: str, completion: dict[str, Any], request: dict[str, Any]) -> d
     homes = _namespaces(request)
     items: Events = []
     if text:
-        part = {"type": "output_text", "text": text, "annotations": []}
+        part: dict[str, Any] = {"type": "output_text", "text": text, "annotations": []}
         items.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [part]})
     for one, name, given in calls:
         item = {"type": "function_call", "id": f"fc_{one}", "call_id": one, "name": name, "arguments": given}

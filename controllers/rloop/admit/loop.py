@@ -37,6 +37,10 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
     if spec.agent.image is not None and spec.agent.command is None:
         told = "is missing: the local shell starts no image, so say what to run (or validate --for cluster)"
         yield "spec.agent.command", f'{told}; a word such as "./agent.py" is a file beside the manifest'
+    for index, variable in enumerate(spec.agent.env):
+        if variable.value is None and variable.from_env is None:
+            told = "is missing: rloop run reads no Secrets; name the variable of your environment that has the value"
+            yield f"spec.agent.env[{index}].fromEnv", told
     if spec.experiment.volumes:
         told = "not yet in the local shell: keep small data in the task, and name the absolute path of large data in "
         yield "spec.experiment.volumes", f"{told}experiment.env (or validate --for cluster)"
@@ -78,6 +82,7 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
             yield f"{field}.path", f"{where} persistentVolumeClaim or configMap"
         if not volume.mount_path.startswith("/") or volume.mount_path.startswith(OURS):
             yield f"{field}.mountPath", f"is {volume.mount_path}: give an absolute path, not below {', '.join(OURS)}"
+    yield from _agent_of_a_laptop(spec)
     if spec.experiment.image is None:
         yield "spec.experiment.image", "is missing: a cluster runs the command in an image"
     if spec.budget.cpu_seconds is not None:
@@ -86,6 +91,16 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
         if guardrail.metric in ("run.cpuSeconds", "run.peakMemoryBytes"):
             remedy = "not yet in a cluster, where it is not measured: use resources.limits, or run.wallSeconds"
             yield f"spec.objective.guardrails[{index}].metric", remedy
+
+
+def _agent_of_a_laptop(spec: ResearchLoopSpec) -> Found:
+    if spec.agent.client is not None:
+        told = "not yet in a cluster: use image and command, with an image that contains the client"
+        yield "spec.agent.client", told
+    for index, variable in enumerate(spec.agent.env):
+        if variable.value is None and variable.secret_key_ref is None:
+            told = "is missing: a cluster does not know your environment; put the value into a Secret, and name it"
+            yield f"spec.agent.env[{index}].secretKeyRef", told
 
 
 def _not_built(spec: ResearchLoopSpec) -> Found:

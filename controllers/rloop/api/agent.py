@@ -151,8 +151,10 @@ class Agent(Model):
     model_config = cel(
         (
             # An image and a client may have an llm beside them; without either, exactly one of policy and llm.
-            "has(self.image) || has(self.client)"
-            + " ? has(self.image) != has(self.client) && !has(self.policy) : has(self.policy) != has(self.llm)",
+            (
+                "has(self.image) || has(self.client)"
+                " ? has(self.image) != has(self.client) && !has(self.policy) : has(self.policy) != has(self.llm)"
+            ),
             ONE_MIND,
         ),
         ("!has(self.command) || has(self.image)", COMMAND_ALONE, ".command"),

@@ -219,7 +219,7 @@ class FakeGateway(Gateway):
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         self._asked("heartbeat", request)
         self.beats.append(request.round)
-        return HeartbeatReply()
+        return HeartbeatReply(closing=self.handoff is not None)
 
     @override
     def finish(self, request: FinishRequest) -> None:

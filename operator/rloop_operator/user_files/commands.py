@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from rloop.api.agent import PROGRAMS, Agent
 from rloop.errors import InputProblem
 from rloop_operator.ports import Files
 from rloop_operator.user_files import interpreter
@@ -47,6 +49,19 @@ def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[Inpu
             told = f'for the file beside the manifest write "./{word}"'
         found.append(InputProblem(f"{field}[{index}]", told))
     return found or problems(beside(command, base_dir), {}, field, None)
+
+
+def of_a_client(agent: Agent) -> list[InputProblem]:
+    """Why the agent's client, or a variable of its environment, is not there on this machine."""
+    found = [
+        InputProblem(f"spec.agent.env[{index}].fromEnv", f"{one.from_env} is not set in your environment: export it")
+        for index, one in enumerate(agent.env)
+        if one.from_env is not None and one.from_env not in os.environ
+    ]
+    if agent.client is not None and shutil.which((program := PROGRAMS[agent.client.name]).executable) is None:
+        told = f"there is no {program.executable} in PATH; install it: npm install -g {program.package}"
+        found.append(InputProblem("spec.agent.client.name", told))
+    return found
 
 
 def notes(command: Sequence[str], files: Files, field: str) -> list[InputProblem]:

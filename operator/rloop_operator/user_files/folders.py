@@ -44,6 +44,7 @@ def check_folders(loop: ResearchLoop, folders: Folders) -> list[InputProblem]:
         found += commands.problems(spec.experiment.command, task, "spec.experiment.command", search)
     if spec.agent.command is not None:
         found += commands.of_an_agent(spec.agent.command, base_dir, "spec.agent.command")
+    found += commands.of_a_client(spec.agent)
     if code:
         found += commands.problems(spec.evaluation.command, code, "spec.evaluation.command", None)
     return found

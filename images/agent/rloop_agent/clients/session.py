@@ -122,10 +122,9 @@ def _watch(
     threading.Thread(target=_pump, args=(process, lines), name="output", daemon=True).start()
     ends_at = time.monotonic() + max(context.session.session_seconds - RESERVE_SECONDS, RESERVE_SECONDS)
     closing_at: float | None = None
-    why = ""
-    while not why:
-        if _take(lines, name, seen, transcript):
-            break
+    why, over = "", False
+    while not why and not over:
+        over = _take(lines, name, seen, transcript)
         with contextlib.suppress(Closed):
             heart.on_round(seen.turns)
         now = time.monotonic()
@@ -138,8 +137,8 @@ def _watch(
         elif now > ends_at:
             why = "the session's time was used up"
     _end(process, at_once=not why)
-    while not _take(lines, name, seen, transcript):
-        pass
+    while not over:
+        over = _take(lines, name, seen, transcript)
     return why
 
 

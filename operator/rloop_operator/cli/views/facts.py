@@ -50,9 +50,11 @@ class Measured:
 
 
 def agent(asked: Agent) -> str:
-    """The agent in a few words: a policy, a model, or an image with its command."""
+    """The agent in a few words: a policy, a model, a client, or an image with its command."""
     if asked.policy is not None:
         return asked.policy.name
+    if asked.client is not None:
+        return words.line(f"{asked.client.name} ({asked.llm.model if asked.llm is not None else 'own login'})")
     own = f"{asked.image} {shlex.join(asked.command or [])}".rstrip() if asked.image is not None else ""
     return words.line(own or (asked.llm.model if asked.llm is not None else ""))
 

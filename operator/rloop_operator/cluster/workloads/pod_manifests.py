@@ -7,10 +7,12 @@ agents and relays have a token, valid only for gateway and LLM proxy; a verifier
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from rloop import names
 from rloop.actions import Workload
+from rloop.api.agent import AgentEnvVar
 from rloop.api.helpers import VerifierJob
 from rloop.api.researchloop import ResearchLoop
 from rloop_operator.cluster.settings import Settings
@@ -44,6 +46,8 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
     if asked := loop.spec.agent.resources.model_dump(exclude_defaults=True):
         small = pod_parts.SMALL["limits"]
         container["resources"] = pod_parts.with_defaults(asked, memory=small["memory"], disk=small[pod_parts.DISK])
+    # Before ours, so that none of ours can be replaced.
+    container["env"] = [*_own_variables(loop.spec.agent.env), *container["env"]]
     if loop.spec.agent.command is not None:
         container["command"] = [pod_parts.literal(word) for word in loop.spec.agent.command]
     spec = pod_parts.pod_spec("rloop-agent", settings, [container], volumes)
@@ -51,6 +55,16 @@ def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Set
     if pod_parts.on_workspace(loop, workload):
         spec |= pod_parts.beside(loop)
     return _pod(loop, workload, owner, spec)
+
+
+def _own_variables(asked: Sequence[AgentEnvVar]) -> list[Manifest]:
+    """The variables of `agent.env`: values, and keys of Secrets, which only the kubelet reads."""
+    return [
+        {"name": one.name, "valueFrom": {"secretKeyRef": one.secret_key_ref.model_dump()}}
+        if one.secret_key_ref is not None
+        else {"name": one.name, "value": pod_parts.literal(one.value or "")}
+        for one in asked
+    ]
 
 
 def verifier(

@@ -1,0 +1,81 @@
+"""What the output of each client says: lines as the real ones wrote them, shortened."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rloop.api.agent import PROGRAMS, ClientName
+from rloop_agent.clients.launch import Launch, Seen
+from rloop_agent.clients.table import CLIENTS
+
+CLAUDE = """\
+{"type":"system","subtype":"init","session_id":"3ffbeb1b","tools":["Bash"],"mcp_servers":[{"name":"rloop","status":"connected"}]}
+{"type":"assistant","message":{"role":"assistant","content":[{"type":"text","text":"I turn the numbers."}]}}
+{"type":"assistant","message":{"role":"assistant","content":[{"type":"tool_use","id":"call_3_0","name":"Bash","input":{}}]}}
+{"type":"system","subtype":"api_retry","attempt":1,"session_id":"3ffbeb1b"}
+{"type":"result","result":"That is all.","usage":{"input_tokens":430,"cache_read_input_tokens":20,"output_tokens":11}}
+"""
+CODEX = """\
+{"type":"thread.started","thread_id":"01a22f2c"}
+{"type":"item.completed","item":{"id":"item_0","type":"error","message":"Model metadata for `coder` not found."}}
+{"type":"item.completed","item":{"id":"item_6","type":"agent_message","text":"That is all."}}
+{"type":"turn.completed","usage":{"input_tokens":54661,"cached_input_tokens":46360,"output_tokens":476}}
+"""
+OPENCODE = """\
+{"type":"text","sessionID":"ses_dd0e","part":{"type":"text","text":"That is all."}}
+{"type":"step_finish","sessionID":"ses_dd0e","part":{"type":"step-finish","tokens":{"input":90,"output":5,"reasoning":1,"cache":{"read":10,"write":0}}}}
+{"type":"step_finish","sessionID":"ses_dd0e","part":{"type":"step-finish","tokens":{"input":100,"output":5,"reasoning":0,"cache":{"read":0,"write":0}}}}
+"""
+GEMINI = """\
+{"type":"init","session_id":"b2","model":"m"}
+{"type":"message","role":"assistant","content":"Thinking.","delta":true}
+{"type":"tool_use","tool_name":"finish","tool_id":"1","parameters":{}}
+{"type":"message","role":"assistant","content":"That is ","delta":true}
+{"type":"message","role":"assistant","content":"all.","delta":true}
+{"type":"result","status":"success","stats":{"total_tokens":120,"input_tokens":100,"output_tokens":20}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "seen"),
+    [
+        ("claude-code", CLAUDE, Seen("That is all.", "3ffbeb1b", 2, 450, 11)),
+        ("codex", CODEX, Seen("That is all.", "01a22f2c", 2, 54661, 476)),
+        ("opencode", OPENCODE, Seen("That is all.", "ses_dd0e", 2, 200, 11)),
+        ("gemini-cli", GEMINI, Seen("That is all.", "b2", 1, 100, 20)),
+    ],
+)
+def test_last_words_conversation_turns_and_tokens(name: ClientName, output: str, seen: Seen) -> None:
+    found = Seen()
+    for line in output.splitlines():
+        found.line(line, CLIENTS[name].read)
+    assert found == seen
+
+
+ODD = ["", "[1]", "null", "no JSON", "{}", '{"type": null}']
+ODD += ['{"type": "result", "usage": 3, "stats": [], "result": null}']
+ODD += [json.dumps({"type": one, "part": 1, "item": "x", "message": [], "error": 7}) for one in ("text", "error")]
+ODD += [json.dumps({"type": one, "usage": {"input_tokens": -5}}) for one in ("turn.completed", "item.completed")]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_that_a_client_prints_ends_the_session(name: ClientName) -> None:
+    seen = Seen()
+    for line in ODD:
+        seen.line(line, CLIENTS[name].read)
+    assert seen.plain == "no JSON"
+    assert seen.input_tokens == 0
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_no_argument_of_a_client_has_the_token(name: ClientName, tmp_path: Path) -> None:
+    """Arguments are shown to every user of a machine."""
+    launch = Launch(
+        tmp_path, "secret-token", "http://127.0.0.1:1/v1", "m", ("--mine",), "", {"RLOOP_TOKEN": "secret-token"}
+    )
+    words = CLIENTS[name].argv(launch)
+    assert "--mine" in words
+    assert not any("secret-token" in word for word in words)

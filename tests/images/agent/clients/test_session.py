@@ -1,0 +1,147 @@
+"""The wrapper's process with programs that stand for a client: how it is started, ended, and handed over for."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.support.agent_gateway import TOKEN, Server
+
+from rloop.api.wire import DirectionRequest
+from rloop_agent.testing import SESSION
+
+FRAME = {"method": "plain", "loss": "1"}
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    found = Server()
+    yield found
+    found.close()
+
+
+class Session:
+    """One process of the wrapper, whose client is a program of the test's."""
+
+    def __init__(self, server: Server, folder: Path, program: str | None) -> None:
+        self.folder = folder
+        programs = folder / "bin"
+        programs.mkdir()
+        if program is not None:
+            client = programs / "opencode"
+            client.write_text(f"#!{sys.executable}\n{program}")
+            client.chmod(0o755)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rloop_agent"],
+            cwd=folder,
+            env={
+                "PATH": f"{programs}:/usr/bin:/bin",
+                "HOME": str(folder),
+                "RLOOP_GATEWAY": server.url,
+                "RLOOP_TOKEN": TOKEN,
+                "RLOOP_SESSION": SESSION,
+                "RLOOP_HEARTBEAT_SECONDS": "0.2",
+                "RLOOP_CLIENT": "opencode",
+                "RLOOP_CLIENT_ARGS": '["--mine"]',
+                "RLOOP_LLM_PROXY": "http://127.0.0.1:1/v1",
+                "RLOOP_LLM_MODEL": "m",
+                "RLOOP_TRANSCRIPTS": str(folder / "transcripts"),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ended(self) -> tuple[int, str]:
+        """Exit code, and the last line, which the campaign shows."""
+        out, _ = self.process.communicate(timeout=60)
+        return self.process.returncode, out.strip().splitlines()[-1]
+
+    def transcript(self) -> str:
+        (file,) = (self.folder / "transcripts").iterdir()
+        return file.read_text()
+
+
+def test_a_client_gets_its_folder_its_brief_and_its_configuration(server: Server, tmp_path: Path) -> None:
+    looks = """
+import json, pathlib, sys
+print("started with", sys.argv[1:], sys.stdin.read())
+print(sorted(str(one) for one in pathlib.Path().rglob("*") if one.is_file()))
+"""
+    session = Session(server, tmp_path, looks)
+    code, last = session.ended()
+    assert code == 0
+    files = json.loads(last.replace("'", '"'))
+    assert files == ["AGENTS.md", "CLAUDE.md", "GEMINI.md", "opencode.json", "prompt.md", "task/recipe.json"]
+    told = session.transcript()
+    assert "'--mine'" in told
+    assert "Find a better recipe." in told
+    assert TOKEN not in told
+
+
+def test_a_client_that_did_nothing_leaves_no_handoff_and_its_words_are_shown(server: Server, tmp_path: Path) -> None:
+    code, last = Session(server, tmp_path, 'print("Not logged in: run /login"); raise SystemExit(1)').ended()
+    assert (code, last) == (1, "Not logged in: run /login")
+    assert server.gateway.handoff is None
+
+
+def test_a_client_that_is_not_installed_is_named_and_not_restarted(server: Server, tmp_path: Path) -> None:
+    code, last = Session(server, tmp_path, None).ended()
+    assert code == 127
+    assert last == "there is no opencode in PATH: npm install -g opencode-ai"
+
+
+def test_for_a_client_that_did_not_finish_the_wrapper_hands_over(server: Server, tmp_path: Path) -> None:
+    waits = """
+import json, pathlib, time
+print("ready", flush=True)
+pathlib.Path("ready").touch()
+while not pathlib.Path("go").exists():
+    time.sleep(0.05)
+print(json.dumps({"type": "text", "part": {"text": "I stop."}}), flush=True)
+"""
+    session = Session(server, tmp_path, waits)
+    while not (tmp_path / "session/ready").exists():
+        time.sleep(0.05)
+    # What the client's MCP server would do for it.
+    server.gateway.post_direction(DirectionRequest(title="rates", fields={"method": "plain"}, frame=FRAME))
+    (tmp_path / "session/go").touch()
+    code, _ = session.ended()
+    assert code == 0
+    assert server.gateway.handoff is not None
+    assert "I stop." in server.gateway.handoff
+
+
+def test_a_client_that_goes_on_after_finish_is_ended(server: Server, tmp_path: Path) -> None:
+    session = Session(server, tmp_path, "import time\nprint('still here', flush=True)\ntime.sleep(600)")
+    while not server.gateway.beats:
+        time.sleep(0.05)
+    server.gateway.handoff = "by the client"
+    code, _ = session.ended()
+    assert code == 0
+    assert server.gateway.handoff == "by the client"
+
+
+def test_an_interrupt_ends_the_client_and_all_that_it_started(server: Server, tmp_path: Path) -> None:
+    stubborn = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+open("child", "w").write(str(child.pid))
+print("ready", flush=True)
+time.sleep(600)
+"""
+    session = Session(server, tmp_path, stubborn)
+    written = tmp_path / "session/child"
+    while not (written.exists() and written.read_text()):
+        time.sleep(0.05)
+    session.process.send_signal(signal.SIGTERM)
+    code, _ = session.ended()
+    assert code == 0
+    state = Path(f"/proc/{written.read_text()}/stat")
+    assert not state.exists() or state.read_text().split()[2] == "Z"
