@@ -32,7 +32,7 @@ PAGE = 500
 PARALLEL_REQUESTS = 16
 """Limit of concurrent requests, so that a burst of workloads does not open a connection each."""
 PARALLEL_LEASE_REQUESTS = 4
-"""Separate limit for Leases (our own, the canary): a renewal never queues behind the requests of passes."""
+"""Separate limit for Leases (our own, the ping): a renewal never queues behind the requests of passes."""
 LEASES = "/apis/coordination.k8s.io/"
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)

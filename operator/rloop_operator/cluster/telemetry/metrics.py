@@ -62,7 +62,7 @@ HEARTBEAT_AGE = Gauge(
     "rloop_heartbeat_age_seconds", "Of a loop's most silent session", ("namespace", "loop"), registry=OPERATOR
 )
 PATROL_AGE = Gauge("rloop_patrol_age_seconds", "Since the last patrol that saw every loop", registry=OPERATOR)
-CANARY_AGE = Gauge("rloop_canary_age_seconds", "Since the guard's canary was last echoed", registry=OPERATOR)
+PING_AGE = Gauge("rloop_ping_age_seconds", "Seconds since a ping of the guard was last answered", registry=OPERATOR)
 NAMESPACE_SERVED = Gauge(
     "rloop_namespace_served", "1 if this watched namespace answered the last patrol", ("namespace",), registry=OPERATOR
 )
@@ -109,8 +109,10 @@ OPERATOR_LEASE_AGE = Gauge(
     "Since the operator renewed its Lease, as the guard saw it",
     registry=GUARD,
 )
-CANARY_UNANSWERED = Gauge(
-    "rloop_guard_canary_unanswered_seconds", "Since the canary waits for its echo", registry=GUARD
+PING_UNANSWERED = Gauge(
+    "rloop_guard_ping_unanswered_seconds",
+    "Seconds for which the latest ping is unanswered; 0 if it was answered",
+    registry=GUARD,
 )
 UNRECONCILED = Gauge(
     "rloop_guard_unreconciled_seconds", "Since the oldest change of a spec waits to be looked at", registry=GUARD

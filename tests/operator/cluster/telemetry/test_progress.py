@@ -102,6 +102,6 @@ def test_ages_are_those_of_what_last_succeeded(progress: Progress, clock: Clock)
     clock.now += 10
     progress.patrolled(clock.now, [])
     clock.now += 5
-    progress.echoed()
+    progress.answered()
     clock.now += 1
-    assert (progress.patrol_age(), progress.echo_age()) == (6, 1)
+    assert (progress.patrol_age(), progress.answer_age()) == (6, 1)
