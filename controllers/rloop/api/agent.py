@@ -20,7 +20,7 @@ class PolicyAgent(Model):
     """A built-in search agent without a language model."""
 
     name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
-    """Search algorithm over `space.yaml`."""
+    """Search algorithm over `space.yaml`. best-first and evolutionary are not supported yet."""
     seed: Seed = 0
     """Random seed of the search (default 0). Another seed proposes other values."""
 

@@ -85,13 +85,13 @@ class Objective(Model):
     goal: Literal["Minimize", "Maximize"]
     """Whether smaller or larger values are better."""
     mode: Literal["Optimize", "Measure"] = "Optimize"
-    """Optimize searches for better values; Measure only measures the cells of `design`."""
+    """Optimize searches for better values; Measure only measures the cells of `design` (not supported yet)."""
     design: MeasureDesign | None = None
-    """The cells to measure, with mode Measure."""
+    """The cells to measure, with mode Measure. Not supported yet."""
     target: Decimal | None = None
     """Value that fresh runs of the incumbent must reach. Unset: the campaign runs until its budget is used up."""
     minimum_gain: Decimal = "0"
-    """Smallest gain that is kept, in the metric's unit (default 0), however certain a smaller one is."""
+    """Smallest gain that is kept, in the metric's unit (default 0). Significant smaller gains are not kept."""
     guardrails: Annotated[list[Guardrail], Field(max_length=16)] = []
     """Bounds on other metrics. An experiment that violates one is not kept."""
 
@@ -124,7 +124,7 @@ class Stall(Model):
     attention_after: Annotated[int, Field(ge=1, le=1000, validate_default=True)] = 4
     """Stale iterations since the last keep that set the condition NeedsAttention (default 4)."""
     on_attention: Literal["Continue", "Suspend"] = "Continue"
-    """Whether the campaign continues or is suspended when NeedsAttention is set."""
+    """Whether the campaign continues or is suspended (not supported yet) when NeedsAttention is set."""
 
     @field_validator("attention_after")
     @classmethod
@@ -200,9 +200,9 @@ class ResearchLoopSpec(Model):
     suspension without counting as an attempt.
     """
     ttl_seconds_after_finished: Count | None = None
-    """Seconds after its end at which the loop and all its objects are deleted. Unset: never."""
+    """Seconds after its end at which the loop and all its objects are deleted. Unset: never. Not supported yet."""
     history_limit: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """Number of finished experiments that remain as objects; older ones are in the ledger only. Unset: all."""
+    """Number of finished experiments that remain as objects (unset: all); the ledger has all. Not supported yet."""
 
     @field_validator("direction")
     @classmethod

@@ -11,9 +11,9 @@ from hashlib import sha256
 
 from rloop import campaign_state
 from rloop.api.common import Condition
-from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES
+from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES, RecentResult
 from rloop.api.iteration import SessionUsage
-from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
+from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase
 from rloop.decide.draft import Draft
 from rloop.decide.queries import failed_sessions, provider_waits
 from rloop.observed import UNSCORABLE, Obstacle
