@@ -12,8 +12,8 @@ from pydantic import Field, model_validator
 from rloop.api.common import Command, Count, Line, Model, Resources, Seconds, Seed, Word, cel
 from rloop.api.workload import FolderSource
 
-ONE_MIND = "give exactly one of policy, llm, image; llm may stand beside image"
-COMMAND_ALONE = "command goes with image: add image (rloop run does not use it: any name will do there)"
+ONE_MIND = "give exactly one of policy, llm, image; llm is also allowed with image"
+COMMAND_ALONE = "command needs image: add image (rloop run does not use it; any name works)"
 
 
 class PolicyAgent(Model):
@@ -77,7 +77,7 @@ class Agent(Model):
     def _one_mind(self) -> Self:
         # Before ONE_MIND, which would not say that the command needs an image.
         if self.command is not None and self.image is None:
-            raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and take policy out"))
+            raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and remove policy"))
         if (self.policy is None) == (self.llm is None and self.image is None):
             raise ValueError(ONE_MIND)
         return self

@@ -47,7 +47,7 @@ class Evaluation(Model):
     model_config = cel(
         (
             "double(self.falseKeepRate) > 0.0 && double(self.falseKeepRate) < 1.0",
-            'must lie between 0 and 1, for example "0.01"',
+            'must be between 0 and 1, for example "0.01"',
             ".falseKeepRate",
         )
     )
@@ -92,7 +92,7 @@ class Evaluation(Model):
     @classmethod
     def _a_rate(cls, false_keep_rate: str) -> str:
         if not 0 < float(false_keep_rate) < 1:
-            message = 'must lie between 0 and 1, for example "0.01"'
+            message = 'must be between 0 and 1, for example "0.01"'
             raise ValueError(message)
         return false_keep_rate
 

@@ -76,7 +76,7 @@ class Objective(Model):
         ),
         (
             "(self.mode == 'Measure') == has(self.design)",
-            "design goes with mode: Measure, and mode: Measure needs a design",
+            "design needs mode: Measure, and mode: Measure needs design",
         ),
     )
 
@@ -106,12 +106,14 @@ class Objective(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.mode == "Measure") != (self.design is not None):
-            message = "design goes with mode: Measure, and mode: Measure needs a design"
+            message = "design needs mode: Measure, and mode: Measure needs design"
             raise ValueError(message)
         return self
 
 
-EARLY_ATTENTION = "must be at least pivotAfter (a person is asked for after a pivot was tried); write a larger number"
+EARLY_ATTENTION = (
+    "must be at least pivotAfter (attention is requested only after a pivot was tried); write a larger number"
+)
 
 
 class Stall(Model):
@@ -174,7 +176,7 @@ class ResearchLoopSpec(Model):
     model_config = cel(
         (
             "self.direction.trim() != ''",
-            "is empty: say in a sentence what is to be found out",
+            "is empty: state the research question in a sentence",
             ".direction",
         )
     )
@@ -208,7 +210,7 @@ class ResearchLoopSpec(Model):
     @classmethod
     def _says_something(cls, direction: str) -> str:
         if not direction.strip():
-            message = "is empty: say in a sentence what is to be found out"
+            message = "is empty: state the research question in a sentence"
             raise ValueError(message)
         return direction
 
@@ -262,7 +264,7 @@ class ResearchLoop(Model):
     @classmethod
     def _short_name(cls, metadata: ObjectMeta) -> ObjectMeta:
         if len(metadata.name) > LOOP_NAME_MAX or "." in metadata.name:
-            words = f"is no DNS label of at most {LOOP_NAME_MAX} characters (a-z, 0-9, -)"
-            message = f'name "{metadata.name}" {words}; choose a shorter one, without a point'
+            words = f"is not a DNS label of at most {LOOP_NAME_MAX} characters (a-z, 0-9, -)"
+            message = f'name "{metadata.name}" {words}; choose a shorter name without dots'
             raise ValueError(message)
         return metadata

@@ -95,7 +95,7 @@ class Context(Model):
     session: SessionAllowance
     """The role and the allowances of this session."""
     demand: Literal["Pivot"] | None = None
-    """Pivot: no experiment is admitted before a direction that changes the frame."""
+    """Pivot: experiments are rejected until a direction changes the frame."""
     baseline: float | None = None
     """Verified value of the untouched task; null until it is measured."""
     noise: float | None = None

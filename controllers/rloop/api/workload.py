@@ -177,7 +177,7 @@ class Toleration(Model):
 class EnvVar(Model):
     """An environment variable. Names that start with RLOOP_ are reserved."""
 
-    model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are set by the loop", ".name"))
+    model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are reserved", ".name"))
 
     name: Annotated[str, Field(pattern=ENV_NAME_PATTERN, min_length=1, max_length=128)]
     """Name: letters, digits and _."""
@@ -188,7 +188,7 @@ class EnvVar(Model):
     @classmethod
     def _not_ours(cls, name: str) -> str:
         if name.startswith("RLOOP_"):
-            message = f"names that start with RLOOP_ are set by the loop; choose another name than {name}"
+            message = f"names that start with RLOOP_ are reserved; rename {name}"
             raise ValueError(message)
         return name
 

@@ -72,12 +72,12 @@ def settings(environment: Mapping[str, str]) -> Settings:
         try:
             value = float(text(name))
         except ValueError:
-            raise BadEnvironment(f"{name} is {environment[name]!r}, which is no number") from None
+            raise BadEnvironment(f"{name} is {environment[name]!r}, which is not a number") from None
         return value
 
     heartbeat = number("RLOOP_HEARTBEAT_SECONDS")
     if not 0 < heartbeat < threading.TIMEOUT_MAX:
-        raise BadEnvironment(f"RLOOP_HEARTBEAT_SECONDS is {heartbeat:g}; it must lie above 0")
+        raise BadEnvironment(f"RLOOP_HEARTBEAT_SECONDS is {heartbeat:g}; it must be greater than 0")
     return Settings(
         url=text("RLOOP_GATEWAY"),
         token=_token(environment, text),
@@ -93,12 +93,12 @@ def _mind(
     """Settings of the policy or the model; exactly one of them must be configured."""
     if environment.get("RLOOP_LLM_MODEL"):
         if environment.get("RLOOP_POLICY"):
-            raise BadEnvironment("RLOOP_POLICY and RLOOP_LLM_MODEL are both set: an agent has one of them")
+            raise BadEnvironment("RLOOP_POLICY and RLOOP_LLM_MODEL are both set: unset one of them")
         folder = environment.get("RLOOP_TRANSCRIPTS")
         return ModelSettings(text("RLOOP_LLM_PROXY"), text("RLOOP_LLM_MODEL"), Path(folder) if folder else None)
     policy = text("RLOOP_POLICY")
     if policy not in POLICIES:
-        raise BadEnvironment(f"RLOOP_POLICY is {policy!r}: not yet; use one of {', '.join(POLICIES)}")
+        raise BadEnvironment(f"RLOOP_POLICY is {policy!r}: not supported yet; use one of {', '.join(POLICIES)}")
     return PolicySettings(policy, int(number("RLOOP_POLICY_SEED")))
 
 

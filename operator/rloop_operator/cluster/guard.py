@@ -92,7 +92,7 @@ class Guard:
             Sign("LeaseNotRenewed", "has not renewed its Lease", lease_age, LEASE_SECONDS),
             Sign("PingUnanswered", "has not answered the ping", unanswered, patience),
             # One restart at most: an object that cannot be reconciled must not interrupt all others repeatedly.
-            Sign("Unreconciled", "has not looked at a changed spec", oldest, 2 * patience + LIST_SECONDS, 1),
+            Sign("Unreconciled", "has not reconciled a changed spec", oldest, 2 * patience + LIST_SECONDS, 1),
         ]
         await self._keeper.keep(ages, pod, signs)
         if answered >= sent and (sent == 0 or ages.age("sent", sent) >= self._place.patrol_seconds / 2):
@@ -118,7 +118,11 @@ class Guard:
             Part("look", lambda: late(time.monotonic() - self.tried_at, allowed, "it ended")),
             Part("api", lambda: self.problem, curable=False),
             self._namespaces.part(),
-            Part("lease", lambda: "" if self._lease.held() else "another guard holds it, or it expired", curable=False),
+            Part(
+                "lease",
+                lambda: "" if self._lease.held() else "another guard holds the Lease, or it expired",
+                curable=False,
+            ),
         ]
 
 

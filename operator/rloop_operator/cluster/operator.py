@@ -124,7 +124,9 @@ class Operator:
 def refused(loop: ResearchLoop, *, own: bool) -> list[InputProblem]:
     """Why a loop is rejected in a cluster. `own`: whether it is in the namespace of the release itself."""
     if own:
-        told = "this is the release's own namespace, whose Secrets a loop could mount; apply the loop in another one"
+        told = (
+            "this is the release's own namespace: a loop could mount its Secrets; apply the loop in another namespace"
+        )
         return [InputProblem("metadata.namespace", told)]
     return unsupported(loop, "cluster")
 
@@ -183,7 +185,7 @@ def parts(operator: Operator, lease: Lease) -> list[Part]:
 
     return [
         Part("lease-task", lease_task),
-        Part("lease", lambda: "" if lease.held() else "not ours now, so nothing is written", curable=False),
+        Part("lease", lambda: "" if lease.held() else "the Lease is not held, so nothing is written", curable=False),
         *operator.progress.parts(),
         operator.namespaces.part(),
         operator.watches.part(),

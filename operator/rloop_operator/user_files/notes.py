@@ -46,7 +46,7 @@ def frozen_notes(loop: ResearchLoop, sealed: SealedTask, base_dir: Path) -> list
     ):
         files = _files(base_dir, path)
         if files is not None and files_digest(files) != digest:
-            message = f'"{path}" differs from what was frozen at the start; the frozen one is used'
+            message = f'"{path}" was changed after the start; the version from the start is used'
             found.append(InputProblem(field, f"{message} (another --dir starts with the new one)"))
     return found
 
@@ -65,6 +65,6 @@ def _without_a_match(globs: list[str], task: Files) -> Iterator[InputProblem]:
     for index, glob in enumerate(globs):
         if not any(matches(path, [glob]) for path in task):
             message = (
-                f'"{glob}" matches no file of the task: only new files could be proposed there; is it spelled right?'
+                f'"{glob}" matches no file of the task: only new files could be proposed there; check its spelling'
             )
             yield InputProblem(f"spec.boundaries.editable[{index}]", message)

@@ -44,7 +44,7 @@ def test_a_source_of_tasks_that_no_shell_has_is_refused_by_each(shell: Shell, so
     """The operator of a cluster trusts that it is, and said of it "unexpected"."""
     problems = unsupported(loop(task={"path": None, **source}), shell)
     (told,) = [one.message for one in problems if one.field.startswith("spec.task")]
-    assert told == "not yet: use path, or in a cluster configMap (rloop pack writes it)"
+    assert told == "not supported yet: use path, or in a cluster configMap (rloop pack writes it)"
 
 
 VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}

@@ -213,7 +213,7 @@ def test_a_lost_answer_makes_no_second_experiment(server: Server, client: Client
 
 def test_a_gateway_that_stays_away_is_given_up_in_order(server: Server, client: Client, clock: Clock) -> None:
     server.close()
-    with pytest.raises(Unreachable, match=r"GET /v1/context: no answer within 300 s; the last try: ConnectError"):
+    with pytest.raises(Unreachable, match=r"GET /v1/context: no answer within 300 s; last attempt: ConnectError"):
         client.context()
     assert clock.now <= 300
     assert max(clock.waits) <= 15

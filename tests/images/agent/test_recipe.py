@@ -81,7 +81,7 @@ def test_a_value_that_exists_no_longer_is_removed() -> None:
 @pytest.mark.parametrize(
     ("space", "files", "sentence"),
     [
-        (SPACE, {}, "recipe.json: there is no such text file"),
+        (SPACE, {}, "recipe.json: the file is missing or is not text"),
         (SPACE, {"recipe.json": "{"}, "recipe.json: it cannot be read as JSON: Expecting"),
         (SPACE, {"recipe.json": "[" * 100_000}, "recipe.json: "),
         (SPACE, {"recipe.json": "[1]"}, "recipe.json: expected a mapping"),

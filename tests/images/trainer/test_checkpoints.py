@@ -66,7 +66,7 @@ def seal_changed(path: Path) -> None:
     file.write_text(file.read_text().replace('"ranks": 2', '"ranks": 3'))
 
 
-NOT_SEALED = "it has no whole seal: its writing was cut short"
+NOT_SEALED = "its checksum file is missing or incomplete: writing was interrupted"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_half_written_ones_leave_nothing_to_go_on_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours", "sentence"),
     [
-        (Maker("b", 2, None), Maker("a", 2, None), "it is of another recipe or seed"),
+        (Maker("b", 2, None), Maker("a", 2, None), "it belongs to another recipe or seed"),
         (Maker("a", 4, 3), Maker("a", 2, 3), "it was written by 4 ranks, DeepSpeed's cannot be read by 2"),
         (Maker("a", 4, 0), Maker("a", 2, 0), "it was written by 4 ranks, DeepSpeed's cannot be read by 2"),
         (Maker("a", 4, None), Maker("a", 2, None), ""),

@@ -97,7 +97,7 @@ def test_an_environment_that_is_wrong(
 
 def test_a_warm_start_needs_a_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--warm-start", str(tasks.write(tmp_path))]) == 2
-    assert capsys.readouterr().err == "warm_start: is missing; without it there is none to make\n"
+    assert capsys.readouterr().err == "warm_start: is missing; add it to make a warm start\n"
 
 
 def test_a_cache_that_cannot_be_written(

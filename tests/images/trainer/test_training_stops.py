@@ -104,7 +104,7 @@ def ends(root: Path) -> Mapping[str, list[Ended]]:
         ("collapsed", 3, "stopped: step "),
         ("wrong", 3, "stopped: reward.py: wrong("),
         ("no-hub", 2, "model.hub: somebody/others is not in the local cache and cannot be downloaded from here: copy"),
-        ("no-id", 2, "model.hub: 'some body/sums' is no id; ids look like Qwen/Qwen2.5-0.5B"),
+        ("no-id", 2, "model.hub: 'some body/sums' is not a model id; ids look like Qwen/Qwen2.5-0.5B"),
         (
             "long",
             2,

@@ -26,13 +26,13 @@ def test_who_this_process_is(environment: Mapping[str, str], found: World, first
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"RANK": "x"}, "RANK is 'x', which is no whole number; torchrun sets it"),
-        ({"RANK": "-1"}, "RANK is '-1', which is no whole number; torchrun sets it"),
-        ({"RANK": "4"}, "RANK is 4, which does not lie below WORLD_SIZE (4)"),
+        ({"RANK": "x"}, "RANK is 'x', which is not a whole number; torchrun sets it"),
+        ({"RANK": "-1"}, "RANK is '-1', which is not a whole number; torchrun sets it"),
+        ({"RANK": "4"}, "RANK is 4, which is not less than WORLD_SIZE (4)"),
         ({"RANK": ""}, "RANK is not set, and WORLD_SIZE is 4: start the ranks with torchrun"),
         ({"MASTER_ADDR": ""}, "MASTER_ADDR is not set, and WORLD_SIZE is 4"),
         ({"MASTER_PORT": ""}, "MASTER_PORT is not set, and WORLD_SIZE is 4"),
-        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0: there is at least one rank"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0: it must be at least 1"),
     ],
 )
 def test_what_does_not_fit_together(changes: Mapping[str, str], sentence: str) -> None:

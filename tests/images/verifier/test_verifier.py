@@ -275,7 +275,7 @@ def test_a_timeout_ends_the_whole_group(bench: Bench) -> None:
         timeoutSeconds=3,
     )
     assert (report.verdict, report.reason, report.infrastructure) == (None, "EvaluationTimeout", False)
-    assert "no end within 3 s" in report.message
+    assert "timeout after 3 s" in report.message
     assert "working" in report.message
     assert gone(int((bench.root / "pid").read_text()))
 

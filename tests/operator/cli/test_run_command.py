@@ -82,7 +82,7 @@ def test_a_suspended_campaign_ends_the_command_and_says_how_to_go_on(rloop: Rloo
     assert again.stdout == ""
     again = rloop("run", example(), "--seed", "99")
     assert "Ended without the target (BudgetExhausted)" in again.stdout
-    assert "best       the baseline: no change of it was tried" in again.stdout
+    assert "best       the baseline: no change was tried" in again.stdout
     assert "note: --seed: the seeds were fixed when this campaign started; 99 is not used" in again.stderr
 
 
@@ -113,7 +113,7 @@ def test_on_a_terminal_the_story_scrolls_above_a_panel(example: Example, tmp_pat
     assert code == 3
     told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
     assert "╭─ demo" in told
-    assert "Ctrl-C ends in order; to continue: rloop run" in told
+    assert "Ctrl-C stops the campaign in order; to continue: rloop run" in told
     assert told.rindex("Ended without the target") > told.rindex("╭─ demo")
 
 

@@ -104,7 +104,7 @@ def test_a_model_without_a_name(rloop: Rloop, example: Example, tmp_path: Path) 
             'there is no provider "main" on this machine; there are other: describe it',
         ),
         ({"models": [{"name": "bigger"}]}, 'spec.agent.llm.model: provider "main" has no "researcher"; it has bigger'),
-        ({"namespaces": ["team-*"]}, 'spec.agent.llm.provider: provider "main" is not for namespace default'),
+        ({"namespaces": ["team-*"]}, 'spec.agent.llm.provider: provider "main" is not available in namespace default'),
         ({"limits": {"costPerHour": "1"}}, "spec.budget.cost: a cost is limited"),
         ({"keyEnv": "NO_SUCH"}, 'provider "main": the environment variable NO_SUCH is not set'),
         ({"keyFile": "/no/such/key"}, 'spec.agent.llm.provider: provider "main": keyFile /no/such/key'),

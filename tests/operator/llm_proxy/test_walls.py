@@ -57,7 +57,7 @@ def test_answers_of_any_length_pass_a_budget_by_one_call_at_most() -> None:
         ("/chat/completions", {"max_tokens": 10**30}, "max_tokens must be a whole number between 0 and 10000000"),
         ("/chat/completions", {"max_tokens": -1}, "max_tokens must be a whole number between 0"),
         ("/chat/completions", {"stream": 1}, "stream must be true or false"),
-        ("/responses", {"previous_response_id": "r1"}, "previous_response_id is not let through: history"),
+        ("/responses", {"previous_response_id": "r1"}, "previous_response_id is rejected: history"),
         ("/responses", {"background": True}, "background is not let through"),
         ("/messages", {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers is not let through"),
         ("/chat/completions", {"web_search_options": {"a": 1}}, "web_search_options is not let through"),

@@ -34,7 +34,7 @@ HEAD = "apiVersion: rloop.dev/v1alpha1\nkind: ResearchLoop\n"
         ("", "is empty"),
         ("# only a comment\n", "is empty"),
         ("---\n---\n", "is empty"),
-        (f"{HEAD}metadata:\n  name: a\n  name: b\n", 'line 5: "name" stands twice, first in line 4'),
+        (f"{HEAD}metadata:\n  name: a\n  name: b\n", 'line 5: "name" occurs twice, first in line 4'),
         (f"{HEAD}metadata:\n\tname: a\n", "a tab"),
         (f"{HEAD}---\n{HEAD}", "holds 2 documents"),
         ("- a\n- b\n", "holds a list"),
@@ -83,7 +83,7 @@ def test_json_is_fine_and_as_strict(tmp_path: Path) -> None:
     path = tmp_path / "loop.json"
     path.write_text(json.dumps(document, indent="\t"))
     assert load(path) == load(EXAMPLE / "loop.yaml")
-    for text, words in (('{"a": 1, "a": 2}', '"a" stands twice'), ("{", "no valid JSON: line 1"), ("", "is empty")):
+    for text, words in (('{"a": 1, "a": 2}', '"a" occurs twice'), ("{", "no valid JSON: line 1"), ("", "is empty")):
         path.write_text(text)
         with pytest.raises(BadInput, match=words):
             load(path)
@@ -264,7 +264,7 @@ dimensions:
         ("low: 0.1", "low: 1e-1", 'space.yaml: dimensions[0].low: dimension "rate": must be a number: write 0.1'),
         ("low: 0.1", "lo: 0.1", 'dimension "rate": unknown field; did you mean low?'),
         ("low: 0.1", "low: 30.0", 'dimension "rate": low (30.0) must lie below high'),
-        ("default: 1.0", "default: 99.0", "lies outside"),
+        ("default: 1.0", "default: 99.0", "is outside"),
         ("file: recipe.json", "file: other.json", '"other.json" is not in the task'),
         ("file: recipe.json", "file: train.py", "must be a .yaml or .json file"),
         ("dimensions:", "dimension:", "did you mean dimensions?"),
@@ -333,7 +333,7 @@ def test_a_command_that_cannot_start_is_refused(tmp_path: Path, command: list[st
         (["./agent"], 0, "there is no executable program"),
         (["python3", "./agent.py"], 1, 'there is no "./agent.py" beside the manifest; put it there'),
         (["no-such-program-here"], 0, "there is no program"),
-        (["python3", "mine.py"], 1, 'for the file beside the manifest write "./mine.py"'),
+        (["python3", "mine.py"], 1, 'for the file next to the manifest write "./mine.py"'),
     ],
 )
 def test_a_command_of_an_agent_that_cannot_start_is_refused(

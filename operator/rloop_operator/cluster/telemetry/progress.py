@@ -96,4 +96,4 @@ class Progress:
 
     def _unwatched(self) -> str:
         # A single miss may be chance: a change between listing and delivery.
-        return f"it missed what {self._missed} patrols saw change" if self._missed > 1 else ""
+        return f"it missed changes that {self._missed} patrols saw" if self._missed > 1 else ""

@@ -38,8 +38,8 @@ BOMB = "a: &a [1, 1]\n" + "".join(
     [
         pytest.param("r.yaml", BOMB, "line 2: an alias", id="aliases that multiply"),
         pytest.param("r.yaml", "<<: {a: 1}", "merge key", id="a merge key"),
-        pytest.param("r.yaml", "a: 1\na: 2", 'line 2: the key "a" stands twice', id="a key twice"),
-        pytest.param("r.yaml", "? [1]\n: 2", "a key is not plain text", id="a list as key"),
+        pytest.param("r.yaml", "a: 1\na: 2", 'line 2: the key "a" occurs twice', id="a key twice"),
+        pytest.param("r.yaml", "? [1]\n: 2", "a key must be plain text", id="a list as key"),
         pytest.param("r.yaml", "a: !!binary YQ==", "binary", id="bytes"),
         pytest.param("r.yaml", "a: !!set {b}", "set", id="a set"),
         pytest.param("r.yaml", "a: !!python/name:os.system x", "os.system", id="a Python object"),

@@ -222,15 +222,15 @@ def test_no_end_of_a_session_makes_a_stale_iteration_unless_it_played(
 @pytest.mark.parametrize(
     ("tail", "words"),
     [
-        pytest.param("a\nKeyError: 'x'\n", "; its last words: KeyError: 'x'", id="a traceback"),
+        pytest.param("a\nKeyError: 'x'\n", "; last output: KeyError: 'x'", id="a traceback"),
         pytest.param(
             'x\n{"type":"result","result":"Claude requested permissions","usage":{"service_tier":"standard"}}\n',
-            "; its last words: Claude requested permissions",
+            "; last output: Claude requested permissions",
             id="an event of a client",
         ),
         pytest.param(
             'ed out","is_error":true,"result":"Prompt is \\"too\\" long","session_id":"a"}',
-            '; its last words: Prompt is "too" long',
+            '; last output: Prompt is "too" long',
             id="of which the beginning is cut off",
         ),
         pytest.param("\n\n", "", id="none"),

@@ -74,7 +74,7 @@ def test_a_dripping_answer_meets_the_total_deadline(live: Live, monkeypatch: pyt
     monkeypatch.setattr(session, "CALL_SECONDS", 0.2)
     rounds, _, _, lived = whole(live, "early+drip@1")
     assert rounds == 2
-    assert "no whole answer within 0.2 s" in lived.events("no usable answer")[0]["message"]
+    assert "no complete response within 0.2 s" in lived.events("no usable answer")[0]["message"]
 
 
 def test_an_unknown_model_is_said_at_once(live: Live) -> None:

@@ -63,7 +63,8 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(3, said=ELSEWHERE)],
             False,
-            'none serves namespace "mine": the one in rloop-system serves a, b; add it to the chart\'s watchNamespaces '
+            'no operator serves namespace "mine": the operator in rloop-system serves a, b; '
+            "add it to the chart's watchNamespaces "
             "and run helm upgrade; last wrote 0:05 ago",
             id="it serves this one no longer",
         ),
@@ -97,7 +98,7 @@ OVER = [{"type": "Complete", "status": "True"}]
         ),
         pytest.param(loop(wrote=None, age=5), [lease(3)], True, "alive in namespace", id="it was just applied"),
         pytest.param(loop(generation=3), [lease(3)], True, "generation 3, it has seen 2", id="an edit waits"),
-        pytest.param(loop(conditions=OVER), [], False, "none is needed, the campaign is over", id="finished"),
+        pytest.param(loop(conditions=OVER), [], False, "not needed: the campaign has ended", id="finished"),
     ],
 )
 def test_operator(of: dict[str, Any], leases: list[dict[str, Any]] | None, told: str, *, alive: bool) -> None:

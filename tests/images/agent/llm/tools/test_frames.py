@@ -47,7 +47,7 @@ def test_a_file_that_cannot_be_written_hinders_no_direction(call: Call, state: S
         ({"rate": 2}, "Error: rate is 2; the space has rate 0.001..1"),
         ({"depth": 2.5}, "Error: depth is 2.5; the space has depth 1..9"),
         ({"method": "psychic"}, "Error: method is 'psychic'; the space has method plain|smooth|pool"),
-        ({"width": 4}, "Error: width does not exist in this frame; method, loss, rate, depth do"),
+        ({"width": 4}, "Error: width does not exist in this frame, but method, loss, rate, depth do"),
         ({"learning": 1}, 'Error: there is no dimension "learning"; there are method, loss, rate, depth, width'),
         ({"rate": []}, "Error: set_values: values.rate"),
         ({"rate": 0.1}, "nothing changed: recipe.json has these values already"),

@@ -66,7 +66,7 @@ def test_links_and_devices_are_not_followed(call: Call, state: SessionState, tmp
 
 def test_binary_and_huge_files_are_named_not_shown(call: Call, state: SessionState) -> None:
     (state.scratch.root / "recipe.json").write_bytes(b"\xff\xfe\x00")
-    assert '"recipe.json" is no text (3 bytes)' in call("read_file", path="recipe.json")
+    assert '"recipe.json" is not text (3 bytes)' in call("read_file", path="recipe.json")
     assert "is no text" in call("submit_experiment", title="binary")
     with (state.scratch.root / "huge.log").open("wb") as file:
         file.truncate(50 * 2**20)
@@ -234,7 +234,7 @@ def test_papers_are_read_in_pieces(state: SessionState, gateway: FakeGateway) ->
     gateway.papers = {"paper.md": "a" * 20_000, "other.md": "b"}
     assert '"path": "paper.md", "size": 20000' in registry.call(state, "read_references", "{}")
     first = registry.call(state, "read_reference", '{"path": "paper.md"}')
-    assert "4000 characters come after these" in first
+    assert "4000 more characters follow" in first
     rest = registry.call(state, "read_reference", '{"path": "paper.md", "first_character": 16000}')
     assert rest.count("a") > 3990
     assert "characters come after" not in rest
