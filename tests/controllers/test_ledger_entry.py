@@ -69,7 +69,7 @@ Change = Callable[[Ledger], Ledger]
         ),
         pytest.param(
             lambda one: replace(one, texts=one.texts[1:]),
-            'entry 1 ("pivot/2") is the first that is left',
+            'entry 1 ("pivot/2") is the first entry',
             id="the first is removed",
         ),
         pytest.param(

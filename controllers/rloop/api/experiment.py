@@ -1,7 +1,7 @@
 """The kind ResearchExperiment: one candidate, its runs, their attempts and verifications.
 
 The spec is immutable and written by the gateway on an agent's behalf, or by the operator (the baseline). The
-status is the operator's: the intent and the reservation of every run stand here before anything is started.
+status is the operator's: the intent and the reservation of every run are stored before anything is started.
 """
 
 from __future__ import annotations

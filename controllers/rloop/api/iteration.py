@@ -1,8 +1,8 @@
 """The kind ResearchIteration: a session (or several in parallel) and all experiments it proposed.
 
 The operator writes the spec (the sessions' allowances) and the status, except `status.reported`, which the
-gateway and the LLM proxy write on the sessions' behalf. Small, and never pruned while the loop lives: the tried
-directions stand here.
+gateway and the LLM proxy write on the sessions' behalf. Small, and never pruned while the loop exists: it holds
+the tried directions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The status of a ResearchLoop: where the campaign stands, bounded to less than 64 KiB.
+"""The status of a ResearchLoop: the state of the campaign, bounded to less than 64 KiB.
 
 Written by the operator only, one write a reconcile. Numbers here are plain JSON numbers: nobody edits them.
 """

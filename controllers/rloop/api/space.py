@@ -1,7 +1,7 @@
 """`space.yaml`: the declared search space of a task, for agents without an LLM and the frames of directions.
 
 Read by the gateway (does an experiment lie in its direction's frame?) and by the policy agents. Names and the
-order of values carry no meaning: an agent may use only what stands here.
+order of values carry no meaning: an agent may use only what is declared here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Dimension(Model):
     name: Word
     """Name of the dimension; points and frames use it."""
     key: Annotated[str, Field(min_length=1, max_length=256)]
-    """Where the value stands in the file; dots go into nested mappings."""
+    """Key of the value in the file; dots separate nested mappings."""
     values: Annotated[list[Scalar], Field(min_length=2, max_length=64)] | None = None
     """All allowed values; their order means nothing. Null: a range."""
     low: float | None = None
@@ -127,7 +127,7 @@ class Dimension(Model):
 
     @property
     def size(self) -> float:
-        """How many values it has; infinite for a range of real numbers."""
+        """Number of its values; infinite for a range of real numbers."""
         if self.values is not None:
             return len(self.values)
         assert self.low is not None
@@ -245,7 +245,7 @@ class Space(Model):
     def change(self, document: MutableMapping[str, Any], point: Mapping[str, Scalar]) -> None:
         """The same in the document itself, which may be one that keeps comments; equal values are not touched.
 
-        Raises ValueError, naming the key, where a value stands in place of a mapping.
+        Raises ValueError, naming the key, where a value is found instead of a mapping.
         """
         for dimension in self.dimensions:
             *path, last = dimension.key.split(".")

@@ -1,6 +1,6 @@
 """The command `rloop`: its verbs and their options.
 
-The console script starts `main`. Only the grammar stands here; a verb's module is imported when it is called, so that
+The console script starts `main`. Only the grammar is here; a verb's module is imported when it is called, so that
 `rloop status` and `rloop --help` answer at once.
 """
 

@@ -162,7 +162,7 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
         (Look([], [3]), "continuing after step 3, from checkpoint-3", False, "half written"),
         (Look([3, 6], []), "continuing after step 3, from checkpoint-3", True, "though checkpoint-6 was whole"),
         (Look([3, 6], []), "continuing after step 6, from checkpoint-3", True, "step 6 from checkpoint-3"),
-        (Look([3, 6], []), "no checkpoint is left", True, "began anew beside whole checkpoint-6"),
+        (Look([3, 6], []), "no usable checkpoint", True, "began anew beside whole checkpoint-6"),
     ],
 )
 def test_a_start_is_judged_by_what_lay_there_before(before: Look, said: str, trained: bool, wrong: str) -> None:

@@ -319,7 +319,7 @@ def test_a_refused_token_is_a_failure_with_a_sentence(server: Server) -> None:
     server.intercept = lambda _verb, _path: problem(401, "Unauthorized", "the session is not running")
     process = start(server)
     assert process.returncode == 1
-    assert "does not take this session's token: the session is not running" in lines(process)[-1]["message"]
+    assert "rejects this session's token: the session is not running" in lines(process)[-1]["message"]
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_a_refused_token_is_a_failure_with_a_sentence(server: Server) -> None:
         ({"RLOOP_TOKEN": ""}, "RLOOP_TOKEN is not set"),
         ({"RLOOP_POLICY": "best-first"}, "not yet; use one of random-search, coordinate-search"),
         ({"RLOOP_POLICY_SEED": "seven"}, "RLOOP_POLICY_SEED is 'seven'"),
-        ({"RLOOP_HEARTBEAT_SECONDS": "0"}, "must lie above 0"),
+        ({"RLOOP_HEARTBEAT_SECONDS": "0"}, "must be greater than 0"),
     ],
 )
 def test_a_wrong_environment_is_named(server: Server, changes: dict[str, str], sentence: str) -> None:

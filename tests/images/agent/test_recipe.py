@@ -86,7 +86,7 @@ def test_a_value_that_exists_no_longer_is_removed() -> None:
         (SPACE, {"recipe.json": "[" * 100_000}, "recipe.json: "),
         (SPACE, {"recipe.json": "[1]"}, "recipe.json: expected a mapping"),
         (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: it cannot be read as YAML: line "),
-        (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: an alias"),
+        (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: aliases"),
         (SPACE, {"recipe.json": '{"method": "other"}'}, "\"method\" is 'other'"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_bad_recipe_is_named(space: Space, files: dict[str, str], sentence: st
 
 
 def test_keys_that_do_not_fit_the_file_are_named() -> None:
-    with pytest.raises(BadRecipe, match=r"do not fit the file"):
+    with pytest.raises(BadRecipe, match=r"do not match the file"):
         recipe.render(SPACE, RECIPE, {"model": 5}, POINT)
 
 

@@ -287,7 +287,7 @@ def test_a_replacement_of_a_dead_session_goes_on_with_its_sequence() -> None:
 @pytest.mark.parametrize(
     ("context", "files", "sentence"),
     [
-        (a_context(space=None), {}, "declares no space.yaml"),
+        (a_context(space=None), {}, "has no space.yaml"),
         (a_context(), {}, "recipe.json: the file is missing or is not text"),
         (a_context(), {"recipe.json": "{"}, "recipe cannot be read"),
         (a_context(), {"recipe.json": '{"model": {"loss": 3}}'}, '"model.loss" is 3'),

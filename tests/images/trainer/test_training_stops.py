@@ -116,7 +116,7 @@ def ends(root: Path) -> Mapping[str, list[Ended]]:
             3,
             "stopped: the GPU is too small: CUDA out of memory. Tried to allocate 2.00 GiB; lower grpo.batch or",
         ),
-        ("full-after", 0, "done: nothing is claimed, the GPU has no room for the exported model"),
+        ("full-after", 0, "done: no value is reported: the GPU has no memory for the exported model"),
     ],
 )
 def test_how_it_ends(ends: Mapping[str, list[Ended]], name: str, code: int, sentence: str) -> None:

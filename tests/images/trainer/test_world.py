@@ -67,7 +67,7 @@ def test_a_run_of_one_process_sees_one_gpu(seen: str | None, ranks: int, left: s
 
 def test_each_rank_of_a_node_needs_a_gpu() -> None:
     check_gpus(World(5, 8, 1), 2)
-    with pytest.raises(BadWorld, match="LOCAL_RANK is 1, and this process sees 1 GPU: start no more ranks than"):
+    with pytest.raises(BadWorld, match="LOCAL_RANK is 1, but this process sees 1 GPU: start no more ranks than"):
         check_gpus(World(5, 8, 1), 1)
-    with pytest.raises(BadWorld, match="LOCAL_RANK is 2, and this process sees 2 GPUs"):
+    with pytest.raises(BadWorld, match="LOCAL_RANK is 2, but this process sees 2 GPUs"):
         check_gpus(World(2, 4, 2), 2)

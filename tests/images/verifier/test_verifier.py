@@ -96,8 +96,8 @@ FAILED = "EvaluationFailed"
         ("", "VerdictMissing", "without writing $RLOOP_VERDICT"),
         ("print('loss: 0.0')", "VerdictMissing", "without writing $RLOOP_VERDICT"),
         ("write('')", MALFORMED, "the verdict is empty; write {"),
-        ("write('{')", MALFORMED, "the verdict is no JSON"),
-        ("write('[' * 4000)", MALFORMED, "the verdict is no JSON"),
+        ("write('{')", MALFORMED, "the verdict is not JSON"),
+        ("write('[' * 4000)", MALFORMED, "the verdict is not JSON"),
         ("write({'metrics': {'loss': float('nan')}})", MALFORMED, "NaN is no JSON number"),
         ("write({'metrics': {'loss': float('-inf')}})", MALFORMED, "-Infinity is no JSON number"),
         (
@@ -109,7 +109,7 @@ FAILED = "EvaluationFailed"
         ("write({'metrics': {'loss': '0.5'}})", MALFORMED, 'not "0.5": write it without quotes'),
         ("write({'metrics': {'loss': True}})", MALFORMED, "metrics.loss: must be a finite number, not true"),
         ("write({'loss': 0.5})", MALFORMED, "loss: unknown field; the fields here are metrics, checks; write {"),
-        ("write({})", MALFORMED, "metrics: empty, though no check failed"),
+        ("write({})", MALFORMED, "metrics: is empty, but no check failed"),
         ("write([1])", MALFORMED, "the verdict must be a mapping, not [1]"),
         ("write(0.5)", MALFORMED, 'must be a mapping, not 0.5; write {"metrics": {"<metric>": 0.5}}'),
         (

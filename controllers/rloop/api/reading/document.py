@@ -90,7 +90,7 @@ def _refusal(said: str, at: Any) -> yaml.MarkedYAMLError:
 
 
 class _Loader(_Fast):
-    """Constructs what JSON knows. Dates stay text; keys become text, and none may stand twice."""
+    """Constructs only the types of JSON. Dates remain text, keys become text, and duplicate keys are rejected."""
 
     @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

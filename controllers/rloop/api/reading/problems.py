@@ -33,8 +33,8 @@ NOT_BUILT: Mapping[str, frozenset[str]] = {
     "spec.agent.policy.name": frozenset({"best-first", "evolutionary"}),
     "spec.stall.onAttention": frozenset({"Suspend"}),
 }
-"""Fields and words that the API has and no shell does yet: no list of what may be written here offers them. Whoever
-writes one is told by `rloop.admit.loop`, or by a cluster.
+"""Fields and values of the API that no shell supports yet. Messages never suggest them; `rloop.admit.loop` or the
+cluster rejects them.
 """
 
 
@@ -151,7 +151,7 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
 
 
 def _model_at(model: type[BaseModel] | None, place: Place) -> type[BaseModel] | None:
-    """The model that describes what stands at `place`, through lists; None inside a map of plain values."""
+    """The model of the value at `place`, also inside lists; None inside a map of plain values."""
     for part in place:
         if model is None:
             return None

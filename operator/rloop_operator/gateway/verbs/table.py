@@ -1,7 +1,7 @@
 """The table of the gateway's verbs: everything that an agent or a relay can ask, once.
 
 Read by `gateway.protocols.app`, which makes routes of it, by `gateway.protocols.mcp_server`, which makes tools, and by
-`gateway.protocols.openapi`. What a verb does stands in `gateway.verbs.service`.
+`gateway.protocols.openapi`. The implementation of a verb is in `gateway.verbs.service`.
 """
 
 from __future__ import annotations

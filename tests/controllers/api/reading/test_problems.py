@@ -168,7 +168,7 @@ def space_problems(**dimension: Any) -> list[str]:
 
 def test_a_number_that_yaml_takes_for_text_is_explained() -> None:
     (told,) = space_problems(low="1e-6", high=1.0, default=0.5)
-    assert told.startswith("dimensions[0].low: must be a number: write 1.0e-6 (YAML takes ")
+    assert told.startswith("dimensions[0].low: must be a number: write 1.0e-6 (YAML reads ")
 
 
 def test_a_plain_value_of_several_types_is_one_problem() -> None:

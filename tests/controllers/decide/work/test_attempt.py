@@ -131,7 +131,7 @@ def test_a_run_that_is_not_tried_again_says_why_and_what_it_said_last() -> None:
     (event,) = after(attempt.record, seen).events
     assert event.message == (
         f"{NAME}: Error, exit code 3; not retried: exit code 3 means that a retry would fail in the same way; "
-        "its last words: stopped: step 1: loss is nan"
+        "last output: stopped: step 1: loss is nan"
     )
 
 
@@ -140,7 +140,7 @@ def test_a_note_of_ours_below_the_log_is_no_last_word() -> None:
     ended = exited("Error", 3, log_tail=f"RuntimeError: CUDA error\n{notes}")
     seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
     (event,) = after(attempt.record, seen).events
-    assert "its last words: RuntimeError: CUDA error" in event.message
+    assert "last output: RuntimeError: CUDA error" in event.message
 
 
 def test_the_curve_of_an_attempt_that_died_is_kept() -> None:

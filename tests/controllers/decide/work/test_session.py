@@ -161,7 +161,7 @@ def test_between_the_processes_of_a_session_lie_pauses_that_grow(attempt: int, p
         assert starts(after(sessions.record, observed(running(), own, now=moment(60 + seconds)))) == expected
 
 
-CRASHED = session("Failed", 2, attempt=6, reason="Error", message="its last words: KeyError: 'model'")
+CRASHED = session("Failed", 2, attempt=6, reason="Error", message="last output: KeyError: 'model'")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_an_agent_whose_program_fails_is_told_until_one_works(objects: list[Any]
     found = the(after(conditions.fold, observed(running(), iteration(1, session("Finished")), *objects)), "Degraded")
     assert (found.reason == "AgentFailing") is expected
     if expected:
-        told = "demo-i0002-s1 failed after 6 processes: Error: its last words: KeyError: 'model'"
+        told = "demo-i0002-s1 failed after 6 processes: Error: last output: KeyError: 'model'"
         assert found.message == told
 
 

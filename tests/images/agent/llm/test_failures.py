@@ -43,14 +43,14 @@ def test_retry_after_is_kept(live: Live) -> None:
     ("failure", "words"),
     [
         ("status-500", "No answer within 300 s: HTTP 500"),
-        ("unauthorized", "the token is not taken"),
-        ("reset", "5 answers in a row were unusable"),
+        ("unauthorized", "the token was rejected"),
+        ("reset", "5 consecutive responses were unusable"),
         ("invalid-json", "compatible with OpenAI's chat.completions?"),
         ("not-a-model", "compatible with OpenAI's chat.completions?"),
-        ("empty-choices", "5 answers in a row were unusable"),
+        ("empty-choices", "5 consecutive responses were unusable"),
         ("too-long", "does not fit into the model's window"),
         ("prompt-too-long", "does not fit into the model's window"),
-        ("error-event", "5 answers in a row were unusable"),
+        ("error-event", "5 consecutive responses were unusable"),
     ],
 )
 def test_what_does_not_pass_ends_in_order(live: Live, failure: str, words: str) -> None:

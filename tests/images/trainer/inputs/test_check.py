@@ -57,7 +57,7 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
             {"metric": "exact match"},
             "metric: may contain letters, digits, _, . and -, and must start with a letter or _",
         ),
-        ({"grpo.batch": 18}, "grpo.batch: 18 must divide by grpo.group, which is 4: write 20"),
+        ({"grpo.batch": 18}, "grpo.batch: 18 must be divisible by grpo.group, which is 4: write 20"),
         ({"grpo.warmup_steps": 8}, "grpo.warmup_steps: 8 must be less than grpo.steps, which is 8"),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_rate_that_yaml_takes_for_text(tmp_path: Path, written: str, remedy: s
 
 
 def test_the_ranks_must_share_the_batch(tmp_path: Path) -> None:
-    assert said(tasks.write(tmp_path), ranks=3) == ["grpo.batch: 16 must divide by the ranks, of which there are 3"]
+    assert said(tasks.write(tmp_path), ranks=3) == ["grpo.batch: 16 must be divisible by the number of ranks, 3"]
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from rloop_trainer.inputs.document import Unreadable, read
 @pytest.mark.parametrize(
     ("name", "text", "sentence"),
     [
-        ("r.yaml", "", "holds no mapping; write keys and values"),
-        ("r.yaml", "- a\n", "holds no mapping"),
+        ("r.yaml", "", "is not a mapping; write keys and values"),
+        ("r.yaml", "- a\n", "is not a mapping"),
         ("r.yaml", "a: [1\nb: 2\n", "is not valid YAML: line 2, column 2: "),
         ("r.yaml", "a: 1\n\tb: 2\n", "is not valid YAML: line 2, column 1: "),
         ("r.yaml", "a: \x01\n", "contains a character that YAML forbids"),
@@ -23,7 +23,7 @@ from rloop_trainer.inputs.document import Unreadable, read
         ("r.yaml", "a: !!python/object:os.system {}\n", "is not valid YAML: line 1, column 4: could not determine"),
         ("r.json", "{", "is not valid JSON: line 1, column 2: "),
         ("r.json", "a: 1\n", "is not valid JSON: line 1, column 1: "),
-        ("r.json", "[1]", "holds no mapping"),
+        ("r.json", "[1]", "is not a mapping"),
         ("r.json", '{"a": {"b": 1, "b": 2}}', '"b" occurs twice in one mapping; remove one'),
         ("r.json", "[" * 100_000, "is nested too deep"),
         ("r.json", f'{{"a": {"9" * 5000}}}', "contains a value that cannot be read: Exceeds the limit"),

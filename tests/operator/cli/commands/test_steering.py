@@ -107,7 +107,7 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
 
 def test_a_manifest_that_says_suspend_is_told(rloop: Rloop, example: Example) -> None:
     rloop("run", example(suspend=True))
-    assert "Its manifest said suspend: true: take that out" in rloop("resume", "demo").stdout
+    assert "The manifest has suspend: true: remove that" in rloop("resume", "demo").stdout
 
 
 def test_while_the_report_is_written_nothing_can_be_turned(rloop: Rloop, tmp_path: Path) -> None:

@@ -39,7 +39,9 @@ def test_a_name_tells_its_campaign(name: str, found: tuple[str, str | None] | No
     [
         pytest.param(["status", "demo"], "campaign     demo", id="a run by its campaign's name"),
         pytest.param(["experiments", "demo"], "b01", id="all experiments of it"),
-        pytest.param(["experiments", "demo-i0001-e1"], "experiment   demo-i0001-e1", id="one by its whole name"),
+        pytest.param(
+            ["experiments", "demo-i0001-e1"], "experiment   demo-i0001-e1", id="the full name of an experiment"
+        ),
         pytest.param(["experiments", "i0001-e1"], "experiment   demo-i0001-e1", id="one by its short name"),
         pytest.param(["directions", "demo", "--dir", "runs/größe of a run"], "i0001-d1", id="with both"),
     ],
@@ -54,7 +56,7 @@ def test_two_runs_of_one_campaign_are_listed(rloop: Rloop, layout: RunFolder, tm
     write(tmp_path / "runs" / "again")
     done = rloop("status", "demo")
     assert done.returncode == 2
-    assert 'there are 2 runs of "demo"; say which one' in done.stderr
+    assert 'there are 2 runs of "demo"; select one' in done.stderr
     assert str(tmp_path / "runs" / "again") in done.stderr
 
 

@@ -48,13 +48,13 @@ OVER = [{"type": "Complete", "status": "True"}]
             id="it died",
         ),
         pytest.param(loop(), [], False, 'there is no Lease "rloop-operator"; install the chart', id="none installed"),
-        pytest.param(loop(), None, True, "unknown: to tell, the right to list Leases is needed", id="not allowed"),
+        pytest.param(loop(), None, True, "unknown: permission to list Leases is required", id="not allowed"),
         pytest.param(
             loop(wrote=None, age=90),
             [lease(3)],
             False,
-            "none has looked at this loop in the 1:30 since it was created (alive in namespace rloop-system); does one "
-            'serve namespace "mine"?',
+            "no operator has reconciled this loop in the 1:30 since it was created (alive in namespace rloop-system); "
+            'check that one serves namespace "mine": helm',
             id="it serves other namespaces",
         ),
         pytest.param(loop(), [lease(3, said=MINE)], True, "alive in namespace rloop-system", id="it serves this one"),
@@ -93,11 +93,11 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(wrote=None, age=90),
             [lease(3, said=ELSEWHERE)],
             False,
-            "none has looked at this loop in the 1:30 since it was created (none serves namespace",
+            "no operator has reconciled this loop in the 1:30 since it was created (no operator serves namespace",
             id="it never served it",
         ),
         pytest.param(loop(wrote=None, age=5), [lease(3)], True, "alive in namespace", id="it was just applied"),
-        pytest.param(loop(generation=3), [lease(3)], True, "generation 3, it has seen 2", id="an edit waits"),
+        pytest.param(loop(generation=3), [lease(3)], True, "generation 3, observed 2", id="an edit waits"),
         pytest.param(loop(conditions=OVER), [], False, "not needed: the campaign has ended", id="finished"),
     ],
 )

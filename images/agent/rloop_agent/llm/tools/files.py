@@ -75,7 +75,7 @@ class EditFile(Arguments):
 
     path: str
     old: str
-    """Exactly as it stands in the file, exactly once."""
+    """Text exactly as in the file, where it must occur exactly once."""
     new: str
 
     @override

@@ -79,7 +79,7 @@ def test_fifty_megabytes_of_output_are_shown_at_their_ends(call: Call, state: Se
     assert len(answer) < state.result_max + 500
     assert "first" in answer
     assert "last" in answer
-    assert re.search(r"\d+ bytes left out", answer) or "characters left out" in answer
+    assert re.search(r"\d+ bytes omitted", answer) or "characters omitted" in answer
 
 
 def test_the_end_of_the_session_ends_a_command(state: SessionState) -> None:

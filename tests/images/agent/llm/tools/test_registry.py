@@ -33,7 +33,7 @@ def test_files_are_listed_read_written_and_edited(call: Call, state: SessionStat
     assert call("edit_file", path="src/deep/er.py", old="b = 2", new="b = 3").startswith("changed src/deep/er.py\n")
     assert "lines 2 to 2 of 2" in call("read_file", path="src/deep/er.py", first_line=2)
     assert state.scratch.read("src/deep/er.py") == "a = 1\nb = 3\n"
-    for old, words in (("c", "stands in it 0 times"), (" = ", "stands in it 2 times"), ("", "old is empty")):
+    for old, words in (("c", "occurs 0 times"), (" = ", "occurs 2 times"), ("", "old is empty")):
         assert words in call("edit_file", path="src/deep/er.py", old=old, new="x")
 
 
@@ -42,7 +42,7 @@ def test_a_path_outside_is_refused(call: Call, path: str) -> None:
     for name, more in (("read_file", {}), ("write_file", {"content": "x"}), ("edit_file", {"old": "a", "new": "b"})):
         answer = call(name, path=path, **more)
         assert answer.startswith("Error:"), answer
-        assert "no path of the task" in answer or "no file" in answer
+        assert "not a path of the task" in answer or "no file" in answer
 
 
 def test_links_and_devices_are_not_followed(call: Call, state: SessionState, tmp_path: Path) -> None:
@@ -70,12 +70,12 @@ def test_binary_and_huge_files_are_named_not_shown(call: Call, state: SessionSta
     assert "is no text" in call("submit_experiment", title="binary")
     with (state.scratch.root / "huge.log").open("wb") as file:
         file.truncate(50 * 2**20)
-    assert "52428800 bytes: look at parts of it" in call("read_file", path="huge.log")
-    assert "a file may have" in call("write_file", path="recipe.json", content="x" * (512 * 1024 + 1))
+    assert "52428800 bytes: read parts of it" in call("read_file", path="huge.log")
+    assert "the maximum size of a file is" in call("write_file", path="recipe.json", content="x" * (512 * 1024 + 1))
     call("write_file", path="long.txt", content="line\n" * 50_000)
     shown = call("read_file", path="long.txt", lines=100_000)
     assert len(shown) < state.result_max + 200
-    assert "characters left out" in shown
+    assert "characters omitted" in shown
 
 
 def test_an_experiment_is_what_differs_from_the_parent(call: Call, state: SessionState, gateway: FakeGateway) -> None:
@@ -216,7 +216,7 @@ def test_waiting_ends_when_something_moves_or_nothing_runs(gateway: FakeGateway,
     registry.call(state, "propose_direction", '{"title": "rates", "hypothesis": "too small"}')
     registry.call(state, "write_file", json.dumps({"path": "recipe.json", "content": EDITED}))
     registry.call(state, "submit_experiment", '{"title": "x"}')
-    assert "nothing has moved" in registry.call(state, "wait_for_results", '{"seconds": 5}')
+    assert "nothing has changed" in registry.call(state, "wait_for_results", '{"seconds": 5}')
     assert clock.now == pytest.approx(5)
 
     def move(seconds: float) -> bool:
