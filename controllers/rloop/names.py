@@ -58,7 +58,7 @@ ANNOTATION_SUSPENDED = "rloop.dev/suspended-at"
 
 
 def baseline(loop: str) -> str:
-    """`kuhn-b01`: the untouched task as an experiment."""
+    """`kuhn-b01`: the unchanged task as an experiment."""
     return f"{loop}-b01"
 
 

@@ -185,7 +185,7 @@ def test_the_director_suspends_resumes_and_pivots(cluster: Cluster, namespace: s
     assert rloop("suspend", *there).stdout.startswith("demo is suspended already\nNothing happens yet; operator: ")
     assert "demo: resumed" in rloop("resume", *there).stdout
     assert cluster.get("rloop", "demo", "-n", namespace)["spec"]["suspend"] is False
-    assert "pivot 2 is demanded" in rloop("pivot", *there).stdout
+    assert "pivot 2 is requested" in rloop("pivot", *there).stdout
     assert names.ANNOTATION_PIVOT in cluster.get("rloop", "demo", "-n", namespace)["metadata"]["annotations"]
 
     _patch_status(cluster, namespace, "rloop/demo", {"conditions": [condition("Complete", "TargetMet")]})
@@ -193,7 +193,7 @@ def test_the_director_suspends_resumes_and_pivots(cluster: Cluster, namespace: s
     for verb in ("suspend", "resume", "pivot"):
         done = rloop(verb, *there)
         assert done.returncode == 2
-        assert "demo is over (Complete: TargetMet) and starts nothing again; nothing was done" in done.stderr
+        assert "demo has ended (Complete: TargetMet) and cannot be continued; nothing was done" in done.stderr
     assert cluster.get("rloop", "demo", "-n", namespace) == before
 
 

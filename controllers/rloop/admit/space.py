@@ -54,7 +54,7 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
 
 
 def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:
-    """Differences between the untouched task and space.yaml: they would credit a gain to the wrong value.
+    """Differences between the unchanged task and space.yaml: they would credit a gain to the wrong value.
 
     The value of a misspelt key would be written next to the one that the program reads, and have no effect.
     """

@@ -97,7 +97,7 @@ class Context(Model):
     demand: Literal["Pivot"] | None = None
     """Pivot: experiments are rejected until a direction changes the frame."""
     baseline: float | None = None
-    """Verified value of the untouched task; null until it is measured."""
+    """Verified value of the unchanged task; null until it is measured."""
     noise: float | None = None
     """Standard deviation between the incumbent's runs; values are rounded to half of it."""
     incumbent: Incumbent

@@ -47,7 +47,7 @@ class Dimension(Model):
     integer: bool = False
     """The range holds whole numbers only."""
     default: Scalar
-    """Value in the untouched task, and where the key is missing."""
+    """Value in the unchanged task, and where the key is missing."""
     structural: bool = False
     """Part of the frame: changed only when a pivot is demanded."""
     field: StructuralField | None = None
@@ -221,7 +221,7 @@ class Space(Model):
 
     @property
     def default_frame(self) -> Frame:
-        """The frame of the untouched task."""
+        """The frame of the unchanged task."""
         return {dimension.name: str(dimension.default) for dimension in self.structural}
 
     def read(self, document: object) -> Point:

@@ -98,8 +98,8 @@ FAILED = "EvaluationFailed"
         ("write('')", MALFORMED, "the verdict is empty; write {"),
         ("write('{')", MALFORMED, "the verdict is not JSON"),
         ("write('[' * 4000)", MALFORMED, "the verdict is not JSON"),
-        ("write({'metrics': {'loss': float('nan')}})", MALFORMED, "NaN is no JSON number"),
-        ("write({'metrics': {'loss': float('-inf')}})", MALFORMED, "-Infinity is no JSON number"),
+        ("write({'metrics': {'loss': float('nan')}})", MALFORMED, "NaN is not a JSON number"),
+        ("write({'metrics': {'loss': float('-inf')}})", MALFORMED, "-Infinity is not a JSON number"),
         (
             'write(\'{"metrics": {"loss": 1e999}}\')',
             MALFORMED,
@@ -121,10 +121,10 @@ FAILED = "EvaluationFailed"
         (
             "pathlib.Path(os.environ['RLOOP_VERDICT']).write_bytes(b'\\xff{}')",
             MALFORMED,
-            "no UTF-8 text",
+            "not UTF-8 text",
         ),
-        ("os.mkfifo(os.environ['RLOOP_VERDICT'])", MALFORMED, "no regular file"),
-        ("os.mkdir(os.environ['RLOOP_VERDICT'])", MALFORMED, "no regular file"),
+        ("os.mkfifo(os.environ['RLOOP_VERDICT'])", MALFORMED, "not a regular file"),
+        ("os.mkdir(os.environ['RLOOP_VERDICT'])", MALFORMED, "not a regular file"),
         (
             "os.symlink(os.environ['RLOOP_HELD_OUT'] + '/labels', os.environ['RLOOP_VERDICT'])",
             MALFORMED,

@@ -235,5 +235,5 @@ def test_pack_overwrites_nothing_of_somebody_elses(rloop: Rloop, tmp_path: Path)
     (mine / "kustomization.yaml").write_text("resources: [loop.yaml]\n")
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
     assert done.returncode == 2
-    assert "kustomization.yaml: is there and was not written by rloop pack" in done.stderr
+    assert "kustomization.yaml: exists and was not written by rloop pack" in done.stderr
     assert (mine / "kustomization.yaml").read_text() == "resources: [loop.yaml]\n"

@@ -1,4 +1,4 @@
-"""Measures the untouched task first: the value to beat, and the noise between runs (A/A).
+"""Measures the unchanged task first: the value to beat, and the noise between runs (A/A).
 
 Without it no gain has a meaning. If it fails, the campaign ends, because nothing else can work then.
 """
@@ -58,7 +58,7 @@ def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
         iteration=0,
         sequence=1,
         kind="Baseline",
-        title="the untouched task",
+        title="the unchanged task",
         digest=sha256(b"").hexdigest(),
     )
     return ResearchExperiment(metadata=children.metadata(loop, names.baseline(loop.metadata.name)), spec=spec)

@@ -51,8 +51,12 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
     with a list of the existing campaigns.
     """
     if where.names_a_cluster and where.folder is not None:
-        told = "selects a run folder on this machine; remove it"
-        told += " with kubectl rloop" if where.only_cluster else ", or remove -n, --kubeconfig and --context"
+        told = "selects a run folder on this machine"
+        told += (
+            ", which kubectl rloop cannot use; remove it"
+            if where.only_cluster
+            else "; remove it, or remove -n, --kubeconfig and --context"
+        )
         raise BadInput(InputProblem("--dir", told))
     if not where.names_a_cluster:
         local = _local(where.folder, name, parts=parts)

@@ -28,7 +28,7 @@ def test_without_an_operator_it_is_written_at_once(rloop: Rloop, layout: RunFold
     done = rloop("suspend", "demo")
     assert done.returncode == 0, done.stderr
     assert "demo: suspended. No session and no run starts until rloop resume; nothing is running.\n" in done.stdout
-    assert "takes effect at the next rloop run, which starts nothing and ends with exit code 3" in done.stdout
+    assert "takes effect at the next rloop run, which then starts nothing and ends with exit code 3" in done.stdout
     assert stored(rloop)["spec"]["suspend"] is True
     again = rloop("suspend", "demo").stdout
     assert again.startswith("demo is suspended already\nNothing happens yet; operator: none since 2026-01-02")
@@ -59,7 +59,7 @@ def test_a_pivot_is_asked_for_with_a_new_text_each_time(rloop: Rloop, layout: Ru
     texts = []
     for _ in range(2):
         told = rloop("pivot").stdout
-        assert "demo: pivot 2 is demanded as soon as an operator reconciles it. Open" in told
+        assert "demo: pivot 2 is requested as soon as an operator reconciles it. Open" in told
         assert "takes effect at the next rloop run.\n" in told
         assert "pivot        requested by rloop pivot, not applied yet\n" in rloop("status").stdout
         texts.append(stored(rloop)["metadata"]["annotations"][names.ANNOTATION_PIVOT])
@@ -72,7 +72,7 @@ def test_a_finished_campaign_is_left_as_it_is(rloop: Rloop, tmp_path: Path, verb
     before = stored(rloop)
     done = rloop(verb, "demo")
     assert done.returncode == 2
-    assert "demo is over (Complete: TargetMet) and starts nothing again; nothing was done" in done.stderr
+    assert "demo has ended (Complete: TargetMet) and cannot be continued; nothing was done" in done.stderr
     assert stored(rloop) == before
 
 
@@ -87,7 +87,7 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     pivot, suspend = rloop("pivot", "demo"), rloop("suspend", "demo")
-    assert "pivot 1 is demanded once the baseline is measured" in pivot.stdout
+    assert "pivot 1 is requested once the baseline is measured" in pivot.stdout
     assert f"rloop run (process {process.pid}) has applied it" in pivot.stdout
     assert f"rloop run (process {process.pid}) ends with exit code 3" in suspend.stdout
     told, _ = process.communicate(timeout=60)

@@ -79,7 +79,9 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        pytest.param(["status", "-n", "x", "--dir", "runs/x"], "--dir: is a run folder on this machine", id="both"),
+        pytest.param(
+            ["status", "-n", "x", "--dir", "runs/x"], "--dir: selects a run folder on this machine", id="both"
+        ),
         pytest.param(["status", "other", "--dir", "{run}"], 'is "demo", not "other"', id="another one's folder"),
         pytest.param(["status", "-n", "x"], "no cluster is configured: there is no kubeconfig", id="no kubeconfig"),
         pytest.param(
@@ -123,7 +125,7 @@ def test_as_kubectl_rloop_it_is_always_the_cluster(layout: RunFolder, tmp_path: 
         return done.stderr
 
     assert "no cluster is configured" in call("status", "demo")
-    assert "leave it out with kubectl rloop" in call("status", "--dir", str(layout.root))
+    assert "which kubectl rloop cannot use" in call("status", "--dir", str(layout.root))
     assert "kubectl apply -f" in call("run", "loop.yaml")
 
 

@@ -44,7 +44,7 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(300)],
             False,
-            "not working: the one in namespace rloop-system has been silent for 5:00; kubectl -n rloop-system get pods",
+            "not working: the operator in namespace rloop-system has been silent for 5:00; kubectl -n rloop-system get pods",
             id="it died",
         ),
         pytest.param(loop(), [], False, 'there is no Lease "rloop-operator"; install the chart', id="none installed"),
@@ -72,7 +72,7 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(900, "old", MINE), lease(3, "new", Served(list("abcdefg"), {}))],
             False,
-            "the one in new serves a, b, c, d, e and 2 more",
+            "the operator in new serves a, b, c, d, e and 2 more",
             id="the one that served it died",
         ),
         pytest.param(
@@ -86,7 +86,7 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(3, said=Served(["a"], {"mine": "it is forbidden"}))],
             False,
-            'the one in namespace rloop-system cannot serve namespace "mine": it is forbidden',
+            'the operator in namespace rloop-system cannot serve namespace "mine": it is forbidden',
             id="it is refused there",
         ),
         pytest.param(

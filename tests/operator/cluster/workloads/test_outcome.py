@@ -111,7 +111,10 @@ DEADLINE = "PyTorchJob x has failed because it was active longer than specified 
         pytest.param(job("Failed"), [], (None, "Lost", True, 40), id="no pod is left"),
         pytest.param(
             job("Failed"),
-            [worker(0, WAITING, ended(3, message="AlreadyRan: the pod a has begun this attempt")), worker(1, RUNNING)],
+            [
+                worker(0, WAITING, ended(3, message="AlreadyRan: the pod a has already begun this attempt")),
+                worker(1, RUNNING),
+            ],
             (None, "Lost", True, 0),
             id="a controller made a pod in the place of a lost one",
         ),
