@@ -253,7 +253,7 @@ def test_it_ends_in_order_when_the_process_is_told_to() -> None:
     outcome = go(gateway, stop=lambda: len(gateway.requests) == 2)
     assert len(outcome.proposed) == 2
     assert gateway.handoff is not None
-    assert "told to end" in gateway.handoff
+    assert "asked to stop" in gateway.handoff
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -129,9 +129,14 @@ def test_while_a_call_still_tries_its_session_says_that_it_waits(monkeypatch: py
         (answer(404, b"<html>nothing here"), (424, "provider_malformed"), "ProviderDown", "check its url"),
         (answer(405, b""), (424, "provider_malformed"), "ProviderDown", "HTTP 405"),
         (answer(301, b"", location="http://127.0.0.1:1/"), (424, "provider_malformed"), "ProviderDown", "HTTP 301"),
-        (answer(200, b"<html>welcome"), (424, "provider_malformed"), "ProviderDown", "no JSON"),
-        (answer(200, b'{"choices": [{"mess'), (424, "provider_malformed"), "ProviderDown", "no JSON"),
-        (answer(200, {"hello": 1}), (424, "provider_malformed"), "ProviderDown", "not belong to this API; is http://"),
+        (answer(200, b"<html>welcome"), (424, "provider_malformed"), "ProviderDown", "not JSON"),
+        (answer(200, b'{"choices": [{"mess'), (424, "provider_malformed"), "ProviderDown", "not JSON"),
+        (
+            answer(200, {"hello": 1}),
+            (424, "provider_malformed"),
+            "ProviderDown",
+            "not belong to this API; check the URL http://",
+        ),
         (answer(200, [1]), (424, "provider_malformed"), "ProviderDown", "not belong to this API"),
     ],
 )

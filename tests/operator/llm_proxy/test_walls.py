@@ -57,7 +57,11 @@ def test_answers_of_any_length_pass_a_budget_by_one_call_at_most() -> None:
         ("/chat/completions", {"max_tokens": 10**30}, "max_tokens must be a whole number between 0 and 10000000"),
         ("/chat/completions", {"max_tokens": -1}, "max_tokens must be a whole number between 0"),
         ("/chat/completions", {"stream": 1}, "stream must be true or false"),
-        ("/responses", {"previous_response_id": "r1"}, "previous_response_id is rejected: history"),
+        (
+            "/responses",
+            {"previous_response_id": "r1"},
+            "previous_response_id is rejected: the client must keep the history",
+        ),
         ("/responses", {"background": True}, "background is rejected"),
         ("/messages", {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers is rejected"),
         ("/chat/completions", {"web_search_options": {"a": 1}}, "web_search_options is rejected"),

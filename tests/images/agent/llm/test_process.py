@@ -116,7 +116,7 @@ def test_sigterm_ends_in_order(gateway: Server, scripted: str, tmp_path: Path, s
                 agent.send_signal(signal.SIGTERM)
         assert agent.wait(20) == 0, seen
     assert gateway.gateway.handoff is not None
-    assert "told to end" in gateway.gateway.handoff
+    assert "asked to stop" in gateway.gateway.handoff
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_the_end_of_the_process_ends_the_session_with_a_handoff(live: Live) -> N
     assert lived.outcome.rounds == 15
     told = live("never", world, stop=lambda: True)
     assert told.outcome.rounds == 0
-    assert "told to end" in told.outcome.handoff
+    assert "asked to stop" in told.outcome.handoff
 
 
 def test_a_nudge_reaches_the_model_once(live: Live) -> None:

@@ -44,7 +44,8 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(300)],
             False,
-            "not working: the operator in namespace rloop-system has been silent for 5:00; kubectl -n rloop-system get pods",
+            "not working: the operator in namespace rloop-system has been silent for 5:00; "
+            "kubectl -n rloop-system get pods",
             id="it died",
         ),
         pytest.param(loop(), [], False, 'there is no Lease "rloop-operator"; install the chart', id="none installed"),

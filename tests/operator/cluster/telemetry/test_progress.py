@@ -33,7 +33,7 @@ def test_a_patrol_that_fails_is_no_reason_for_a_restart_and_one_that_hangs_is(pr
     assert set(problems(progress)) == {"patrol"}
     clock.now += 241
     assert set(problems(progress)) & curable == {"patrol-task"}
-    assert problems(progress)["patrol-task"] == "a patrol ended 241 s ago, and not since; 240 s are allowed"
+    assert problems(progress)["patrol-task"] == "a patrol ended 241 s ago; the limit is 240 s"
 
 
 def test_a_pass_that_hangs_is_named(progress: Progress, clock: Clock) -> None:

@@ -39,7 +39,7 @@ def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch
         ({"memory_bytes": 100 * 2**20}, "{python} -c 'x = bytearray(300 * 2**20)'", "MemoryError"),
         ({"memory_bytes": 120 * 2**20}, "for i in 1 2 3 4; do {python} -c '{hog}' & done; wait", "bytes of memory"),
         ({"file_bytes": 10_000}, "yes", "exit code"),
-        ({}, "kill -9 $PPID", "watcher was killed"),
+        ({}, "kill -9 $PPID", "supervisor was killed"),
         ({}, "setsid sleep 60 & sleep 0.2", "1 leftover processes were stopped"),
     ],
 )
