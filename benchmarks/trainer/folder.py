@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 SEAL = "complete.json"
-GOING_ON = re.compile(r"^going on after step (\d+), from checkpoint-(\d+)$", re.MULTILINE)
+GOING_ON = re.compile(r"^continuing after step (\d+), from checkpoint-(\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

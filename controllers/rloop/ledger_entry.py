@@ -71,10 +71,10 @@ def read(text: str) -> Entry:
     fields = json.loads(text)
     kinds = {"previous": str, "loop": str, "key": str, "kind": str, "body": dict}
     if not isinstance(fields, dict) or {name: type(value) for name, value in fields.items()} != kinds:
-        raise ValueError("it does not have the fields of an entry")
+        raise ValueError("it lacks the fields of an entry")
     entry = Entry(**fields)
     if entry.text != text:
-        raise ValueError("it is not written as an entry is")
+        raise ValueError("it is not in the canonical form of an entry")
     return entry
 
 
@@ -108,7 +108,7 @@ def misfit(loop: str, ledger: Ledger) -> str | None:
 
 def _misfits(loop: str, ledger: Ledger) -> Iterator[str]:
     if ledger.missing:
-        yield f"parts of the ledger were deleted: {ledger.missing}; the entries after them prove nothing about them"
+        yield f"parts of the ledger were deleted: {ledger.missing}; later entries cannot prove their content"
     entries = []
     for number, text in enumerate(ledger.texts, start=1):
         try:
@@ -116,7 +116,7 @@ def _misfits(loop: str, ledger: Ledger) -> Iterator[str]:
         except ValueError as error:
             yield f"entry {number} was changed, it cannot be read: {error}"
     if entries and entries[0].previous != GENESIS:
-        yield f"{named(1, entries[0])} is the first that is left, but others preceded it: they were removed"
+        yield f"{named(1, entries[0])} is the first entry, but others preceded it: they were removed"
     for number, (before, after) in enumerate(pairwise(entries), start=1):
         if after.previous != digest(before.text):
             yield (
@@ -124,7 +124,7 @@ def _misfits(loop: str, ledger: Ledger) -> Iterator[str]:
                 " one: one of them was changed, or entries between them were removed"
             )
     if ledger.head != (digest(ledger.texts[-1]) if ledger.texts else GENESIS):
-        last = named(len(entries), entries[-1]) if entries else "the ledger, which has no entry,"
+        last = named(len(entries), entries[-1]) if entries else "the ledger is empty, but it"
         yield f"{last} does not have the hash that is stored as the newest: it was changed, or later ones were removed"
     seen: set[str] = set()
     for number, entry in enumerate(entries, start=1):

@@ -41,9 +41,10 @@ ANNOTATION_HEAD = "rloop.dev/ledger-head"
 """SHA-256 of a ledger chunk's newest entry."""
 ANNOTATION_GAP = "rloop.dev/ledger-gap"
 """On a ledger's newest chunk: the missing chunks that were already reported."""
-ANNOTATION_ASKED = "rloop.dev/canary-asked"
-"""On the canary's Lease: a number that the guard increments."""
-ANNOTATION_ECHOED = "rloop.dev/canary-echoed"
+ANNOTATION_PING = "rloop.dev/ping-sent"
+"""On the ping's Lease: a number that the guard increments."""
+ANNOTATION_PING_ANSWER = "rloop.dev/ping-answered"
+"""On the same Lease: the number of the last ping that the operator answered."""
 ANNOTATION_RESTARTS = "rloop.dev/restarts-"
 """Prefix before a process' name, on the restarting component's Lease: number of restarts since it was last healthy."""
 ANNOTATION_REPAIRS = "rloop.dev/repairs"
@@ -57,7 +58,7 @@ ANNOTATION_SUSPENDED = "rloop.dev/suspended-at"
 
 
 def baseline(loop: str) -> str:
-    """`kuhn-b01`: the untouched task as an experiment."""
+    """`kuhn-b01`: the unchanged task as an experiment."""
     return f"{loop}-b01"
 
 

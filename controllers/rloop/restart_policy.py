@@ -86,7 +86,7 @@ def judge(pod: Pod | None, signs: Sequence[Sign], record: Record) -> Verdict:
     if pod.crashed_seconds is not None:
         if pod.crashed_seconds <= CRASH_SECONDS:
             return Verdict("None", "Crashed")
-        told = f"waits in CrashLoopBackOff for {pod.crashed_seconds:.0f} s"
+        told = f"has been in CrashLoopBackOff for {pod.crashed_seconds:.0f} s"
         return _within_budget("CrashLoop", told, record, RESTART_LIMIT)
     if pod.running_seconds is None:
         return Verdict("None", "Starting")
@@ -105,7 +105,7 @@ def backoff_seconds(restarts: int) -> float:
 def _within_budget(reason: str, told: str, record: Record, limit: int) -> Verdict:
     if record.restarts >= limit:
         times = "once" if record.restarts == 1 else f"{record.restarts} times"
-        return Verdict("GiveUp", reason, f"{told}; it was restarted {times}, which did not help: look at its log")
+        return Verdict("GiveUp", reason, f"{told}; it was restarted {times}, without success: see its log")
     if record.ago_seconds < backoff_seconds(record.restarts):
         return Verdict("Wait", reason, told)
     return Verdict("Restart", reason, told)

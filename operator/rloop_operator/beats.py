@@ -95,7 +95,7 @@ class Beats(Signs):
 
     @override
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
-        raise Refused("Forbidden", f"{caller.workload}: here progress is read from the run's own files")
+        raise Refused("Forbidden", f"{caller.workload}: progress is read from the run's own files, not from requests")
 
     @override
     async def nudge(self, session: str, message: str) -> None:

@@ -54,7 +54,7 @@ def write_files(folder: Path, files: Files) -> None:
     for path, file in files.items():
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise BadInput(InputProblem(path, "the path leaves its folder; give a path relative to the task"))
+            raise BadInput(InputProblem(path, "the path points outside its folder; give a path relative to the task"))
         place = folder / pure
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(file.content)
@@ -96,13 +96,13 @@ class _Reader:
                     self._problem(
                         f'"{self.folder}" is larger than {self.max_bytes // 2**20} MiB or'
                         f" {MAX_FOLDER_FILES} files, and every run gets its own copy;"
-                        " take environments and old runs out of it, leave large data"
-                        " where it is, and name its absolute path in experiment.env"
+                        " remove environments and old runs from it, and pass"
+                        " the absolute path of large data in experiment.env"
                     )
                     return
                 content = path.read_bytes()
             except OSError as error:
-                self._problem(f'"{path}" cannot be read ({error.strerror}); make it readable or take it out')
+                self._problem(f'"{path}" cannot be read ({error.strerror}); make it readable or remove it')
                 continue
             name = path.relative_to(self.folder).as_posix()
             self.files[name] = File(content, bool(status.st_mode & stat.S_IXUSR))
@@ -121,15 +121,15 @@ class _Reader:
                 if path.is_symlink():
                     self._problem(f'"{path}" is a link; put the file itself there, because a link cannot be sealed')
                 elif not name.isprintable():
-                    self._problem(f"{str(path)!r} has a name that is no printable UTF-8; rename it")
+                    self._problem(f"{str(path)!r} has a name that is not printable UTF-8; rename it")
                 elif path.is_file():
                     found.append(path)
                 elif name not in folders:
-                    self._problem(f'"{path}" is neither a file nor a folder; take it out')
+                    self._problem(f'"{path}" is neither a file nor a folder; remove it')
         return found
 
     def _unreadable(self, error: OSError) -> None:
-        self._problem(f'"{error.filename}" cannot be read ({error.strerror}); make it readable or take it out')
+        self._problem(f'"{error.filename}" cannot be read ({error.strerror}); make it readable or remove it')
 
     def _problem(self, message: str) -> None:
         self.problems.append(InputProblem(self.field, message))

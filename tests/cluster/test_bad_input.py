@@ -116,7 +116,7 @@ ROWS = [
     Row(
         "no-image",
         "ImagePullFailed",
-        f'image "{MISSING_IMAGE}" cannot be pulled; make it available',
+        f'image "{MISSING_IMAGE}" cannot be pulled; push it',
         image,
         spec={"experiment": {"image": MISSING_IMAGE}},
     ),
@@ -131,7 +131,7 @@ ROWS = [
     Row(
         "their-files",
         "NameTaken",
-        "a ConfigMap of this name exists",
+        "a foreign ConfigMap of this name exists",
         delete("configmap", "their-files-task"),
         before=lambda campaign: campaign.apply(tiny.config_map("their-files-task", a_txt="theirs")),
     ),

@@ -168,10 +168,10 @@ def test_a_pods_log_and_what_the_status_keeps_of_it(cluster: Cluster, namespace:
 
     gone = rloop("logs", "i0001-e2", "-n", namespace)
     assert gone.stdout == "no such file\n"
-    assert "the pod of demo-i0001-e2-r1-a1 is gone; this is the end of its log" in gone.stderr
+    assert "the pod of demo-i0001-e2-r1-a1 was deleted; this is the end of its log" in gone.stderr
     silent = rloop("logs", "i0001-e1-r1", "-n", namespace)
     assert (silent.returncode, silent.stdout) == (0, "")
-    assert "nothing is left of what it printed" in silent.stderr
+    assert "its output is lost" in silent.stderr
     unknown = rloop("logs", "i0001-e9", "-n", namespace)
     assert unknown.returncode == 2
     assert "did you mean i0001-e2, i0001-e1" in unknown.stderr
@@ -185,7 +185,7 @@ def test_the_director_suspends_resumes_and_pivots(cluster: Cluster, namespace: s
     assert rloop("suspend", *there).stdout.startswith("demo is suspended already\nNothing happens yet; operator: ")
     assert "demo: resumed" in rloop("resume", *there).stdout
     assert cluster.get("rloop", "demo", "-n", namespace)["spec"]["suspend"] is False
-    assert "pivot 2 is demanded" in rloop("pivot", *there).stdout
+    assert "pivot 2 is requested" in rloop("pivot", *there).stdout
     assert names.ANNOTATION_PIVOT in cluster.get("rloop", "demo", "-n", namespace)["metadata"]["annotations"]
 
     _patch_status(cluster, namespace, "rloop/demo", {"conditions": [condition("Complete", "TargetMet")]})
@@ -193,7 +193,7 @@ def test_the_director_suspends_resumes_and_pivots(cluster: Cluster, namespace: s
     for verb in ("suspend", "resume", "pivot"):
         done = rloop(verb, *there)
         assert done.returncode == 2
-        assert "demo is over (Complete: TargetMet) and starts nothing again; nothing was done" in done.stderr
+        assert "demo has ended (Complete: TargetMet) and cannot be continued; nothing was done" in done.stderr
     assert cluster.get("rloop", "demo", "-n", namespace) == before
 
 

@@ -108,15 +108,15 @@ def test_a_stopped_operator_is_restarted_and_works_again(cluster: Cluster, names
     until(lambda: "Alive" in str(watchdog(campaign).get("guard")), explain)
     # And an idle loop costs no writes, whatever was written about the watchdog.
     version = campaign.loop()["metadata"]["resourceVersion"]
-    asked = _asked(cluster, release)
-    until(lambda: _asked(cluster, release) > asked + 1, explain)
+    sent = _pings(cluster, release)
+    until(lambda: _pings(cluster, release) > sent + 1, explain)
     assert campaign.loop()["metadata"]["resourceVersion"] == version
 
 
-def _asked(cluster: Cluster, release: str) -> int:
-    """How often the guard has asked; it makes the Lease when it asks for the first time."""
-    leases = cluster.get("leases", "-n", release, "--field-selector=metadata.name=rloop-canary")["items"]
-    return int(leases[0]["metadata"]["annotations"]["rloop.dev/canary-asked"]) if leases else 0
+def _pings(cluster: Cluster, release: str) -> int:
+    """Number of pings that the guard has sent; the first one creates the Lease."""
+    leases = cluster.get("leases", "-n", release, "--field-selector=metadata.name=rloop-ping")["items"]
+    return int(leases[0]["metadata"]["annotations"]["rloop.dev/ping-sent"]) if leases else 0
 
 
 def test_all_tell_their_health_and_a_stopped_guard_is_restarted_by_the_operator(
@@ -153,26 +153,25 @@ def test_who_lives_but_does_no_work_is_restarted_and_so_is_what_crashes(
         events = cluster.get("events", "-n", release)["items"]
         return [one["message"] for one in events if one["reason"] == "Restarted" and reason in one["message"]]
 
-    until(lambda: _asked(cluster, release) > 1, explain)
+    until(lambda: _pings(cluster, release) > 1, explain)
     before = pod(cluster, release, "operator")["uid"]
     cluster.kubectl("-n", release, "patch", "statefulset", "rloop-gateway", "--type=json", "-p", json.dumps(CRASHES))
     role = cluster.get("role", "rloop-operator", "-n", release)
     # It goes on renewing its Lease and answering its probe; but no patrol comes to its end.
     lost = [
-        rule | {"resourceNames": _without_the_canary(rule)} if "resourceNames" in rule else rule
-        for rule in role["rules"]
+        rule | {"resourceNames": _without_the_ping(rule)} if "resourceNames" in rule else rule for rule in role["rules"]
     ]
     kept = {key: role[key] for key in ("apiVersion", "kind")} | _named(role)
     cluster.apply(kept | {"rules": lost})
-    until(lambda: bool(told("CanarySilent")), explain)
+    until(lambda: bool(told("PingUnanswered")), explain)
     cluster.apply(kept | {"rules": role["rules"]})
     until(lambda: pod(cluster, release, "operator").get("uid", before) != before, explain)
     idle_loop(cluster, namespace)
     until(lambda: bool(told("CrashLoop: rloop-gateway-0")), explain)
 
 
-def _without_the_canary(rule: dict[str, Any]) -> list[str]:
-    return [name for name in rule["resourceNames"] if name != "rloop-canary"]
+def _without_the_ping(rule: dict[str, Any]) -> list[str]:
+    return [name for name in rule["resourceNames"] if name != "rloop-ping"]
 
 
 def _named(found: dict[str, Any]) -> dict[str, Any]:

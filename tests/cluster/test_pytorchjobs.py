@@ -191,7 +191,7 @@ def test_no_attempt_starts_beside_a_live_pod_of_the_one_before(cluster: Cluster,
             await shell.behave("demo-e1", "sleep")
             await shell.runtime.start(shell.loop, run("demo-e1"))
             await running(shell, "demo-e1-r1-a1")
-            with pytest.raises(Blocked, match="still ending") as blocked:
+            with pytest.raises(Blocked, match="still terminating") as blocked:
                 await shell.runtime.start(shell.loop, run("demo-e1", attempt=2))
             assert blocked.value.reason == Reason.WAITING_FOR_CAPACITY
             await shell.runtime.stop("demo-e1-r1-a1", "Hang")

@@ -69,7 +69,7 @@ Change = Callable[[Ledger], Ledger]
         ),
         pytest.param(
             lambda one: replace(one, texts=one.texts[1:]),
-            'entry 1 ("pivot/2") is the first that is left',
+            'entry 1 ("pivot/2") is the first entry',
             id="the first is removed",
         ),
         pytest.param(
@@ -77,13 +77,13 @@ Change = Callable[[Ledger], Ledger]
             'entry 4 ("pivot/4") does not have the hash that is stored as the newest',
             id="the last is removed",
         ),
-        pytest.param(lambda one: replace(one, texts=()), "the ledger, which has no entry,", id="all are removed"),
+        pytest.param(lambda one: replace(one, texts=()), "the ledger is empty, but it", id="all are removed"),
         pytest.param(
             lambda one: replace(one, texts=(one.texts[0], "{", *one.texts[2:])), "entry 2 was changed", id="no JSON"
         ),
         pytest.param(
             lambda one: replace(one, texts=(*one.texts[:-1], one.texts[-1].replace(":", ": "))),
-            "entry 5 was changed, it cannot be read: it is not written as an entry is",
+            "entry 5 was changed, it cannot be read: it is not in the canonical form of an entry",
             id="spaces",
         ),
         pytest.param(

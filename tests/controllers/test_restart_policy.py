@@ -12,7 +12,7 @@ from rloop.restart_policy import Pod, Record, Sign, Verdict, judge
 RUNS = Pod(running_seconds=1000)
 FRESH = Sign("LeaseNotRenewed", "has not renewed its Lease", 5, 30)
 STALE = Sign("LeaseNotRenewed", "has not renewed its Lease", 31, 30)
-ONCE = Sign("Unreconciled", "has not looked at a changed spec", 500, 300, 1)
+ONCE = Sign("Unreconciled", "has not reconciled a changed spec", 500, 300, 1)
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,7 @@ def test_judge(pod: Pod | None, signs: list[Sign], record: Record, action: str, 
 def test_what_is_told_names_the_fault_its_duration_and_the_remedy() -> None:
     assert judge(RUNS, [STALE], Record()) == Verdict("Restart", "LeaseNotRenewed", "has not renewed its Lease for 31 s")
     given_up = judge(RUNS, [STALE], Record(5, 9999)).message
-    assert (
-        given_up == "has not renewed its Lease for 31 s; it was restarted 5 times, which did not help: look at its log"
-    )
+    assert given_up == "has not renewed its Lease for 31 s; it was restarted 5 times, without success: see its log"
     assert "restarted once," in judge(RUNS, [ONCE], Record(1, 9999)).message
 
 

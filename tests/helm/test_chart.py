@@ -27,7 +27,7 @@ from tests.helm.rendering import (
 from rloop.crd.definitions import KINDS
 from rloop_operator.cluster import settings
 from rloop_operator.cluster.kube import lease
-from rloop_operator.cluster.watchdog import echo
+from rloop_operator.cluster.watchdog import ping
 
 if helm() is None:
     pytest.skip(NO_HELM, allow_module_level=True)
@@ -127,7 +127,7 @@ def test_in_the_releases_namespace_two_processes_keep_each_other_alive_and_can_d
     assert found == {
         name: [
             rights("create", named=()),
-            rights("get", "patch", named=(leases[name], echo.LEASE)),
+            rights("get", "patch", named=(leases[name], ping.LEASE)),
             rights("get", named=(others[name],)),
             rights("get", "delete", group="", of="pods", named=pods),
             rights("get", "create", "patch", group="", of="events", named=()),

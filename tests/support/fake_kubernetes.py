@@ -256,7 +256,7 @@ def _discovered(path: str) -> Answer:
         return 200, {"groups": [{"name": name, "versions": [one], "preferredVersion": one} for name, one in groups]}
     version = path.removeprefix("/apis/").removeprefix("/api/")
     if version not in SERVED:
-        return error(404, f"{path} is not there")
+        return error(404, f"{path} does not exist")
     shared = {"namespaced": True, "verbs": ["get", "list", "watch", "create", "patch", "delete"]}
     kinds = SERVED[version].items()
     resources = [{"name": name, "singularName": kind.lower(), "kind": kind} | shared for name, kind in kinds]

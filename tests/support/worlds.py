@@ -128,7 +128,7 @@ class Chances:
     """A scoring that finds no artifact: the volume was lost."""
     agent_crash: float = 0.1
     outage: float = 0.0
-    """A session whose provider of a language model does not answer."""
+    """A session whose provider of a language model does not respond."""
     lazy: float = 0.1
     """A session that proposes nothing."""
     gain: float = 0.3

@@ -31,14 +31,16 @@ Found = Iterator[tuple[str, str]]
 
 def _budget(spec: ResearchLoopSpec) -> Found:
     if spec.objective.target is None and not spec.budget.model_fields_set:
-        message = "neither a target nor a budget: the campaign never ends by itself; set runs or activeSeconds"
+        message = (
+            "the campaign has neither a target nor a budget, so it never ends by itself; set runs or activeSeconds"
+        )
         yield "spec.budget", message
     runs = spec.budget.runs
     if runs is None:
         return
     baseline, acceptance = spec.evaluation.baseline_runs, spec.evaluation.acceptance
     if runs < baseline:
-        message = f"{runs} runs do not even measure the baseline, which takes {baseline}: give it more"
+        message = f"{runs} runs are not enough for the baseline, which needs {baseline}; raise it"
         yield "spec.budget.runs", message
         return
     keep = RUNS_OF_A_KEEP[acceptance]
@@ -46,9 +48,9 @@ def _budget(spec: ResearchLoopSpec) -> Found:
     least = baseline + keep + final
     if runs < least:
         parts = f"baseline {baseline}, one kept proposal {keep}" + (f", conclusion {final}" if final else "")
-        message = f"{runs} runs are too few to keep anything: it takes {least} at least ({parts}); give it more"
+        message = f"{runs} runs are too few to keep a proposal, which needs at least {least} ({parts}); raise it"
         if runs >= baseline + keep:
-            message = f"{runs} runs are too few to confirm the target: it takes {least} at least ({parts})"
+            message = f"{runs} runs are too few to confirm the target, which needs at least {least} ({parts}); raise it"
         yield "spec.budget.runs", message
 
 
@@ -60,15 +62,20 @@ def _gpus(spec: ResearchLoopSpec) -> Found:
     reserved = template.gpus * template.active_deadline_seconds
     if limit is not None and limit < reserved:
         parts = f"{template.gpus} GPUs times activeDeadlineSeconds {template.active_deadline_seconds}"
-        message = f"{limit} let no run start: a run reserves {reserved} ({parts}); raise it, or lower the deadline"
+        message = (
+            f"{limit} are too few to start a run, which reserves {reserved} ({parts}); raise it, or lower the deadline"
+        )
         yield "spec.budget.gpuSeconds", message
     job, of_a_pod = template.py_torch_job, template.resources.gpus
     starts_ranks = any(word.rpartition("/")[2] in LAUNCHERS for word in template.command)
     if job is not None and job.proc_per_node != of_a_pod and not starts_ranks:
-        message = f"is {job.proc_per_node}, and a pod has {of_a_pod} GPUs: for one GPU a rank write {of_a_pod}"
+        message = f"is {job.proc_per_node}, and a pod has {of_a_pod} GPUs; for one GPU per rank write {of_a_pod}"
         yield "spec.experiment.pyTorchJob.procPerNode", message
     if "max_artifact_bytes" not in template.model_fields_set:
-        message = "is 1 GiB unless said: a run that leaves a larger model fails; set it to what your model takes"
+        message = (
+            "is unset, so the default of 1 GiB applies: a run that leaves a larger model fails; "
+            "set it to the size of your model"
+        )
         yield "spec.experiment.maxArtifactBytes", message
 
 
@@ -82,9 +89,11 @@ def _deadlines(spec: ResearchLoopSpec) -> Found:
 def _local(spec: ResearchLoopSpec) -> Found:
     for name, part in (("experiment", spec.experiment), ("evaluation", spec.evaluation)):
         if part.resources.gpus:
-            message = f"the local shell shares out no GPUs: with parallelism {spec.parallelism} runs may collide"
+            message = (
+                f"the local shell does not assign GPUs to runs: with parallelism {spec.parallelism} runs may collide"
+            )
             yield f"spec.{name}.resources", message
         if part.image is not None:
             yield f"spec.{name}.image", "the local shell uses the programs of this machine, not the image"
     if spec.suspend:
-        yield "spec.suspend", "nothing new starts while it is true; set it to false and run the same command"
+        yield "spec.suspend", "nothing new starts while this is true; set it to false and run the same command again"

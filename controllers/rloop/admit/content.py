@@ -72,7 +72,7 @@ def _whole_difference(files: Mapping[str, str], texts: Texts) -> dict[str, str]:
     if len(against_parent) > texts.max_files:
         raise Refused(
             "TooManyFiles",
-            f"{len(against_parent)} files differ from the parent; at most {texts.max_files} may",
+            f"{len(against_parent)} files differ from the parent; the maximum is {texts.max_files}",
         )
     _check_size({path: after[path] for path in different})
     limit = texts.max_lines_per_file
@@ -87,7 +87,7 @@ def _check_size(files: Mapping[str, str]) -> None:
     if size > FILE_BYTES:
         raise Refused(
             "TooLarge",
-            f"the changed files hold {size} bytes; at most {FILE_BYTES} may: generate data at run time",
+            f"the changed files have {size} bytes; the maximum is {FILE_BYTES}: generate data at run time",
         )
 
 
@@ -106,7 +106,7 @@ def _point(files: Mapping[str, str], texts: Texts) -> tuple[dict[str, str], Fram
         raise Refused("OutsideSpace", f"{space.file}: {error}") from error
     # Dimensions would fall back to the default, but a program that reads the key fails.
     if dropped := [one.key for one in missing if one.stands_in(task)]:
-        raise Refused("OutsideSpace", f'{space.file}: "{dropped[0]}" is missing; the task has it: write it, too')
+        raise Refused("OutsideSpace", f'{space.file}: "{dropped[0]}" is missing, but the task has it: write it too')
     return space.as_text(point), space.frame_of(point)
 
 

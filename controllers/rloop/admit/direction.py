@@ -40,11 +40,11 @@ def admit(
     if same is not None and space is not None and _used_up(space, tried):
         if request.frame != tried[-1].frame or _frames(space) == 1:
             return None
-        raise Refused("NotNew", "every frame was tried: an old one may be taken again, only not the present one")
+        raise Refused("NotNew", "every frame was tried: choose any earlier frame except the current one")
     if same is not None:
         raise Refused(
             "NotNew",
-            f'a pivot is demanded, and "{same.title}" ({same.name}) was tried: change a structural field',
+            f'a pivot is required, but "{same.title}" ({same.name}) was tried: change a structural field',
         )
     if space is None:
         _check_wording(request, tried if pivot_demanded else _left(tried))
@@ -70,7 +70,7 @@ def _used_up(space: Space, tried: Sequence[Direction]) -> bool:
 def _check_frame(request: DirectionRequest, space: Space | None) -> None:
     if space is None:
         if request.frame:
-            raise Refused("FrameInvalid", "this task has no space.yaml: leave frame out and fill in fields")
+            raise Refused("FrameInvalid", "this task has no space.yaml: omit frame and fill in fields")
         if not request.fields:
             raise Refused("FieldsMissing", f"fields is empty: say at least one of {', '.join(FIELDS)}, in a sentence")
         return
@@ -102,7 +102,7 @@ def _check_wording(request: DirectionRequest, tried: Sequence[Direction]) -> Non
             message = f'no structural field differs from "{one.title}" ({one.name}): change one of {", ".join(FIELDS)}'
             raise Refused("NotNew", message)
         if fuzz.token_set_ratio(words, _words(one.title, one.fields)) >= SAME_WORDS:
-            told = f'it says what "{one.title}" ({one.name}) said in other words'
+            told = f'it repeats "{one.title}" ({one.name}) in other words'
             raise Refused("Rewording", f"{told}: take the opposite hypothesis, or an analogy from another field")
 
 

@@ -70,7 +70,9 @@ def check_session(request: ExperimentRequest, situation: Situation) -> Direction
 
 def _direction(request: ExperimentRequest, situation: Situation) -> Direction:
     if situation.pivot_demanded:
-        raise Refused("PivotRequired", "a plateau was reached: propose a direction that changes the frame first")
+        raise Refused(
+            "PivotRequired", "a pivot is required after a plateau: first propose a direction that changes the frame"
+        )
     directions = situation.directions
     if not directions:
         raise Refused("DirectionMissing", "propose a direction first")
@@ -82,7 +84,7 @@ def _direction(request: ExperimentRequest, situation: Situation) -> Direction:
     if found.pivot < directions[-1].pivot:
         raise Refused(
             "PivotRequired",
-            f"{found.name} was left by a pivot; the present direction is {directions[-1].name}",
+            f"{found.name} ended with a pivot; the current direction is {directions[-1].name}",
         )
     return found
 
@@ -95,8 +97,11 @@ def _check_limits(request: ExperimentRequest, situation: Situation) -> None:
     own = [one for one in situation.experiments.values() if one.spec.session == situation.session.name]
     if sum(one.spec.kind == kind for one in own) >= allowed:
         if request.smoke:
-            raise Refused("LimitReached", f"this session has made its {allowed} smoke tests: propose, or POST finish")
-        raise Refused("LimitReached", f"this session has proposed its {allowed} experiments: POST finish")
+            raise Refused(
+                "LimitReached",
+                f"this session has used all of its {allowed} smoke tests: propose an experiment, or POST finish",
+            )
+        raise Refused("LimitReached", f"this session has proposed all of its {allowed} experiments: POST finish")
     if request.smoke:
         return
     limit = situation.loop.spec.budget.experiments
@@ -109,7 +114,10 @@ def _check_frame(frame: Frame, direction: Direction) -> None:
     if frame and frame != direction.frame:  # empty without a search space
         moved = sorted(name for name in frame if frame[name] != direction.frame.get(name))
         told = ", ".join(f'{name} is "{frame[name]}" and not "{direction.frame.get(name)}"' for name in moved)
-        raise Refused("OutsideFrame", f"direction {direction.name}: {told}; stay in its frame, or propose a new one")
+        raise Refused(
+            "OutsideFrame",
+            f"direction {direction.name}: {told}; stay in the frame of this direction, or propose a new direction",
+        )
 
 
 def _kind(request: ExperimentRequest) -> Literal["Candidate", "Smoke"]:
@@ -129,7 +137,7 @@ def _check_new(name: str, own: str, kind: str, situation: Situation) -> None:
             return
         raise Refused("SequenceTaken", f"{name} exists with other files: use the next sequence number")
     if same is not None:
-        raise Refused("Duplicate", f"{same} is the same experiment: change something that matters")
+        raise Refused("Duplicate", f"{same} is the same experiment: change something else")
 
 
 def _described(path: str, text: str) -> ChangedFile:

@@ -26,7 +26,9 @@ def check_path(path: str) -> None:
     parts = path.split("/")
     bad = path.startswith("/") or "\\" in path or "\0" in path or len(path) > PATH_MAX
     if bad or any(part in ("", ".", "..") for part in parts):
-        raise Refused("PathInvalid", f'"{path}" is no path inside the task; give a relative one such as "recipe.json"')
+        raise Refused(
+            "PathInvalid", f'"{path}" is not a path inside the task; give a relative path such as "recipe.json"'
+        )
 
 
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -47,7 +49,7 @@ def unified(path: str, before: str, after: str) -> str:
     """The unified difference of two texts, or a sentence instead if they have too many lines to compare."""
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     if len(old) * len(new) > COMPARED:
-        return f"--- a/{path}\n+++ b/{path}\n(too long to be compared: {len(old)} and {len(new)} lines)\n"
+        return f"--- a/{path}\n+++ b/{path}\n(too long to compare: {len(old)} and {len(new)} lines)\n"
     matcher = SequenceMatcher(autojunk=False)
     # Only SequenceMatcher's grouping is used: its own comparison takes minutes for some texts.
     matcher.opcodes = [tuple(one) for one in Indel.opcodes(*_numbered(old, new))]  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ def admit(request: FindingRequest, experiments: Mapping[str, ResearchExperiment]
     for name in request.evidence:
         experiment = experiments.get(name)
         if experiment is None:
-            raise Refused("EvidenceUnknown", f'there is no experiment "{name}": evidence are names of experiments')
+            raise Refused("EvidenceUnknown", f'there is no experiment "{name}": evidence must be names of experiments')
         if not any(run.value is not None for run in experiment.status.runs):
             raise Refused("EvidenceUnmeasured", f"{name} has no verified value yet: wait for its verdict")
 
@@ -31,5 +31,5 @@ def admit_verdict(name: str, session: SessionSpec, claims: Sequence[Finding]) ->
     found = next((one for one in claims if one.name == name), None)
     if found is None:
         known = ", ".join(one.name for one in claims) or "none is left"
-        raise Refused("FindingUnknown", f'"{name}" is no finding that you are to check: {known}')
+        raise Refused("FindingUnknown", f'"{name}" is not a finding for you to check: {known}')
     return found

@@ -16,4 +16,4 @@ def admit(request: FinishRequest) -> None:
         check_path(path)
     size = sum(len(text.encode()) for text in request.drafts.values())
     if size > DRAFT_BYTES:
-        raise Refused("TooLarge", f"the drafts have {size} bytes; at most {DRAFT_BYTES} are kept: leave some out")
+        raise Refused("TooLarge", f"the drafts have {size} bytes; the maximum is {DRAFT_BYTES}: omit some")

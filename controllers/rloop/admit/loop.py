@@ -33,16 +33,16 @@ Found = Iterator[tuple[str, str]]
 
 
 def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
-    remedy = "not yet in the local shell: use path, a folder relative to the manifest (or validate --for cluster)"
+    remedy = "not supported by the local shell: use path, a folder relative to the manifest (or validate --for cluster)"
     if spec.agent.image is not None and spec.agent.command is None:
-        told = "is missing: the local shell starts no image, so say what to run (or validate --for cluster)"
-        yield "spec.agent.command", f'{told}; a word such as "./agent.py" is a file beside the manifest'
+        told = "is missing: the local shell does not run images; set the command to run (or validate --for cluster)"
+        yield "spec.agent.command", f'{told}; "./agent.py" would be a file next to the manifest'
     for index, variable in enumerate(spec.agent.env):
         if variable.value is None and variable.from_env is None:
             told = "is missing: rloop run reads no Secrets; name the variable of your environment that has the value"
             yield f"spec.agent.env[{index}].fromEnv", told
     if spec.experiment.volumes:
-        told = "not yet in the local shell: keep small data in the task, and name the absolute path of large data in "
+        told = "not supported by the local shell: keep small data in the task, pass the absolute path of large data in "
         yield "spec.experiment.volumes", f"{told}experiment.env (or validate --for cluster)"
     if spec.task.config_map is not None:
         yield "spec.task.configMap", remedy
@@ -59,7 +59,7 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
 
 
 def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
-    where = "only the local shell can read a folder beside the manifest; in a cluster use"
+    where = "only the local shell can read a folder next to the manifest; in a cluster use"
     for name, source in (
         ("task", spec.task),
         ("evaluation.code", spec.evaluation.code),
@@ -86,10 +86,13 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
     if spec.experiment.image is None:
         yield "spec.experiment.image", "is missing: a cluster runs the command in an image"
     if spec.budget.cpu_seconds is not None:
-        yield "spec.budget.cpuSeconds", "not yet in a cluster, where it is not measured: use runs or activeSeconds"
+        yield (
+            "spec.budget.cpuSeconds",
+            "not supported in a cluster, where it is not measured: use runs or activeSeconds",
+        )
     for index, guardrail in enumerate(spec.objective.guardrails):
         if guardrail.metric in ("run.cpuSeconds", "run.peakMemoryBytes"):
-            remedy = "not yet in a cluster, where it is not measured: use resources.limits, or run.wallSeconds"
+            remedy = "not supported in a cluster, where it is not measured: use resources.limits, or run.wallSeconds"
             yield f"spec.objective.guardrails[{index}].metric", remedy
 
 
@@ -107,48 +110,52 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
     evaluation, experiment, agent = spec.evaluation, spec.experiment, spec.agent
     policy = agent.policy.name if agent.policy is not None else BUILT_POLICIES[0]
     built = " or ".join(BUILT_POLICIES)
-    folders = "not yet: use path, or in a cluster configMap (rloop pack writes it)"
+    folders = "not supported yet: use path, or in a cluster configMap (rloop pack writes it)"
     asked = (
         (spec.task.git is not None, "task.git", folders),
         (spec.task.image is not None, "task.image", folders),
-        (spec.objective.mode == "Measure", "objective.mode", "Measure is not built yet: use Optimize"),
+        (spec.objective.mode == "Measure", "objective.mode", "Measure is not supported yet: use Optimize"),
         (
             evaluation.comparison == "Paired",
             "evaluation.comparison",
-            "Paired is not built yet: use Single, and more repeats against noise",
+            "Paired is not supported yet: use Single, and more repeats to reduce noise",
         ),
         (
             evaluation.candidate is not None,
             "evaluation.candidate",
-            "not yet: let evaluation.command score the artifact itself",
+            "not supported yet: evaluation.command has to score the artifact itself",
         ),
-        (evaluation.volumes, "evaluation.volumes", "not yet: use heldOut"),
-        (experiment.train_job is not None, "experiment.trainJob", "not yet: use pyTorchJob, or job: {} for one pod"),
-        (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not built yet: use {built}"),
+        (evaluation.volumes, "evaluation.volumes", "not supported yet: use heldOut"),
+        (
+            experiment.train_job is not None,
+            "experiment.trainJob",
+            "not supported yet: use pyTorchJob, or job: {} for one pod",
+        ),
+        (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not supported yet: use {built}"),
         (
             agent.explorers != ["Investigate"] and agent.policy is not None,
             "agent.explorers",
-            "a policy plays no roles: use [Investigate], or leave the field out",
+            "a policy has no roles: use [Investigate], or omit the field",
         ),
         (
             agent.references is not None and agent.policy is not None,
             "agent.references",
-            "a policy reads no papers: leave the field out",
+            "a policy does not read papers: omit the field",
         ),
         (
             spec.stall.on_attention != "Continue",
             "stall.onAttention",
-            "Suspend is not built yet: use Continue, and set suspend: true yourself",
+            "Suspend is not supported yet: use Continue, and set suspend: true yourself",
         ),
         (
             spec.history_limit is not None,
             "historyLimit",
-            "not yet: every experiment is kept; leave the field out",
+            "not supported yet: all experiments remain as objects; omit the field",
         ),
         (
             spec.ttl_seconds_after_finished is not None,
             "ttlSecondsAfterFinished",
-            "not yet: leave the field out, and delete yourself what you no longer need",
+            "not supported yet: omit the field, and delete the loop yourself",
         ),
     )
     yield from ((f"spec.{field}", message) for is_asked, field, message in asked if is_asked)
@@ -157,14 +164,19 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
 def _never_spent(spec: ResearchLoopSpec) -> Found:
     """Limits that nothing counts against: a user would rely on a protection that has no effect."""
     if spec.budget.gpu_seconds is not None and not spec.experiment.gpus:
-        told = "no GPU is asked for in spec.experiment.resources.limits, so nothing counts: use runs or activeSeconds"
+        told = (
+            "spec.experiment.resources.limits requests no GPU, so this limit has no effect: use runs or activeSeconds"
+        )
         yield "spec.budget.gpuSeconds", told
     if spec.agent.resources.gpus:
-        yield "spec.agent.resources", "asks for a GPU, which no budget counts there: let experiments have it"
+        yield (
+            "spec.agent.resources",
+            "requests a GPU, which no budget counts here: request it in spec.experiment.resources",
+        )
     if spec.agent.llm is None:
         for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
             if limit is not None:
-                yield f"spec.budget.{name}", "only an agent with an llm spends it: use runs or activeSeconds"
+                yield f"spec.budget.{name}", "only an agent with an llm uses it: use runs or activeSeconds"
 
 
 def _parts_of_gpus(spec: ResearchLoopSpec) -> Found:
@@ -179,7 +191,7 @@ def _too_long(name: str) -> Found:
     if len(name) > LONGEST_NAME_OF_PYTORCHJOBS:
         yield (
             "metadata.name",
-            f"has {len(name)} characters; with pyTorchJob it may have {LONGEST_NAME_OF_PYTORCHJOBS}",
+            f"has {len(name)} characters; the maximum with pyTorchJob is {LONGEST_NAME_OF_PYTORCHJOBS}",
         )
 
 
@@ -190,7 +202,7 @@ def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputPro
     return [
         InputProblem(
             ".".join(place),
-            f"is frozen since the campaign was accepted ({was!r} there, {now!r} here); "
+            f"cannot change after the campaign was accepted ({was!r}, now {now!r}); "
             "put the old value back, or start a new campaign in another folder",
         )
         for field in FROZEN_FIELDS
@@ -217,15 +229,15 @@ def glob_problem(glob: str) -> str | None:
     """Why no file can match the glob as intended; None if it is well formed (syntax: `rloop.api.reading.globs`)."""
     parts = glob.split("/")
     if "\\" in glob:
-        return f'"{glob}": folders are separated by /'
+        return f'"{glob}": separate folders with /'
     if parts[0] == ".":
         return f'"{glob}": write "{glob[2:]}", globs are relative to the task already'
     if glob.endswith("/"):
         return f'"{glob}": write "{glob}**" for everything in the folder'
     if "" in parts or "." in parts:
-        return f'"{glob}" has an empty part or a "." between slashes; take it out'
+        return f'"{glob}" has an empty part or a "." between slashes; remove it'
     if any(sign in glob for sign in "[]{}"):
-        return f'"{glob}": globs know *, ** and ? only; list the files one by one'
+        return f'"{glob}": only *, ** and ? are supported in globs; list the files one by one'
     if any("**" in part and part != "**" for part in parts):
-        return f'"{glob}": ** stands alone between slashes; for one folder write *'
+        return f'"{glob}": ** must be alone between slashes; for one folder write *'
     return None

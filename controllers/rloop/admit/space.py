@@ -38,7 +38,7 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
     except ValueError as error:
         raise BadInput(InputProblem(FILE, str(error))) from error
     if space.file not in task:
-        raise BadInput(InputProblem(f"{FILE}: file", f'"{space.file}" is not in the task, or is no text'))
+        raise BadInput(InputProblem(f"{FILE}: file", f'"{space.file}" is missing in the task, or is not a text file'))
     try:
         recipe = document.read(space.file, task[space.file])
         point = space.read(recipe)
@@ -54,7 +54,7 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
 
 
 def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:
-    """Differences between the untouched task and space.yaml: they would credit a gain to the wrong value.
+    """Differences between the unchanged task and space.yaml: they would credit a gain to the wrong value.
 
     The value of a misspelt key would be written next to the one that the program reads, and have no effect.
     """
@@ -64,11 +64,11 @@ def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputPr
         at = f"{FILE}: dimension {one.name}"
         if not one.stands_in(recipe):
             near = get_close_matches(one.key, _keys(recipe), n=1)
-            told = f'did you mean "{near[0]}"?' if near else "write it there, with the value that the task has now"
+            told = f'did you mean "{near[0]}"?' if near else "add it to the file, with the value that the task uses now"
             yield InputProblem(at, f'"{space.file}" has no "{one.key}": {told}')
         elif point[one.name] != one.default:
             told = f'default is {one.default!r}, but "{space.file}" has {point[one.name]!r}'
-            yield InputProblem(at, f"{told}: the default is the untouched task's value, make them equal")
+            yield InputProblem(at, f"{told}: the default must be the value of the unchanged task; make them equal")
 
 
 def _keys(recipe: object, before: str = "") -> Iterator[str]:

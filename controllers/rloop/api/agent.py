@@ -26,10 +26,10 @@ from rloop.api.common import (
 )
 from rloop.api.workload import ENV_NAME_PATTERN, FolderSource
 
-ONE_MIND = "give exactly one of policy, llm, image, client; llm may stand beside image or client"
+ONE_MIND = "give exactly one of policy, llm, image, client; llm is also allowed with image or client"
 ONE_SOURCE = "give value, or fromEnv (rloop run) and secretKeyRef (cluster), of which each shell uses its own"
-CLIENTS_MODEL = "client uses the model of llm: add llm (provider and model), or set client.login: Own and take llm out"
-COMMAND_ALONE = "command goes with image: add image (rloop run does not use it: any name will do there)"
+CLIENTS_MODEL = "client uses the model of llm: add llm (provider and model), or set client.login: Own and remove llm"
+COMMAND_ALONE = "command needs image: add image (rloop run does not use it; any name works)"
 
 SESSION_TOKENS, CLIENTS_SESSION_TOKENS = 200_000, 2_000_000
 """Defaults of `llm.maxTokensPerSession`."""
@@ -60,7 +60,7 @@ class PolicyAgent(Model):
     """A built-in search agent without a language model."""
 
     name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
-    """Search algorithm over `space.yaml`."""
+    """Search algorithm over `space.yaml`. best-first and evolutionary are not supported yet."""
     seed: Seed = 0
     """Random seed of the search (default 0). Another seed proposes other values."""
 
@@ -200,7 +200,7 @@ class Agent(Model):
     def _one_mind(self) -> Self:
         # Before ONE_MIND, which would not say that the command needs an image.
         if self.command is not None and self.image is None:
-            raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and take policy out"))
+            raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and remove policy"))
         others = [one for one in (self.llm, self.image, self.client) if one is not None]
         if (self.policy is None) != bool(others) or (self.image is not None and self.client is not None):
             raise ValueError(ONE_MIND)

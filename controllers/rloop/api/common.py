@@ -60,7 +60,7 @@ class Model(BaseModel):
 def cel(*rules: tuple[str, str] | tuple[str, str, str]) -> ConfigDict:
     """A model's cross-field rules for the API server: (rule, message) or (rule, message, field).
 
-    They stand in the model beside the validator that says the same in Python, which a test
+    They are in the model next to the Python validator of the same rule, which a test
     enforces, and are read by `rloop.crd.definitions`. A rule may use a field with a default without has().
     """
     keys = ("rule", "message", "fieldPath")
@@ -196,6 +196,6 @@ class Resources(Model):
 def no_name_of_ours(name: str) -> str:
     """The name of an environment variable. Raises ValueError if the loop sets it itself."""
     if name.startswith("RLOOP_"):
-        message = f"names that start with RLOOP_ are set by the loop; choose another name than {name}"
+        message = f"names that start with RLOOP_ are reserved; rename {name}"
         raise ValueError(message)
     return name

@@ -1,7 +1,7 @@
 """A run's curves from what it appends to progress.jsonl: few points, however long the file.
 
 Used by the sidecar in a cluster and by the shim on a laptop, where a run's files are read; it knows no model, because
-both have to start fast. What is not understood is passed over: a run may write anything there.
+both have to start fast. Lines that cannot be parsed are ignored: a run may write anything there.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeGuard
 
 LARGEST = 1e150
-"""Largest magnitude of a number that is taken over from a run or a verdict: the square of a larger one overflows."""
+"""Largest accepted magnitude of a number from a run or a verdict: the square of a larger one overflows."""
 MAX_CURVES = 6
 MAX_NAMES = 64
-"""Numbers that are followed; which of them are shown is known when all have been seen."""
+"""Maximum number of metrics that are tracked; which of them are shown is decided at the end."""
 MAX_POINTS = 32
 MAX_STEP = 2**53 - 1
 LINE_BYTES = 8192
-"""A longer line is passed over."""
+"""Maximum length of a line; longer lines are ignored."""
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}")
 FIRST = (
     "reward",
@@ -34,23 +34,23 @@ FIRST = (
     "perplexity",
     "error",
 )
-"""What tells most about a training, in this order, before all other numbers."""
+"""Most informative metrics of a training, in this order; shown before all others."""
 LAST = ("grad_norm", "learning_rate", "lr", "epoch", "num_tokens")
-"""What tells least: it is the same in every run, or counts."""
+"""Least informative metrics, shown last: equal in every run, or counters."""
 Point = tuple[int, float]
 
 
 class Curves:
-    """Takes the file in pieces, in order; a line may be cut anywhere."""
+    """Parses the file in chunks, in order; a chunk may end inside a line."""
 
     def __init__(self) -> None:
         self._rest = b""
         self._series: dict[str, _Series] = {}
         self.unusable: dict[str, int] = {}
-        """The first step at which a number was NaN, infinite or beyond LARGEST, of those that ever were."""
+        """Metrics that were NaN, infinite or beyond LARGEST -> the first step at which they were."""
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece in."""
+        """Parse the next chunk."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > LINE_BYTES:
             self._rest = self._rest[: LINE_BYTES + 1]  # it stays too long, whatever comes
@@ -77,7 +77,7 @@ class Curves:
                 self._series.setdefault(name, _Series()).add((step, float(value)))
 
     def points(self) -> dict[str, list[Point]]:
-        """At most MAX_POINTS (step, value) of each of MAX_CURVES numbers, the first and the newest among them."""
+        """At most MAX_POINTS points (step, value) of each of MAX_CURVES metrics, including the first and the latest."""
         return {name: self._series[name].points() for name in chosen(self._series)}
 
 
@@ -105,12 +105,12 @@ class _Series:
 
 
 def chosen(names: Iterable[str]) -> list[str]:
-    """The MAX_CURVES that tell most; what is equal stays in the order of the file."""
+    """The MAX_CURVES most informative names; ties keep the order of the file."""
     return sorted(names, key=_place)[:MAX_CURVES]
 
 
 def _place(name: str) -> int:
-    """By the whole name, or by its last word: `eval_accuracy` stands behind `accuracy`, before what comes next."""
+    """Rank of a name, by the whole name or by its last word: `eval_accuracy` follows directly after `accuracy`."""
     low = name.lower()
     if low in LAST:
         return 2 * len(FIRST) + 2 + LAST.index(low)
@@ -122,9 +122,9 @@ def _place(name: str) -> int:
 
 
 def joined(earlier: Mapping[str, Sequence[Point]], later: Mapping[str, Sequence[Point]]) -> dict[str, list[Point]]:
-    """The curves of a run whose later attempt went on: its own points from its first step on, before them the earlier.
+    """Curves of a run with a later attempt: its points, preceded by the earlier points before its first step.
 
-    One that began anew has a first step of its own, and nothing of the earlier is left.
+    If the later attempt started from the beginning, no earlier point remains.
     """
     begun = min((point[0] for points in later.values() for point in points), default=MAX_STEP + 1)
     found = {
@@ -135,16 +135,16 @@ def joined(earlier: Mapping[str, Sequence[Point]], later: Mapping[str, Sequence[
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:
-    """At most MAX_POINTS of them, evenly: the first and the newest stay."""
+    """At most MAX_POINTS of the points, evenly spaced, including the first and the latest."""
     count = min(len(points), MAX_POINTS)
     return [points[round(index * (len(points) - 1) / max(1, count - 1))] for index in range(count)]
 
 
 def is_step(value: object) -> TypeGuard[int]:
-    """Whether a run may have meant it as the number of a step."""
+    """Whether the value is a valid step number."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_STEP
 
 
 def is_usable(value: object) -> TypeGuard[float]:
-    """Whether it is a number that can be computed with: finite, and at most LARGEST."""
+    """Whether the value is a finite number of at most LARGEST in magnitude."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST

@@ -1,7 +1,7 @@
 r"""The digest of a folder: one hash that two sides compute on their own and compare.
 
 The operator seals a task and an evaluation with it; the verifier checks what it was given before it runs anything. It
-stands here, and knows no files, because a definition written twice is two definitions one day.
+is here, independent of files, because two copies of a definition would diverge.
 
 It is the sha256 of the lines `<sha256 of the content><space><space><path>\n` of the folder's regular files, in the
 order of their paths as bytes: what `sha256sum` prints. The executable bit is no part of it: a ConfigMap does not keep

@@ -27,7 +27,7 @@ from rloop.api.workload import CodeSource, HeldOut, Toleration, Volume
 
 
 class CandidateServer(Model):
-    """A server that runs the candidate's code in a second container, for the scorer to query."""
+    """A server that runs the candidate's code in a second container, for the scorer to query. Not supported yet."""
 
     command: Command
     """Command that starts the server, in a copy of the candidate's files."""
@@ -47,7 +47,7 @@ class Evaluation(Model):
     model_config = cel(
         (
             "double(self.falseKeepRate) > 0.0 && double(self.falseKeepRate) < 1.0",
-            'must lie between 0 and 1, for example "0.01"',
+            'must be between 0 and 1, for example "0.01"',
             ".falseKeepRate",
         )
     )
@@ -71,14 +71,14 @@ class Evaluation(Model):
     false_keep_rate: Decimal = "0.01"
     """Accepted probability that a proposal without effect is kept (default 0.01)."""
     comparison: Literal["Single", "Paired"] = "Single"
-    """Single scores the candidate alone; Paired scores it interleaved with the incumbent (for timings)."""
+    """Single scores the candidate alone; Paired interleaves it with the incumbent, for timings (not supported yet)."""
     candidate: CandidateServer | None = None
     timeout_seconds: Seconds = 600
     """Maximum seconds of one scoring (default 600)."""
     resources: Resources = Resources()
     """Compute resources of the scorer's container."""
     volumes: Annotated[list[Volume], Field(max_length=16)] = []
-    """Volumes with data for the scorer."""
+    """Volumes with data for the scorer. Not supported yet."""
     node_selector: Labels = {}
     """Labels that the scorer's node must have."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] = []
@@ -92,7 +92,7 @@ class Evaluation(Model):
     @classmethod
     def _a_rate(cls, false_keep_rate: str) -> str:
         if not 0 < float(false_keep_rate) < 1:
-            message = 'must lie between 0 and 1, for example "0.01"'
+            message = 'must be between 0 and 1, for example "0.01"'
             raise ValueError(message)
         return false_keep_rate
 

@@ -1,7 +1,7 @@
 """The kind ResearchExperiment: one candidate, its runs, their attempts and verifications.
 
 The spec is immutable and written by the gateway on an agent's behalf, or by the operator (the baseline). The
-status is the operator's: the intent and the reservation of every run stand here before anything is started.
+status is the operator's: the intent and the reservation of every run are stored before anything is started.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class ChangedFile(Model):
     """A file that differs from the task. Its whole content is stored, not a patch."""
 
     path: Path
+    """Path relative to the task's folder."""
     sha256: Sha256
+    """SHA-256 of the content, in hex."""
     size: Count
     """Size in bytes."""
 
@@ -93,26 +95,37 @@ class Reservation(Model):
     """Budget reserved for a run before it starts."""
 
     runs: Count = 1
+    """Number of runs."""
     cpu_seconds: Count = 0
+    """CPU seconds."""
     gpu_seconds: Count = 0
+    """GPU seconds: GPUs times seconds."""
 
 
 class Usage(Model):
     """Resource usage of one process tree, measured by the loop."""
 
     wall_seconds: float = 0
+    """Seconds of wall time."""
     cpu_seconds: float = 0
+    """CPU seconds."""
     gpu_seconds: float = 0
+    """GPU seconds: GPUs times seconds of wall time."""
     peak_memory_bytes: Annotated[int, Field(ge=0, le=2**50)] = 0
+    """Peak memory in bytes."""
 
 
 class Attempt(Model):
     """One attempt of a run."""
 
     number: Annotated[int, Field(ge=1, le=1000)]
+    """Number of the attempt, from 1."""
     phase: WorkPhase = "Pending"
+    """Pending, Running, Succeeded or Failed."""
     started_at: Time | None = None
+    """Time when its process started. Unset while it is pending."""
     finished_at: Time | None = None
+    """Time when it ended."""
     exit_code: int | None = None
     """Exit code of the program. Unset if it was ended from outside."""
     reason: Word | None = None
@@ -130,30 +143,36 @@ class Verification(Model):
     """One scoring of an artifact."""
 
     number: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Number of the scoring within its run, from 1."""
     repeat: Annotated[int, Field(ge=1, le=16)]
     """Index of the repeat (spec.evaluation.repeats). A failed scoring is retried under a new `number`."""
     retry: Count = 0
-    """Number of earlier failed scorings of this repeat."""
+    """Number of earlier failed scorings of the same repeat."""
     seed: Seed
     """Secret seed of the scorer."""
     phase: WorkPhase = "Pending"
+    """Pending, Running, Succeeded or Failed."""
     started_at: Time | None = None
+    """Time when the scorer started. Unset while it is pending."""
     finished_at: Time | None = None
+    """Time when it ended."""
     reason: Word | None = None
     """Reason of the failure, in CamelCase."""
     infrastructure: bool = False
+    """True if the infrastructure caused the failure."""
     message: Line = ""
     """End of the scorer's output, if it failed."""
     metrics: Annotated[dict[MetricName, float], Field(max_length=32)] = {}
-    """Of the verdict."""
+    """Metrics of the scorer's verdict."""
     checks: Annotated[list[Check], Field(max_length=32)] = []
-    """Of the verdict."""
+    """Checks of the scorer's verdict."""
 
 
 class Run(Model):
     """One execution of the candidate, with a seed chosen by the operator."""
 
     number: RunNumber
+    """Number of the run within its experiment, from 1."""
     seed: Seed
     """Seed, passed to the program as RLOOP_SEED."""
     kind: RunKind
@@ -161,15 +180,19 @@ class Run(Model):
     conclude (final); check that it starts (smoke).
     """
     phase: RunPhase = "Queued"
+    """Queued, Running, Verifying, Done, Failed or Withdrawn."""
     reservation: Reservation | None = None
     """Reserved budget, written together with the first attempt."""
     attempts: Annotated[list[Attempt], Field(max_length=64)] = []
+    """Attempts, oldest first."""
     verifications: Annotated[list[Verification], Field(max_length=64)] = []
+    """Scorings of the artifact, oldest first."""
     artifact_sha256: Sha256 | None = None
+    """SHA-256 of the artifact that is scored. Unset until the run has produced one."""
     value: float | None = None
     """Mean of the objective's metric over the repeats."""
     claimed: float | None = None
-    """Value that the run reported itself. It decides nothing."""
+    """Value that the run reported itself, for information only."""
     curves: Annotated[list[Curve], Field(max_length=MAX_CURVES)] = []
     """Curves that the run reported, for information only."""
     reason: Word | None = None
@@ -190,7 +213,9 @@ class Verdict(Model):
     value: float | None = None
     """Mean of the deciding runs."""
     low: float | None = None
+    """Lower bound of the 95 % confidence interval of `value`."""
     high: float | None = None
+    """Upper bound of the 95 % confidence interval of `value`."""
     gain: float | None = None
     """Gain over `comparedWith`; positive is better."""
     z: float | None = None
@@ -200,8 +225,24 @@ class Verdict(Model):
     keep: Count | None = None
     """Number of the keep, from 1. The experiment with the largest number is the incumbent."""
     unconfirmed: bool = False
+    """True if only one run supports the keep (Provisional acceptance)."""
     at: Time
     """Time of the decision."""
+
+
+class RecentResult(Model):
+    """Summary of a finished experiment in the status of its loop."""
+
+    experiment: DnsLabel
+    """Name of the experiment."""
+    phase: Word
+    """Final phase of the experiment."""
+    value: float | None = None
+    """Mean of the deciding runs, in the metric's unit."""
+    gain: float | None = None
+    """Gain over the incumbent at that time; positive is better."""
+    reason: Word = "Unknown"
+    """Reason of the verdict, in CamelCase."""
 
 
 class ExperimentDisplay(Model):

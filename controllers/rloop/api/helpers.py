@@ -33,8 +33,11 @@ class Check(Model):
     """One check of the verdict; a failed one makes the experiment Invalid, whatever the metric."""
 
     name: Line
+    """Name of the check."""
     passed: bool
+    """Whether the check passed."""
     detail: Line = ""
+    """Explanation by the scorer, for people."""
 
 
 class Verdict(Model):
@@ -116,14 +119,14 @@ class UnpackReport(Model):
 
 
 class Curve(Model):
-    """A number that a run reported with its steps; a few points of it, the first and the newest among them."""
+    """A metric that a run reported per step: a sample of its points, including the first and the latest."""
 
     metric: MetricName
-    """Name of the number."""
+    """Name of the metric."""
     steps: Annotated[list[Count53], Field(max_length=MAX_POINTS)]
     """Steps of the points, ascending."""
     values: Annotated[list[float], Field(max_length=MAX_POINTS)]
-    """As many as `steps`."""
+    """Values of the points, one per step."""
 
 
 def curves_of(points: Mapping[str, Sequence[tuple[int, float]]]) -> list[Curve]:

@@ -1,4 +1,4 @@
-"""The status of a ResearchLoop: where the campaign stands, bounded to less than 64 KiB.
+"""The status of a ResearchLoop: the state of the campaign, bounded to less than 64 KiB.
 
 Written by the operator only, one write a reconcile. Numbers here are plain JSON numbers: nobody edits them.
 """
@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rloop.api.common import Condition, Count, DnsLabel, FrameValues, Line, Model, PointValues, Sha256, Time, Word
+from rloop.api.experiment import RecentResult
 
 LoopPhase = Literal["Pending", "Baseline", "Iterating", "Concluding", "Reporting", "Complete", "Failed"]
 LayerState = Literal["Unknown", "Alive", "Silent", "Absent"]
@@ -39,8 +40,9 @@ class Best(Model):
     value: float
     """Mean of the runs after the screening run."""
     low: float
+    """Lower bound of the 95 % confidence interval of `value`."""
     high: float
-    """Bounds of the 95 % confidence interval of `value`."""
+    """Upper bound of the 95 % confidence interval of `value`."""
     gain: float
     """Gain over the baseline; positive is better."""
     claimed: float | None = None
@@ -76,9 +78,11 @@ class Ending(Model):
     """How the campaign ends, once that is certain. Becomes the condition Complete."""
 
     reason: Word
+    """Reason, in CamelCase."""
     message: Line
+    """Explanation for people."""
     active_seconds: Annotated[float, Field(ge=0)] = 0
-    """Active seconds of the campaign at that time; the report must be finished within a limit."""
+    """Active seconds of the campaign at that time. The time for the report is counted from here."""
     generation: Count = 0
     """Generation of the spec at that time."""
 
@@ -87,6 +91,7 @@ class Lead(Model):
     """The best candidate that was undecided when the budget was used up. It is not a result."""
 
     experiment: DnsLabel
+    """Name of the experiment."""
     value: float
     """Mean of its runs so far. It is biased, because the screening run is included."""
     gain: float
@@ -101,14 +106,23 @@ class ExperimentCounts(Model):
     """Number of candidates by phase."""
 
     queued: Count = 0
+    """Candidates that wait for a run."""
     running: Count = 0
+    """Candidates with a run in progress."""
     verifying: Count = 0
+    """Candidates whose artifact is being scored."""
     accepted: Count = 0
+    """Candidates that were kept: each became the incumbent."""
     rejected: Count = 0
+    """Candidates that were measured and not kept."""
     superseded: Count = 0
+    """Candidates that beat the incumbent of their proposal, but not the current one."""
     invalid: Count = 0
+    """Candidates with a failed check, or without a valid verdict of the scorer."""
     failed: Count = 0
+    """Candidates with a failed run."""
     withdrawn: Count = 0
+    """Candidates that were withdrawn before they were decided."""
 
 
 class Used(Model):
@@ -121,9 +135,13 @@ class Used(Model):
     runs: Count = 0
     """Number of runs of all kinds, including runs in progress."""
     gpu_seconds: Annotated[float, Field(ge=0)] = 0
+    """GPU seconds (GPUs times seconds) of all runs."""
     cpu_seconds: Annotated[float, Field(ge=0)] = 0
+    """CPU seconds of all runs."""
     tokens: Count = 0
+    """Language model tokens of all sessions."""
     cost: Annotated[float, Field(ge=0)] = 0
+    """Cost of all model calls, in the currency of the provider's prices."""
 
 
 class BudgetStatus(Model):
@@ -142,9 +160,10 @@ class Clock(Model):
 
 
 class SealedSpace(Model):
-    """A finite space.yaml, all points of which can be tried because nothing else may be changed."""
+    """A finite space.yaml. All its points can be tried, because agents may change nothing else."""
 
     points: Count
+    """Number of points."""
     task: PointValues
     """Point of the unchanged task."""
     extent: Line
@@ -155,10 +174,15 @@ class SealedTask(Model):
     """Hashes of the inputs that are frozen once the loop is accepted."""
 
     task: Sha256
+    """SHA-256 of the task's files."""
     evaluation: Sha256
+    """SHA-256 of the scorer's code."""
     held_out: Sha256 | None = None
+    """SHA-256 of the held-out data. Unset without `evaluation.heldOut`."""
     final_held_out: Sha256 | None = None
+    """SHA-256 of the held-out data of the conclusion. Unset without `evaluation.finalHeldOut`."""
     references: Sha256 | None = None
+    """SHA-256 of the papers and documents. Unset without `agent.references`."""
     space: SealedSpace | None = None
 
 
@@ -166,26 +190,18 @@ class CurrentDirection(Model):
     """The current direction."""
 
     name: DnsLabel
+    """Name of the direction."""
     title: Line
     """Title, written by the agent."""
     frame: FrameValues = {}
     """Value of each structural dimension, for tasks with a space.yaml."""
 
 
-class RecentResult(Model):
-    """Summary of a finished experiment."""
-
-    experiment: DnsLabel
-    phase: Word
-    value: float | None = None
-    gain: float | None = None
-    reason: Word = "Unknown"
-
-
 class LayerStatus(Model):
     """State of one layer of the watchdog. Written on transitions only; ages are metrics."""
 
     state: LayerState = "Unknown"
+    """Alive, Silent (running without a sign of life), Absent (not running) or Unknown (not observed yet)."""
 
 
 class WatchdogStatus(Model):
@@ -203,11 +219,14 @@ class WatchdogStatus(Model):
 
 
 class LastHandled(Model):
-    """Value of the last handled annotation of each verb."""
+    """Last handled annotation of each verb."""
 
     pivot: Line = ""
+    """Last handled value of the annotation `rloop.dev/pivot-requested-at`."""
     approve: Line = ""
+    """Reserved for a later version."""
     retry: Line = ""
+    """Reserved for a later version."""
 
 
 class LoopDisplay(Model):
@@ -260,7 +279,7 @@ class ResearchLoopStatus(Model):
     misses: Count = 0
     """Number of conclusions that did not confirm the target."""
     ending: Ending | None = None
-    """Set while the last sessions write and check the report; nothing is measured any more."""
+    """Set while the last sessions write and check the report. No new runs are started."""
     lead: Lead | None = None
     """The best undecided candidate once the budget is used up; a larger budget continues it."""
     experiments: ExperimentCounts = ExperimentCounts()

@@ -76,7 +76,7 @@ class Objective(Model):
         ),
         (
             "(self.mode == 'Measure') == has(self.design)",
-            "design goes with mode: Measure, and mode: Measure needs a design",
+            "design needs mode: Measure, and mode: Measure needs design",
         ),
     )
 
@@ -85,13 +85,13 @@ class Objective(Model):
     goal: Literal["Minimize", "Maximize"]
     """Whether smaller or larger values are better."""
     mode: Literal["Optimize", "Measure"] = "Optimize"
-    """Optimize searches for better values; Measure only measures the cells of `design`."""
+    """Optimize searches for better values; Measure only measures the cells of `design` (not supported yet)."""
     design: MeasureDesign | None = None
-    """The cells to measure, with mode Measure."""
+    """The cells to measure, with mode Measure. Not supported yet."""
     target: Decimal | None = None
     """Value that fresh runs of the incumbent must reach. Unset: the campaign runs until its budget is used up."""
     minimum_gain: Decimal = "0"
-    """Smallest gain that is kept, in the metric's unit (default 0), however certain a smaller one is."""
+    """Smallest gain that is kept, in the metric's unit (default 0). Significant smaller gains are not kept."""
     guardrails: Annotated[list[Guardrail], Field(max_length=16)] = []
     """Bounds on other metrics. An experiment that violates one is not kept."""
 
@@ -106,12 +106,14 @@ class Objective(Model):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.mode == "Measure") != (self.design is not None):
-            message = "design goes with mode: Measure, and mode: Measure needs a design"
+            message = "design needs mode: Measure, and mode: Measure needs design"
             raise ValueError(message)
         return self
 
 
-EARLY_ATTENTION = "must be at least pivotAfter (a person is asked for after a pivot was tried); write a larger number"
+EARLY_ATTENTION = (
+    "must be at least pivotAfter (attention is requested only after a pivot was tried); write a larger number"
+)
 
 
 class Stall(Model):
@@ -124,7 +126,7 @@ class Stall(Model):
     attention_after: Annotated[int, Field(ge=1, le=1000, validate_default=True)] = 4
     """Stale iterations since the last keep that set the condition NeedsAttention (default 4)."""
     on_attention: Literal["Continue", "Suspend"] = "Continue"
-    """Whether the campaign continues or is suspended when NeedsAttention is set."""
+    """Whether the campaign continues or is suspended (not supported yet) when NeedsAttention is set."""
 
     @field_validator("attention_after")
     @classmethod
@@ -174,7 +176,7 @@ class ResearchLoopSpec(Model):
     model_config = cel(
         (
             "self.direction.trim() != ''",
-            "is empty: say in a sentence what is to be found out",
+            "is empty: state the research question in a sentence",
             ".direction",
         )
     )
@@ -200,15 +202,15 @@ class ResearchLoopSpec(Model):
     suspension without counting as an attempt.
     """
     ttl_seconds_after_finished: Count | None = None
-    """Seconds after its end at which the loop and all its objects are deleted. Unset: never."""
+    """Seconds after its end at which the loop and all its objects are deleted. Unset: never. Not supported yet."""
     history_limit: Annotated[int, Field(ge=10, le=100_000)] | None = None
-    """Number of finished experiments that remain as objects; older ones are in the ledger only. Unset: all."""
+    """Number of finished experiments that remain as objects (unset: all); the ledger has all. Not supported yet."""
 
     @field_validator("direction")
     @classmethod
     def _says_something(cls, direction: str) -> str:
         if not direction.strip():
-            message = "is empty: say in a sentence what is to be found out"
+            message = "is empty: state the research question in a sentence"
             raise ValueError(message)
         return direction
 
@@ -262,7 +264,7 @@ class ResearchLoop(Model):
     @classmethod
     def _short_name(cls, metadata: ObjectMeta) -> ObjectMeta:
         if len(metadata.name) > LOOP_NAME_MAX or "." in metadata.name:
-            words = f"is no DNS label of at most {LOOP_NAME_MAX} characters (a-z, 0-9, -)"
-            message = f'name "{metadata.name}" {words}; choose a shorter one, without a point'
+            words = f"is not a DNS label of at most {LOOP_NAME_MAX} characters (a-z, 0-9, -)"
+            message = f'name "{metadata.name}" {words}; choose a shorter name without dots'
             raise ValueError(message)
         return metadata

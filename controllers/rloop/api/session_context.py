@@ -95,9 +95,9 @@ class Context(Model):
     session: SessionAllowance
     """The role and the allowances of this session."""
     demand: Literal["Pivot"] | None = None
-    """Pivot: no experiment is admitted before a direction that changes the frame."""
+    """Pivot: experiments are rejected until a direction changes the frame."""
     baseline: float | None = None
-    """Verified value of the untouched task; null until it is measured."""
+    """Verified value of the unchanged task; null until it is measured."""
     noise: float | None = None
     """Standard deviation between the incumbent's runs; values are rounded to half of it."""
     incumbent: Incumbent

@@ -1,7 +1,7 @@
 """`space.yaml`: the declared search space of a task, for agents without an LLM and the frames of directions.
 
 Read by the gateway (does an experiment lie in its direction's frame?) and by the policy agents. Names and the
-order of values carry no meaning: an agent may use only what stands here.
+order of values carry no meaning: an agent may use only what is declared here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Dimension(Model):
     name: Word
     """Name of the dimension; points and frames use it."""
     key: Annotated[str, Field(min_length=1, max_length=256)]
-    """Where the value stands in the file; dots go into nested mappings."""
+    """Key of the value in the file; dots separate nested mappings."""
     values: Annotated[list[Scalar], Field(min_length=2, max_length=64)] | None = None
     """All allowed values; their order means nothing. Null: a range."""
     low: float | None = None
@@ -47,7 +47,7 @@ class Dimension(Model):
     integer: bool = False
     """The range holds whole numbers only."""
     default: Scalar
-    """Value in the untouched task, and where the key is missing."""
+    """Value in the unchanged task, and where the key is missing."""
     structural: bool = False
     """Part of the frame: changed only when a pivot is demanded."""
     field: StructuralField | None = None
@@ -62,13 +62,13 @@ class Dimension(Model):
             message = f'dimension "{self.name}": give either values, or low and high'
             raise ValueError(message)
         if self.values is not None and len({str(value) for value in self.values}) < len(self.values):
-            message = f'dimension "{self.name}": two of its values read the same'
+            message = f'dimension "{self.name}": two of its values have the same text'
             raise ValueError(message)
         if any(len(str(value)) > MAX_VALUE for value in self.values or []):
             message = f'dimension "{self.name}": a value has more than {MAX_VALUE} characters'
             raise ValueError(message)
         if self.values is not None and not self.admits(self.default):
-            message = f'dimension "{self.name}": default {self.default!r} is not among its values'
+            message = f'dimension "{self.name}": default {self.default!r} is not one of its values'
             raise ValueError(message)
         if self.structural and (wrong := structural(self.values, self.field, self.when)):
             message = f'dimension "{self.name}": a structural one {wrong}'
@@ -79,13 +79,13 @@ class Dimension(Model):
 
     def _check_range(self, low: float, high: float) -> None:
         if low >= high:
-            message = f'dimension "{self.name}": low ({low}) must lie below high ({high})'
+            message = f'dimension "{self.name}": low ({low}) must be less than high ({high})'
             raise ValueError(message)
         if self.log and low <= 0:
-            message = f'dimension "{self.name}": a logarithmic range needs low above 0'
+            message = f'dimension "{self.name}": a logarithmic range needs low greater than 0'
             raise ValueError(message)
         if isinstance(self.default, (str, bool)) or not low <= self.default <= high:
-            message = f'dimension "{self.name}": default {self.default!r} lies outside {low}..{high}'
+            message = f'dimension "{self.name}": default {self.default!r} is outside {low}..{high}'
             raise ValueError(message)
         if self.integer and not (low.is_integer() and high.is_integer() and float(self.default).is_integer()):
             message = f'dimension "{self.name}": integer: true needs whole numbers for low, high and default'
@@ -127,7 +127,7 @@ class Dimension(Model):
 
     @property
     def size(self) -> float:
-        """How many values it has; infinite for a range of real numbers."""
+        """Number of its values; infinite for a range of real numbers."""
         if self.values is not None:
             return len(self.values)
         assert self.low is not None
@@ -156,7 +156,7 @@ class Space(Model):
         keys = [dimension.key for dimension in self.dimensions]
         nested = next((key for key in keys if any(other.startswith(f"{key}.") for other in keys)), None)
         if nested is not None:
-            message = f'the key "{nested}" holds a value, and another dimension\'s key lies within it'
+            message = f'the key "{nested}" is a value of one dimension, but a mapping for another'
             raise ValueError(message)
         for what, items in (("name", names), ("key", keys)):
             twice = sorted({item for item in items if items.count(item) > 1})
@@ -165,12 +165,12 @@ class Space(Model):
                 raise ValueError(message)
         structural = {dimension.name: dimension for dimension in self.structural}
         if len(structural) > MAX_STRUCTURAL:
-            message = f"{len(structural)} structural dimensions; a frame holds {MAX_STRUCTURAL} at most"
+            message = f"{len(structural)} structural dimensions; the maximum is {MAX_STRUCTURAL}"
             raise ValueError(message)
         for dimension in self.dimensions:
             for name, values in dimension.when.items():
                 if name not in structural:
-                    message = f'dimension "{dimension.name}": when names "{name}", which is no structural dimension'
+                    message = f'dimension "{dimension.name}": when names "{name}", which is not a structural dimension'
                     raise ValueError(message)
                 wrong = [value for value in values if not structural[name].admits(value)]
                 if wrong:
@@ -221,13 +221,13 @@ class Space(Model):
 
     @property
     def default_frame(self) -> Frame:
-        """The frame of the untouched task."""
+        """The frame of the unchanged task."""
         return {dimension.name: str(dimension.default) for dimension in self.structural}
 
     def read(self, document: object) -> Point:
         """The point that a parsed `file` holds; a missing key means the default.
 
-        Raises ValueError, naming the key, if a value lies outside its dimension.
+        Raises ValueError, naming the key, if a value is outside its dimension.
         """
         point: Point = {}
         for dimension in self.structural:
@@ -245,7 +245,7 @@ class Space(Model):
     def change(self, document: MutableMapping[str, Any], point: Mapping[str, Scalar]) -> None:
         """The same in the document itself, which may be one that keeps comments; equal values are not touched.
 
-        Raises ValueError, naming the key, where a value stands in place of a mapping.
+        Raises ValueError, naming the key, where a value is found instead of a mapping.
         """
         for dimension in self.dimensions:
             *path, last = dimension.key.split(".")
@@ -260,7 +260,7 @@ class Space(Model):
             if isinstance(holder, MutableMapping):
                 _put(holder, last, point.get(dimension.name))
             elif wanted:
-                message = f'"{dimension.key}": expected a mapping around "{last}"'
+                message = f'"{dimension.key}": expected a mapping that contains "{last}"'
                 raise ValueError(message)
 
 
@@ -279,7 +279,7 @@ def _value(document: object, dimension: Dimension) -> Scalar:
     found: object = document
     for part in dimension.key.split("."):
         if not isinstance(found, Mapping):
-            message = f'"{dimension.key}": expected a mapping around "{part}"'
+            message = f'"{dimension.key}": expected a mapping that contains "{part}"'
             raise ValueError(message)  # noqa: TRY004 -- one error type for all that is wrong with a document
         if part not in found:
             return dimension.default
@@ -293,7 +293,7 @@ def _value(document: object, dimension: Dimension) -> Scalar:
             if dimension.values is not None
             else f"a number in {dimension.low}..{dimension.high}"
         )
-        message = f'"{dimension.key}" is {found!r}; space.yaml wants {wanted}'
+        message = f'"{dimension.key}" is {found!r}; space.yaml requires {wanted}'
         raise ValueError(message)
     assert isinstance(found, (str, int, float, bool))
     return found

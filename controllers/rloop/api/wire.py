@@ -47,7 +47,7 @@ class ExperimentView(Model):
     runs: Count = 0
     """Number of finished runs."""
     claimed: float | None = None
-    """Mean of what its runs said of themselves; it decides nothing."""
+    """Mean of the values that its runs reported themselves, for information only."""
     smoke: bool = False
     """A short run that is not scored; `phase` is Passed where it ran to its end."""
 
@@ -73,7 +73,7 @@ class ExperimentDetail(ExperimentView):
     log_tail: Annotated[str, Field(max_length=4096)] = ""
     """End of the log of its newest attempt."""
     curves: list[RunCurves] = []
-    """From progress.jsonl: what its runs said of themselves, not what was verified."""
+    """From progress.jsonl: values that its runs reported, not verified values."""
 
 
 class TaskFiles(Model):

@@ -59,7 +59,7 @@ class ConfigMapFiles(Model):
 
 
 class GitSource(Model):
-    """A git repository. It is fetched once, when the loop is accepted, by a Job."""
+    """A git repository. A Job fetches it once, when the loop is accepted. Not supported yet."""
 
     url: Annotated[str, Field(min_length=1, max_length=2048)]
     """Repository URL, https or ssh."""
@@ -70,7 +70,7 @@ class GitSource(Model):
 
 
 class ImageSource(Model):
-    """A folder in a container image, for tasks above 900 KiB."""
+    """A folder in a container image, for tasks above 900 KiB. Not supported yet."""
 
     reference: Annotated[str, Field(min_length=1, max_length=512)]
     """Image reference, with a digest or a tag."""
@@ -178,7 +178,7 @@ class Toleration(Model):
 class EnvVar(Model):
     """An environment variable. Names that start with RLOOP_ are reserved."""
 
-    model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are set by the loop", ".name"))
+    model_config = cel(("!self.name.startsWith('RLOOP_')", "names that start with RLOOP_ are reserved", ".name"))
 
     name: Annotated[str, Field(pattern=ENV_NAME_PATTERN, min_length=1, max_length=128)]
     """Name: letters, digits and _."""
@@ -207,7 +207,7 @@ class PyTorchJob(Model):
 
 
 class TrainJob(Model):
-    """A Kubeflow Trainer v2 TrainJob."""
+    """A Kubeflow Trainer v2 TrainJob. Not supported yet."""
 
     runtime_ref: ObjectName
     """Name of a ClusterTrainingRuntime."""

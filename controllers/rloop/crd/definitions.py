@@ -56,7 +56,7 @@ UNSEEN = Condition(
     type="Ready",
     status="Unknown",
     reason="Pending",
-    message="no operator has looked at this loop yet; one must serve its namespace (the chart's watchNamespaces)",
+    message="no operator has reconciled this loop yet; one must serve its namespace (the chart's watchNamespaces)",
     last_transition_time=datetime.fromtimestamp(0, UTC),
 )
 """Default condition. Without it kstatus and GitOps tools consider a loop healthy that no operator serves."""
@@ -86,13 +86,15 @@ KINDS = (
         ResearchLoop,
         "rloop",
         (
-            Column("Phase", ".status.display.phase", description="And what a glance must not miss"),
+            Column("Phase", ".status.display.phase", description="Phase, and the most important reason"),
             Column("Best", ".status.display.best", description="Verified value of the incumbent"),
-            Column("Gain", ".status.display.gain", description="Against the baseline; positive is better"),
-            Column("Iter", ".status.iteration", "integer", description="Number of the newest iteration"),
-            Column("Exp", ".status.budget.used.experiments", "integer", description="Proposals of agents"),
-            Column("Pivots", ".status.pivots", "integer", description="Forced changes of frame"),
-            Column("Budget", ".status.display.budget", description="What is used of the nearest limit"),
+            Column("Gain", ".status.display.gain", description="Gain over the baseline; positive is better"),
+            Column("Iter", ".status.iteration", "integer", description="Number of the latest iteration"),
+            Column("Exp", ".status.budget.used.experiments", "integer", description="Number of proposals by agents"),
+            Column("Pivots", ".status.pivots", "integer", description="Number of pivots (forced changes of frame)"),
+            Column(
+                "Budget", ".status.display.budget", description="Consumption of the limit that is closest to its end"
+            ),
             AGE,
             Column("Kept", ".status.experiments.accepted", "integer", wide=True),
             Column("Ready", '.status.conditions[?(@.type=="Ready")].status', wide=True),
@@ -109,7 +111,12 @@ KINDS = (
             Column("Number", ".spec.number", "integer"),
             Column("Phase", ".status.phase"),
             Column("Outcome", ".status.outcome"),
-            Column("Pivot", ".spec.pivotDemanded", "boolean", description="A change of frame was demanded"),
+            Column(
+                "Pivot",
+                ".spec.pivotDemanded",
+                "boolean",
+                description="True if its first direction must change the frame",
+            ),
             AGE,
         ),
     ),
@@ -121,7 +128,7 @@ KINDS = (
             Column("Kind", ".spec.kind"),
             Column("Phase", ".status.phase"),
             Column("Value", ".status.display.value", description="Verified value"),
-            Column("Gain", ".status.display.gain", description="Against the incumbent of its time"),
+            Column("Gain", ".status.display.gain", description="Gain over the incumbent at the time of the verdict"),
             Column("Reason", ".status.verdict.reason"),
             AGE,
             Column("Title", ".spec.title", wide=True),

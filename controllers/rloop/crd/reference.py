@@ -16,7 +16,7 @@ HEAD = f"""<!-- Generated from controllers/rloop/api by `make generate`. Do not 
 
 # Reference of the kinds in {GROUP}/{VERSION}
 
-What `kubectl explain` says, on one page. A decimal is a number in quotes, such as "0.05". A field that is
+The output of `kubectl explain` on one page. A decimal is a number in quotes, such as "0.05". A field that is
 neither required nor has a default may be left out.
 """
 
@@ -45,7 +45,7 @@ def _kind(kind: Kind) -> Iterator[str]:
     if rules:
         yield f"### Rules of {kind.name}"
         yield ""
-        yield "Checked by the API server beyond types and bounds:"
+        yield "Checked by the API server in addition to types and bounds:"
         yield ""
         yield from rules
         yield ""

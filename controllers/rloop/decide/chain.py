@@ -25,7 +25,7 @@ ALWAYS: tuple[Step, ...] = (
     session.record,  # outcome of sessions
 )
 WHILE_RUNNING: tuple[Step, ...] = (
-    baseline.measure,  # the untouched task: value and noise
+    baseline.measure,  # the unchanged task: value and noise
     smoke.look,  # short runs that only show whether an experiment starts
     judge.judge,  # keep, reject, or request more runs
     plateau.pivot,  # no gain for long enough: change the frame (before settling: a pivot makes open iterations neutral)

@@ -67,7 +67,7 @@ class Draft:
 
     @property
     def baseline(self) -> ResearchExperiment | None:
-        """The untouched task as an experiment; None until it exists."""
+        """The unchanged task as an experiment; None until it exists."""
         return self.experiments.get(names.baseline(self.name))
 
     def run_seed(self, experiment: str, run: int) -> int:

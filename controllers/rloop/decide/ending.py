@@ -20,7 +20,7 @@ def withdraw_experiment(draft: Draft, name: str, reason: str, message: str) -> N
 
 
 def end_sessions(draft: Draft, iteration: str, reason: str) -> None:
-    """End the iteration's sessions in progress. `cleanup` stops their workloads, which no record wants any more."""
+    """End the iteration's sessions in progress. `cleanup` stops their workloads, which no record needs any more."""
     for session in draft.iterations[iteration].status.sessions:
         if session.phase in ("Pending", "Running"):
             draft.write_session(iteration, session.changed(phase="Finished", reason=reason, finished_at=draft.now))

@@ -23,7 +23,7 @@ TAIL = 512
 CLAIMS_MAX = 40
 WHERE = {
     "claims": "",
-    "directions": "the gate compares with all of them",
+    "directions": "admission compares with all of them",
     "findings": "",
     "results": "GET experiments lists all",
     "failures": "GET experiments/NAME shows each",

@@ -33,7 +33,7 @@ def deleted(entries: Sequence[Entry], experiments: Mapping[str, ResearchExperime
         try:
             one = _restored(entry)
         except (KeyError, ValueError) as error:
-            raise ValueError(f"{named(number, entry)} is not the entry of an experiment: {error}") from error
+            raise ValueError(f"{named(number, entry)} is not a valid entry of an experiment: {error}") from error
         if one.metadata.name not in experiments:
             found[one.metadata.name] = one
     return found
@@ -59,7 +59,7 @@ def misfits(metric: str, entries: Sequence[Entry], experiments: Mapping[str, Res
     keys = {entry.key for entry in entries}
     for name, one in experiments.items():
         if one.status.folded and (key := ledger_entry.of_experiment(one).key) not in keys:
-            yield f'experiment "{name}" is marked as appended to the ledger, which has no entry "{key}"'
+            yield f'experiment "{name}" is marked as appended to the ledger, but the ledger has no entry "{key}"'
         for run in one.status.runs:
             scored = runs.scored(run, metric)
             if run.phase == "Done" and run.value != scored:

@@ -79,7 +79,7 @@ def _against(known: Experiments, holders: Mapping[int, set[str]], verdict: Verdi
         there = ", ".join(map(str, have)) or "none"
         if verdict.compared_with in deleted:
             was = verdict.compared_with
-            return f"cannot be decided again: it was compared with runs of {was} that are gone with it"
+            return f"cannot be recomputed: it was compared with runs of {was}, which was deleted"
         return f"was compared with runs {numbers} of {verdict.compared_with}, whose finished runs are {there}"
     return None
 

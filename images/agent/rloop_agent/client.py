@@ -136,8 +136,8 @@ class Client:
                 return read(response.content)
             except ValidationError as error:
                 raise Unreachable(
-                    f"{verb} {path}: the gateway answers with something else than this agent was "
-                    f"built for, so the two are of different versions: {error}"
+                    f"{verb} {path}: unexpected response of the gateway; "
+                    f"agent and gateway may have different versions: {error}"
                 ) from error
         raise _problem(response)
 
@@ -154,10 +154,10 @@ class Client:
             # Full jitter: a hundred sessions that lost the same gateway must not retry in step.
             pause = self._jitter.uniform(0, delay)
             if self._clock() + pause >= deadline:
-                raise Unreachable(f"{verb} {path}: no answer within {self._patience:g} s; the last try: {trouble}")
+                raise Unreachable(f"{verb} {path}: no answer within {self._patience:g} s; last attempt: {trouble}")
             self._log("warning", "gateway away", request=f"{verb} {path}", error=trouble, pause=round(pause, 3))
             if self._wait(pause):
-                raise Unreachable(f"{verb} {path}: told to end while waiting for the gateway: {trouble}")
+                raise Unreachable(f"{verb} {path}: interrupted while waiting for the gateway: {trouble}")
             delay = min(delay * 2, LONGEST_DELAY)
 
     def _try(self, verb: str, path: str, **request: Any) -> tuple[str, httpx.Response | None]:
@@ -182,5 +182,5 @@ def _read_problem(response: httpx.Response) -> Problem:
 def _problem(response: httpx.Response) -> AgentError:
     problem = _read_problem(response)
     if response.status_code == 401:
-        return Unauthorized(f"The gateway does not take this session's token: {problem.message or problem.reason}")
+        return Unauthorized(f"The gateway rejects this session's token: {problem.message or problem.reason}")
     return refusal(problem.reason, problem.message)

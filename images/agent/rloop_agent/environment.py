@@ -77,12 +77,12 @@ def settings(environment: Mapping[str, str]) -> Settings:
         try:
             value = float(text(name))
         except ValueError:
-            raise BadEnvironment(f"{name} is {environment[name]!r}, which is no number") from None
+            raise BadEnvironment(f"{name} is {environment[name]!r}, which is not a number") from None
         return value
 
     heartbeat = number("RLOOP_HEARTBEAT_SECONDS")
     if not 0 < heartbeat < threading.TIMEOUT_MAX:
-        raise BadEnvironment(f"RLOOP_HEARTBEAT_SECONDS is {heartbeat:g}; it must lie above 0")
+        raise BadEnvironment(f"RLOOP_HEARTBEAT_SECONDS is {heartbeat:g}; it must be greater than 0")
     return Settings(
         url=text("RLOOP_GATEWAY"),
         token=token_of(environment),
@@ -98,7 +98,7 @@ def _mind(
     """Settings of the policy, the client or the model; a client may use the model, a policy nothing else."""
     others = [name for name in ("RLOOP_LLM_MODEL", "RLOOP_CLIENT") if environment.get(name)]
     if others and environment.get("RLOOP_POLICY"):
-        raise BadEnvironment(f"RLOOP_POLICY and {others[0]} are both set: an agent has one of them")
+        raise BadEnvironment(f"RLOOP_POLICY and {others[0]} are both set: unset one of them")
     folder = environment.get("RLOOP_TRANSCRIPTS")
     transcripts = Path(folder) if folder else None
     if environment.get("RLOOP_CLIENT"):
@@ -107,7 +107,7 @@ def _mind(
         return ModelSettings(text("RLOOP_LLM_PROXY"), text("RLOOP_LLM_MODEL"), transcripts)
     policy = text("RLOOP_POLICY")
     if policy not in POLICIES:
-        raise BadEnvironment(f"RLOOP_POLICY is {policy!r}: not yet; use one of {', '.join(POLICIES)}")
+        raise BadEnvironment(f"RLOOP_POLICY is {policy!r}: not supported yet; use one of {', '.join(POLICIES)}")
     return PolicySettings(policy, int(number("RLOOP_POLICY_SEED")))
 
 

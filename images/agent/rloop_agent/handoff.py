@@ -36,7 +36,7 @@ def text(
 def _best(context: Context, here: Sequence[ExperimentView]) -> str:
     values = {view.name: view.value for view in here if view.value is not None}
     if not values:
-        return "No result of this frame is known yet."
+        return "There is no result of this frame yet."
     pick = min if context.objective.goal == "Minimize" else max
     name = pick(values, key=lambda one: values[one])
     incumbent = context.incumbent.value

@@ -22,7 +22,7 @@ class BadRecipe(ValueError):
 def parse(space: Space, files: Mapping[str, str]) -> dict[str, Any]:
     """The parsed recipe among `files`; an empty file is an empty mapping."""
     if space.file not in files:
-        raise BadRecipe(f"{space.file}: there is no such text file")
+        raise BadRecipe(f"{space.file}: the file is missing or is not text")
     text = files[space.file]
     try:
         document = _read(space, text)
@@ -52,7 +52,7 @@ def render(space: Space, original: str, document: Mapping[str, Any], values: Poi
         if space.read(_read(space, text)) == values:
             return text
     except ValueError as error:
-        raise BadRecipe(f"{space.file}: the keys of space.yaml do not fit the file: {error}") from error
+        raise BadRecipe(f"{space.file}: the keys of space.yaml do not match the file: {error}") from error
     raise BadRecipe(f"{space.file}: its values cannot be changed in place; write it as plain YAML, or as JSON")
 
 

@@ -120,7 +120,7 @@ def run(
         return Outcome("", tuple(session.done.names), session.done.rounds, closed=True)
     except Refused as refused:
         # The session is over anyway; a refused handoff does not change that.
-        text = f"Ended by a refusal: {refused}"
+        text = f"Ended because the gateway rejected a request: {refused}"
         around.log("warning", "refused", reason=refused.reason, message=refused.message)
     around.log("info", "finished", handoff=text, rounds=session.done.rounds, proposed=len(session.done.names))
     return Outcome(text, tuple(session.done.names), session.done.rounds)
@@ -143,7 +143,7 @@ class _Session:
         """Everything from the first request to the handoff, which it returns."""
         context = self._gateway.context()
         if context.space is None:
-            return self._nothing("The task declares no space.yaml, and a policy agent knows nothing else to vary.")
+            return self._nothing("The task has no space.yaml, and a policy agent can vary nothing else.")
         try:
             start = look(context.space, context, self._gateway.task())
         except BadRecipe as error:
@@ -194,7 +194,7 @@ class _Session:
             # The remaining points are in the frame that must be left: a pivot leads away, and the next one back.
             direction = self._admitted(start.space, others())
         if direction is None and not self.done.why:
-            self.done.why = "A pivot is demanded, and no other frame of the space has a point left that was not tried."
+            self.done.why = "A pivot is required, but all points of the other frames were tried."
         return direction
 
     def _admitted(self, space: Space, frames: Iterable[Frame]) -> Direction | None:
@@ -207,7 +207,7 @@ class _Session:
                 ours = self._own_direction(frame)
                 if ours is not None:
                     return ours
-                self.done.why = f"No direction was admitted; the last refusal: {refused}"
+                self.done.why = f"No direction was admitted; last rejection: {refused}"
                 if refusals >= REFUSALS or refused.reason in LAST_REFUSALS:
                     return None
         return None
@@ -226,7 +226,7 @@ class _Session:
         while self._may_go_on(context):
             point = self._next(searched, known, pivoting=pivoting)
             if point is None:
-                self.done.why = "No point of this frame is left that was not tried."
+                self.done.why = "All points of this frame were tried."
                 return
             known.append(point)
             self.done.rounds += 1
@@ -247,7 +247,7 @@ class _Session:
                     self.done.sequence += 1
                 refusals += 1
                 if refusals >= REFUSALS or refused.reason in LAST_REFUSALS:
-                    self.done.why = f"The last refusal: {refused}"
+                    self.done.why = f"Last rejection: {refused}"
                     return
                 continue
             refusals = 0
@@ -258,7 +258,7 @@ class _Session:
     def _may_go_on(self, context: Context) -> bool:
         allowance = context.session
         if self._around.stop():
-            self.done.why = "The process was told to end."
+            self.done.why = "The process was asked to stop."
         elif self._around.clock() - self._began >= SHARE_OF_TIME * allowance.session_seconds:
             self.done.why = "The session's time was used up."
         else:

@@ -54,7 +54,7 @@ def look(space: Space, context: Context, task: TaskFiles) -> Start:
     except recipe.BadRecipe as error:
         if not changed:
             raise
-        return _start(space, "task", {}, task, known, f"the incumbent's recipe is left aside: {error}")
+        return _start(space, "task", {}, task, known, f"the incumbent's recipe is ignored: {error}")
     return start
 
 

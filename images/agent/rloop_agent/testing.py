@@ -205,7 +205,7 @@ class FakeGateway(Gateway):
         self._asked("judge_finding", verdict)
         claim = next((one for one in self.given.claims if one.name == name), None)
         if claim is None:
-            raise Refused("FindingUnknown", f"{name} is none of the claims")
+            raise Refused("FindingUnknown", f"{name} is not one of the claims")
         self.verdicts.setdefault(name, verdict)
         return Finding(
             name=name,

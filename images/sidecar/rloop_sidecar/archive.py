@@ -36,7 +36,7 @@ def unpack(archive: Path, target: Path) -> str:
         with gzip.open(archive) as stream:
             return _Unpacking(target).run(_Bounded(stream, MAX_BYTES + MAX_FILES * HEADERS_BYTES))
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise Refused("ArchiveDamaged", f"{archive} is no tar.gz that can be read to its end ({error})") from error
+        raise Refused("ArchiveDamaged", f"{archive} is not a readable tar.gz archive ({error})") from error
 
 
 class _Bounded(io.RawIOBase):
@@ -72,7 +72,7 @@ class _Unpacking:
                 if member.isdir():
                     continue  # folders are created when files need them
                 if not member.isreg() or member.issparse():
-                    raise Refused("ArchiveUnsafe", f"{member.name!r} in the archive is no regular file")
+                    raise Refused("ArchiveUnsafe", f"{member.name!r} in the archive is not a regular file")
                 content = archive.extractfile(member)
                 assert content is not None  # never None for a regular file
                 self._take(member, content)
@@ -94,13 +94,13 @@ class _Unpacking:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise Refused("ArchiveUnsafe", f"{str(path)!r} needs a folder where a file is") from None
+            raise Refused("ArchiveUnsafe", f"{str(path)!r} needs a folder, but a file of that name exists") from None
         if place.parent.resolve() != self._root / path.parent:
-            raise Refused("ArchiveUnsafe", f"{str(path)!r} leads through a link")
+            raise Refused("ArchiveUnsafe", f"{str(path)!r} contains a symbolic link")
         if place.is_symlink():
             place.unlink()
         elif place.is_dir():
-            raise Refused("ArchiveUnsafe", f"{str(path)!r} is a file where a folder is")
+            raise Refused("ArchiveUnsafe", f"{str(path)!r} is a file, but a folder of that name exists")
         elif place.exists():
             executable = executable or bool(place.stat().st_mode & stat.S_IXUSR)
         digest = sha256()
@@ -116,5 +116,5 @@ def _inside(name: str) -> PurePosixPath:
     """The member's path relative to the folder. Raises Refused if it is outside."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in name:
-        raise Refused("ArchiveUnsafe", f"{name!r} in the archive leaves its folder")
+        raise Refused("ArchiveUnsafe", f"{name!r} in the archive points outside its folder")
     return path

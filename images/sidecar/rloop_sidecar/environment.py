@@ -24,5 +24,5 @@ def whole(environment: Mapping[str, str], name: str) -> int:
     """A required integer of at least 1. Raises BadEnvironment."""
     value = text(environment, name)
     if not value.isascii() or not value.isdigit() or int(value) < 1:
-        raise BadEnvironment(f"{name} is {value!r}; it must be a whole number from 1 on")
+        raise BadEnvironment(f"{name} is {value!r}; it must be a whole number of at least 1")
     return int(value)

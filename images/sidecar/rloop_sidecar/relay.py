@@ -57,7 +57,7 @@ def settings(environment: Mapping[str, str]) -> Settings:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 3600:
-        raise BadEnvironment(f"RLOOP_RELAY_SECONDS is {pause!r}; it must be a number above 0")
+        raise BadEnvironment(f"RLOOP_RELAY_SECONDS is {pause!r}; it must be a number greater than 0")
     return Settings(
         url=text(environment, "RLOOP_GATEWAY"),
         token_file=Path(text(environment, "RLOOP_TOKEN_FILE")),

@@ -70,7 +70,9 @@ def _pass_once(fence: Path, uid: str) -> None:
     except FileExistsError:
         before = fence.read_text()
         if before != uid:
-            raise Refused(ALREADY_RAN, f"the pod {before} has begun this attempt; it is not run again") from None
+            raise Refused(
+                ALREADY_RAN, f"the pod {before} has already begun this attempt; an attempt runs only once"
+            ) from None
 
 
 def _copied(copy: UnpackCopy | None) -> str | None:
@@ -79,7 +81,7 @@ def _copied(copy: UnpackCopy | None) -> str | None:
     source = Path(copy.from_)
     if not source.is_dir():
         raise Refused(
-            ARTIFACT_MISSING, f"there is no folder {copy.from_}: the run has left nothing, or its volume is lost"
+            ARTIFACT_MISSING, f"there is no folder {copy.from_}: the run left no files, or its volume is lost"
         )
     found = copy_tree(source, Path(copy.to), copy.max_bytes)
     _check(found, copy.sha256, f"the files in {copy.from_}")

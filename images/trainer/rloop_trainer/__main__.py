@@ -26,10 +26,10 @@ MAX_SEED = 2**31 - 1
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the requested mode; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="rloop-trainer", description="GRPO as a recipe says it")
+    parser = argparse.ArgumentParser(prog="rloop-trainer", description="train with GRPO as the recipe says")
     parser.add_argument("recipe", type=Path, help="a .yaml or .json file")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--check", action="store_true", help="only say what is wrong with the recipe")
+    what.add_argument("--check", action="store_true", help="only check the recipe and print its problems")
     what.add_argument("--warm-start", action="store_true", help="only make the warm start")
     asked = parser.parse_args(arguments)
     try:
@@ -53,7 +53,7 @@ def _warm_start(recipe: Recipe, task: Path) -> int:
     from rloop_trainer.models import warm_start
 
     if recipe.warm_start is None:
-        raise BadRecipe(["warm_start: is missing; without it there is none to make"])
+        raise BadRecipe(["warm_start: is missing; add it to make a warm start"])
     world.set_defaults(os.environ)
     begun = time.monotonic()
     cache = warm_start.cache(os.environ)
@@ -71,7 +71,7 @@ def _train(recipe: Recipe, task: Path, here: World) -> int:
 
     seed = _variable(os.environ, "RLOOP_SEED")
     if not seed.isdecimal() or int(seed) > MAX_SEED:
-        raise BadWorld(f"RLOOP_SEED is {seed!r}; a whole number up to {MAX_SEED} is needed")
+        raise BadWorld(f"RLOOP_SEED is {seed!r}; it must be a whole number of at most {MAX_SEED}")
     place = Place(task, _folder("RLOOP_ARTIFACTS"), _folder("RLOOP_CHECKPOINTS"), int(seed))
     world.set_defaults(os.environ)
     world.see_one_gpu(here, os.environ)

@@ -40,10 +40,10 @@ class Maker:
     def fits(self, other: Maker) -> str:
         """Why a run with these properties cannot resume from a checkpoint of `other`; "" if it can."""
         if other.recipe != self.recipe:
-            return "it is of another recipe or seed"
+            return "it belongs to another recipe or seed"
         if (self.zero is not None or other.zero is not None) and other.ranks != self.ranks:
             # DeepSpeed writes one file for each rank; without it there is one file that any number of ranks can read.
-            return f"it was written by {other.ranks} ranks, DeepSpeed's cannot be read by {self.ranks}"
+            return f"it was written by {other.ranks} ranks; a DeepSpeed checkpoint cannot be read by {self.ranks}"
         return ""
 
 
@@ -74,13 +74,13 @@ def flaw(path: Path, maker: Maker | None = None) -> str:
     """What is wrong with a checkpoint, after reading every byte, or why it does not fit `maker`; "" if valid."""
     found = _seal(path)
     if found is None:
-        return "it has no whole seal: its writing was cut short"
+        return "its checksum file is missing or incomplete: writing was interrupted"
     for name, facts in found.files.items():
         file = path / name
         if not file.is_file():
             return f"{name} is missing"
         if file.stat().st_size != facts["size"] or _sha256(file) != facts["sha256"]:
-            return f"{name} is not what was written"
+            return f"{name} does not match its checksum"
     return maker.fits(found.maker) if maker is not None else ""
 
 
@@ -96,7 +96,7 @@ def newest(parent: Path, maker: Maker) -> tuple[Path | None, list[str]]:
             break
         wrong = flaw(path, maker)
         if wrong:
-            said.append(f"{path.name} is left aside and removed: {wrong}")
+            said.append(f"{path.name} is ignored and removed: {wrong}")
             shutil.rmtree(path, ignore_errors=True)
         else:
             chosen = path

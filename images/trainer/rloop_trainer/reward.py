@@ -52,7 +52,7 @@ def _guarded(function: Callable[[str, str], Any], name: str) -> Judge:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever a user's function does
             raise TrainingFailed(f"{call} raised {type(error).__name__}: {error}") from None
         if not math.isfinite(value):
-            raise TrainingFailed(f"{call} returned {value}; a finite number is needed")
+            raise TrainingFailed(f"{call} returned {value}; it must return a finite number")
         return value
 
     return guarded

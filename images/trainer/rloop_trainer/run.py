@@ -84,7 +84,7 @@ def run(recipe: Recipe, place: Place, here: World, sigterm: Sigterm) -> bool:
 
 def _said(metric: str, value: float | None) -> str:
     if value is None:
-        return "nothing is claimed, the GPU has no room for the exported model beside what was trained"
+        return "no value is reported: the GPU has no memory for the exported model next to the trained one"
     return f"{metric} {value:.4f} on the training data, as claimed"
 
 
@@ -104,9 +104,9 @@ def _resume(folder: Path, maker: Maker) -> Path | None:
     for line in said:
         print(line, flush=True)
     if found is not None:
-        print(f"going on after step {checkpoints.step(found)}, from {found.name}", flush=True)
+        print(f"continuing after step {checkpoints.step(found)}, from {found.name}", flush=True)
     elif said:
-        print("no checkpoint is left: starting from the beginning", flush=True)
+        print("no usable checkpoint: starting from the beginning", flush=True)
     return found
 
 

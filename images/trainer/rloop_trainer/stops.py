@@ -59,7 +59,7 @@ def look(step: int, logs: Mapping[str, Any], history: Sequence[Mapping[str, Any]
         return
     raise TrainingFailed(
         f"step {step}: for {PATIENCE} steps all completions of a group had the same reward (mean {reward:.3g}), so "
-        "that there was nothing to learn from; raise grpo.temperature or grpo.group, lower grpo.learning_rate, or "
+        "that there was no training signal; raise grpo.temperature or grpo.group, lower grpo.learning_rate, or "
         "begin with easier data or a better start (warm_start)"
     )
 

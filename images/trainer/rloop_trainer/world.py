@@ -55,7 +55,7 @@ def world(environment: Mapping[str, str]) -> World:
     rank, local_rank = _number(environment, "RANK", 0), _number(environment, "LOCAL_RANK", 0)
     found = World(rank, size(environment), local_rank)
     if not 0 <= found.rank < found.size:
-        raise BadWorld(f"RANK is {found.rank}, which does not lie below WORLD_SIZE ({found.size})")
+        raise BadWorld(f"RANK is {found.rank}, which is not less than WORLD_SIZE ({found.size})")
     if found.size > 1:
         for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
             if not environment.get(name):
@@ -67,14 +67,14 @@ def size(environment: Mapping[str, str]) -> int:
     """Number of ranks, current or future. Raises BadWorld."""
     found = _number(environment, "WORLD_SIZE", 1)
     if found == 0:
-        raise BadWorld("WORLD_SIZE is 0: there is at least one rank")
+        raise BadWorld("WORLD_SIZE is 0: it must be at least 1")
     return found
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name, "")
     if text and not text.isdecimal():
-        raise BadWorld(f"{name} is {text!r}, which is no whole number; torchrun sets it")
+        raise BadWorld(f"{name} is {text!r}, which is not a whole number; torchrun sets it")
     return int(text) if text else default
 
 
@@ -125,8 +125,8 @@ def check_gpus(here: World, gpus: int) -> None:
     if here.local_rank >= gpus:
         seen = "1 GPU" if gpus == 1 else f"{gpus} GPUs"
         raise BadWorld(
-            f"LOCAL_RANK is {here.local_rank}, and this process sees {seen}: start no more ranks than GPUs, or train "
-            "on the CPU with CUDA_VISIBLE_DEVICES set to nothing"
+            f"LOCAL_RANK is {here.local_rank}, but this process sees {seen}: start no more ranks than GPUs, or train "
+            'on the CPU with CUDA_VISIBLE_DEVICES=""'
         )
 
 

@@ -52,7 +52,7 @@ def _unchanged(what: str, folder: Path, sealed: str) -> None:
     found = folder_digest(folder)
     if found != sealed:
         raise _Changed(
-            f"the {what} is not what was sealed when the loop was accepted (sha256 {found[:12]}, sealed "
+            f"the {what} differs from what was sealed when the loop was accepted (sha256 {found[:12]}, sealed "
             f"{sealed[:12]}): put the sealed files back, or start a new loop"
         )
 
@@ -81,7 +81,7 @@ def _run(job: VerifierJob, scratch: Path) -> VerifierReport:
     except (ValueError, IndexError) as error:
         return without_verdict("EvaluationFailed", f"the command cannot be started: {error}")
     if ended.exit_code is None:
-        return without_verdict("EvaluationTimeout", f"no end within {job.timeout_seconds} s; {_last(ended)}")
+        return without_verdict("EvaluationTimeout", f"timeout after {job.timeout_seconds} s; {_last(ended)}")
     if ended.exit_code != 0:
         how = f"{_how(ended.exit_code)}{_which(job.command[0], ended)}"
         return without_verdict("EvaluationFailed", f"{how}; {_last(ended)}")

@@ -25,7 +25,7 @@ def with_verdict(verdict: Verdict) -> VerifierReport:
     report = VerifierReport(verdict=verdict.model_copy(update={"checks": checks}))
     if len(encoded(report)) <= VERDICT_BYTES:
         return report
-    return without_verdict("VerdictMalformed", f"the verdict does not fit into {VERDICT_BYTES} bytes")
+    return without_verdict("VerdictMalformed", f"the verdict is larger than {VERDICT_BYTES} bytes")
 
 
 def without_verdict(reason: str, message: str, *, infrastructure: bool = False) -> VerifierReport:

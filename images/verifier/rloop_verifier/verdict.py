@@ -31,31 +31,35 @@ def read_verdict(path: Path) -> Verdict:
     """The verdict. Raises NoVerdict with the reason VerdictMissing or VerdictMalformed."""
     content = _content(path)
     if len(content) > VERDICT_BYTES:
-        message = f"the verdict is larger than {VERDICT_BYTES} bytes: leave out what is neither metric nor check"
+        message = (
+            f"the verdict is larger than {VERDICT_BYTES} bytes: remove everything that is neither metric nor check"
+        )
         raise NoVerdict("VerdictMalformed", message)
     try:
         document = json.loads(content.decode(), parse_constant=_no_number)
     except UnicodeDecodeError as error:
-        raise NoVerdict("VerdictMalformed", f"the verdict is no UTF-8 text: {error.reason}; {FORM}") from error
+        raise NoVerdict("VerdictMalformed", f"the verdict is not UTF-8 text: {error.reason}; {FORM}") from error
     except json.JSONDecodeError as error:
         raise NoVerdict("VerdictMalformed", _no_json(error)) from error
     except RecursionError as error:
-        raise NoVerdict("VerdictMalformed", f"the verdict is no JSON (nested too deep); {FORM}") from error
+        raise NoVerdict("VerdictMalformed", f"the verdict is not JSON (nested too deep); {FORM}") from error
     except NoVerdict:
         raise
     except ValueError as error:  # what Python refuses to parse: an integer with thousands of digits
-        raise NoVerdict("VerdictMalformed", "the verdict holds a number with too many digits") from error
+        raise NoVerdict("VerdictMalformed", "the verdict contains a number with too many digits") from error
     try:
         verdict = Verdict.model_validate(document)
     except (ValidationError, OverflowError) as error:
         raise NoVerdict("VerdictMalformed", _sentence(error, document)) from error
     if not verdict.metrics and all(check.passed for check in verdict.checks):
-        raise NoVerdict("VerdictMalformed", f"metrics: empty, though no check failed; {FORM}")
+        raise NoVerdict("VerdictMalformed", f"metrics: is empty, but no check failed; {FORM}")
     return verdict
 
 
 def _no_number(constant: str) -> NoReturn:
-    message = f"{constant} is no JSON number: a metric must be finite; let a check fail where nothing can be measured"
+    message = (
+        f"{constant} is not a JSON number: a metric must be finite; if nothing can be measured, report a failed check"
+    )
     raise NoVerdict("VerdictMalformed", message)
 
 
@@ -69,7 +73,7 @@ def _content(path: Path) -> bytes:
         raise NoVerdict("VerdictMalformed", f"the verdict cannot be read: {error.strerror}") from error
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise NoVerdict("VerdictMalformed", "$RLOOP_VERDICT is no regular file; write a file there")
+            raise NoVerdict("VerdictMalformed", "$RLOOP_VERDICT is not a regular file; write a file there")
         # A regular file of this size is read in one call.
         return os.read(descriptor, VERDICT_BYTES + 1)
     finally:
@@ -80,7 +84,7 @@ def _no_json(error: json.JSONDecodeError) -> str:
     if not error.doc.strip():
         return f"the verdict is empty; {FORM}"
     where = f"line {error.lineno}, column {error.colno}"
-    return f"the verdict is no JSON ({where}: {error.msg[:1].lower()}{error.msg[1:]}); {FORM}"
+    return f"the verdict is not JSON ({where}: {error.msg[:1].lower()}{error.msg[1:]}); {FORM}"
 
 
 def _sentence(error: ValidationError | OverflowError, document: object) -> str:
@@ -89,7 +93,7 @@ def _sentence(error: ValidationError | OverflowError, document: object) -> str:
     from rloop.api.reading.wording import shown
 
     if isinstance(error, OverflowError):
-        return "the verdict holds a number that is too large"
+        return "the verdict contains a number that is too large"
     if not isinstance(document, dict):
         return f"the verdict must be a mapping, not {shown(document)}; {FORM}"
     first, *others = problems(error, document, Verdict)

@@ -1,6 +1,6 @@
 """The command `rloop`: its verbs and their options.
 
-The console script starts `main`. Only the grammar stands here; a verb's module is imported when it is called, so that
+The console script starts `main`. Only the grammar is here; a verb's module is imported when it is called, so that
 `rloop status` and `rloop --help` answer at once.
 """
 
@@ -82,7 +82,7 @@ def run(
     from rloop_operator.cli.commands.run import run as run_campaign
 
     if context.obj is KUBECTL:
-        raise RloopError("run is for this machine; in a cluster a campaign starts with kubectl apply -f")
+        raise RloopError("rloop run runs a campaign on this machine; in a cluster, start one with kubectl apply -f")
     raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
 
 
@@ -180,7 +180,7 @@ _on_campaign(
     "verify",
     partial(_call, "verify.verified"),
     "Verify the ledger, and recompute every keep.\n\n"
-    "Prints the first thing that does not fit, with exit code 1. Keep the printed head to recognise the ledger later.",
+    "Prints the first mismatch, with exit code 1. Keep the printed head to recognise the ledger later.",
 )
 
 

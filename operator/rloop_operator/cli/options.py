@@ -48,7 +48,7 @@ class Target(StrEnum):
 def target_of(given: str) -> Target:
     """Parse `--for`, with our own error message, like `_format`."""
     if given not in list(Target):
-        raise typer.BadParameter(f"{given!r} is none of {', '.join(Target)}")
+        raise typer.BadParameter(f"{given!r} is not one of {', '.join(Target)}")
     return Target(given)
 
 
@@ -62,7 +62,7 @@ def where(context: typer.Context, folder: Path | None, namespace: str, kubeconfi
 def _format(given: str) -> Format:
     """Parse `-o`. Not typer's parser, whose error message about an invalid choice contains library terms."""
     if given not in list(Format):
-        raise typer.BadParameter(f"{given!r} is none of {', '.join(Format)}")
+        raise typer.BadParameter(f"{given!r} is not one of {', '.join(Format)}")
     return Format(given)
 
 

@@ -101,7 +101,7 @@ async def run() -> None:
         server = uvicorn.Server(http_server.config(served, host=health.EVERYWHERE, port=PORT))
         reach = Reach(api)
         log.info("started", port=PORT)
-        serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")
+        serving = Part("http", lambda: "" if server.started else f"no process listens on port {PORT} yet")
         parts = [serving, *reach.parts()]
         # In the background: it takes as long as all other imports, and the first session needs it much later.
         loading = asyncio.create_task(asyncio.to_thread(load_tools))

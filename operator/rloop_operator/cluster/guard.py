@@ -1,7 +1,7 @@
 """The guard, layer 0 of the watchdog: a separate process that restarts an operator which does not work.
 
 Run as `python -m rloop_operator.cluster.guard` in its own StatefulSet, with a ServiceAccount that may delete one pod
-and write Events. It monitors the operator's Lease, the canary's echo, the oldest spec change that is not reconciled,
+and write Events. It monitors the operator's Lease, its answers to pings, the oldest spec change that is not reconciled,
 and the pod. `rloop.restart_policy` decides whether to restart.
 """
 
@@ -21,8 +21,8 @@ from rloop_operator.cluster.kube.namespaces import Namespaces
 from rloop_operator.cluster.settings import Place, place
 from rloop_operator.cluster.telemetry import health, metrics, process_logs
 from rloop_operator.cluster.telemetry.health import Part, late
-from rloop_operator.cluster.watchdog.echo import Canary
 from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS, Ages, Keeper
+from rloop_operator.cluster.watchdog.ping import Ping
 
 log = structlog.get_logger("rloop.guard")
 LEASE_SECONDS = 2 * DURATION_SECONDS
@@ -30,7 +30,7 @@ LEASE_SECONDS = 2 * DURATION_SECONDS
 LIST_SECONDS = 30.0
 """Seconds between two comparisons of specs, because listing all loops is an expensive request."""
 PATROLS = 3
-"""Patrols within which the operator must echo the canary, in addition to LEASE_SECONDS."""
+"""Patrols within which the operator must answer a ping, in addition to LEASE_SECONDS."""
 
 
 class Guard:
@@ -41,7 +41,7 @@ class Guard:
         self._place = told
         self._lease = Lease(api, told.namespace, GUARD, told.pod)
         self._keeper = Keeper(api, self._lease, told.namespace, OPERATOR, "guard")
-        self._canary = Canary(api, told.namespace)
+        self._ping = Ping(api, told.namespace)
         self._ages = Ages()
         self._namespaces = Namespaces(api, told.watched)
         self._listed_at = float("-inf")
@@ -68,14 +68,14 @@ class Guard:
         await self._lease.step()
         operators = await self._operators_lease()
         renewed = str(operators.get("spec", {}).get("renewTime", ""))
-        asked, echoed = await self._canary.look()
+        sent, answered = await self._ping.look()
         pod = await self._keeper.pod()
         loops = await self._loops()
         ages = self._ages
         ages.tick()
         lease_age = ages.age("lease", renewed)
-        # The pair changes with each question and each echo: its age counts from the question, and ends with the echo.
-        unanswered = ages.age("canary", (asked, echoed)) if echoed < asked else 0.0
+        # The pair changes with each ping and each answer: its age counts from the ping, and ends with the answer.
+        unanswered = ages.age("ping", (sent, answered)) if answered < sent else 0.0
         if loops is not None:
             said = served_namespaces.read(operators)
             # A restart grants no permissions: a namespace that the operator cannot reach is no sign that it hangs.
@@ -85,18 +85,18 @@ class Guard:
             self._listed_at = time.monotonic()
         oldest = max((ages.now - since for since in self._behind.values()), default=0.0)
         metrics.OPERATOR_LEASE_AGE.set(lease_age)
-        metrics.CANARY_UNANSWERED.set(unanswered)
+        metrics.PING_UNANSWERED.set(unanswered)
         metrics.UNRECONCILED.set(oldest)
         patience = PATROLS * self._place.patrol_seconds + LEASE_SECONDS
         signs = [
             Sign("LeaseNotRenewed", "has not renewed its Lease", lease_age, LEASE_SECONDS),
-            Sign("CanarySilent", "has not echoed the canary", unanswered, patience),
+            Sign("PingUnanswered", "has not answered the ping", unanswered, patience),
             # One restart at most: an object that cannot be reconciled must not interrupt all others repeatedly.
-            Sign("Unreconciled", "has not looked at a changed spec", oldest, 2 * patience + LIST_SECONDS, 1),
+            Sign("Unreconciled", "has not reconciled a changed spec", oldest, 2 * patience + LIST_SECONDS, 1),
         ]
         await self._keeper.keep(ages, pod, signs)
-        if echoed >= asked and (asked == 0 or ages.age("asked", asked) >= self._place.patrol_seconds / 2):
-            await self._canary.ask(asked + 1)
+        if answered >= sent and (sent == 0 or ages.age("sent", sent) >= self._place.patrol_seconds / 2):
+            await self._ping.send(sent + 1)
 
     async def _operators_lease(self) -> client.Object:
         path = client.group("coordination.k8s.io/v1", self._place.namespace, "leases", OPERATOR)
@@ -118,7 +118,11 @@ class Guard:
             Part("look", lambda: late(time.monotonic() - self.tried_at, allowed, "it ended")),
             Part("api", lambda: self.problem, curable=False),
             self._namespaces.part(),
-            Part("lease", lambda: "" if self._lease.held() else "another guard holds it, or it expired", curable=False),
+            Part(
+                "lease",
+                lambda: "" if self._lease.held() else "another guard holds the Lease, or it expired",
+                curable=False,
+            ),
         ]
 
 

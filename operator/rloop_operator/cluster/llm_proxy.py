@@ -62,7 +62,7 @@ async def run(providers: Providers) -> None:
         server = uvicorn.Server(config)
         reach = Reach(api)
         log.info("started", port=PORT, providers=[one.name for one in providers.providers])
-        serving = Part("http", lambda: "" if server.started else f"nobody listens on port {PORT} yet")
+        serving = Part("http", lambda: "" if server.started else f"no process listens on port {PORT} yet")
         parts: Sequence[Part] = [serving, *reach.parts()]
         keeping = asyncio.create_task(proxy.keep())
         try:

@@ -35,8 +35,8 @@ from rloop_operator.cluster.telemetry import health, metrics, process_logs
 from rloop_operator.cluster.telemetry.health import Part, late
 from rloop_operator.cluster.telemetry.progress import Progress
 from rloop_operator.cluster.watchdog.components import Components
-from rloop_operator.cluster.watchdog.echo import Canary
 from rloop_operator.cluster.watchdog.monitor import LOOK_SECONDS
+from rloop_operator.cluster.watchdog.ping import Ping
 from rloop_operator.cluster.workloads.life_signs import OperatorSigns
 from rloop_operator.cluster.workloads.runtime import KubeRuntime
 from rloop_operator.reconcile import Shell
@@ -54,7 +54,7 @@ class Operator:
         self._lease = lease
         self._shells: dict[str, Shell] = {}
         self._cache = Cache()
-        self._canary = Canary(api, settings.namespace)
+        self._ping = Ping(api, settings.namespace)
         serving = ["rloop-gateway", *(["rloop-proxy"] if settings.llm_proxy_url else [])]
         self.components = Components(api, lease, settings.namespace, serving)
         self.progress = Progress(settings.patrol_seconds)
@@ -65,7 +65,7 @@ class Operator:
         """The watchdog facts for which all loops were last woken; None to wake them again."""
 
     async def patrol(self) -> None:
-        """Wake every loop whose current version no pass has read, and echo the canary; repeat until cancelled."""
+        """Wake every loop whose current version no pass has read, and answer the ping; repeat until cancelled."""
         while True:
             try:
                 await self._patrol()
@@ -84,14 +84,14 @@ class Operator:
         unwatched = self.watches.refused()
         self.progress.patrolled(begun, [one for one in loops if one["metadata"]["namespace"] not in unwatched])
         metrics.look(loops)
-        asked, echoed = await self._canary.look()
+        sent, answered = await self._ping.look()
         problems = {part.name: part.problem() for part in self.progress.parts()}
         if any(problems.values()) or not self._lease.held():
-            log.warning("canary_not_echoed", **{name: told for name, told in problems.items() if told})
+            log.warning("ping_not_answered", **{name: told for name, told in problems.items() if told})
             return
-        if echoed < asked:
-            await self._canary.echo(asked)
-        self.progress.echoed()
+        if answered < sent:
+            await self._ping.answer(sent)
+        self.progress.answered()
 
     def _tell_watchdog(self) -> None:
         """Wake all loops after a watchdog restart or a change of the guard's state: their statuses contain both."""
@@ -124,7 +124,9 @@ class Operator:
 def refused(loop: ResearchLoop, *, own: bool) -> list[InputProblem]:
     """Why a loop is rejected in a cluster. `own`: whether it is in the namespace of the release itself."""
     if own:
-        told = "this is the release's own namespace, whose Secrets a loop could mount; apply the loop in another one"
+        told = (
+            "this is the release's own namespace: a loop could mount its Secrets; apply the loop in another namespace"
+        )
         return [InputProblem("metadata.namespace", told)]
     return unsupported(loop, "cluster")
 
@@ -183,7 +185,7 @@ def parts(operator: Operator, lease: Lease) -> list[Part]:
 
     return [
         Part("lease-task", lease_task),
-        Part("lease", lambda: "" if lease.held() else "not ours now, so nothing is written", curable=False),
+        Part("lease", lambda: "" if lease.held() else "the Lease is not held, so nothing is written", curable=False),
         *operator.progress.parts(),
         operator.namespaces.part(),
         operator.watches.part(),
@@ -216,7 +218,7 @@ async def run() -> None:
         log.info("started", watched=settings.watched or "all namespaces")
         metrics.LEASE_HELD.set_function(lambda: float(lease.held()))
         metrics.PATROL_AGE.set_function(operator.progress.patrol_age)
-        metrics.CANARY_AGE.set_function(operator.progress.echo_age)
+        metrics.PING_AGE.set_function(operator.progress.answer_age)
         serving = health.serve(parts(operator, lease), metrics.OPERATOR)
         watching = watch(operator, settings)
         await health.until_first_ends(

@@ -90,6 +90,6 @@ def _need(name: str) -> str:
         raise RloopError(f"the environment variable {name} is not set; the Helm chart sets it")
     if "$(" in value:
         raise RloopError(
-            f"{name} is {value}: the kubelet did not know the Service yet; the next start of this pod will"
+            f"{name} is {value}: the Service was created after this pod; the next start of the pod corrects it"
         )
     return value

@@ -138,7 +138,7 @@ class Proxy:
             return Response(status_code=499)
         except RloopError as error:  # the store or the API server is unavailable
             log.warning("llm_call_failed", detail=self._redactor.text(str(error)))
-            down = Denied("provider_down", "the proxy cannot look up its caller now", retry_after=5)
+            down = Denied("provider_down", "the proxy cannot identify the caller at the moment", retry_after=5)
             return self._refusal(down, dialect)
 
     async def _session(self, request: Request) -> Session:
@@ -259,7 +259,7 @@ class Proxy:
         session = call.session.caller.session
         new = [name for name in call.left_out if (session, name) not in self._told]
         if new:
-            log.warning("llm_left_out", fields=new, detail="the provider does not get these parts of the request")
+            log.warning("llm_left_out", fields=new, detail="fields dropped from the request")
         self._told = {} if len(self._told) > TOLD_MAX else self._told
         self._told |= dict.fromkeys((session, name) for name in new)
 

@@ -23,7 +23,7 @@ from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.ports import Identity
 
 REMEDY = (
-    "describe it in ~/.config/rloop/providers.yaml, or in a file that RLOOP_PROVIDERS names, "
+    "add it to ~/.config/rloop/providers.yaml, or to the file in RLOOP_PROVIDERS, "
     "or set RLOOP_LLM_URL and RLOOP_LLM_KEY (docs/llm-providers.md)"
 )
 
@@ -46,7 +46,7 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
         told = f'there is no provider "{llm.provider}" on this machine{there_are}: {REMEDY}'
         return [InputProblem("spec.agent.llm.provider", told)]
     if not provider.allows(loop.metadata.namespace):
-        told = f'provider "{provider.name}" is not for namespace {loop.metadata.namespace}; see its namespaces'
+        told = f'provider "{provider.name}" is not available in namespace {loop.metadata.namespace}; see its namespaces'
         return [InputProblem("spec.agent.llm.provider", told)]
     try:
         Redactor().key_of(provider)
@@ -58,7 +58,7 @@ def problems(loop: ResearchLoop) -> list[InputProblem]:
         told = f'provider "{provider.name}" has no "{llm.model}"; it has {models}'
         return [InputProblem("spec.agent.llm.model", told)]
     if model.prices is None and provider.caps_cost(loop):
-        told = f'a cost is limited, and the prices of "{llm.model}" are not known: add them, or limit tokens'
+        told = f'the cost is limited, but the prices of "{llm.model}" are unknown: add them, or limit tokens'
         return [InputProblem("spec.budget.cost", told)]
     return []
 

@@ -76,7 +76,7 @@ class MemoryStore:
     async def put_files(self, loop: str, name: str, files: Files) -> None:
         """See ports.Store."""
         if self._files.setdefault(name, dict(files)) != dict(files):
-            message = f"other files stand under {name}"
+            message = f"other files are stored under {name}"
             raise Conflict(message)
 
     async def files(self, name: str) -> Files:

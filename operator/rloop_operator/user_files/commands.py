@@ -44,9 +44,9 @@ def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[Inpu
         there, meant = (base_dir / word).is_file(), word.startswith("./")
         if Path(word).suffix.lower() not in SCRIPTS or word.startswith("/") or there == meant:
             continue
-        told = f'there is no "{word}" beside the manifest; put it there, or mend the path'
+        told = f'there is no "{word}" next to the manifest; put it there, or correct the path'
         if there:
-            told = f'for the file beside the manifest write "./{word}"'
+            told = f'for the file next to the manifest write "./{word}"'
         found.append(InputProblem(f"{field}[{index}]", told))
     return found or problems(beside(command, base_dir), {}, field, None)
 
@@ -78,7 +78,7 @@ def _scripts(command: Sequence[str], files: Files, field: str) -> Iterator[tuple
         if name in files or (name.startswith("/") and Path(name).is_file()):
             continue
         close = get_close_matches(name, files, n=1, cutoff=0.6)
-        remedy = f'did you mean "{close[0]}"?' if close else "put it there, or mend the path"
+        remedy = f'did you mean "{close[0]}"?' if close else "put it there, or correct the path"
         where = "on this machine" if name.startswith("/") else "in the folder in which the command runs"
         certain = index == 1 and INTERPRETER.fullmatch(Path(command[0]).name) is not None
         yield certain, InputProblem(f"{field}[{index}]", f'there is no "{word}" {where}; {remedy}')
@@ -102,7 +102,9 @@ def _program(program: str, files: Files, field: str, search: str | None) -> list
     if interpreter.found(program, search):
         return []
     if program in files:
-        return [InputProblem(field, f'"{program}" is no program in PATH; for the file beside it write "./{program}"')]
+        return [
+            InputProblem(field, f'"{program}" is not a program in PATH; for the file in the folder write "./{program}"')
+        ]
     remedy = "install it, or give a path in the folder such as ./run.sh"
     if " " in program:
         remedy = f"write each word as its own item: {program.split()}"

@@ -69,7 +69,11 @@ def _held_out(base_dir: Path, held_out: HeldOut | None, field: str) -> list[Inpu
         for name in (*folders, *names):
             path = Path(parent, name)
             if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
-                found.append(InputProblem(field, f'"{path}" is a link that points outside; copy what it shows'))
+                found.append(
+                    InputProblem(
+                        field, f'"{path}" is a link that points outside the folder; copy the content of its target'
+                    )
+                )
             elif path.is_file() and not os.access(path, os.R_OK):
                 found.append(InputProblem(field, f'"{path}" cannot be read; make it readable'))
         empty = empty and not names
@@ -95,7 +99,7 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
     if SPACE not in task:
         if loop.spec.agent.policy is None:
             return []
-        message = f"a policy proposes from {SPACE}, and the task has none; add one, or let another agent propose"
+        message = f"a policy needs {SPACE}, but the task has none; add one, or use another agent"
         return [InputProblem("spec.agent.policy", message)]
     try:
         document = parse_mapping(task[SPACE].content, SPACE)
@@ -129,7 +133,7 @@ def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem
         return [InputProblem(f"{SPACE}: file", message)]
     found = []
     if not matches(space.file, editable):
-        message = f'does not cover "{space.file}", which {SPACE} varies; every experiment would be refused: add it'
+        message = f'does not cover "{space.file}", which {SPACE} varies, so every experiment would be rejected: add it'
         found.append(InputProblem("spec.boundaries.editable", message))
     try:
         parse(task[space.file].content, space.file)

@@ -53,7 +53,7 @@ def load_among(path: Path) -> tuple[ResearchLoop, int]:
         return parse(mapping(documents[0], file), file), 0
     loops = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ResearchLoop"]
     if len(loops) != 1:
-        found = f"{len(loops)} are ResearchLoops" if loops else "none is a ResearchLoop"
+        found = f"{len(loops)} are ResearchLoops" if loops else "none of them is a ResearchLoop"
         told = f"holds {len(documents)} objects, of which {found}; give one"
         raise BadInput(InputProblem(file, told))
     return parse(loops[0], file), len(documents) - 1
@@ -87,13 +87,13 @@ def _kind(document: Mapping[str, Any], file: str) -> list[InputProblem]:
         return []
     wanted = f"apiVersion: {API_VERSION} and kind: ResearchLoop"
     if version is None and kind is None:
-        return [InputProblem(file, f"is no manifest of a ResearchLoop: it has to begin with {wanted}")]
+        return [InputProblem(file, f"is not a manifest of a ResearchLoop: it must begin with {wanted}")]
     found = []
     if kind != "ResearchLoop":
         said = "is missing" if kind is None else f"{kind} cannot be run"
         found.append(InputProblem("kind", f"{said}; write kind: ResearchLoop"))
     if version != API_VERSION:
-        known = f"; of {GROUP} this rloop knows {API_VERSION} only" if str(version).startswith(GROUP) else ""
+        known = f"; this rloop supports only {API_VERSION}" if str(version).startswith(GROUP) else ""
         said = "is missing" if version is None else f"{version} is wrong{known}"
         found.append(InputProblem("apiVersion", f"{said}; write apiVersion: {API_VERSION}"))
     return found

@@ -45,7 +45,7 @@ def frozen_notes(loop: ResearchLoop, sealed: SealedTask, folders: Folders) -> li
         ("spec.agent.references.path", papers, folders.references, sealed.references),
     ):
         if source is not None and files and files_digest(files) != digest:
-            message = f'"{source.path}" differs from what was frozen at the start; the frozen one is used'
+            message = f'"{source.path}" was changed after the start; the version from the start is used'
             found.append(InputProblem(field, f"{message} (another --dir starts with the new one)"))
     return found
 
@@ -54,6 +54,6 @@ def _without_a_match(globs: list[str], task: Files) -> Iterator[InputProblem]:
     for index, glob in enumerate(globs):
         if not any(matches(path, [glob]) for path in task):
             message = (
-                f'"{glob}" matches no file of the task: only new files could be proposed there; is it spelled right?'
+                f'"{glob}" matches no file of the task: only new files could be proposed there; check its spelling'
             )
             yield InputProblem(f"spec.boundaries.editable[{index}]", message)

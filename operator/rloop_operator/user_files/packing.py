@@ -104,7 +104,7 @@ def pack(file: Path, image: str | None = None) -> Pack:
     if found:
         raise BadInput(*found)
     asked = f"{file.name}{'' if image is None else f' --image {image}'}"
-    comment = f"{MARK}{asked}`.\n# Do not edit: repeat that when a file comes or goes.\n"
+    comment = f"{MARK}{asked}`.\n# Do not edit: run it again when a file is added or removed.\n"
     text = dump(_kustomization(file.name, document["metadata"], folders, patches), comment)
     return Pack(text, max((_size(one.files) for one in folders), default=0))
 
@@ -134,20 +134,22 @@ def _folders(loop: ResearchLoop, read: Folders) -> list[_Folder]:
 
 def _problems(folder: _Folder, base: Path) -> Iterator[InputProblem]:
     if not (base / folder.path).resolve().is_relative_to(base.resolve()):
-        told = f'"{folder.path}" is outside the manifest\'s folder, where kubectl apply -k reads nothing: move it there'
+        told = f'"{folder.path}" is outside the manifest\'s folder, so kubectl apply -k cannot read it: move it there'
         yield InputProblem(folder.field, told)
     size = _size(folder.files)
     if size > MAX_BYTES:
         told = (
-            f'"{folder.path}" has {size // 1024} KiB, and a ConfigMap or Secret takes {MAX_BYTES // 1024}: '
-            "take out what is not needed, or bring large files in the image"
+            f'"{folder.path}" has {size // 1024} KiB, but a ConfigMap or Secret is limited to {MAX_BYTES // 1024}: '
+            "remove files, or put large files into the image"
         )
         yield InputProblem(folder.field, told)
     for path in folder.files:
         if "=" in path:
-            yield InputProblem(folder.field, f'"{path}": kustomize takes no name with "="; rename it')
+            yield InputProblem(folder.field, f'"{path}": kustomize does not allow "=" in names; rename it')
         if folder.secret and "/" in path:
-            told = f'"{path}": a Secret has no folders; put the file into "{folder.path}" itself, or use a volume'
+            told = (
+                f'"{path}": a Secret cannot contain folders; put the file into "{folder.path}" itself, or use a volume'
+            )
             yield InputProblem(folder.field, told)
 
 

@@ -22,7 +22,7 @@ MAX_BYTES = 2**20
 MAX_BYTES_OF_SEVERAL = 16 * 2**20
 """Size limit in bytes of a stream of documents: kustomize prints a loop together with its ConfigMaps and Secrets."""
 STANDARD_INPUT = Path("-")
-NESTED_TOO_DEEP = "is nested too deep; no manifest is like that"
+NESTED_TOO_DEEP = "is nested too deep for a manifest"
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def read_documents(path: Path) -> list[Any]:
     if path != STANDARD_INPUT:
         return parse_documents(_read(path, most), file)
     if sys.stdin is None:
-        raise BadInput(InputProblem(file, "is closed: pipe a manifest into it, or name a file"))
+        raise BadInput(InputProblem(file, "is closed: pipe a manifest to stdin, or give a file"))
     return parse_documents(_limited(sys.stdin.buffer.read(most + 1), file, most), file)
 
 
@@ -67,7 +67,7 @@ def parse_documents(content: bytes, file: str) -> list[Any]:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        remedy = f"is not UTF-8 (byte {error.start + 1} is no text); save it as UTF-8"
+        remedy = f"is not UTF-8 (byte {error.start + 1} is invalid); save it as UTF-8"
         raise BadInput(InputProblem(file, remedy)) from None
     try:
         documents = [_json(text)] if file.endswith(".json") and text.strip() else _yaml(text)
@@ -75,15 +75,15 @@ def parse_documents(content: bytes, file: str) -> list[Any]:
         raise BadInput(InputProblem(file, str(error))) from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadInput(InputProblem(file, f"is no valid JSON: {where}: {error.msg.lower()}")) from None
+        raise BadInput(InputProblem(file, f"is not valid JSON: {where}: {error.msg.lower()}")) from None
     except yaml.YAMLError as error:
         raise BadInput(InputProblem(file, _complaint(error, text))) from None
     except (RecursionError, OverflowError):
         raise BadInput(InputProblem(file, NESTED_TOO_DEEP)) from None
     except ValueError as error:  # an invalid date such as 2024-02-31, which YAML parses as a date
-        raise BadInput(InputProblem(file, f"holds a value that cannot be read ({error}); quote it")) from None
+        raise BadInput(InputProblem(file, f"contains a value that cannot be read ({error}); quote it")) from None
     if not documents or documents == [None]:
-        raise BadInput(InputProblem(file, "is empty; the manifests in examples/ are some to start from"))
+        raise BadInput(InputProblem(file, "is empty; start from a manifest in examples/"))
     return documents
 
 
@@ -97,14 +97,14 @@ def _read(path: Path, most: int = MAX_BYTES) -> bytes:
     except FileNotFoundError:
         raise BadInput(InputProblem(str(path), "there is no such file")) from None
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
-        why = error.strerror if isinstance(error, OSError) else "no valid path"
+        why = error.strerror if isinstance(error, OSError) else "not a valid path"
         raise BadInput(InputProblem(str(path), f"cannot be read ({why})")) from None
     return _limited(content, str(path), most)
 
 
 def _limited(content: bytes, file: str, most: int) -> bytes:
     if len(content) > most:
-        message = f"is larger than {most // 1024} KiB; data belongs into the task's folder"
+        message = f"is larger than {most // 1024} KiB; put data into the task's folder"
         raise BadInput(InputProblem(file, message))
     return content
 
@@ -124,7 +124,7 @@ class _Loader(yaml.SafeLoader):
                 continue
             line = key.start_mark.line + 1
             if key.value in seen:
-                message = f'line {line}: "{key.value}" stands twice, first in line {seen[key.value]}; remove one'
+                message = f'line {line}: "{key.value}" occurs twice, first in line {seen[key.value]}; remove one'
                 raise _Twice(message)
             seen[key.value] = line
         return super().construct_mapping(node, deep)
@@ -140,7 +140,7 @@ def _json(text: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for index, (key, _) in enumerate(pairs):
             if any(key == earlier for earlier, _ in pairs[:index]):
-                raise _Twice(f'"{key}" stands twice in one mapping; remove one')
+                raise _Twice(f'"{key}" occurs twice in one mapping; remove one')
         return dict(pairs)
 
     return json.loads(text, object_pairs_hook=unique)
@@ -150,14 +150,14 @@ def _complaint(error: yaml.YAMLError, text: str) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         # The YAML reader itself rejects only control characters.
-        return "holds a character that YAML forbids; save it as plain text in UTF-8"
+        return "contains a character that YAML forbids; save it as plain text in UTF-8"
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
     where = f"line {mark.line + 1}, column {mark.column + 1}"
     if "\t" in line[: mark.column + 1]:
-        return f"{where}: a tab; YAML wants spaces"
+        return f"{where}: a tab; YAML requires spaces"
     if "{{" in line:
         return f"{where}: a template that was not filled in; render it first"
     said = str(getattr(error, "problem", None) or getattr(error, "context", None) or "cannot be understood")
-    hint = "; put a text that holds a colon, or starts with a sign, in quotes" if ":" in line else ""
-    return f"is no valid YAML: {where}: {said}{hint}"
+    hint = "; quote text that contains a colon or starts with a special character" if ":" in line else ""
+    return f"is not valid YAML: {where}: {said}{hint}"

@@ -18,7 +18,7 @@ artifacts, checkpoints = Path(os.environ["RLOOP_ARTIFACTS"]), Path(os.environ["R
 folders = {{int(one.name.split("-")[1]): one for one in checkpoints.glob("checkpoint-*")}}
 after = max((step for step, one in folders.items() if {trusting} or (one / "complete.json").exists()), default=0)
 if after:
-    print(f"going on after step {{after}}, from checkpoint-{{after}}", flush=True)
+    print(f"continuing after step {{after}}, from checkpoint-{{after}}", flush=True)
 progress = artifacts / "progress.jsonl"
 lines = progress.read_text().splitlines(keepends=True) if progress.exists() else []
 progress.write_text("".join(line for line in lines if json.loads(line)["step"] <= after))

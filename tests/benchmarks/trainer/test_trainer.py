@@ -154,15 +154,15 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     ("before", "said", "trained", "wrong"),
     [
         (Look([], []), "", True, ""),
-        (Look([], [3]), "checkpoint-3 is left aside\nno checkpoint is left: starting from the beginning", True, ""),
-        (Look([3, 6], []), "going on after step 6, from checkpoint-6", True, ""),
-        (Look([3, 6], [9]), "checkpoint-9 is left aside\ngoing on after step 6, from checkpoint-6\n", False, ""),
+        (Look([], [3]), "checkpoint-3 is left aside\nno usable checkpoint: starting from the beginning", True, ""),
+        (Look([3, 6], []), "continuing after step 6, from checkpoint-6", True, ""),
+        (Look([3, 6], [9]), "checkpoint-9 is left aside\ncontinuing after step 6, from checkpoint-6\n", False, ""),
         (Look([3, 6], []), "", False, ""),
-        (Look([3, 6], [9]), "going on after step 9, from checkpoint-9", True, "half written"),
-        (Look([], [3]), "going on after step 3, from checkpoint-3", False, "half written"),
-        (Look([3, 6], []), "going on after step 3, from checkpoint-3", True, "though checkpoint-6 was whole"),
-        (Look([3, 6], []), "going on after step 6, from checkpoint-3", True, "step 6 from checkpoint-3"),
-        (Look([3, 6], []), "no checkpoint is left", True, "began anew beside whole checkpoint-6"),
+        (Look([3, 6], [9]), "continuing after step 9, from checkpoint-9", True, "half written"),
+        (Look([], [3]), "continuing after step 3, from checkpoint-3", False, "half written"),
+        (Look([3, 6], []), "continuing after step 3, from checkpoint-3", True, "though checkpoint-6 was whole"),
+        (Look([3, 6], []), "continuing after step 6, from checkpoint-3", True, "step 6 from checkpoint-3"),
+        (Look([3, 6], []), "no usable checkpoint", True, "began anew beside whole checkpoint-6"),
     ],
 )
 def test_a_start_is_judged_by_what_lay_there_before(before: Look, said: str, trained: bool, wrong: str) -> None:

@@ -145,7 +145,7 @@ def up() -> Cluster:
     if given := paths.given_kubeconfig():
         say(f"using the cluster of KUBECONFIG={given}")
         if not succeeds("kubectl", "get", "--raw", "/readyz"):
-            raise Failure(f"the cluster of KUBECONFIG={given} does not answer")
+            raise Failure(f"the cluster of KUBECONFIG={given} does not respond")
         return Cluster(given, own=False)
     packages.check_host()
     cluster = Cluster(str(paths.kubeconfig()), own=True)

@@ -129,7 +129,7 @@ def test_when_every_frame_was_tried_an_old_one_may_be_taken_again() -> None:
     """Else the demand to pivot could never be met, and the campaign would idle with its budget unspent."""
     back = asked("Back to the first", frame={"net": "mlp"})
     assert admit(back, space=SPACE, tried=[MLP, RNN], pivot_demanded=True) is None
-    with pytest.raises(Refused, match="not the present one"):
+    with pytest.raises(Refused, match="except the current one"):
         admit(asked("Stay", frame={"net": "rnn"}), space=SPACE, tried=[MLP, RNN], pivot_demanded=True)
     with pytest.raises(Refused, match="NotNew"):
         admit(back, space=SPACE, tried=[MLP], pivot_demanded=True)

@@ -44,7 +44,7 @@ def test_a_source_of_tasks_that_no_shell_has_is_refused_by_each(shell: Shell, so
     """The operator of a cluster trusts that it is, and said of it "unexpected"."""
     problems = unsupported(loop(task={"path": None, **source}), shell)
     (told,) = [one.message for one in problems if one.field.startswith("spec.task")]
-    assert told == "not yet: use path, or in a cluster configMap (rloop pack writes it)"
+    assert told == "not supported yet: use path, or in a cluster configMap (rloop pack writes it)"
 
 
 VOLUME = {"name": "data", "mountPath": "/data", "path": "./data"}
@@ -88,7 +88,9 @@ CLAIM = {"name": "data", "persistentVolumeClaim": "weights"}
 def test_what_is_not_built_says_what_to_use(changes: dict[str, Any], field: str) -> None:
     (problem,) = unsupported(loop(**changes), "local")
     assert problem.field == field
-    assert any(word in problem.message for word in ("use ", "keep ", "let ", "leave ", "say what to run"))
+    assert any(
+        word in problem.message for word in ("use ", "keep ", "has to ", "omit ", "request ", "set the command to run")
+    )
 
 
 def test_an_agent_of_the_users_own_is_let_in_and_only_a_cluster_starts_its_image() -> None:
@@ -166,10 +168,10 @@ EIGHT = {"job": None, "pyTorchJob": {"replicas": 2, "procPerNode": 8}, "resource
             {"pyTorchJob": {"replicas": 2}},
             None,
             "spec.experiment.pyTorchJob.procPerNode",
-            "is 1, and a pod has 8 GPUs: for one GPU a rank write 8",
+            "is 1, and a pod has 8 GPUs; for one GPU per rank write 8",
         ),
         ({"pyTorchJob": {"replicas": 2}, "command": ["/opt/bin/torchrun", "train.py"]}, None, "", ""),
-        ({"maxArtifactBytes": None}, None, "spec.experiment.maxArtifactBytes", "1 GiB unless said"),
+        ({"maxArtifactBytes": None}, None, "spec.experiment.maxArtifactBytes", "the default of 1 GiB applies"),
         (
             {"maxArtifactBytes": None, "pyTorchJob": {"procPerNode": 4}, "resources": {"limits": {"cpu": 4}}},
             None,
@@ -190,9 +192,9 @@ def test_what_holds_gpus_for_nothing_is_warned_of(
 @pytest.mark.parametrize(
     ("runs", "acceptance", "target", "words"),
     [
-        (4, "Standard", "0.05", "do not even measure the baseline, which takes 5"),
-        (14, "Standard", "0.05", "too few to keep anything: it takes 20"),
-        (19, "Standard", "0.05", "too few to confirm the target: it takes 20"),
+        (4, "Standard", "0.05", "are not enough for the baseline, which needs 5"),
+        (14, "Standard", "0.05", "too few to keep a proposal, which needs at least 20"),
+        (19, "Standard", "0.05", "too few to confirm the target, which needs at least 20"),
         (20, "Standard", "0.05", ""),
         (15, "Standard", None, ""),
         (10, "Economy", None, ""),
@@ -226,7 +228,7 @@ def test_a_moved_goalpost_is_named() -> None:
         "spec.evaluation.repeats",
         "spec.experiment.command",
     ]
-    assert "'0.05' there, '0.5' here" in problems[0].message
+    assert "'0.05', now '0.5'" in problems[0].message
 
 
 def test_the_rest_stays_editable() -> None:

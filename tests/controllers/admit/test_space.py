@@ -66,7 +66,7 @@ def test_a_condition_is_bounded(when: dict[str, Any]) -> None:
 def test_a_long_yaml_recipe_is_refused_with_the_remedy() -> None:
     long = "# a comment\n" * 2000
     with pytest.raises(
-        BadInput, match=r"recipe.yaml: it has 24000 characters; .*16384 of YAML are read: make it smaller"
+        BadInput, match=r"recipe.yaml: it has 24000 characters; .*the maximum for YAML is 16384: make it smaller"
     ):
         look(task(FEW, file="recipe.yaml", recipe=long), ["recipe.yaml"])
     assert look(task(FEW, recipe=json.dumps({"size": 1, "more": long})), ["recipe.json"]) is not None
@@ -76,8 +76,8 @@ def test_a_long_yaml_recipe_is_refused_with_the_remedy() -> None:
     ("dimension", "recipe", "said"),
     [
         ({"key": "siez"}, {"size": 2}, r'dimension size: "recipe.json" has no "siez": did you mean "size"\?'),
-        ({"key": "model.size"}, {"model": {}}, r'has no "model.size": write it there, with the value'),
-        ({"default": 3}, {"size": 2}, r'default is 3, but "recipe.json" has 2: the default is the untouched'),
+        ({"key": "model.size"}, {"model": {}}, r'has no "model.size": add it to the file, with the value'),
+        ({"default": 3}, {"size": 2}, r'default is 3, but "recipe.json" has 2: the default must be the value'),
     ],
 )
 def test_a_space_that_does_not_describe_the_task_is_refused(

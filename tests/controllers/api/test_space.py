@@ -91,13 +91,13 @@ def test_wrong_spaces(dimension: dict[str, Any]) -> None:
     ("dimension", "told"),
     [
         pytest.param({"field": None}, "needs a field: hypothesis, method, data, representation, objective", id="field"),
-        pytest.param({"when": {"net": ["rnn"]}}, "has no when: leave it out", id="when"),
+        pytest.param({"when": {"net": ["rnn"]}}, "cannot have when: remove it", id="when"),
         pytest.param(
             {"values": None, "low": 0.0, "high": 1.0, "default": 0.5}, "needs values instead of a range", id="values"
         ),
         pytest.param(
             {"field": None, "when": {"net": ["rnn"]}},
-            "needs a field: hypothesis, method, data, representation, objective; it has no when: leave it out",
+            "needs a field: hypothesis, method, data, representation, objective; it cannot have when: remove it",
             id="two of them",
         ),
     ],

@@ -89,11 +89,10 @@ def test_the_schema_is_structural(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", BY_NAME)
-def test_everything_a_user_may_write_is_explained(kind: Kind) -> None:
-    spec = schema_of(kind)["properties"]["spec"]
-    assert spec["description"]
-    bare = [path for path, node in nodes(spec) if "properties" in node and not node.get("description")]
-    assert [path for path in bare if not path.endswith(("[]", "{}"))] == []
+def test_every_field_has_a_description(kind: Kind) -> None:
+    # Kubernetes describes metadata itself; elements of a list or map are described by their field.
+    bare = [path for path, node in nodes(schema_of(kind)) if not node.get("description")]
+    assert [path for path in bare if path != ".metadata" and not path.endswith(("[]", "{}"))] == []
 
 
 @pytest.mark.parametrize("kind", BY_NAME)

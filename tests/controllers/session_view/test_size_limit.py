@@ -73,7 +73,7 @@ def test_what_is_left_out_of_each_list_is_told() -> None:
     told = size_limit.bounded(whole(directions=directions(100), findings=findings(50)))
     assert (len(told.directions), told.directions[-1].name) == (60, "demo-d99")
     assert (len(told.findings), told.findings[-1].name) == (40, "demo-f49")
-    assert told.left_out == ["40 of 100 directions: the gate compares with all of them", "10 of 50 findings"]
+    assert told.left_out == ["40 of 100 directions: admission compares with all of them", "10 of 50 findings"]
 
 
 @pytest.mark.parametrize(

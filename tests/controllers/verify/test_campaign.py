@@ -195,7 +195,7 @@ def test_guardrails_are_met_by_every_keep() -> None:
 def test_an_experiment_that_is_marked_as_appended_has_its_entry() -> None:
     stored = played().written_anew(f"experiment/{SECOND}")
     assert stored.told() == (
-        f'experiment "{SECOND}" is marked as appended to the ledger, which has no entry "experiment/{SECOND}"'
+        f'experiment "{SECOND}" is marked as appended to the ledger, but the ledger has no entry "experiment/{SECOND}"'
     )
     waiting = edited(stored, SECOND, ("folded",), False)
     assert isinstance(waiting.verified(), Verified), "it is a moment before its entry is appended"
@@ -215,7 +215,7 @@ def test_objects_that_are_gone_are_told_and_their_entries_verified() -> None:
 
 def test_a_keep_over_runs_that_are_gone_with_their_incumbent_is_not_called_verified() -> None:
     told = played().without(FIRST).told()
-    assert f"cannot be decided again: it was compared with runs of {FIRST} that are gone with it" in told
+    assert f"cannot be recomputed: it was compared with runs of {FIRST}, which was deleted" in told
 
 
 def test_an_experiment_that_runs_again_does_not_fit_its_final_entry() -> None:

@@ -81,12 +81,12 @@ def test_a_value_that_exists_no_longer_is_removed() -> None:
 @pytest.mark.parametrize(
     ("space", "files", "sentence"),
     [
-        (SPACE, {}, "recipe.json: there is no such text file"),
+        (SPACE, {}, "recipe.json: the file is missing or is not text"),
         (SPACE, {"recipe.json": "{"}, "recipe.json: it cannot be read as JSON: Expecting"),
         (SPACE, {"recipe.json": "[" * 100_000}, "recipe.json: "),
         (SPACE, {"recipe.json": "[1]"}, "recipe.json: expected a mapping"),
         (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: it cannot be read as YAML: line "),
-        (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: an alias"),
+        (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: aliases"),
         (SPACE, {"recipe.json": '{"method": "other"}'}, "\"method\" is 'other'"),
     ],
 )
@@ -97,7 +97,7 @@ def test_a_bad_recipe_is_named(space: Space, files: dict[str, str], sentence: st
 
 
 def test_keys_that_do_not_fit_the_file_are_named() -> None:
-    with pytest.raises(BadRecipe, match=r"do not fit the file"):
+    with pytest.raises(BadRecipe, match=r"do not match the file"):
         recipe.render(SPACE, RECIPE, {"model": 5}, POINT)
 
 

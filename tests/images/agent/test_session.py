@@ -174,7 +174,7 @@ def test_a_direction_whose_answer_was_lost_is_found_again() -> None:
 def test_no_admitted_direction_is_said_in_the_handoff() -> None:
     outcome = go(refusing("post_direction", "NotNew"))
     assert (outcome.proposed, outcome.rounds) == ((), 0)
-    assert "No direction was admitted; the last refusal: NotNew: because" in outcome.handoff
+    assert "No direction was admitted; last rejection: NotNew: because" in outcome.handoff
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -253,7 +253,7 @@ def test_it_ends_in_order_when_the_process_is_told_to() -> None:
     outcome = go(gateway, stop=lambda: len(gateway.requests) == 2)
     assert len(outcome.proposed) == 2
     assert gateway.handoff is not None
-    assert "told to end" in gateway.handoff
+    assert "asked to stop" in gateway.handoff
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -287,8 +287,8 @@ def test_a_replacement_of_a_dead_session_goes_on_with_its_sequence() -> None:
 @pytest.mark.parametrize(
     ("context", "files", "sentence"),
     [
-        (a_context(space=None), {}, "declares no space.yaml"),
-        (a_context(), {}, "recipe.json: there is no such text file"),
+        (a_context(space=None), {}, "has no space.yaml"),
+        (a_context(), {}, "recipe.json: the file is missing or is not text"),
         (a_context(), {"recipe.json": "{"}, "recipe cannot be read"),
         (a_context(), {"recipe.json": '{"model": {"loss": 3}}'}, '"model.loss" is 3'),
     ],

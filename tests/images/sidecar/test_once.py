@@ -19,7 +19,7 @@ def job(folder: Path) -> UnpackJob:
 def test_the_kubelet_may_do_it_twice_and_another_pod_may_not(tmp_path: Path) -> None:
     lay_out(job(tmp_path), Pod("first"))
     lay_out(job(tmp_path), Pod("first"))
-    with pytest.raises(Refused, match="the pod first has begun this attempt") as refused:
+    with pytest.raises(Refused, match="the pod first has already begun this attempt") as refused:
         lay_out(job(tmp_path), Pod("second"))
     assert refused.value.reason == "AlreadyRan"
 

@@ -66,7 +66,7 @@ def seal_changed(path: Path) -> None:
     file.write_text(file.read_text().replace('"ranks": 2', '"ranks": 3'))
 
 
-NOT_SEALED = "it has no whole seal: its writing was cut short"
+NOT_SEALED = "its checksum file is missing or incomplete: writing was interrupted"
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ NOT_SEALED = "it has no whole seal: its writing was cut short"
         (lambda path: (path / SEAL).write_text('{"maker": {}, "files": {}}'), NOT_SEALED),
         (lambda path: (path / SEAL).write_bytes(b"\xff"), NOT_SEALED),
         (seal_changed, NOT_SEALED),
-        (cut_short, "model.safetensors is not what was written"),
-        (flipped, "model.safetensors is not what was written"),
+        (cut_short, "model.safetensors does not match its checksum"),
+        (flipped, "model.safetensors does not match its checksum"),
         (lambda path: (path / "rng_state.pth").unlink(), "rng_state.pth is missing"),
         (lambda path: shutil.rmtree(path / "global_step4"), "global_step4/rank_0.pt is missing"),
     ],
@@ -93,7 +93,7 @@ def test_a_damaged_one_is_left_aside_and_removed(
     damage(path)
     found, said = checkpoints.newest(tmp_path, OURS)
     assert found == tmp_path / "checkpoint-4"
-    assert said == [f"checkpoint-8 is left aside and removed: {sentence}"]
+    assert said == [f"checkpoint-8 is ignored and removed: {sentence}"]
     assert names(tmp_path) == {"checkpoint-4"}
 
 
@@ -109,9 +109,9 @@ def test_half_written_ones_leave_nothing_to_go_on_from(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("theirs", "ours", "sentence"),
     [
-        (Maker("b", 2, None), Maker("a", 2, None), "it is of another recipe or seed"),
-        (Maker("a", 4, 3), Maker("a", 2, 3), "it was written by 4 ranks, DeepSpeed's cannot be read by 2"),
-        (Maker("a", 4, 0), Maker("a", 2, 0), "it was written by 4 ranks, DeepSpeed's cannot be read by 2"),
+        (Maker("b", 2, None), Maker("a", 2, None), "it belongs to another recipe or seed"),
+        (Maker("a", 4, 3), Maker("a", 2, 3), "it was written by 4 ranks; a DeepSpeed checkpoint cannot be read by 2"),
+        (Maker("a", 4, 0), Maker("a", 2, 0), "it was written by 4 ranks; a DeepSpeed checkpoint cannot be read by 2"),
         (Maker("a", 4, None), Maker("a", 2, None), ""),
         (Maker("a", 4, 3), Maker("a", 4, 3), ""),
     ],
@@ -120,7 +120,7 @@ def test_whose_checkpoint_fits(tmp_path: Path, theirs: Maker, ours: Maker, sente
     path = made(tmp_path, 4, theirs)
     found, said = checkpoints.newest(tmp_path, ours)
     assert found == (None if sentence else path)
-    assert said == ([f"checkpoint-4 is left aside and removed: {sentence}"] if sentence else [])
+    assert said == ([f"checkpoint-4 is ignored and removed: {sentence}"] if sentence else [])
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_seal_is_refused_to_files_that_are_not_what_was_written(
             flipped(path)
 
     monkeypatch.setattr(checkpoints, "_sync", losing)
-    with pytest.raises(OSError, match=r"checkpoint-4: model\.safetensors is not what was written"):
+    with pytest.raises(OSError, match=r"checkpoint-4: model\.safetensors does not match its checksum"):
         checkpoints.seal(path, OURS)
 
 

@@ -37,8 +37,10 @@ def test_a_check_knows_how_many_ranks_there_will_be_and_is_none_of_them(tmp_path
     assert command("--check", recipe, WORLD_SIZE="4").returncode == 0
     refused = command("--check", recipe, WORLD_SIZE="3")
     assert refused.returncode == 2
-    assert refused.stderr == f"{recipe}: grpo.batch: 16 must divide by the ranks, of which there are 3\n"
-    assert command("--check", recipe, WORLD_SIZE="x").stderr.startswith("WORLD_SIZE is 'x', which is no whole number")
+    assert refused.stderr == f"{recipe}: grpo.batch: 16 must be divisible by the number of ranks, 3\n"
+    assert command("--check", recipe, WORLD_SIZE="x").stderr.startswith(
+        "WORLD_SIZE is 'x', which is not a whole number"
+    )
 
 
 def test_a_reward_that_cannot_be_imported_ends_before_anything_heavy_is(tmp_path: Path) -> None:
@@ -68,8 +70,8 @@ def test_one_gpu_is_seen_before_anything_heavy_is(tmp_path: Path) -> None:
     ("changes", "sentence"),
     [
         ({"RLOOP_SEED": None}, "RLOOP_SEED is not set; it is part of the task's contract (docs/task-contract.md)"),
-        ({"RLOOP_SEED": "1.5"}, "RLOOP_SEED is '1.5'; a whole number up to 2147483647 is needed"),
-        ({"RLOOP_SEED": "2147483648"}, "RLOOP_SEED is '2147483648'; a whole number up to 2147483647 is needed"),
+        ({"RLOOP_SEED": "1.5"}, "RLOOP_SEED is '1.5'; it must be a whole number of at most 2147483647"),
+        ({"RLOOP_SEED": "2147483648"}, "RLOOP_SEED is '2147483648'; it must be a whole number of at most 2147483647"),
         ({"RLOOP_ARTIFACTS": None}, "RLOOP_ARTIFACTS is not set; "),
         ({"RLOOP_CHECKPOINTS": None}, "RLOOP_CHECKPOINTS is not set; "),
         ({"RLOOP_ARTIFACTS": "recipe.yaml"}, "RLOOP_ARTIFACTS: recipe.yaml cannot be made a folder (File exists)"),
@@ -97,7 +99,7 @@ def test_an_environment_that_is_wrong(
 
 def test_a_warm_start_needs_a_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--warm-start", str(tasks.write(tmp_path))]) == 2
-    assert capsys.readouterr().err == "warm_start: is missing; without it there is none to make\n"
+    assert capsys.readouterr().err == "warm_start: is missing; add it to make a warm start\n"
 
 
 def test_a_cache_that_cannot_be_written(

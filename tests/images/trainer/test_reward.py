@@ -67,7 +67,7 @@ def test_a_file_that_cannot_be_imported(tmp_path: Path, text: str, sentence: str
         ("lambda c: 0", 'own.py: reward("7", "15") raised TypeError: <lambda>() takes 1 positional argument'),
         ("lambda c, a: None", 'own.py: reward("7", "15") raised TypeError: float() argument must be'),
         ("lambda c, a: exit(0)", 'own.py: reward("7", "15") raised SystemExit: 0'),
-        ("lambda c, a: float('nan')", 'own.py: reward("7", "15") returned nan; a finite number is needed'),
+        ("lambda c, a: float('nan')", 'own.py: reward("7", "15") returned nan; it must return a finite number'),
     ],
 )
 def test_a_function_that_fails_ends_the_training(tmp_path: Path, function: str, sentence: str) -> None:

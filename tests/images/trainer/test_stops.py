@@ -35,7 +35,7 @@ def test_a_loss_that_is_no_number(name: str, value: float) -> None:
     )
 
 
-NOTHING = "step 50: for 50 steps all completions of a group had the same reward (mean 0), so that there was nothing to"
+NOTHING = "step 50: for 50 steps all completions of a group had the same reward (mean 0), so that there was no training"
 
 
 def test_nothing_to_learn_from() -> None:

@@ -129,8 +129,8 @@ def test_a_stop_a_kill_and_a_damaged_checkpoint_change_nothing(
 ) -> None:
     stopped, killed, last = ends["broken"]
     assert (stopped.code, killed.code, last.code) == (143, -9, 0), last.log
-    assert "going on after step 4, from checkpoint-4" in killed.log
-    assert "checkpoint-6 is left aside and removed: optimizer.pt is not what was written" in last.log
-    assert "going on after step 4, from checkpoint-4" in last.log
+    assert "continuing after step 4, from checkpoint-4" in killed.log
+    assert "checkpoint-6 is ignored and removed: optimizer.pt does not match its checksum" in last.log
+    assert "continuing after step 4, from checkpoint-4" in last.log
     assert steps(root / "broken") == steps(unbroken)
     assert weights(root / "broken") == weights(unbroken)

@@ -104,7 +104,7 @@ def ends(root: Path) -> Mapping[str, list[Ended]]:
         ("collapsed", 3, "stopped: step "),
         ("wrong", 3, "stopped: reward.py: wrong("),
         ("no-hub", 2, "model.hub: somebody/others is not in the local cache and cannot be downloaded from here: copy"),
-        ("no-id", 2, "model.hub: 'some body/sums' is no id; ids look like Qwen/Qwen2.5-0.5B"),
+        ("no-id", 2, "model.hub: 'some body/sums' is not a model id; ids look like Qwen/Qwen2.5-0.5B"),
         (
             "long",
             2,
@@ -116,7 +116,7 @@ def ends(root: Path) -> Mapping[str, list[Ended]]:
             3,
             "stopped: the GPU is too small: CUDA out of memory. Tried to allocate 2.00 GiB; lower grpo.batch or",
         ),
-        ("full-after", 0, "done: nothing is claimed, the GPU has no room for the exported model"),
+        ("full-after", 0, "done: no value is reported: the GPU has no memory for the exported model"),
     ],
 )
 def test_how_it_ends(ends: Mapping[str, list[Ended]], name: str, code: int, sentence: str) -> None:

@@ -26,13 +26,13 @@ def test_who_this_process_is(environment: Mapping[str, str], found: World, first
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"RANK": "x"}, "RANK is 'x', which is no whole number; torchrun sets it"),
-        ({"RANK": "-1"}, "RANK is '-1', which is no whole number; torchrun sets it"),
-        ({"RANK": "4"}, "RANK is 4, which does not lie below WORLD_SIZE (4)"),
+        ({"RANK": "x"}, "RANK is 'x', which is not a whole number; torchrun sets it"),
+        ({"RANK": "-1"}, "RANK is '-1', which is not a whole number; torchrun sets it"),
+        ({"RANK": "4"}, "RANK is 4, which is not less than WORLD_SIZE (4)"),
         ({"RANK": ""}, "RANK is not set, and WORLD_SIZE is 4: start the ranks with torchrun"),
         ({"MASTER_ADDR": ""}, "MASTER_ADDR is not set, and WORLD_SIZE is 4"),
         ({"MASTER_PORT": ""}, "MASTER_PORT is not set, and WORLD_SIZE is 4"),
-        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0: there is at least one rank"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0: it must be at least 1"),
     ],
 )
 def test_what_does_not_fit_together(changes: Mapping[str, str], sentence: str) -> None:
@@ -67,7 +67,7 @@ def test_a_run_of_one_process_sees_one_gpu(seen: str | None, ranks: int, left: s
 
 def test_each_rank_of_a_node_needs_a_gpu() -> None:
     check_gpus(World(5, 8, 1), 2)
-    with pytest.raises(BadWorld, match="LOCAL_RANK is 1, and this process sees 1 GPU: start no more ranks than"):
+    with pytest.raises(BadWorld, match="LOCAL_RANK is 1, but this process sees 1 GPU: start no more ranks than"):
         check_gpus(World(5, 8, 1), 1)
-    with pytest.raises(BadWorld, match="LOCAL_RANK is 2, and this process sees 2 GPUs"):
+    with pytest.raises(BadWorld, match="LOCAL_RANK is 2, but this process sees 2 GPUs"):
         check_gpus(World(2, 4, 2), 2)

@@ -96,10 +96,10 @@ FAILED = "EvaluationFailed"
         ("", "VerdictMissing", "without writing $RLOOP_VERDICT"),
         ("print('loss: 0.0')", "VerdictMissing", "without writing $RLOOP_VERDICT"),
         ("write('')", MALFORMED, "the verdict is empty; write {"),
-        ("write('{')", MALFORMED, "the verdict is no JSON"),
-        ("write('[' * 4000)", MALFORMED, "the verdict is no JSON"),
-        ("write({'metrics': {'loss': float('nan')}})", MALFORMED, "NaN is no JSON number"),
-        ("write({'metrics': {'loss': float('-inf')}})", MALFORMED, "-Infinity is no JSON number"),
+        ("write('{')", MALFORMED, "the verdict is not JSON"),
+        ("write('[' * 4000)", MALFORMED, "the verdict is not JSON"),
+        ("write({'metrics': {'loss': float('nan')}})", MALFORMED, "NaN is not a JSON number"),
+        ("write({'metrics': {'loss': float('-inf')}})", MALFORMED, "-Infinity is not a JSON number"),
         (
             'write(\'{"metrics": {"loss": 1e999}}\')',
             MALFORMED,
@@ -109,7 +109,7 @@ FAILED = "EvaluationFailed"
         ("write({'metrics': {'loss': '0.5'}})", MALFORMED, 'not "0.5": write it without quotes'),
         ("write({'metrics': {'loss': True}})", MALFORMED, "metrics.loss: must be a finite number, not true"),
         ("write({'loss': 0.5})", MALFORMED, "loss: unknown field; the fields here are metrics, checks; write {"),
-        ("write({})", MALFORMED, "metrics: empty, though no check failed"),
+        ("write({})", MALFORMED, "metrics: is empty, but no check failed"),
         ("write([1])", MALFORMED, "the verdict must be a mapping, not [1]"),
         ("write(0.5)", MALFORMED, 'must be a mapping, not 0.5; write {"metrics": {"<metric>": 0.5}}'),
         (
@@ -121,10 +121,10 @@ FAILED = "EvaluationFailed"
         (
             "pathlib.Path(os.environ['RLOOP_VERDICT']).write_bytes(b'\\xff{}')",
             MALFORMED,
-            "no UTF-8 text",
+            "not UTF-8 text",
         ),
-        ("os.mkfifo(os.environ['RLOOP_VERDICT'])", MALFORMED, "no regular file"),
-        ("os.mkdir(os.environ['RLOOP_VERDICT'])", MALFORMED, "no regular file"),
+        ("os.mkfifo(os.environ['RLOOP_VERDICT'])", MALFORMED, "not a regular file"),
+        ("os.mkdir(os.environ['RLOOP_VERDICT'])", MALFORMED, "not a regular file"),
         (
             "os.symlink(os.environ['RLOOP_HELD_OUT'] + '/labels', os.environ['RLOOP_VERDICT'])",
             MALFORMED,
@@ -275,7 +275,7 @@ def test_a_timeout_ends_the_whole_group(bench: Bench) -> None:
         timeoutSeconds=3,
     )
     assert (report.verdict, report.reason, report.infrastructure) == (None, "EvaluationTimeout", False)
-    assert "no end within 3 s" in report.message
+    assert "timeout after 3 s" in report.message
     assert "working" in report.message
     assert gone(int((bench.root / "pid").read_text()))
 

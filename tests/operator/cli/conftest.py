@@ -73,7 +73,7 @@ def experiment(name: str, iteration: int, status: Mapping[str, Any], **spec: Any
                 "session": session,
                 "sequence": int(name[-1]),
                 "kind": "Candidate" if iteration else "Baseline",
-                "title": "the untouched task",
+                "title": "the unchanged task",
                 "digest": "0" * 64,
                 **spec,
             },

@@ -108,12 +108,12 @@ def test_validate_says_how_to_run_the_preflight_which_it_does_not(
     done = rloop("validate", file)
     assert done.returncode == 0, done.stderr
     command = f"cd '{file.parent / 'task'}' && {ranks}./check 'a b'"
-    assert f"note: spec.experiment.preflight: was not run; by hand: {command}" in done.stderr.splitlines()
+    assert f"note: spec.experiment.preflight: was not run; run it yourself: {command}" in done.stderr.splitlines()
 
 
 def test_a_wrong_choice_is_told_without_words_of_a_library() -> None:
     told = CliRunner().invoke(app, ["status", "-o", "xml"]).output
-    assert "'xml' is none of table, json, yaml" in told
+    assert "'xml' is not one of table, json, yaml" in told
     assert "Value error" not in told
 
 
@@ -144,7 +144,11 @@ CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: t}\n"
         ([CONFIG_MAP, packed_loop(), CONFIG_MAP], 0, "note: not checked: 2 other objects\n"),
         ([CONFIG_MAP, packed_loop(imge="x")], 2, "spec.experiment.imge: unknown field; did you mean image?"),
         ([packed_loop(), packed_loop()], 2, "standard input: holds 2 objects, of which 2 are ResearchLoops; give one"),
-        ([CONFIG_MAP, CONFIG_MAP], 2, "standard input: holds 2 objects, of which none is a ResearchLoop; give one"),
+        (
+            [CONFIG_MAP, CONFIG_MAP],
+            2,
+            "standard input: holds 2 objects, of which none of them is a ResearchLoop; give one",
+        ),
         ([CONFIG_MAP], 2, "kind: ConfigMap cannot be run"),
         (["- a"], 2, "standard input: holds a list"),
         ([""], 2, "standard input: is empty"),
@@ -160,7 +164,10 @@ def test_what_kustomize_prints_is_checked_for_a_cluster(documents: list[str], co
 def test_standard_input_has_no_folders_beside_it() -> None:
     done = CliRunner().invoke(app, ["validate", "-"], input=packed_loop())
     assert done.exit_code == 2
-    assert done.stderr == "standard input: has no folders beside it: name the file, or add --for cluster\n"
+    assert (
+        done.stderr
+        == "standard input: comes from stdin, so its folders cannot be found: give the file, or add --for cluster\n"
+    )
 
 
 def test_standard_input_that_is_closed(tmp_path: Path) -> None:
@@ -171,7 +178,7 @@ def test_standard_input_that_is_closed(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    told = "standard input: is closed: pipe a manifest into it, or name a file\n"
+    told = "standard input: is closed: pipe a manifest to stdin, or give a file\n"
     assert (done.returncode, done.stderr) == (2, told)
 
 
@@ -228,5 +235,5 @@ def test_pack_overwrites_nothing_of_somebody_elses(rloop: Rloop, tmp_path: Path)
     (mine / "kustomization.yaml").write_text("resources: [loop.yaml]\n")
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
     assert done.returncode == 2
-    assert "kustomization.yaml: is there and was not written by rloop pack" in done.stderr
+    assert "kustomization.yaml: exists and was not written by rloop pack" in done.stderr
     assert (mine / "kustomization.yaml").read_text() == "resources: [loop.yaml]\n"

@@ -54,7 +54,7 @@ def test_status_tells_the_story(rloop: Rloop, layout: RunFolder) -> None:
     assert "12 runs, 1:40 active" in told  # 30 s and from activeSince to the operator's last beat
     assert "none since 2026-01-02 03:05:15 UTC" in told
     again = "i0002-s1 (investigate), i0002-e1 run 1 (screen)"
-    assert f"now          nothing; to be taken up again: {again}\n" in told
+    assert f"now          nothing; to be resumed: {again}\n" in told
 
 
 def test_without_an_operator_only_what_has_a_process_runs(rloop: Rloop, layout: RunFolder) -> None:
@@ -63,12 +63,12 @@ def test_without_an_operator_only_what_has_a_process_runs(rloop: Rloop, layout: 
         own = processes.look(os.getpid())
         assert own is not None
         write_json(str(layout.workload(name)), "shim.json", {"pid": os.getpid(), "start": start or own.start})
-    told = "now          i0002-e1 run 1 (screen), in the background; to be taken up again: i0002-s1 (investigate)\n"
+    told = "now          i0002-e1 run 1 (screen), in the background; to be resumed: i0002-s1 (investigate)\n"
     assert told in rloop("status").stdout
     policy = "what runs now finishes (suspendPolicy Finish): i0002-e1 run 1 (screen), in the background"
     assert policy in rloop("suspend").stdout
     write_json(str(layout.workload("demo-i0002-e1-r1-a1")), "exit.json", {})
-    assert "now          nothing; to be taken up again: i0002-s1" in rloop("status").stdout
+    assert "now          nothing; to be resumed: i0002-s1" in rloop("status").stdout
 
 
 def test_at_the_end_the_direction_is_the_bests(rloop: Rloop, tmp_path: Path) -> None:

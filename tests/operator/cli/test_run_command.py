@@ -30,7 +30,7 @@ def test_a_target_that_is_met_is_exit_0_and_told_again(rloop: Rloop, example: Ex
     for label in ("accepted", "baseline", "concluding", "complete"):
         assert f"  {label}" in told
     assert "\x1b" not in told
-    assert "Target met by the untouched task" in told
+    assert "Target met by the unchanged task" in told
     log = [json.loads(line) for line in (tmp_path / "runs/demo/logs/orchestrator.jsonl").read_text().splitlines()]
     assert all(sorted(line) == ["detail", "event", "level", "source", "ts"] for line in log)
     assert {line["level"] for line in log} <= {"info", "warn", "error", "decision"}
@@ -60,8 +60,8 @@ def test_a_task_that_cannot_run_is_exit_2_with_its_last_words(rloop: Rloop, exam
     assert "runs/demo/logs/workloads/demo-b01-r" in done.stderr
     again = rloop("run", example())  # repaired, but what was frozen stays
     assert again.returncode == 2
-    assert 'note: spec.task.path: "./task" differs from what was frozen at the start' in again.stderr
-    assert 'give another --dir, or delete "runs/demo", and run again' in again.stderr
+    assert 'note: spec.task.path: "./task" was changed after the start' in again.stderr
+    assert 'use another --dir, or delete "runs/demo", and run again' in again.stderr
 
 
 def test_a_long_log_of_a_failed_baseline_is_told_once(rloop: Rloop, example: Example) -> None:
@@ -82,8 +82,8 @@ def test_a_suspended_campaign_ends_the_command_and_says_how_to_go_on(rloop: Rloo
     assert again.stdout == ""
     again = rloop("run", example(), "--seed", "99")
     assert "Ended without the target (BudgetExhausted)" in again.stdout
-    assert "best       the baseline: no change of it was tried" in again.stdout
-    assert "note: --seed: the seeds were fixed when this campaign started; 99 is not used" in again.stderr
+    assert "best       the baseline: no change was tried" in again.stdout
+    assert "note: --seed: the seeds were fixed when this campaign started; 99 is ignored" in again.stderr
 
 
 def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(example: Example, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_on_a_terminal_the_story_scrolls_above_a_panel(example: Example, tmp_pat
     assert code == 3
     told = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told)
     assert "╭─ demo" in told
-    assert "Ctrl-C ends in order; to continue: rloop run" in told
+    assert "Ctrl-C stops the campaign in order; to continue: rloop run" in told
     assert told.rindex("Ended without the target") > told.rindex("╭─ demo")
 
 
@@ -200,7 +200,7 @@ def test_a_folder_that_met_its_target_needs_no_provider_for_a_larger_budget(
     ("conditions", "code", "headline"),
     [
         ([condition("Complete", "TargetMet", "loss 1 over 5 runs")], 0, "Target met: loss 1 over 5 runs"),
-        ([condition("Complete", "TargetMetByBaseline")], 0, "Target met by the untouched task"),
+        ([condition("Complete", "TargetMetByBaseline")], 0, "Target met by the unchanged task"),
         ([condition("Complete", "TargetNotConfirmed")], 3, "Ended without the target (TargetNotConfirmed)"),
         ([condition("Failed", "BaselineFailed", "why")], 2, "Failed (BaselineFailed)"),
     ],
@@ -236,4 +236,4 @@ def test_a_finished_folder_prints_its_result(
     assert "rloop experiments i0001-e1 --dir runs/demo" in done.stdout
     assert not list(RunFolder.at(layout.root).workloads.iterdir())
     if code == 2:
-        assert 'give another --dir, or delete "runs/demo", and run again' in done.stderr
+        assert 'use another --dir, or delete "runs/demo", and run again' in done.stderr

@@ -27,7 +27,7 @@ def test_a_wrong_configuration_ends_it_with_one_line_that_names_the_field(tmp_pa
     )
     assert done.returncode == 2
     (line,) = done.stdout.splitlines()
-    assert json.loads(line)["detail"].startswith(f"{file}: providers[0].url: holds credentials")
+    assert json.loads(line)["detail"].startswith(f"{file}: providers[0].url: contains credentials")
     assert done.stderr == ""
     assert "hidden" not in done.stdout
 

@@ -20,7 +20,7 @@ from rloop.actions import Append, Workload
 from rloop.decide import children
 from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.storage import ledger
-from rloop_operator.cluster.watchdog.echo import Canary
+from rloop_operator.cluster.watchdog.ping import Ping
 from rloop_operator.cluster.workloads import job_manifests, pod_manifests
 
 NAMESPACE = "research"
@@ -70,7 +70,7 @@ def test_nothing_that_is_written_for_a_marked_loop_carries_a_mark(home: Path) ->
         loop = fake.objects[client.objects(NAMESPACE, "researchloops", "demo")]
         loop["metadata"] |= {"labels": MARKED, "annotations": MARKED}
         async with running(fake, home, NAMESPACE) as now:
-            await Canary(now.lease._api, "rloop-system").ask(1)
+            await Ping(now.lease._api, "rloop-system").send(1)
             await now.until(lambda: now.jobs(NAMESPACE) != [])
             await ledger.append(now.lease._api, NAMESPACE, "demo", Append("demo/pivot", "pivot", {}))
             await now.operator.namespaces.loops()

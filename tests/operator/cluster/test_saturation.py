@@ -1,4 +1,4 @@
-"""The Lease and the canary while all requests of the passes wait for an answer: neither queues behind them."""
+"""The Lease and the ping while all requests of the passes wait for an answer: neither queues behind them."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ from tests.support.fake_kubernetes import FakeKubernetes
 
 from rloop_operator.cluster.kube import client
 from rloop_operator.cluster.kube.lease import Lease
-from rloop_operator.cluster.watchdog.echo import Canary
+from rloop_operator.cluster.watchdog.ping import Ping
 
 BURST = 4 * client.PARALLEL_REQUESTS
 SOON = 5.0
@@ -15,16 +15,16 @@ SOON = 5.0
 async def _saturated() -> tuple[bool, tuple[int, int], int]:
     server = FakeKubernetes(hangs="researchloops")
     async with server.connected() as api:
-        lease, canary = Lease(api, "system", "rloop-operator", "me"), Canary(api, "system")
+        lease, ping = Lease(api, "system", "rloop-operator", "me"), Ping(api, "system")
         waiting = [asyncio.create_task(api.all(client.objects("team", "researchloops"))) for _ in range(BURST)]
         for _ in range(client.PARALLEL_REQUESTS):
             await server.hung.acquire()
         async with asyncio.timeout(SOON):
             await lease.step()
             await lease.step()
-            await canary.ask(3)
-            await canary.echo(3)
-            seen = await canary.look()
+            await ping.send(3)
+            await ping.answer(3)
+            seen = await ping.look()
         hanging = server.hanging
         for one in waiting:
             one.cancel()
@@ -32,7 +32,7 @@ async def _saturated() -> tuple[bool, tuple[int, int], int]:
         return lease.held(), seen, hanging
 
 
-def test_lease_and_canary_are_served_while_every_slot_of_the_passes_is_taken() -> None:
+def test_lease_and_ping_are_served_while_every_slot_of_the_passes_is_taken() -> None:
     held, seen, hanging = asyncio.run(_saturated())
     assert held
     assert seen == (3, 3)

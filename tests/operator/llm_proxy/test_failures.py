@@ -126,13 +126,18 @@ def test_while_a_call_still_tries_its_session_says_that_it_waits(monkeypatch: py
         (error(402, "no money"), (424, "provider_refused"), "ProviderRefused", "no money"),
         (error(404, "no such model"), (404, "model_unknown"), "ModelUnknown", "no such model"),
         (error(404, "no such path"), (404, "model_unknown"), "ModelUnknown", "/chat/completions: HTTP 404"),
-        (answer(404, b"<html>nothing here"), (424, "provider_malformed"), "ProviderDown", "is its url right?"),
+        (answer(404, b"<html>nothing here"), (424, "provider_malformed"), "ProviderDown", "check its url"),
         (answer(405, b""), (424, "provider_malformed"), "ProviderDown", "HTTP 405"),
         (answer(301, b"", location="http://127.0.0.1:1/"), (424, "provider_malformed"), "ProviderDown", "HTTP 301"),
-        (answer(200, b"<html>welcome"), (424, "provider_malformed"), "ProviderDown", "no JSON"),
-        (answer(200, b'{"choices": [{"mess'), (424, "provider_malformed"), "ProviderDown", "no JSON"),
-        (answer(200, {"hello": 1}), (424, "provider_malformed"), "ProviderDown", "not one of this API; is http://"),
-        (answer(200, [1]), (424, "provider_malformed"), "ProviderDown", "not one of this API"),
+        (answer(200, b"<html>welcome"), (424, "provider_malformed"), "ProviderDown", "not JSON"),
+        (answer(200, b'{"choices": [{"mess'), (424, "provider_malformed"), "ProviderDown", "not JSON"),
+        (
+            answer(200, {"hello": 1}),
+            (424, "provider_malformed"),
+            "ProviderDown",
+            "not belong to this API; check the URL http://",
+        ),
+        (answer(200, [1]), (424, "provider_malformed"), "ProviderDown", "not belong to this API"),
     ],
 )
 def test_what_another_try_would_not_mend_is_told_at_once(

@@ -57,13 +57,17 @@ def test_answers_of_any_length_pass_a_budget_by_one_call_at_most() -> None:
         ("/chat/completions", {"max_tokens": 10**30}, "max_tokens must be a whole number between 0 and 10000000"),
         ("/chat/completions", {"max_tokens": -1}, "max_tokens must be a whole number between 0"),
         ("/chat/completions", {"stream": 1}, "stream must be true or false"),
-        ("/responses", {"previous_response_id": "r1"}, "previous_response_id is not let through: history"),
-        ("/responses", {"background": True}, "background is not let through"),
-        ("/messages", {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers is not let through"),
-        ("/chat/completions", {"web_search_options": {"a": 1}}, "web_search_options is not let through"),
-        ("/chat/completions", {"service_tier": "priority"}, 'service_tier "priority" is not let through'),
-        ("/messages", {"speed": "fast"}, 'speed "fast" is not let through'),
-        ("/messages", {"inference_geo": "us"}, 'inference_geo "us" is not let through'),
+        (
+            "/responses",
+            {"previous_response_id": "r1"},
+            "previous_response_id is rejected: the client must keep the history",
+        ),
+        ("/responses", {"background": True}, "background is rejected"),
+        ("/messages", {"mcp_servers": [{"url": "https://x.example"}]}, "mcp_servers is rejected"),
+        ("/chat/completions", {"web_search_options": {"a": 1}}, "web_search_options is rejected"),
+        ("/chat/completions", {"service_tier": "priority"}, 'service_tier "priority" is rejected'),
+        ("/messages", {"speed": "fast"}, 'speed "fast" is rejected'),
+        ("/messages", {"inference_geo": "us"}, 'inference_geo "us" is rejected'),
         ("/chat/completions", {"modalities": ["text", "audio"]}, "modalities"),
     ],
 )
@@ -217,7 +221,7 @@ def test_a_cap_that_no_first_call_fits_in_is_told_to_a_person(limits: dict[str, 
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "cap_too_small")
         usage = await world.usage()
         assert (usage.waiting, usage.refused_call) == ("CapTooSmall", None)
-        assert usage.waiting_message.startswith("a first call takes at least ")
+        assert usage.waiting_message.startswith("a first call needs at least ")
         assert usage.waiting_message.endswith(f"raise {field}")
         assert (await world.chat()).status_code == 200
         assert (await world.settled()).waiting is None

@@ -38,23 +38,23 @@ HEAD = "apiVersion: rloop.dev/v1alpha1\nkind: ResearchLoop\n"
         ("", "is empty"),
         ("# only a comment\n", "is empty"),
         ("---\n---\n", "is empty"),
-        (f"{HEAD}metadata:\n  name: a\n  name: b\n", 'line 5: "name" stands twice, first in line 4'),
+        (f"{HEAD}metadata:\n  name: a\n  name: b\n", 'line 5: "name" occurs twice, first in line 4'),
         (f"{HEAD}metadata:\n\tname: a\n", "a tab"),
         (f"{HEAD}---\n{HEAD}", "holds 2 documents"),
         ("- a\n- b\n", "holds a list"),
         ("just words\n", "holds a single value"),
-        ("a: [1, 2\n", "no valid YAML: line"),
-        ("a: b: c\n", "in quotes"),
+        ("a: [1, 2\n", "not valid YAML: line"),
+        ("a: b: c\n", "quote text"),
         ("name: {{ .Values.name }}\n", "template"),
         ("a: \x07\n", "character that YAML forbids"),
-        ("a: !!python/object:os.system x\n", "no valid YAML"),
+        ("a: !!python/object:os.system x\n", "not valid YAML"),
         ("a: 2026-02-31\n", "cannot be read"),
         ("[" * 5000, "nested too deep"),
         ("kind: ResearchLoop\n", "apiVersion: is missing"),
-        ("apiVersion: rloop.dev/v1\nkind: ResearchLoop\n", "knows rloop.dev/v1alpha1 only"),
+        ("apiVersion: rloop.dev/v1\nkind: ResearchLoop\n", "supports only rloop.dev/v1alpha1"),
         ("apiVersion: v1\nkind: ConfigMap\n", "kind: ConfigMap cannot be run"),
         ("apiVersion: rloop.dev/v1alpha1\nkind: ResearchIteration\n", "ResearchIteration cannot be run"),
-        ("model: gpt\n", "is no manifest of a ResearchLoop"),
+        ("model: gpt\n", "is not a manifest of a ResearchLoop"),
         (HEAD, "spec: is missing"),
     ],
 )
@@ -87,7 +87,7 @@ def test_json_is_fine_and_as_strict(tmp_path: Path) -> None:
     path = tmp_path / "loop.json"
     path.write_text(json.dumps(document, indent="\t"))
     assert load(path) == load(EXAMPLE / "loop.yaml")
-    for text, words in (('{"a": 1, "a": 2}', '"a" stands twice'), ("{", "no valid JSON: line 1"), ("", "is empty")):
+    for text, words in (('{"a": 1, "a": 2}', '"a" occurs twice'), ("{", "not valid JSON: line 1"), ("", "is empty")):
         path.write_text(text)
         with pytest.raises(BadInput, match=words):
             load(path)
@@ -255,9 +255,9 @@ def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
         ("src/", 'write "src/**"'),
         ("src", "is a folder"),
         ("a//b", "empty part"),
-        ("src\\x", "separated by /"),
-        ("*.{json,yaml}", "know *, ** and ? only"),
-        ("a**/b", "** stands alone"),
+        ("src\\x", "separate folders with /"),
+        ("*.{json,yaml}", "only *, ** and ? are supported"),
+        ("a**/b", "** must be alone"),
     ],
 )
 def test_a_glob_that_can_match_nothing_is_refused(tmp_path: Path, glob: str, words: str) -> None:
@@ -287,13 +287,13 @@ dimensions:
     [
         ("low: 0.1", "low: 1e-1", 'space.yaml: dimensions[0].low: dimension "rate": must be a number: write 0.1'),
         ("low: 0.1", "lo: 0.1", 'dimension "rate": unknown field; did you mean low?'),
-        ("low: 0.1", "low: 30.0", 'dimension "rate": low (30.0) must lie below high'),
-        ("default: 1.0", "default: 99.0", "lies outside"),
+        ("low: 0.1", "low: 30.0", 'dimension "rate": low (30.0) must be less than high'),
+        ("default: 1.0", "default: 99.0", "is outside"),
         ("file: recipe.json", "file: other.json", '"other.json" is not in the task'),
         ("file: recipe.json", "file: train.py", "must be a .yaml or .json file"),
         ("dimensions:", "dimension:", "did you mean dimensions?"),
-        ("low: 0.1", "low: 0.1, low: 0.2", "stands twice"),
-        ("low: 0.1, high: 20.0", "low: 5.0, high: 20.0, default: 6.0", "stands twice"),
+        ("low: 0.1", "low: 0.1, low: 0.2", "occurs twice"),
+        ("low: 0.1, high: 20.0", "low: 5.0, high: 20.0, default: 6.0", "occurs twice"),
         ("high: 20.0, log: true, default: 1.0", "high: 0.5, default: 0.2", "recipe.json"),
     ],
 )
@@ -314,7 +314,7 @@ def test_a_number_that_yaml_takes_for_text_says_how_to_write_it(tmp_path: Path, 
     (base / "task/space.yaml").write_text(SPACE.replace("recipe.json", "recipe.yaml"))
     (base / "task/recipe.yaml").write_text(f"learning_rate: {written}\n")
     (line,) = told(loop, base)
-    assert line.startswith(f'recipe.yaml: "learning_rate" must be a number: write {remedy} (YAML takes ')
+    assert line.startswith(f'recipe.yaml: "learning_rate" must be a number: write {remedy} (YAML reads ')
     assert yaml.safe_load(remedy) == float(written.strip("'"))
 
 
@@ -355,9 +355,9 @@ def test_a_command_that_cannot_start_is_refused(tmp_path: Path, command: list[st
     ("command", "place", "words"),
     [
         (["./agent"], 0, "there is no executable program"),
-        (["python3", "./agent.py"], 1, 'there is no "./agent.py" beside the manifest; put it there'),
+        (["python3", "./agent.py"], 1, 'there is no "./agent.py" next to the manifest; put it there'),
         (["no-such-program-here"], 0, "there is no program"),
-        (["python3", "mine.py"], 1, 'for the file beside the manifest write "./mine.py"'),
+        (["python3", "mine.py"], 1, 'for the file next to the manifest write "./mine.py"'),
     ],
 )
 def test_a_command_of_an_agent_that_cannot_start_is_refused(

@@ -138,11 +138,11 @@ def _not_built(folder: Path, document: dict[str, Any]) -> None:
     ("change", "field", "words"),
     [
         (_outside, "spec.task.path", ['"../task"', "outside", "move it"]),
-        (_large, "spec.task.path", ['"./task"', "KiB", "in the image"]),
+        (_large, "spec.task.path", ['"./task"', "KiB", "into the image"]),
         (_equals, "spec.evaluation.code.path", ['"a=b"', "rename it"]),
-        (_nested, "spec.evaluation.heldOut.path", ['"more/points.txt"', "no folders"]),
+        (_nested, "spec.evaluation.heldOut.path", ['"more/points.txt"', "cannot contain folders"]),
         (_missing, "spec.evaluation.heldOut.path", ["held-out", "does not exist"]),
-        (_not_built, "spec.evaluation.comparison", ["Paired is not built yet"]),
+        (_not_built, "spec.evaluation.comparison", ["Paired is not supported yet"]),
     ],
 )
 def test_what_cannot_be_packed_is_named_with_a_remedy(

@@ -37,7 +37,7 @@ def read(path: str, text: str) -> Any:
         remedy = (
             "keep data in another file" if kind == "JSON" else f"make it smaller ({MAX_CHARACTERS['JSON']} of JSON)"
         )
-        message = f"it has {len(text)} characters; at most {most} of {kind} are read: {remedy}"
+        message = f"it has {len(text)} characters; the maximum for {kind} is {most}: {remedy}"
         raise ValueError(message)
     try:
         document = json.loads(text) if kind == "JSON" else _yaml(text)
@@ -56,7 +56,7 @@ def _check(document: object) -> None:
     level = [document]
     for _ in range(MAX_DEPTH + 1):
         if any(isinstance(one, int) and abs(one) > MAX_INTEGER for one in level):
-            message = "a number has more than 19 digits; write it as text"
+            message = "a number has more than 19 digits; write it as a string"
             raise ValueError(message)
         level = [inner for outer in level if isinstance(outer, (dict, list)) for inner in _within(outer)]
     if level:
@@ -72,9 +72,9 @@ def _yaml(text: str) -> Any:
     # Events first: they need neither memory nor recursion, whatever the text holds.
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise _refusal("an alias (*) is not read; write the value out", event)
+            raise _refusal("aliases (*) are not supported; write the value out", event)
         if (tag := getattr(event, "tag", None)) not in (None, "tag:yaml.org,2002:str"):
-            raise _refusal(f"the type {tag} is not read; write the plain value", event)
+            raise _refusal(f"the type {tag} is not supported; write the plain value", event)
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
@@ -90,18 +90,18 @@ def _refusal(said: str, at: Any) -> yaml.MarkedYAMLError:
 
 
 class _Loader(_Fast):
-    """Constructs what JSON knows. Dates stay text; keys become text, and none may stand twice."""
+    """Constructs only the types of JSON. Dates remain text, keys become text, and duplicate keys are rejected."""
 
     @override
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         found: dict[Hashable, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _refusal("a key is not plain text", key)
+                raise _refusal("a key must be plain text", key)
             if key.tag == "tag:yaml.org,2002:merge":
-                raise _refusal("a merge key (<<) is not read; write the keys out", key)
+                raise _refusal("merge keys (<<) are not supported; write the keys out", key)
             if key.value in found:
-                raise _refusal(f'the key "{key.value}" stands twice', key)
+                raise _refusal(f'the key "{key.value}" occurs twice', key)
             found[key.value] = self.construct_object(value, deep=True)
         return found
 

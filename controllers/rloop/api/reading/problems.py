@@ -33,8 +33,8 @@ NOT_BUILT: Mapping[str, frozenset[str]] = {
     "spec.agent.policy.name": frozenset({"best-first", "evolutionary"}),
     "spec.stall.onAttention": frozenset({"Suspend"}),
 }
-"""Fields and words that the API has and no shell does yet: no list of what may be written here offers them. Whoever
-writes one is told by `rloop.admit.loop`, or by a cluster.
+"""Fields and values of the API that no shell supports yet. Messages never suggest them; `rloop.admit.loop` or the
+cluster rejects them.
 """
 
 
@@ -91,7 +91,7 @@ def nearest(word: str, words: Sequence[str]) -> str | None:
 
 def _bad_key(detail: ErrorDetails, place: Place) -> InputProblem:
     if detail["type"] == "string_type":
-        text = f"the key {detail['input']!r} is no text (YAML reads on, off, yes, no and numbers so); quote it"
+        text = f"the key {detail['input']!r} is not text (YAML reads on, off, yes, no and numbers as such); quote it"
         return InputProblem(spelled(place[:-1]), text)
     return InputProblem(spelled(place), f"as a key, it {sentence(detail)}")
 
@@ -120,7 +120,7 @@ def _missing(name: str, holder: type[BaseModel] | None) -> str:
     field = _fields(holder).get(name) if holder is not None else None
     model = _nested(field.annotation) if field is not None else None
     about = (field.description if field is not None else None) or (model.__doc__ if model is not None else None)
-    return "is missing" if about is None else f"is missing. It says: {' '.join(about.split())}"
+    return "is missing" if about is None else f"is missing. Its meaning: {' '.join(about.split())}"
 
 
 def _left_empty(value: object, model: type[BaseModel] | None) -> str:
@@ -131,7 +131,7 @@ def _left_empty(value: object, model: type[BaseModel] | None) -> str:
         if name in value and value[name] is None:
             nested = _nested(field.annotation)
             bare = nested is not None and not any(f.is_required() for f in nested.model_fields.values())
-            return f"; {name} is there without a value" + (f": write {name}: {{}}" if bare else "")
+            return f"; {name} is present without a value" + (f": write {name}: {{}}" if bare else "")
     return ""
 
 
@@ -151,7 +151,7 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
 
 
 def _model_at(model: type[BaseModel] | None, place: Place) -> type[BaseModel] | None:
-    """The model that describes what stands at `place`, through lists; None inside a map of plain values."""
+    """The model of the value at `place`, also inside lists; None inside a map of plain values."""
     for part in place:
         if model is None:
             return None

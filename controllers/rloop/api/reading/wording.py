@@ -18,19 +18,19 @@ from pydantic_core import ErrorDetails
 from rloop.api import common
 from rloop.api.workload import ENV_NAME_PATTERN
 
-SWITCH = "YAML reads on, off, yes, no, true and false as a switch; put the word in quotes"
+SWITCH = "YAML reads on, off, yes, no, true and false as booleans; put the word in quotes"
 SHOWN = 60
 """Characters of a wrong value that are shown."""
 
 PATTERNS = {
     common.DECIMAL_PATTERN: 'must be a decimal number, for example "0.05" or "1e-3"',
     common.AMOUNT_PATTERN: 'must be a decimal number that is not negative, for example "2.50"',
-    common.DNS_LABEL_PATTERN: "may hold a-z, 0-9 and -, and starts and ends with a letter or digit",
-    common.DNS_SUBDOMAIN_PATTERN: ("may hold a-z, 0-9, - and ., and starts and ends with a letter or digit"),
-    common.METRIC_PATTERN: "may hold letters, digits, _, . and -, and starts with a letter or _",
+    common.DNS_LABEL_PATTERN: "may contain a-z, 0-9 and -, and must start and end with a letter or digit",
+    common.DNS_SUBDOMAIN_PATTERN: ("may contain a-z, 0-9, - and ., and must start and end with a letter or digit"),
+    common.METRIC_PATTERN: "may contain letters, digits, _, . and -, and must start with a letter or _",
     common.QUANTITY_PATTERN: "must be a quantity, for example 500m, 2 or 4Gi",
-    common.SHA256_PATTERN: "must be a sha256: 64 digits and letters a-f",
-    ENV_NAME_PATTERN: "may hold letters, digits and _, and starts with a letter or _",
+    common.SHA256_PATTERN: "must be a SHA-256 in hex: 64 characters, 0-9 and a-f",
+    ENV_NAME_PATTERN: "may contain letters, digits and _, and must start with a letter or _",
     r"\.(yaml|yml|json)$": "must be a .yaml or .json file",
 }
 
@@ -47,7 +47,7 @@ def sentence(detail: ErrorDetails, *, is_command: bool = False, hidden: Collecti
     about_bound = BOUNDS.get(kind)
     if about_bound is not None:
         return about_bound(value, context)
-    return f"{shown(value)} is no value that can stand here; docs/crd-reference.md lists what can"
+    return f"{shown(value)} is not allowed here; docs/crd-reference.md lists the allowed values"
 
 
 def shown(value: object) -> str:
@@ -60,7 +60,7 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return f"must be text. {SWITCH}"
     if isinstance(value, float) and not math.isfinite(value):
-        return "must be a finite number, written as text: NaN and infinity cannot be compared with"
+        return "must be a finite number, written as text, not NaN or infinity"
     if isinstance(value, int | float):
         return f'write it as a string: "{value}"'
     if isinstance(value, date):
@@ -94,7 +94,7 @@ def wanted_number(value: object) -> str:
     """What is wrong with a value that is no number, and how the number in it is written."""
     number = _as_number(value) if isinstance(value, str) else None
     if number is not None:
-        return f"must be a number: write {_written(number)} (YAML takes what stands in quotes, and 1e-3, for text)"
+        return f"must be a number: write {_written(number)} (YAML reads quoted values, and 1e-3, as text)"
     return f"must be a number, not {shown(value)}"
 
 
@@ -103,7 +103,7 @@ def structural(values: object, field: object, when: object) -> str:
     parts = (
         ("" if values else "needs values instead of a range"),
         ("" if field else f"needs a field: {', '.join(get_args(common.StructuralField))}"),
-        ("has no when: leave it out" if when else ""),
+        ("cannot have when: remove it" if when else ""),
     )
     return "; it ".join(part for part in parts if part)
 
@@ -122,7 +122,7 @@ def _one_of(value: object, context: Mapping[str, Any]) -> str:
     if isinstance(value, bool):
         return f"{text}. {SWITCH}"
     same = [word for word in words if isinstance(value, str) and word.lower() == value.lower()]
-    return f"{text}; write {same[0]} with these capitals" if same else f"{text}, not {shown(value)}"
+    return f"{text}; write {same[0]}: case matters" if same else f"{text}, not {shown(value)}"
 
 
 def _spelling(value: object, context: Mapping[str, Any]) -> str:
@@ -131,11 +131,11 @@ def _spelling(value: object, context: Mapping[str, Any]) -> str:
     if pattern in (common.DECIMAL_PATTERN, common.AMOUNT_PATTERN):
         text = str(value).strip()
         if text.lower().lstrip("+-.") in {"nan", "inf", "infinity"}:
-            return f"{words}: NaN and infinity cannot be compared with"
+            return f"{words}: NaN and infinity are not allowed"
         if _as_number(text.replace(",", ".")) is not None and "," in text:
-            return f"{words}: write a point instead of the comma"
+            return f"{words}: write a decimal point instead of the comma"
         if text.endswith("%"):
-            return f"{words}: write a fraction instead of per cent"
+            return f"{words}: write a fraction instead of a percentage"
     return f"{words}; found {shown(value)}"
 
 
@@ -159,7 +159,7 @@ BOUNDS: Mapping[str, Callable[[Any, Mapping[str, Any]], str]] = {
     "less_than_equal": lambda value, context: f"must be at most {context['le']}, not {value}",
     "too_short": lambda _value, context: f"needs at least {_items(context['min_length'])}",
     "too_long": lambda value, context: f"holds {_items(len(value))}; at most {context['max_length']} are allowed",
-    "string_too_short": lambda _value, _context: "is empty; write something or leave the field out",
+    "string_too_short": lambda _value, _context: "is empty; give a value or omit the field",
     "string_too_long": lambda value, context: f"has {len(value)} characters; at most {context['max_length']} fit",
     "string_pattern_mismatch": _spelling,
     "literal_error": _one_of,

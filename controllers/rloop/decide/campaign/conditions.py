@@ -11,9 +11,9 @@ from hashlib import sha256
 
 from rloop import campaign_state
 from rloop.api.common import Condition
-from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES
+from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES, RecentResult
 from rloop.api.iteration import SessionUsage
-from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase, RecentResult
+from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase
 from rloop.decide.draft import Draft
 from rloop.decide.queries import failed_sessions, provider_waits
 from rloop.observed import UNSCORABLE, Obstacle
@@ -62,7 +62,7 @@ def _plateau(draft: Draft) -> None:
     if draft.ended:
         draft.condition("PlateauDetected", "False", "Finished")
     elif draft.pivot_demanded:
-        told = "no experiment is admitted before a direction that changes the frame"
+        told = "experiments are rejected until a direction changes the frame"
         draft.condition("PlateauDetected", "True", "PivotRequired", told)
     else:
         draft.condition("PlateauDetected", "False", "None")
@@ -81,7 +81,7 @@ def _degraded(draft: Draft) -> None:
     if reason != "None" and (before is None or before.reason != reason) and not refused:
         draft.tell(reason, message, warning=True)
     elif reason == "None" and before is not None and before.status == "True" and not draft.finished:
-        draft.tell("Recovered", f"{before.reason} is over; the campaign continues")
+        draft.tell("Recovered", f"{before.reason} is resolved; the campaign continues")
 
 
 def _trouble(draft: Draft) -> tuple[str, str] | None:
@@ -118,7 +118,7 @@ def _of_scorings(draft: Draft) -> tuple[str, str] | None:
         if run.phase == "Verifying" and run.verifications and run.verifications[-1].reason in UNSCORABLE
     ]
     if waiting:
-        told = f"{waiting[0].message}; put it back as it was, and the campaign continues by itself"
+        told = f"{waiting[0].message}; restore it, and the campaign continues by itself"
         return waiting[0].reason or "Unknown", told
     return None
 
@@ -213,8 +213,8 @@ def _counts(draft: Draft) -> None:
         return
     missing = sum(draft.status.experiments.model_dump().values()) - sum(counted.values())
     if missing > 0:
-        told = f"{missing} of the campaign's experiments were deleted; their verdicts are not counted any more"
-        draft.tell("ExperimentsMissing", f"{told}, and stand in the ledger only", warning=True)
+        told = f"{missing} experiments of the campaign were deleted; their verdicts no longer count"
+        draft.tell("ExperimentsMissing", f"{told}, and are in the ledger only", warning=True)
         draft.evidence(told)
     finished.sort(key=lambda one: (one.status.verdict.at if one.status.verdict else draft.now, one.metadata.name))
     recent = [
@@ -244,4 +244,4 @@ def _direction(draft: Draft) -> None:
         inputs = draft.status.directional_inputs + changed
         draft.write(direction_sha256=words, directional_inputs=inputs)
         if changed:
-            draft.tell("DirectionEdited", "spec.direction was edited; the next session is given the new words")
+            draft.tell("DirectionEdited", "spec.direction was edited; the next session reads the new text")

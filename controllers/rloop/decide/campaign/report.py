@@ -95,4 +95,4 @@ def _statements(draft: Draft) -> str:
     found = [one for it in draft.iterations.values() for one in it.status.reported.findings]
     checked = Counter((one.checked or "Unchecked").lower() for one in found)
     told = ", ".join(f"{count} {verdict}" for verdict, count in sorted(checked.items()))
-    return f"statements of the campaign: {told or 'none'}"
+    return f"findings of the campaign: {told or 'none'}"

@@ -15,7 +15,7 @@ from rloop.reasons import Reason
 Child = ResearchExperiment | ResearchIteration
 MESSAGE_MAX = 4096
 RESTORED_TOLD = (
-    "experiments or iterations of this loop exist that it has not made, and it has no status: a restored backup; "
+    "this loop has no status, but it has experiments or iterations: it was restored from a backup without statuses; "
     "restore the statuses too (docs/cluster.md, Backup and restore), and the campaign continues; to start from zero "
     "instead, delete the loop and apply it again"
 )

@@ -51,7 +51,7 @@ def unaffordable(draft: Draft, sessions: int | None = None) -> dict[str, str]:
     if agent.llm is None or not (refused := _refused_calls(draft)):
         return {}
     short: dict[str, str] = {}
-    told = "{} are left to a session, and its first call takes at least {}"
+    told = "{} are left for a session, but its first call needs at least {}"
     if budget.tokens is not None:
         together = sessions or len(draft.spec.agent.explorers) + finding_checks.to_check(draft)
         share = (budget.tokens - spent(draft).tokens) // together

@@ -29,16 +29,16 @@ _TORCHRUN = re.compile(r"Root Cause \(first observed failure\):.*?exitcode\s*: (
 def certainly(reason: str | None, code: int | None, log_tail: str) -> str | None:
     """Why the failure would repeat, as a clause; None if another attempt may succeed."""
     if reason == PREFLIGHT:
-        return "the preflight refuses the files"
+        return "the preflight command rejected the files"
     if reason == FILES_LOST:
-        return "its files are lost"
+        return "the files of the experiment are lost"
     if reason == TOO_LARGE:
-        return "the artifacts would be as large again"
+        return "the artifacts would be too large again"
     if reason not in ("Error", "StartFailed"):
         return None
     code = _own_code(code, log_tail)
     if code == WOULD_COME_AGAIN:
-        return f"exit code {code} says that a retry would fail in the same way"
+        return f"exit code {code} means that a retry would fail in the same way"
     return broken_program(reason, code, log_tail)
 
 
@@ -47,7 +47,7 @@ def broken_program(reason: str | None, code: int | None, log_tail: str) -> str |
     if reason not in ("Error", "StartFailed"):
         return None
     if code in (NOT_EXECUTABLE, NOT_FOUND):
-        return "a program that it needs cannot be executed" if code == NOT_EXECUTABLE else "a program is not there"
+        return "a program cannot be executed" if code == NOT_EXECUTABLE else "a program was not found"
     return broken_code(log_tail) if code else None
 
 

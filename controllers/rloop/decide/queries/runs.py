@@ -103,7 +103,7 @@ def how_it_ended(attempt: Attempt) -> str:
 def last_words(attempt: Attempt) -> str:
     """The last line of its log, as the end of a sentence; empty if it printed nothing."""
     line = certain_failure.last_line(attempt.log_tail, but=NOTES)
-    return f"; its last words: {line.strip()[-300:]}" if line else ""
+    return f"; last output: {line.strip()[-300:]}" if line else ""
 
 
 def started(experiment: ResearchExperiment) -> bool:

@@ -25,8 +25,8 @@ OVERTIME = frozenset({"DeadlineExceeded", "NoProgress"})
 MESSAGE_MAX = 1024
 QUOTED_MAX = 300
 REMEDIES = {
-    NOTHING_DONE: "let it propose something or call finish: POST $RLOOP_GATEWAY/v1/finish; of a client of MCP see that "
-    "it finds the tools and may call them without a permission prompt (docs/bring-your-own-agent.md)",
+    NOTHING_DONE: "it must propose something or call finish: POST $RLOOP_GATEWAY/v1/finish; an MCP client must find "
+    "the tools and be allowed to call them without a permission prompt (docs/bring-your-own-agent.md)",
     "AllowanceSpent": "raise spec.agent.llm.maxTokensPerSession",
     "BudgetSpent": "raise spec.budget.tokens or spec.budget.cost",
     "ContextTooLong": "use a model with a larger context, or an agent that shortens its history",
@@ -36,7 +36,7 @@ REMEDIES = {
     "DeadlineExceeded": "raise spec.agent.sessionSeconds, or check what the agent waits for",
     "NoProgress": "check what the agent waits for",
 }
-MEND = "mend the agent's program, or spec.agent.command"
+MEND = "correct the agent's program, or spec.agent.command"
 """Remedy for a program that cannot work. The reason is that of its process."""
 _TEXTS = re.compile(r'"(?:result|message|error|text)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 
@@ -115,7 +115,7 @@ def _message(facts: Facts, reason: str, certain: str | None = None) -> str:
         cause += quoted(facts.log_tail)
     else:
         how = "" if facts.code is None else f" with exit code {facts.code}"
-        again_too = "" if certain is None else f", and would again: {certain}"
+        again_too = "" if certain is None else f", and a restart would fail again: {certain}"
         cause = f"its process ended{how} ({facts.reason}){again_too}{quoted(facts.log_tail)}"
     remedy = REMEDIES.get(reason) if certain is None else MEND
     if remedy is None:
@@ -129,8 +129,8 @@ def quoted(log_tail: str) -> str:
     words = log_tail.strip().rpartition("\n")[2].strip()
     if words.endswith(("}", "]", ",")) and (texts := _TEXTS.findall(words)):
         words = " ".join(texts[-1].replace('\\"', '"').replace("\\n", " ").split())
-        return f"; its last words: {words[:QUOTED_MAX]}"
-    return f"; its last words: {words[-QUOTED_MAX:]}" if words else ""
+        return f"; last output: {words[:QUOTED_MAX]}"
+    return f"; last output: {words[-QUOTED_MAX:]}" if words else ""
 
 
 def proposed(session: str, reported: Reported, experiments: Iterable[ResearchExperiment]) -> bool:

@@ -1,4 +1,4 @@
-"""Measures the untouched task first: the value to beat, and the noise between runs (A/A).
+"""Measures the unchanged task first: the value to beat, and the noise between runs (A/A).
 
 Without it no gain has a meaning. If it fails, the campaign ends, because nothing else can work then.
 """
@@ -19,7 +19,7 @@ from rloop.decide.ending import fail
 from rloop.decide.queries import runs
 from rloop.decide.statistics.acceptance import interval, is_deterministic
 
-DETERMINISTIC = "the task is deterministic, the same value with each seed: RLOOP_SEED may be unused"
+DETERMINISTIC = "the task is deterministic (same value with each seed): RLOOP_SEED may be unused"
 
 
 def measure(draft: Draft) -> None:
@@ -46,7 +46,7 @@ def measure(draft: Draft) -> None:
         draft.write_experiment(
             name, phase="Failed", verdict=Verdict(reason="BaselineFailed", message=told[:1024], at=draft.now)
         )
-        fail(draft, "BaselineFailed", f"the untouched task cannot be measured: {told}")
+        fail(draft, "BaselineFailed", f"the unchanged task cannot be measured: {told}")
         return
     if not runs.any_open(experiment, ("baseline",)):
         _finish(draft, experiment)
@@ -58,7 +58,7 @@ def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
         iteration=0,
         sequence=1,
         kind="Baseline",
-        title="the untouched task",
+        title="the unchanged task",
         digest=sha256(b"").hexdigest(),
     )
     return ResearchExperiment(metadata=children.metadata(loop, names.baseline(loop.metadata.name)), spec=spec)
@@ -72,7 +72,7 @@ def _why(experiment: ResearchExperiment) -> str:
     if run.attempts:
         last = run.attempts[-1]
         words = last.log_tail[-600:].strip()
-        told = f"Its last words: {words}" if words else "It printed nothing"
+        told = f"Last output: {words}" if words else "It printed nothing"
         return f"run {run.number}: {runs.how_it_ended(last)}. {told}"
     return f"run {run.number}: {run.reason}"
 

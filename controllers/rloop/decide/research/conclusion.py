@@ -34,7 +34,7 @@ def conclude(draft: Draft) -> None:
         draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.run_seed))
         draft.tell(
             "Concluding",
-            f"{name} meets the target with {draft.number(best.value)}; {count} fresh runs decide",
+            f"{name} meets the target with {draft.number(best.value)}; {count} fresh runs will confirm it or not",
             about=name,
         )
     elif not runs.any_open(incumbent, ("final",)):

@@ -79,7 +79,7 @@ def _judge_one(draft: Draft, experiment: ResearchExperiment) -> None:
                 phase, f"{name}: {reason}, gain {draft.number(reject.gain)} over {incumbent.metadata.name}", about=name
             )
         case SeedIgnored():
-            told = "its runs are identical whatever the seed, while the incumbent's are not: it must use RLOOP_SEED"
+            told = "its runs have the same value with each seed, unlike the incumbent's: it must use RLOOP_SEED"
             verdict = Verdict(reason="SeedIgnored", message=told, compared_with=incumbent.metadata.name, at=draft.now)
             draft.write_experiment(name, phase="Invalid", verdict=verdict)
             draft.tell("Invalid", f"{name}: {told}", about=name, warning=True)
@@ -92,7 +92,9 @@ def _ask_for_runs(draft: Draft, experiment: ResearchExperiment, incumbent: Resea
     name = experiment.metadata.name
     asked = runs.add(experiment, kinds[more.kind], more.count, draft.run_seed)  # type: ignore[arg-type]
     if len(asked) == len(experiment.status.runs):
-        withdraw_experiment(draft, name, "NoRunLeft", "withdrawn: it has no run left to confirm it with")
+        withdraw_experiment(
+            draft, name, "NoRunLeft", "withdrawn: it has reached the maximum number of runs and cannot be confirmed"
+        )
         return
     draft.write_experiment(name, runs=asked, phase="Running")
     coming = sum(run.phase in OPEN_RUN for run in runs.of_kind(incumbent, "reference"))

@@ -36,7 +36,7 @@ def count(draft: Draft) -> None:
     stale = stale_count(draft)
     draft.write(stale_count=stale, generation=draft.generation)
     if stale >= draft.spec.stall.attention_after:
-        told = f"{_stale(stale)} since the newest keep: a look at direction or boundaries may help"
+        told = f"{_stale(stale)} since the last keep: consider editing spec.direction or spec.boundaries"
         if not draft.is_true("NeedsAttention"):
             draft.tell("NeedsAttention", told, warning=True)
         draft.condition("NeedsAttention", "True", "Plateau", told)
@@ -45,7 +45,7 @@ def count(draft: Draft) -> None:
     newest_first = sorted(ended, key=lambda one: one.spec.number, reverse=True)
     void = sum(1 for _ in takewhile(lambda one: one.status.outcome == "Void", newest_first))
     if void >= VOID_LIMIT:
-        reason, message = "InfrastructureFailing", "failures of the infrastructure: see the logs of the sessions"
+        reason, message = "InfrastructureFailing", "infrastructure failures: see the logs of the sessions"
         if (failed := failed_sessions.given_up(draft)) is not None:
             reason, message = failed_sessions.trouble(failed)
         told = f"the last {void} iterations produced no result"
@@ -66,7 +66,7 @@ def pivot(draft: Draft) -> None:
     if not asked and not due(draft):
         return
     number = draft.status.pivots + 1
-    why = "requested by you" if asked else _stale(stale_count(draft))
+    why = "requested by the user" if asked else _stale(stale_count(draft))
     draft.write(pivots=number, last_handled=draft.status.last_handled.changed(pivot=requested))
     draft.write(generation=draft.generation)
     draft.tell("PivotForced", f"pivot {number}: {why}; the next direction must change the frame", warning=not asked)
@@ -96,7 +96,9 @@ def withdraw(draft: Draft) -> None:
     for one in draft.open_candidates():
         opened = _pivots_at_opening(draft, one.spec.iteration)
         if opened < draft.status.pivots and not runs.started(one):
-            withdraw_experiment(draft, one.metadata.name, "PivotDemanded", "withdrawn unstarted: the frame must change")
+            withdraw_experiment(
+                draft, one.metadata.name, "PivotDemanded", "withdrawn before its first run: the frame must change"
+            )
 
 
 def _pivots_at_opening(draft: Draft, number: int) -> int:

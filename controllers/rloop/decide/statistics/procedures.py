@@ -31,7 +31,7 @@ class Procedure:
     incumbent_runs: int
     """Each confirming run adds one more run of the incumbent until it has this many."""
     baseline_runs: int
-    """Runs of the untouched task with which the simulation starts."""
+    """Runs of the unchanged task with which the simulation starts."""
     patience_z: float = 0.0
     """Added to screen_z for each challenger that got past the screen and was beaten by this incumbent."""
     patience_limit_z: float = 0.0

@@ -1,1 +1,1 @@
-"""Steps about workloads: attempts, scorings and sessions, from their start to the end of what nobody wants."""
+"""Steps about workloads: attempts, scorings and sessions, from their start to the removal of those no longer needed."""

@@ -71,7 +71,7 @@ def _record_run(draft: Draft, experiment: ResearchExperiment, run: Run) -> None:
         if ended.reason == "Hang":
             limit = draft.spec.experiment.progress_deadline_seconds
             since = f" after step {ended.step}" if ended.step is not None else ""
-            draft.evidence(f"{wanted.name}: no step{since} within {limit} s, ended as hung")
+            draft.evidence(f"{wanted.name}: no step{since} within {limit} s, stopped as hung")
         run = retry.retried_or_failed(draft, experiment, run, ended)
     draft.write_run(experiment.metadata.name, run)
 

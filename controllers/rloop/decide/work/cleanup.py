@@ -1,4 +1,4 @@
-"""Ends workloads that no record wants, and removes those whose result is stored.
+"""Stops workloads that no record needs, and removes those whose result is stored.
 
 Uses the stored objects and not the draft: a workload may be removed only when its result has really been written.
 """

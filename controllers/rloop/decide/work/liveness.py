@@ -98,6 +98,6 @@ def _nudge(draft: Draft, iteration: ResearchIteration, session: SessionStatus, w
     if session.nudges >= draft.spec.watchdog.max_nudges:
         draft.act(Stop(workload, "NoProgress"))
         return
-    draft.act(Nudge(session.name, f"no round for {age:.0f} s: go on with the next proposal, or finish"))
+    draft.act(Nudge(session.name, f"no round for {age:.0f} s: continue with the next proposal, or finish"))
     draft.write_session(iteration.metadata.name, session.changed(nudges=session.nudges + 1))
     draft.evidence(f"{workload}: no round for {age:.0f} s, nudged")

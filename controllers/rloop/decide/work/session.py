@@ -103,7 +103,7 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
         return
     if reason == "NoProgress":
         agent = names.agent(session.name, session.attempt)
-        draft.evidence(f"{agent}: no progress after {session.nudges} nudges, ended")
+        draft.evidence(f"{agent}: no progress after {session.nudges} nudges, stopped")
     if judged.failed and facts.waits is None:
         told = failed_sessions.trouble(ended)[1]
         if not _stands_already(draft, told):

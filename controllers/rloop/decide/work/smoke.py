@@ -24,13 +24,13 @@ def look(draft: Draft) -> None:
 def _look(draft: Draft, experiment: ResearchExperiment, *, nobody_waits: bool) -> None:
     name = experiment.metadata.name
     if nobody_waits and not runs.started(experiment):
-        withdraw_experiment(draft, name, "SessionOver", "withdrawn unstarted: nobody waits for it any more")
+        withdraw_experiment(draft, name, "SessionOver", "withdrawn before its first run: its session has ended")
     elif not experiment.status.runs:
         draft.write_experiment(name, runs=runs.add(experiment, "smoke", 1, draft.run_seed))
     elif not runs.any_open(experiment):
         (run,) = experiment.status.runs
         passed = run.phase == "Done"
         last = run.attempts[-1]
-        told = "it ran to its end; nothing was scored" if passed else runs.how_it_ended(last)
+        told = "it ran to the end and was not scored" if passed else runs.how_it_ended(last)
         verdict = Verdict(reason="Ran" if passed else run.reason or "RunFailed", message=told, at=draft.now)
         draft.write_experiment(name, phase="Passed" if passed else "Failed", verdict=verdict)

@@ -101,7 +101,7 @@ def _made_again(draft: Draft, experiment: ResearchExperiment, run: Run, scorings
         )
         for one in scorings
     ]
-    told = "the workspace has no artifact of it any more"
+    told = "its artifact is missing in the workspace"
     lost = run.attempts[-1].changed(
         phase="Failed", reason=ARTIFACT_LOST, exit_code=None, infrastructure=True, log_tail=told
     )
@@ -145,7 +145,10 @@ def _result(draft: Draft, ended: Verification, exit_: Exit) -> Verification:
         report = VerifierReport.model_validate_json(exit_.message)
     except ValidationError:
         return _failed(
-            ended, "ReportMalformed", "the verifier's report is not what this version writes", infrastructure=False
+            ended,
+            "ReportMalformed",
+            "the verifier's report has an unknown format; use the verifier image of the operator's version",
+            infrastructure=False,
         )
     if report.verdict is None:
         return _failed(ended, report.reason or "VerdictMissing", report.message, infrastructure=report.infrastructure)

@@ -17,7 +17,7 @@ def clip(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = limit // 3
-    return f"{text[:head]}\n[... {len(text) - limit} characters left out ...]\n{text[head - limit :]}"
+    return f"{text[:head]}\n[... {len(text) - limit} characters omitted ...]\n{text[head - limit :]}"
 
 
 def fenced(source: str, text: str) -> str:
@@ -35,5 +35,5 @@ def rows(source: str, found: Iterable[Mapping[str, object]], limit: int) -> str:
     while first > 0 and size + len(lines[first - 1]) + 1 <= limit:
         first -= 1
         size += len(lines[first]) + 1
-    left = f"[{first} older ones left out]\n" if first else ""
+    left = f"[{first} older ones omitted]\n" if first else ""
     return left + fenced(source, "\n".join(lines[first:]))

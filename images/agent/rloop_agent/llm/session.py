@@ -65,7 +65,7 @@ def run(gateway: Gateway, endpoint: Endpoint, around: Surroundings, transcript: 
             transcript.write("closed", message=str(closed))
             return Outcome("", tuple(proposed), rounds, closed=True)
         except Refused as refused:
-            text = f"Ended by a refusal: {refused}"
+            text = f"Ended because the gateway rejected a request: {refused}"
             around.log("warning", "refused", reason=refused.reason, message=refused.message)
     around.log("info", "finished", handoff=text, rounds=rounds, proposed=len(proposed))
     transcript.write("finished", handoff=text, rounds=rounds, proposed=proposed)
@@ -150,9 +150,9 @@ class _Session:
         if self.state.handoff is not None:
             return
         if last:
-            raise GaveUp("It did not hand over in its last round.")
+            raise GaveUp("It did not call finish in its last round.")
         if self._circles.refused >= CIRCLES:
-            raise GaveUp("It went in circles.")
+            raise GaveUp("It repeated the same calls.")
         if self._silent >= SILENT:
             raise GaveUp(f"It called no tool in {SILENT} replies in a row.")
 
@@ -192,7 +192,7 @@ class _Session:
                 if schema is None:
                     raise
                 self._structured = False
-                raise Broken(f"asked again without a JSON schema: {error}") from error
+                raise Broken(f"retried without a JSON schema: {error}") from error
 
         reply = patiently(ask, self.used, self._around, self._note, self._shrink)
         if reply.calls:
@@ -220,7 +220,7 @@ class _Session:
     def _call(self, call: ToolCall) -> str:
         """The result of one tool call."""
         if self._around.stop():
-            return "Not done: the session is ending."
+            return "Not executed: the session is ending."
         fingerprint = self.state.fingerprint()
         if self._circles.blocked(fingerprint, call.name, call.arguments):
             return LOOP
@@ -277,7 +277,7 @@ class _Session:
             sentences.append(f"Findings recorded: {', '.join(state.findings)}.")
         said = [one["content"] for one in self._history.messages if one["role"] == "assistant" and one["content"]]
         if said:
-            sentences.append(f"Its last words: {said[-1][:600]}")
+            sentences.append(f"Last output: {said[-1][:600]}")
         return handoff.cut(" ".join(sentences))
 
 

@@ -52,7 +52,7 @@ def structural_values(space: Space, frame: Frame) -> Point | None:
 def centre(space: Space, frame: Frame, incumbent: Point) -> Point:
     """The point of `frame` that differs least from the incumbent."""
     point = structural_values(space, frame)
-    assert point is not None, f"no frame of this space: {frame}"
+    assert point is not None, f"not a frame of this space: {frame}"
     for dimension in space.existing(frame):
         if not dimension.structural:
             value = incumbent.get(dimension.name)

@@ -95,7 +95,7 @@ def _structural(detail: ErrorDetails) -> str:
             return f"{key}: unknown key; {_meant(str(place[-1]), holder)}"
         case "missing":
             about = holder.model_fields[str(place[-1])].description if holder is not None else None
-            return f"{key}: is missing{f'. It says: {about}' if about else ''}"
+            return f"{key}: is missing{f'. Its meaning: {about}' if about else ''}"
         case "model_type":
             wanted = _model_at(place)
             keys = ", ".join(wanted.model_fields) if wanted is not None else ""
@@ -104,11 +104,12 @@ def _structural(detail: ErrorDetails) -> str:
             why = f" (YAML reads {value} as text)" if "e" in value.lower() else ""
             return f"{key}: {shown(value)} is text, not a number{why}: write {number}"
         case "greater_than":
-            return f"{key}: must be above {detail['ctx']['gt']:g}, not {value}"
+            return f"{key}: must be greater than {detail['ctx']['gt']:g}, not {value}"
         case "invalid_key":
             return f"{key}: a key must be text; put it in quotes"
         case "string_pattern_mismatch":
-            return f"{key}: may hold letters, digits, _, . and -, and starts with a letter or _; found {shown(value)}"
+            allowed = "may contain letters, digits, _, . and -, and must start with a letter or _"
+            return f"{key}: {allowed}; found {shown(value)}"
         case _:
             return f"{key}: {sentence(detail)}"
 
@@ -183,10 +184,10 @@ def _model(parts: _Parts, folder: Path) -> Iterator[str]:
         return
     if len(set(scratch.vocabulary)) < len(scratch.vocabulary):
         twice = next(one for one in scratch.vocabulary if scratch.vocabulary.count(one) > 1)
-        yield f"model.scratch.vocabulary: {twice!r} stands in it twice; remove one"
+        yield f"model.scratch.vocabulary: {twice!r} occurs twice; remove one"
     if scratch.hidden % (2 * scratch.heads):
         yield (
-            f"model.scratch.hidden: {scratch.hidden} must divide by twice the heads ({2 * scratch.heads}): "
+            f"model.scratch.hidden: {scratch.hidden} must be divisible by twice the heads ({2 * scratch.heads}): "
             f"write {-(-scratch.hidden // (2 * scratch.heads)) * 2 * scratch.heads}"
         )
     if scratch.heads % scratch.kv_heads:
@@ -202,11 +203,11 @@ def _folder(name: str, path: Path) -> Iterator[str]:
     if not is_folder:
         yield f"model.path: {name}: there is no such folder"
     elif not (path / "config.json").is_file():
-        yield f"model.path: {name}: is no model's folder, it has no config.json; name one that save_pretrained wrote"
+        yield f"model.path: {name}: has no config.json; give a folder that save_pretrained wrote"
     elif not any(found for pattern in WEIGHTS for found in path.glob(pattern)):
-        yield f"model.path: {name}: holds no weights (model.safetensors); name one that save_pretrained wrote"
+        yield f"model.path: {name}: has no weights (model.safetensors); give a folder that save_pretrained wrote"
     elif not any((path / one).is_file() for one in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")):
-        yield f"model.path: {name}: holds no tokenizer; save the model's tokenizer into the same folder"
+        yield f"model.path: {name}: has no tokenizer; save the model's tokenizer into the same folder"
 
 
 def _numbers(grpo: Grpo | None, ranks: int) -> Iterator[str]:
@@ -214,9 +215,9 @@ def _numbers(grpo: Grpo | None, ranks: int) -> Iterator[str]:
         return
     if grpo.batch % grpo.group:
         above = -(-grpo.batch // grpo.group) * grpo.group
-        yield f"grpo.batch: {grpo.batch} must divide by grpo.group, which is {grpo.group}: write {above}"
+        yield f"grpo.batch: {grpo.batch} must be divisible by grpo.group, which is {grpo.group}: write {above}"
     if grpo.batch % ranks:
-        yield f"grpo.batch: {grpo.batch} must divide by the ranks, of which there are {ranks}"
+        yield f"grpo.batch: {grpo.batch} must be divisible by the number of ranks, {ranks}"
     if grpo.warmup_steps >= grpo.steps:
         yield f"grpo.warmup_steps: {grpo.warmup_steps} must be less than grpo.steps, which is {grpo.steps}"
 
@@ -242,7 +243,7 @@ def _function(name: str, function: str, path: Path) -> Iterator[str]:
         yield f"reward.file: {name}: is not UTF-8; save it as UTF-8"
     except (SyntaxError, ValueError) as error:
         where = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-        yield f"reward.file: {name}: is no valid Python: {where}{getattr(error, 'msg', error)}"
+        yield f"reward.file: {name}: is not valid Python: {where}{getattr(error, 'msg', error)}"
     else:
         names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
         if function not in names:

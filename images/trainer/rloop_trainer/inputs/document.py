@@ -36,19 +36,19 @@ def read(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
-        raise Unreadable(f"is no valid YAML: {where}{error.problem}") from None
+        raise Unreadable(f"is not valid YAML: {where}{error.problem}") from None
     except yaml.YAMLError:
-        raise Unreadable("holds a character that YAML forbids; save it as plain text in UTF-8") from None
+        raise Unreadable("contains a character that YAML forbids; save it as plain text in UTF-8") from None
     except json.JSONDecodeError as error:
-        raise Unreadable(f"is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
+        raise Unreadable(f"is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg.lower()}") from None
     except Unreadable:
         raise
     except ValueError as error:  # a number or a date that the parser recognises but cannot convert
-        raise Unreadable(f"holds a value that cannot be read: {error}") from None
+        raise Unreadable(f"contains a value that cannot be read: {error}") from None
     except RecursionError:
         raise Unreadable("is nested too deep") from None
     if not isinstance(found, dict):
-        raise Unreadable("holds no mapping; write keys and values, as in images/trainer/README.md")
+        raise Unreadable("is not a mapping; write keys and values, as in images/trainer/README.md")
     return found
 
 
@@ -61,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    raise Unreadable(f'line {key.start_mark.line + 1}: "{key.value}" stands twice; remove one')
+                    raise Unreadable(f'line {key.start_mark.line + 1}: "{key.value}" occurs twice; remove one')
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -70,5 +70,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     keys = [key for key, _ in pairs]
     for key in keys:
         if keys.count(key) > 1:
-            raise Unreadable(f'"{key}" stands twice in one mapping; remove one')
+            raise Unreadable(f'"{key}" occurs twice in one mapping; remove one')
     return dict(pairs)

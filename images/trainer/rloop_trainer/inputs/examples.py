@@ -49,7 +49,7 @@ def problems(path: Path, *, vocabulary: str | None, positions: int | None, token
         f"line {number}: {wrong}" for number, line in lines if (wrong := _wrong(line, vocabulary, positions, tokens))
     ]
     rest = len(found) - SHOWN
-    return [*found[:SHOWN], *([f"{rest} more lines are wrong in such ways"] if rest > 0 else [])]
+    return [*found[:SHOWN], *([f"{rest} more lines have such problems"] if rest > 0 else [])]
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Example | str]]:
@@ -64,14 +64,14 @@ def _example(line: str) -> Example | str:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
-        return 'is no JSON; write {"prompt": "7+8=", "answer": "15"}'
+        return 'is not JSON; write {"prompt": "7+8=", "answer": "15"}'
     if not isinstance(found, dict):
-        return 'is no mapping; write {"prompt": "7+8=", "answer": "15"}'
+        return 'is not a mapping; write {"prompt": "7+8=", "answer": "15"}'
     for key in Example._fields:
         if key not in found:
             return f'has no "{key}"'
         if not isinstance(found[key], str):
-            return f'its "{key}" is {json.dumps(found[key])}, which is no text; put it in quotes'
+            return f'its "{key}" is {json.dumps(found[key])}, which is not text; put it in quotes'
         if not found[key]:
             return f'its "{key}" is empty'
     return Example(found["prompt"], found["answer"])

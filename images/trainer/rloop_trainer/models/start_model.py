@@ -44,7 +44,7 @@ def tokenizer(recipe: Recipe, start: Path, lines: Sequence[Example]) -> Any:
     tokens = recipe.grpo.completion_tokens
     if positions is not None and longest + tokens > positions:
         room = f"the model has {positions} positions, and the longest prompt takes {longest}"
-        raise BadRecipe([f"grpo.completion_tokens: {tokens} do not fit: {room}; lower it, or shorten the prompts"])
+        raise BadRecipe([f"grpo.completion_tokens: {tokens} are too many: {room}; lower it, or shorten the prompts"])
     return words
 
 
@@ -75,11 +75,13 @@ def _snapshot(name: str) -> tuple[Path, str]:
         ignored = ["*.pth", "*.gguf", "*.onnx", "*.msgpack", "*.h5", "original/*"]
         return Path(snapshot_download(name, ignore_patterns=ignored)), ""
     except HFValidationError:
-        return Path(), f"{name!r} is no id; ids look like Qwen/Qwen2.5-0.5B"
+        return Path(), f"{name!r} is not a model id; ids look like Qwen/Qwen2.5-0.5B"
     except RepositoryNotFoundError:
         return Path(), f"there is no {name}, or it needs a token (HF_TOKEN)"
     except (LocalEntryNotFoundError, OSError):
-        remedy = "copy the model into a folder that the run sees and name it in model.path, or give the run a network"
+        remedy = (
+            "copy the model into a folder that the run can read and set model.path, or allow the run to use the network"
+        )
         return Path(), f"{name} is not in the local cache and cannot be downloaded from here: {remedy}"
 
 

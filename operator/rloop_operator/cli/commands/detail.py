@@ -1,6 +1,6 @@
 """`rloop experiments NAME`: one experiment with its runs, its changes and its verdict.
 
-Called by the command line. The changes are shown relative to the untouched task and not to the parent, because an
+Called by the command line. The changes are shown relative to the unchanged task and not to the parent, because an
 experiment is defined as a change of the task.
 """
 

@@ -23,7 +23,9 @@ def pack(file: Path, image: str | None) -> None:
     target = file.parent / FILE
     try:
         if target.exists() and not target.read_text(encoding="utf-8").startswith(MARK):
-            told = "is there and was not written by rloop pack: rename it, or pack a copy of the manifest elsewhere"
+            told = (
+                "exists and was not written by rloop pack: rename it, or pack a copy of the manifest in another folder"
+            )
             raise BadInput(InputProblem(str(target), told))
         target.write_text(packed.text, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

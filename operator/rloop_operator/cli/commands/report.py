@@ -35,9 +35,9 @@ LEGEND = (
     "  sees only the claims and the measurements.",
 )
 VERDICTS = {
-    "Supported": "Supported, by a fresh session that saw only the claim and what was measured",
-    None: "Not checked: an agent's word",
-    "Refuted": "Refuted, by a fresh session that saw only the claim and what was measured",
+    "Supported": "Supported, by a fresh session that saw only the claim and the measurements",
+    None: "Not checked: stated by an agent only",
+    "Refuted": "Refuted, by a fresh session that saw only the claim and the measurements",
 }
 
 
@@ -110,7 +110,7 @@ def _statements(snapshot: Snapshot) -> Iterator[str]:
         own = [line for one in found if one.checked == verdict for line in _statement(one, snapshot)]
         if own:
             groups.append("\n".join((f"{told}:", "", *own)))
-    yield "\n\n".join(groups) or "No agent has stated anything."
+    yield "\n\n".join(groups) or "No agent has recorded a finding."
 
 
 def _statement(finding: Finding, snapshot: Snapshot) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
         if one.status.verdict is not None and one.status.verdict.unconfirmed:
             value += ", unconfirmed"
         rows.append((link, value, gain, cell(facts.what(one, snapshot))))
-    yield from _table(("kept", "value", "gain when it was kept", "what it is"), rows)
+    yield from _table(("kept", "value", "gain at that time", "what it is"), rows)
 
 
 def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
     lines = [words.clean(one) for one in difference(source, experiment, snapshot)] if experiment is not None else []
     if lines:
         fence = _fence("\n".join(lines), 3)
-        yield from ("", "## What the best changed", "", f"{fence}diff", *lines, fence)
+        yield from ("", "## Changes of the best experiment", "", f"{fence}diff", *lines, fence)
 
 
 def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:

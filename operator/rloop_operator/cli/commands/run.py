@@ -80,7 +80,9 @@ def _ignored(stored: ResearchLoop, folders: Folders, seed: int | None) -> list[I
     sealed = stored.status.sealed
     found = [] if sealed is None else frozen_notes(stored, sealed, folders)
     if seed is not None and stored.metadata.uid != names.uid_of_seed(seed, stored.metadata.name):
-        message = f"the seeds were fixed when this campaign started; {seed} is not used (another --dir starts with it)"
+        message = (
+            f"the seeds were fixed when this campaign started; {seed} is ignored (use another --dir to start with it)"
+        )
         found.append(InputProblem("--seed", message))
     return found
 

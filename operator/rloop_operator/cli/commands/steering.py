@@ -18,8 +18,8 @@ def act(verb: Verb, source: Source) -> None:
     snapshot = source.look()
     if campaign_state.finished(snapshot.loop):
         state, _ = board.state(snapshot)
-        told = f"{snapshot.name} is over ({state}) and starts nothing again; nothing was done"
-        raise RloopError(f"{told}. To search on, start a new campaign under another name")
+        told = f"{snapshot.name} has ended ({state}) and cannot be continued; nothing was done"
+        raise RloopError(f"{told}. To continue the search, start a new campaign under another name")
     if verb == "pivot" and snapshot.loop.status.ending is not None:
         told = "the outcome is decided, and only the report is still being written"
         raise RloopError(f"{snapshot.name}: {told}; nothing was done")
@@ -38,9 +38,9 @@ def act(verb: Verb, source: Source) -> None:
 def _done(verb: Verb, snapshot: Snapshot, *, alive: bool) -> str:
     spec, status = snapshot.loop.spec, snapshot.loop.status
     if verb == "suspend":
-        ends = "finishes" if spec.suspend_policy == "Finish" else "is stopped and run again later"
-        told = f"what runs now {ends} (suspendPolicy {spec.suspend_policy}): {board.now(snapshot)}"
-        running = told if facts.running(snapshot) else "nothing runs now"
+        ends = "finishes" if spec.suspend_policy == "Finish" else "is stopped and repeated later"
+        told = f"work in progress {ends} (suspendPolicy {spec.suspend_policy}): {board.now(snapshot)}"
+        running = told if facts.running(snapshot) else "nothing is running"
         return f"suspended. No session and no run starts until rloop resume; {running}."
     if verb == "resume":
         return "resumed. Sessions and runs start again." if alive else "resumed."
@@ -49,9 +49,10 @@ def _done(verb: Verb, snapshot: Snapshot, *, alive: bool) -> str:
     elif status.phase == "Concluding":
         when = "after the conclusion, if that misses the target"
     else:
-        when = "now" if alive else "as soon as an operator works on it"
+        when = "now" if alive else "as soon as an operator reconciles it"
         when += ", and answered by the first session after rloop resume" if spec.suspend else ""
     return (
-        f"pivot {status.pivots + 1} is demanded {when}. Open sessions end, unstarted screens are withdrawn, what runs "
-        "may still be kept, and no experiment is admitted before a direction that changes the frame."
+        f"pivot {status.pivots + 1} is requested {when}. Open sessions end, and screening runs that have not started "
+        "are withdrawn. Experiments in progress may still be kept. New experiments are rejected until a direction "
+        "changes the frame."
     )

@@ -26,7 +26,7 @@ from rloop_operator.user_files.yaml_file import STANDARD_INPUT
 def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     """Print OK and notes. Raises BadInput with every problem."""
     if target == "local" and file == STANDARD_INPUT:
-        told = "has no folders beside it: name the file, or add --for cluster"
+        told = "comes from stdin, so its folders cannot be found: give the file, or add --for cluster"
         raise BadInput(InputProblem("standard input", told))
     loop, others = load_among(file) if target == "cluster" else (load(file), 0)
     if others:
@@ -37,7 +37,9 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
         problems += check_folders(loop, folders)
     if problems:
         if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
-            complain(f"note: to check what a cluster gets: rloop pack {shlex.quote(str(file))}, then {check(file)}")
+            complain(
+                f"note: to check what is sent to a cluster: rloop pack {shlex.quote(str(file))}, then {check(file)}"
+            )
         raise BadInput(*problems)
     notes = advice(loop, target)
     if folders is not None:
@@ -58,7 +60,7 @@ def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
     job = template.py_torch_job
     ranks = f"WORLD_SIZE={job.ranks} " if job is not None else ""
     by_hand = f"cd {shlex.quote(str(file.parent / folder))} && {ranks}{shlex.join(template.preflight)}"
-    return [InputProblem("spec.experiment.preflight", f"was not run; by hand: {by_hand}")]
+    return [InputProblem("spec.experiment.preflight", f"was not run; run it yourself: {by_hand}")]
 
 
 def provider_problems(loop: ResearchLoop) -> list[InputProblem]:

@@ -35,7 +35,7 @@ def verified(source: Source) -> None:
         print(f"head {found.head}")
     if found.gone:
         names = ", ".join(map(snapshot.short, found.gone))
-        print(f"Without an object, and verified as the ledger has them: {names}")
+        print(f"Verified from the ledger only, because their objects were deleted: {names}")
 
 
 def _counted(number: int, one: str, many: str) -> str:
@@ -51,4 +51,4 @@ def _same_moment(source: Source) -> tuple[Snapshot, Ledger]:
             return snapshot, after
         before = after
         time.sleep(PAUSE_SECONDS)
-    raise Conflict("entries are appended to the ledger all the time; try again in a moment")
+    raise Conflict("the ledger changed while it was read; try again in a moment")

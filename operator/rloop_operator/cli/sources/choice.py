@@ -51,8 +51,12 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
     with a list of the existing campaigns.
     """
     if where.names_a_cluster and where.folder is not None:
-        told = "is a run folder on this machine; leave it out"
-        told += " with kubectl rloop" if where.only_cluster else ", or leave out -n, --kubeconfig and --context"
+        told = "selects a run folder on this machine"
+        told += (
+            ", which kubectl rloop cannot use; remove it"
+            if where.only_cluster
+            else "; remove it, or remove -n, --kubeconfig and --context"
+        )
         raise BadInput(InputProblem("--dir", told))
     if not where.names_a_cluster:
         local = _local(where.folder, name, parts=parts)
@@ -80,7 +84,7 @@ def _way_to_a_cluster() -> tuple[Callable[[str, str, str], AbstractContextManage
         from rloop_operator.cli.sources.cluster import ClusterSource
         from rloop_operator.cli.sources.cluster_connection import in_cluster
     except ModuleNotFoundError as error:
-        told = f"a cluster cannot be asked without the Kubernetes library (no module {error.name})"
+        told = f"the Kubernetes library is required to access a cluster (no module {error.name})"
         raise RloopError(f"{told}: run make cli in the checkout, which installs it") from error
     return in_cluster, ClusterSource
 
@@ -103,7 +107,7 @@ def _local(folder: Path | None, name: str | None, *, parts: bool) -> tuple[RunFo
         layouts = named[found[0]]
         if len(layouts) > 1:
             listed = "\n".join(f"  --dir {one.root}" for one in layouts)
-            raise NotFound(f'there are {len(layouts)} runs of "{found[0]}"; say which one:\n{listed}')
+            raise NotFound(f'there are {len(layouts)} runs of "{found[0]}"; select one:\n{listed}')
         return layouts[0], found[1]
     if parts and (len(named) == 1 or (named and CHILD.fullmatch(name))):
         return find(None), name  # with several runs, `find` raises NotFound and lists them

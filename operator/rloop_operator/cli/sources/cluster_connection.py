@@ -47,9 +47,9 @@ class Cluster:
             raise NotFound(f"there is no ResearchLoop {here}; start one with kubectl apply, or name another with -n")
         listed = "\n".join(f"  {one}  {loops[one].get('status', {}).get('phase', 'Pending')}" for one in sorted(loops))
         if name is None:
-            raise NotFound(f"there are {len(loops)} ResearchLoops {here}; say which one:\n{listed}")
-        whole = ", or something of one by its whole name (LOOP-i0001-e1)" if parts else ""
-        raise NotFound(f'there is no ResearchLoop "{name}" {here}; give one of these{whole}:\n{listed}')
+            raise NotFound(f"there are {len(loops)} ResearchLoops {here}; select one:\n{listed}")
+        whole = ", or the full name of an experiment, session or run (LOOP-i0001-e1)" if parts else ""
+        raise NotFound(f'there is no ResearchLoop "{name}" {here}; use one of these{whole}:\n{listed}')
 
     def _loops(self) -> list[client.Object]:
         try:
@@ -91,7 +91,7 @@ def explained(error: client.KubeError, server: str) -> str:
     """A message with the API server's error and a remedy."""
     if error.status == 0:
         cause = type(error.__cause__).__name__
-        return f"the API server {server} cannot be reached ({cause}); is the right context in use? kubectl cluster-info"
+        return f"the API server {server} cannot be reached ({cause}); check the current context: kubectl cluster-info"
     if error.status == 401:
         return f"the API server {server} does not accept these credentials; log in again, or give another --context"
     if error.status == 403:

@@ -41,28 +41,28 @@ def operator(loop: client.Object, found: list[client.Object] | None, now: dateti
     """The state of the operator of this loop."""
     status, metadata = loop.get("status", {}), loop["metadata"]
     if any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in status.get("conditions", [])):
-        return Operator(alive=False, told="none is needed, the campaign is over")
+        return Operator(alive=False, told="not needed: the campaign has ended")
     alive, told = _by_leases(found, metadata["namespace"], now)
     wrote = _wrote(metadata)
     age = (now - datetime.fromisoformat(metadata["creationTimestamp"])).total_seconds()
     if wrote is None and age > UNSEEN_SECONDS:
-        told = f"none has looked at this loop in the {words.duration(age)} since it was created ({told})"
-        told += f'; does one serve namespace "{metadata["namespace"]}"? helm list -A' if alive else ""
+        told = f"no operator has reconciled this loop in the {words.duration(age)} since it was created ({told})"
+        told += f'; check that one serves namespace "{metadata["namespace"]}": helm list -A' if alive else ""
         return Operator(alive=False, told=told)
     seen, generation = status.get("observedGeneration", 0), metadata.get("generation", 1)
     if wrote is not None:
         told += f"; last wrote {words.duration((now - wrote).total_seconds())} ago"
     if wrote is not None and seen < generation:
-        told += f"; it has not taken in the newest edit of the spec yet (generation {generation}, it has seen {seen})"
+        told += f"; it has not reconciled the latest edit of the spec yet (generation {generation}, observed {seen})"
     return Operator(alive, told)
 
 
 def _by_leases(found: list[client.Object] | None, namespace: str, now: datetime) -> tuple[bool, str]:
     """Whether an operator serves the namespace, and an explanation from the Leases."""
     if found is None:
-        return True, f'unknown: to tell, the right to list Leases is needed (name "{LEASE}")'
+        return True, f'unknown: permission to list Leases is required (name "{LEASE}")'
     if not found:
-        return False, f'none in this cluster: there is no Lease "{LEASE}"; install the chart, helm/rloop'
+        return False, f'no operator in this cluster: there is no Lease "{LEASE}"; install the chart, helm/rloop'
     live = {
         one["metadata"]["namespace"]: served_namespaces.read(one)
         for one in found
@@ -74,13 +74,16 @@ def _by_leases(found: list[client.Object] | None, namespace: str, now: datetime)
         return True, f"alive in namespace {', '.join(serving)}"
     for home, said in live.items():
         if said is not None and namespace in said.failing:
-            return False, f'the one in namespace {home} cannot serve namespace "{namespace}": {said.failing[namespace]}'
+            return (
+                False,
+                f'the operator in namespace {home} cannot serve namespace "{namespace}": {said.failing[namespace]}',
+            )
     if live:
-        theirs = [f"the one in {home} serves {_listed(said.namespaces)}" for home, said in live.items() if said]
+        theirs = [f"the operator in {home} serves {_listed(said.namespaces)}" for home, said in live.items() if said]
         remedy = "add it to the chart's watchNamespaces and run helm upgrade"
-        return False, f'none serves namespace "{namespace}": {"; ".join(theirs)}; {remedy}'
+        return False, f'no operator serves namespace "{namespace}": {"; ".join(theirs)}; {remedy}'
     home, seconds = min(((one["metadata"]["namespace"], _silence(one, now)) for one in found), key=lambda one: one[1])
-    told = f"not working: the one in namespace {home} has been silent for {words.duration(seconds)}"
+    told = f"not working: the operator in namespace {home} has been silent for {words.duration(seconds)}"
     return False, f"{told}; kubectl -n {home} get pods"
 
 

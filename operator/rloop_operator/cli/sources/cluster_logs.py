@@ -85,13 +85,13 @@ def _tell(events: list[client.Object], told: set[str], loop: str) -> None:
 def _say_what_is_gone(events: list[client.Object], snapshot: Snapshot) -> None:
     """Report that the first Events of an old loop are deleted. Its results are kept in its child objects."""
     created = snapshot.loop.metadata.creation_timestamp
-    kept = "rloop experiments and rloop directions tell what came of it"
+    kept = "see the results with rloop experiments and rloop directions"
     if not events:
-        complain(f"there are no Events of {snapshot.name}; the cluster keeps them for an hour or so: {kept}")
+        complain(f"there are no Events of {snapshot.name}; the cluster keeps Events for about an hour: {kept}")
     elif created is not None:
         oldest = datetime.fromisoformat(_moment(events[0]))
         if oldest - created > timedelta(seconds=START_SECONDS):
-            complain(f"Events before {oldest:%m-%d %H:%M} are gone; {kept}")
+            complain(f"Events before {oldest:%m-%d %H:%M} have expired; {kept}")
 
 
 def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -> None:
@@ -110,10 +110,10 @@ def follow_workloads(cluster: Cluster, look: Look, name: str, *, follow: bool) -
         time.sleep(POLL_SECONDS)
         snapshot = look()
     if not matching:
-        complain("nothing of it has started yet")
+        complain("it has not started yet")
     elif not any(told.printed.values()):
         gone = all(one not in pods for one in matching)
-        complain("its pods are gone, and nothing is left of what it printed" if gone else "it has printed nothing")
+        complain("its pods were deleted, and its output is lost" if gone else "it printed nothing")
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ def _print(cluster: Cluster, name: str, pod: client.Object | None, stored: Mappi
     if len(whole) <= before or (before and log is None):
         return live
     if log is None:
-        complain(f"the pod of {name} is gone; this is the end of its log, as the status keeps it:")
+        complain(f"the pod of {name} was deleted; this is the end of its log, from the status:")
     if len(told.printed) > 1 and told.heading != name:
         print(f"==> {name} <==")
     told.heading = name

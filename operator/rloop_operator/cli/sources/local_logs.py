@@ -41,7 +41,7 @@ def show_logs(name: str | None, layout: RunFolder, *, follow: bool, everything: 
     _print_new(tails, last=True)
     if not tails.printed:
         hidden = name is None and not everything
-        complain("nothing was decided yet; --all shows what was started" if hidden else "it has printed nothing")
+        complain("no decisions yet; --all also shows starts of workloads" if hidden else "it printed nothing")
 
 
 Print = Callable[[str], str | None]

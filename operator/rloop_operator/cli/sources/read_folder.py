@@ -112,7 +112,7 @@ def find(folder: Path | None) -> RunFolder:
             " start one with rloop run LOOP.yaml, or give its folder with --dir"
         )
     listed = "\n".join(f"  --dir {path}" for path in below)
-    raise NotFound(f'there are {len(below)} runs below "{RUNS}"; say which one:\n{listed}')
+    raise NotFound(f'there are {len(below)} runs below "{RUNS}"; select one:\n{listed}')
 
 
 def folder_at(folder: Path) -> RunFolder:

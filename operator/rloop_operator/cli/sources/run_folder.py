@@ -57,7 +57,7 @@ class LocalSource(Source):
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
         if campaign_state.finished(snapshot.loop):
             return Operator(alive=False, told=f"none, the campaign has ended; its folder is {where}")
-        resumes = "rloop run with the same manifest continues"
+        resumes = "rloop run with the same manifest continues it"
         if snapshot.suspended:
             resumes = f"{words.suspended(snapshot.by_request)}; then {resumes}"
         return Operator(alive=False, told=f"none since {snapshot.now:%Y-%m-%d %H:%M:%S} UTC: {resumes} in {where}")
@@ -104,17 +104,19 @@ class LocalSource(Source):
         while not here and user_requests.waiting(self._layout):
             pid = holder(self._layout.root)
             if time.monotonic() > ends_at:
-                return f"It is written down, and rloop run (process {pid}) has not taken it yet."
+                return f"The request is stored, but rloop run (process {pid}) has not applied it yet."
             time.sleep(POLL_SECONDS)
             here = asyncio.run(user_requests.take_unowned(self._layout))
         return self._next(verb, here=here) + (MANIFEST if by_manifest else "")
 
     def _next(self, verb: Verb, *, here: bool) -> str:
         if not here:
-            told = "ends with exit code 3 when what runs has ended" if verb == "suspend" else "has taken it over"
+            told = (
+                "ends with exit code 3 when the work in progress has ended" if verb == "suspend" else "has applied it"
+            )
             return f"rloop run (process {holder(self._layout.root)}) {told}."
-        told = "No rloop run is at work on it: this takes effect at the next rloop run"
-        return f"{told}, which starts nothing and ends with exit code 3." if verb == "suspend" else f"{told}."
+        told = "No rloop run is active: this takes effect at the next rloop run"
+        return f"{told}, which then starts nothing and ends with exit code 3." if verb == "suspend" else f"{told}."
 
 
-MANIFEST = " Its manifest said suspend: true: take that out, or the next rloop run suspends it again."
+MANIFEST = " The manifest has suspend: true: remove that, or the next rloop run suspends the campaign again."

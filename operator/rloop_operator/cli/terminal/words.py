@@ -88,7 +88,7 @@ def against_incumbent(gain: float, noise: float) -> str:
 
 
 def noise(baseline: Baseline) -> str:
-    """The noise between runs of the untouched task, in words."""
+    """The noise between runs of the unchanged task, in words."""
     return "deterministic" if baseline.deterministic else f"noise between runs {number(baseline.stddev)}"
 
 

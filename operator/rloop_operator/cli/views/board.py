@@ -49,7 +49,7 @@ def rows(snapshot: Snapshot, *, narrow: bool = False) -> list[Row]:
     if not campaign_state.finished(loop):
         asked = loop.metadata.annotations.get(names.ANNOTATION_PIVOT)
         if asked and asked != loop.status.last_handled.pivot:
-            found.append(Row("pivot", "asked for by rloop pivot, and not taken up yet", "yellow"))
+            found.append(Row("pivot", "requested by rloop pivot, not applied yet", "yellow"))
         found.append(Row("now", now(snapshot)))
     return found
 
@@ -148,7 +148,7 @@ def _values(snapshot: Snapshot) -> list[Row]:
         )
     elif best is not None:
         yet = "" if campaign_state.finished(snapshot.loop) else " yet"
-        found.append(Row("best", f"the baseline: nothing was kept{yet}"))
+        found.append(Row("best", f"the baseline; no experiment was kept{yet}"))
     if final is not None:
         told = words.interval(final.value, final.low, final.high)
         met = "target confirmed" if final.met else "target missed"
@@ -208,10 +208,10 @@ def spent(budget: Budget, used: Used, active: float) -> str:
 
 
 def _active(limit: int | None, active: float) -> str:
-    """The active time: `0:40 of 0:40 active, 0:21 more to end what was running`."""
+    """The active time: `0:40 of 0:40 active, 0:21 more for work in progress`."""
     if limit is None:
         return f"{words.duration(active)} active"
-    over = f", {words.duration(active - limit)} more to end what was running" if active >= limit + 1 else ""
+    over = f", {words.duration(active - limit)} more for work in progress" if active >= limit + 1 else ""
     return f"{words.duration(min(active, limit))} of {words.duration(limit)} active{over}"
 
 
@@ -225,7 +225,7 @@ def now(snapshot: Snapshot) -> str:
     told = _few(found) or "nothing"
     if found and snapshot.live is not None:
         told = f"{told}, in the background"
-    return f"{told}; to be taken up again: {_few(cut_off)}" if cut_off else told
+    return f"{told}; to be resumed: {_few(cut_off)}" if cut_off else told
 
 
 def _few(found: list[str]) -> str:

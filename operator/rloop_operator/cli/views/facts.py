@@ -235,7 +235,7 @@ def baseline(snapshot: Snapshot) -> str:
 
 
 def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:
-    """`i0004-e2 failed (Error): run 1: Error, exit code 1; its last words: …`; None if it has not failed.
+    """`i0004-e2 failed (Error): run 1: Error, exit code 1; last output: …`; None if it has not failed.
 
     Also None for the baseline, whose failure is reported by an event, and for a smoke test, which only its agent needs.
     """

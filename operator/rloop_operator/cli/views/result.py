@@ -27,7 +27,9 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
     if left:
         told = ", ".join(snapshot.short(one) for one in left)
-        rows.append(board.Row("still runs", f"{told}; the same command resumes it, two Ctrl-C stop it", "yellow"))
+        rows.append(
+            board.Row("still runs", f"{told}; the same command resumes it, pressing Ctrl-C twice stops it", "yellow")
+        )
     _, style = board.state(snapshot)
     rich = is_rich(output)
     if rich:
@@ -56,7 +58,7 @@ def headline(snapshot: Snapshot) -> str:
         return "Interrupted: nothing is lost; the same command continues"
     told = words.inside(words.clean(complete.message), snapshot.name)
     if complete.reason == "TargetMetByBaseline":
-        return f"Target met by the untouched task: {told}"
+        return f"Target met by the unchanged task: {told}"
     if facts.exit_code(loop) == facts.TARGET_MET:
         return f"Target met: {told}"
     goal = "ended without the target" if loop.spec.objective.target is not None else "ended"
@@ -84,7 +86,7 @@ def failure(found: Found) -> Iterator[str]:
             yield f"the end of {log}:"
             yield from (f"  {one}" for one in told.splitlines())
     where = words.path(found.folder.root)
-    yield f'This run stays failed. After the repair give another --dir, or delete "{where}", and run again.'
+    yield f'This run cannot be continued. After the correction use another --dir, or delete "{where}", and run again.'
 
 
 def _of_the_baseline(snapshot: Snapshot) -> tuple[str, str] | None:
@@ -99,7 +101,7 @@ def _of_the_baseline(snapshot: Snapshot) -> tuple[str, str] | None:
 def _without(message: str, tail: str) -> str:
     """The message without the part that quotes the end of the tail, because the tail is printed in full."""
     starts = (at for at in range(len(message)) if tail.endswith(message[at:]))
-    return message[: next(starts, len(message))].rstrip().removesuffix("Its last words:").rstrip()
+    return message[: next(starts, len(message))].rstrip().removesuffix("Last output:").rstrip()
 
 
 def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
@@ -112,7 +114,7 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
         told = f"{words.number(baseline.value, snapshot.noise)}, {words.noise(baseline)}"
         if best is not None and best.experiment == baseline.experiment and best.n > baseline.n:
             later = words.number(best.value, snapshot.noise)
-            told = f"{told}; challengers met {later}, with the {words.counted(best.n - baseline.n, 'run')} made later"
+            told = f"{told}; later challengers: {later}, with {words.counted(best.n - baseline.n, 'run')} added later"
         yield board.Row("baseline", told)
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
         unit = (best.high - best.low) / 2
@@ -163,8 +165,8 @@ def _why_nothing_was_kept(snapshot: Snapshot) -> str:
     if not campaign_state.finished(snapshot.loop):
         return "nothing was kept yet"
     if not any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
-        return "no change of it was tried"
-    return "no change of it was a gain that is certain enough to keep"
+        return "no change was tried"
+    return "no change had a gain that is significant enough to keep"
 
 
 def _difference(gap: float, value: float, noise: float) -> str:
@@ -202,12 +204,12 @@ def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     elif facts.used_up(snapshot.loop):
         yield f"  continue          raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
     if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
-        yield f"  the best's files  rloop experiments {best} {folder}"
+        yield f"  files of the best rloop experiments {best} {folder}"
     if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
-        yield f"  what was tried    rloop experiments {folder}"
+        yield f"  experiments       rloop experiments {folder}"
     elif status.budget.used.runs:
-        yield f"  the task's runs   rloop experiments {snapshot.short(names.baseline(snapshot.name))} {folder}"
+        yield f"  baseline runs     rloop experiments {snapshot.short(names.baseline(snapshot.name))} {folder}"
     if campaign_state.directions(snapshot.iterations):
-        yield f"  in which frames   rloop directions {folder}"
-    yield f"  what was decided  rloop logs {folder}"
-    yield f"  all in one text   rloop report {folder}"
+        yield f"  frames            rloop directions {folder}"
+    yield f"  decisions         rloop logs {folder}"
+    yield f"  full report       rloop report {folder}"

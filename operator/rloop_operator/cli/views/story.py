@@ -205,7 +205,7 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
         if name not in told.concluding and any(run.kind == "final" for run in experiment.status.runs):
             told.concluding.add(name)
             count = sum(run.kind == "final" for run in experiment.status.runs)
-            yield "concluding", f"{snapshot.short(name)} meets the target; {count} fresh runs decide"
+            yield "concluding", f"{snapshot.short(name)} meets the target; {count} fresh runs will confirm it or not"
     for name, iteration in snapshot.iterations.items():
         if name not in told.opened:
             told.opened.add(name)
@@ -239,7 +239,7 @@ def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
 def _purpose(iteration: ResearchIteration) -> str:
     if closes := _closes(iteration):
         return f": {closes}"
-    return "; its direction must change the frame" if iteration.spec.pivot_demanded else ""
+    return "; its first direction must change the frame" if iteration.spec.pivot_demanded else ""
 
 
 def _closes(iteration: ResearchIteration) -> str:

@@ -87,7 +87,9 @@ class KubeIdentity(Identity):
         if key not in self._looking:
             known = key in self._valid
             if not known and not self._reviews.spend(peer):
-                raise Refused("Busy", "too many unknown tokens come from your address: try again in some seconds")
+                raise Refused(
+                    "Busy", "too many requests with unknown tokens from this address: try again in a few seconds"
+                )
             self._looking[key] = asyncio.create_task(self._look_up(key, token, known=known))
         return await asyncio.shield(self._looking[key])
 

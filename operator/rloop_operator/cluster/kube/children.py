@@ -38,10 +38,10 @@ def taken(kind: str, stored: Object) -> Blocked:
     """The obstacle for a foreign object under our name."""
     name = stored["metadata"]["name"]
     if stored["metadata"].get("deletionTimestamp"):
-        told = f"an older {kind} of this name is still being deleted; the campaign continues when it is gone"
+        told = f"an older {kind} of this name is still being deleted; the campaign continues afterwards"
         return Blocked(Reason.BEING_DELETED, name, told)
     if kind.startswith("Research") and not stored.get("status"):
-        return Blocked(Reason.RESTORED_WITHOUT_STATUS, name, f"a {kind} of this name was created again from a backup")
+        return Blocked(Reason.RESTORED_WITHOUT_STATUS, name, f"a {kind} of this name was restored from a backup")
     told = f"a {kind} of this name exists and is not this campaign's; delete it, or rename one of the two"
     return Blocked(Reason.NAME_TAKEN, name, told)
 

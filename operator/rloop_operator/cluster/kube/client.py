@@ -32,7 +32,7 @@ PAGE = 500
 PARALLEL_REQUESTS = 16
 """Limit of concurrent requests, so that a burst of workloads does not open a connection each."""
 PARALLEL_LEASE_REQUESTS = 4
-"""Separate limit for Leases (our own, the canary): a renewal never queues behind the requests of passes."""
+"""Separate limit for Leases (our own, the ping): a renewal never queues behind the requests of passes."""
 LEASES = "/apis/coordination.k8s.io/"
 OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _UNUSABLE = (config.ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)
@@ -128,7 +128,9 @@ class Kube:
         of_a_lease = path.startswith(LEASES)
         if method != "GET" and not of_a_lease and not self.may_write():
             metrics.WRITES_REFUSED.inc()
-            raise KubeError(0, "LeaseExpired", "our Lease has expired: nothing is written until it is renewed")
+            raise KubeError(
+                0, "LeaseExpired", "the operator's Lease has expired: nothing is written until it is renewed"
+            )
         begun, code = time.monotonic(), 0
         headers = {"Accept": accept, "Content-Type": content_type}
         try:
@@ -148,7 +150,7 @@ class Kube:
             code = error.status or 0
             raise _ours(error.status or 0, error.body or error.reason or "", path) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            told = f"the API server cannot be reached ({type(error).__name__}); we try again"
+            told = f"the API server cannot be reached ({type(error).__name__}); the request is retried"
             raise KubeError(0, "Unreachable", told) from error
         finally:
             metrics.api_request(method, code, time.monotonic() - begun)
@@ -175,7 +177,7 @@ def _ours(status: int, body: str | bytes, path: str) -> RloopError:
     reason = document.get("reason") or "Unknown"
     message = document.get("message") or text[:500]
     if status == 404:
-        return NotFound(message or f"{path} is not there")
+        return NotFound(message or f"{path} does not exist")
     if status == 409:
         return Conflict(message)
     return KubeError(status, reason, message)
@@ -228,7 +230,7 @@ async def _from_kubeconfig(configuration: client.Configuration, kubeconfig: str,
     except _UNUSABLE as error:
         told = " ".join(str(error).split())
         of = f'the context "{context}" of ' if context else ""
-        remedy = "kubectl config get-contexts lists what is there"
+        remedy = "list the contexts with kubectl config get-contexts"
         raise RloopError(f'{of}the kubeconfig "{given}" cannot be used ({told}); {remedy}') from error
 
 

@@ -129,6 +129,6 @@ def _is_refused(error: RloopError) -> bool:
 
 def _told(error: RloopError) -> str:
     if not _is_refused(error):
-        return f"its loops cannot be listed ({error}); the next patrol tries again"
+        return f"its loops cannot be listed ({error}); the next patrol retries"
     remedy = "create the namespace and run helm upgrade again, or remove it from watchNamespaces"
     return f"it was deleted, or the release has no Role there ({error}); {remedy}"

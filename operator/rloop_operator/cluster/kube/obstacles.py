@@ -32,11 +32,11 @@ TRAINING_OPERATOR_MISSING = (
     "this cluster does not know PyTorchJobs; install the Kubeflow training operator (v1.9), and the campaign continues"
 )
 REMEDIES = {
-    Reason.QUOTA_EXCEEDED: "raise the quota, or free some of it",
+    Reason.QUOTA_EXCEEDED: "raise the quota, or free some",
     Reason.NAMESPACE_TERMINATING: "the namespace is being deleted: apply the loop in another one",
-    Reason.POD_NOT_ADMITTED: "the namespace's Pod Security level refuses the pod",
-    Reason.SERVICE_ACCOUNT_MISSING: "add the namespace to the chart's watchNamespaces, which makes them",
-    Reason.FORBIDDEN: "add the namespace to the chart's watchNamespaces, which grants it",
+    Reason.POD_NOT_ADMITTED: "the namespace's Pod Security level does not allow the pod",
+    Reason.SERVICE_ACCOUNT_MISSING: "add the namespace to the chart's watchNamespaces: the chart then creates it",
+    Reason.FORBIDDEN: "add the namespace to the chart's watchNamespaces: the chart then grants the permission",
 }
 
 
@@ -54,7 +54,7 @@ def refusal(error: KubeError, about: str) -> Blocked | None:
     ):
         if sign in told:
             return Blocked(reason, about, f"{REMEDIES[reason]} ({told})")
-    return Blocked(Reason.NOT_ADMITTED, about, f"the API server refuses it: {told}")
+    return Blocked(Reason.NOT_ADMITTED, about, f"the API server rejects it: {told}")
 
 
 def of_events(told: Sequence[str]) -> tuple[Reason, str] | None:
@@ -79,7 +79,7 @@ def _known(reason: Reason, told: str) -> tuple[Reason, str]:
     return reason, f"{REMEDIES[reason]} ({told})"
 
 
-_STORAGE = "make the StorageClass, or mend spec.workspace and delete the claim, which holds nothing yet ({})"
+_STORAGE = "create the StorageClass, or correct spec.workspace and delete the claim, which is still empty ({})"
 
 
 def of_containers(pod: Manifest) -> Obstacle | None:
@@ -90,7 +90,7 @@ def of_containers(pod: Manifest) -> Obstacle | None:
         waiting = one.get("state", {}).get("waiting", {})
         if waiting.get("reason") in IMAGE_WAITS:
             where = IMAGE_OF.get(one["name"], "the chart's images.sidecar")
-            message = f'image "{one["image"]}" cannot be pulled; make it available under this name ({where})'
+            message = f'image "{one["image"]}" cannot be pulled; push it under this name, or correct it ({where})'
             if where == IMAGE_OF["experiment"]:
                 message += ", or delete the loop and apply it with another image"
             return Obstacle(Reason.IMAGE_PULL_FAILED, name, message)
@@ -114,7 +114,7 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
         reason, message = of_events(claim_told) or (Reason.VOLUME_NOT_BOUND, _STORAGE.format(unplaced["message"]))
         return Obstacle(reason, claim["metadata"]["name"], message)
     if claim is not None and claim.get("status", {}).get("phase") == "Lost":
-        return Obstacle(Reason.VOLUME_LOST, claim["metadata"]["name"], "its volume is gone; restore it")
+        return Obstacle(Reason.VOLUME_LOST, claim["metadata"]["name"], "its volume is missing; restore it")
     reason = Reason.WAITING_FOR_CAPACITY if "Insufficient" in unplaced["message"] else Reason.UNSCHEDULABLE
     return Obstacle(reason, name, unplaced["message"])
 
@@ -126,7 +126,8 @@ def queued(workload: Manifest) -> Obstacle | None:
     if not suspended or names.ANNOTATION_STOP in metadata.get("annotations", {}):
         return None
     queue = metadata["labels"].get(names.LABEL_QUEUE)
-    by = f'the queue "{queue}" has no room for it yet' if queue else "somebody has suspended it: set suspend to false"
+    full = f'the queue "{queue}" has no free quota for it yet'
+    by = full if queue else "it was suspended by a user: set suspend to false"
     return Obstacle(Reason.QUEUED, metadata["name"], by)
 
 
@@ -138,6 +139,6 @@ def of_job(job: Manifest, told: Sequence[str]) -> Obstacle | None:
     if found is None and job["kind"] == "PyTorchJob" and not job.get("status", {}).get("conditions"):
         found = (
             Reason.TRAINING_OPERATOR_SILENT,
-            "no training operator has taken it up; see that one runs for PyTorchJobs",
+            "no training operator has started it; check that one that handles PyTorchJobs is running",
         )
     return Obstacle(found[0], job["metadata"]["name"], found[1]) if found else None

@@ -94,7 +94,7 @@ def _message(key: Key, error: Exception) -> str:
     """The error's message and a remedy."""
     namespace, name = key
     if isinstance(error, RloopError):
-        remedy = f"The operator tries again every {RETRY_SECONDS_MAX:.0f} s; its log has more about {namespace}/{name}"
+        remedy = f"The operator retries every {RETRY_SECONDS_MAX:.0f} s; its log has details about {namespace}/{name}"
         return f"{str(error).rstrip('.')}. {remedy}"
-    remedy = "This is a defect of ResearchLoop: please report it with the operator's log"
+    remedy = "This is a bug in ResearchLoop: please report it with the operator's log"
     return f"unexpected {type(error).__name__}: {str(error).rstrip('.')}. {remedy}"

@@ -84,4 +84,4 @@ class Watches:
 
     def _problem(self) -> str:
         refused = sorted(self.refused())
-        return f"refused in {', '.join(refused)}, whose loops only the patrol looks at" if refused else ""
+        return f"rejected in {', '.join(refused)}; only the patrol reconciles the loops there" if refused else ""

@@ -56,7 +56,7 @@ def unpack(archive: bytes) -> dict[str, File]:
             raise NotOurs(f"unpacks into more than {MAX_BYTES // 2**20} MiB")
         return _members(content)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
-        raise NotOurs(f"is no archive of ours ({error})") from error
+        raise NotOurs(f"is not a valid archive ({error})") from error
 
 
 def _members(content: bytes) -> dict[str, File]:
@@ -74,7 +74,7 @@ def _members(content: bytes) -> dict[str, File]:
             found[long_name or info.name] = File(inside, executable=bool(info.mode & 0o100))
             long_name = ""
         else:
-            raise NotOurs("holds something that is no plain file")
+            raise NotOurs("contains an entry that is not a regular file")
     if not header:
         raise NotOurs("ends too early")
     return found

@@ -124,7 +124,7 @@ class KubeStore(Store):
         archive = pack(files)
         if len(archive) > ARCHIVE_BYTES or len(files) > MAX_FILES:
             has = f"{len(files)} files with {len(archive)} bytes when packed"
-            told = f"{has}; at most {MAX_FILES} files and {ARCHIVE_BYTES} bytes can be kept: use a smaller task"
+            told = f"{has}; at most {MAX_FILES} files and {ARCHIVE_BYTES} bytes fit: use a smaller task"
             raise BadInput(InputProblem(name, told))
         body = {
             "apiVersion": "v1",
@@ -142,7 +142,7 @@ class KubeStore(Store):
             await children.create(self.api, client.core(self.namespace, "configmaps"), body)
         except Conflict:
             if files_digest(await self.files(name)) != files_digest(files):
-                raise Conflict(f"other files stand under {name}") from None
+                raise Conflict(f"other files are stored under {name}") from None
 
     @override
     async def files(self, name: str) -> Files:
@@ -201,7 +201,7 @@ class KubeStore(Store):
             files = {}
         if files_digest(files) != frozen.digest:
             told = (
-                f"the sealed files were deleted, and {frozen.whence} does not hold them any more; "
+                f"the sealed files were deleted, and {frozen.whence} no longer has them; "
                 f"apply it as it was when the campaign was accepted (files-sha256 {frozen.digest}), "
                 "and the campaign continues"
             )
@@ -252,7 +252,7 @@ def _sealed_files(loop: ResearchLoop) -> dict[str, _Frozen]:
 def _replaced(name: str, why: str, frozen: _Frozen | None) -> RloopError:
     """The error for a foreign ConfigMap under the name of ours."""
     if frozen is None:
-        told = f"a ConfigMap of this name exists that is not ours (it {why}); rename it: frozen files are kept there"
+        told = f"a foreign ConfigMap of this name exists (it {why}); rename it: the campaign needs its name"
         return Blocked(Reason.NAME_TAKEN, name, told)
     if not frozen.field:
         return NotFound(f'the ConfigMap "{name}" was replaced (it {why}): the files of the experiment are lost')

@@ -63,7 +63,7 @@ class Pulse:
 
 def late(age: float, limit: float, what: str) -> str:
     """A problem if the age in seconds exceeds the limit, otherwise an empty string."""
-    return f"{what} {age:.0f} s ago, and not since; {limit:.0f} s are allowed" if age > limit else ""
+    return f"{what} {age:.0f} s ago; the limit is {limit:.0f} s" if age > limit else ""
 
 
 def report(parts: Sequence[Part], *, curable_only: bool) -> tuple[str, int]:

@@ -26,10 +26,12 @@ ProcessCollector(registry=SHARED)
 Object = ResearchExperiment | ResearchIteration
 
 API_REQUESTS = Counter(
-    "rloop_api_requests", "Requests to the API server; code 0: no answer", ("verb", "code"), registry=SHARED
+    "rloop_api_requests", "Requests to the API server; code 0: no response", ("verb", "code"), registry=SHARED
 )
-API_SECONDS = Histogram("rloop_api_request_seconds", "Their duration", ("verb",), registry=SHARED)
-EVENT_LOOP_LAG = Gauge("rloop_event_loop_lag_seconds", "How late the event loop last came round", registry=SHARED)
+API_SECONDS = Histogram(
+    "rloop_api_request_seconds", "Duration of requests to the API server", ("verb",), registry=SHARED
+)
+EVENT_LOOP_LAG = Gauge("rloop_event_loop_lag_seconds", "Latest delay of the event loop", registry=SHARED)
 PART_WORKING = Gauge(
     "rloop_part_working", "1 if this part of the process works, as in /readyz", ("part",), registry=SHARED
 )
@@ -38,55 +40,69 @@ WATCHDOG_RESTARTS = Counter(
 )
 
 RECONCILE_SECONDS = Histogram("rloop_reconcile_seconds", "Duration of one pass over one loop", registry=OPERATOR)
-RECONCILE_ERRORS = Counter("rloop_reconcile_errors", "Reconciles that failed and are retried", registry=OPERATOR)
+RECONCILE_ERRORS = Counter("rloop_reconcile_errors", "Passes that failed and are retried", registry=OPERATOR)
 LOOP_FAILED_PASSES = Gauge(
     "rloop_loop_failed_passes",
-    "Failed passes over a loop since the last good one; absent if that was the newest",
+    "Consecutive failed passes over a loop; absent if the latest one succeeded",
     ("namespace", "loop"),
     registry=OPERATOR,
 )
-QUEUE_DEPTH = Gauge("rloop_queue_depth", "Loops that wait for a pass now", registry=OPERATOR)
-QUEUE_OLDEST = Gauge("rloop_queue_oldest_seconds", "How long the oldest of them has waited", registry=OPERATOR)
+QUEUE_DEPTH = Gauge("rloop_queue_depth", "Loops that are waiting for a pass", registry=OPERATOR)
+QUEUE_OLDEST = Gauge(
+    "rloop_queue_oldest_seconds", "Seconds for which the first loop in the queue has been waiting", registry=OPERATOR
+)
 WRITES_REFUSED = Counter(
-    "rloop_writes_refused", "Writes that were not sent, because the Lease had expired", registry=OPERATOR
+    "rloop_writes_refused", "Writes that were not sent because the operator's Lease had expired", registry=OPERATOR
 )
-LOOPS = Gauge("rloop_loops", "Loops, as of the last patrol", ("phase",), registry=OPERATOR)
+LOOPS = Gauge("rloop_loops", "Loops by phase, as of the last patrol", ("phase",), registry=OPERATOR)
 EXPERIMENTS = Gauge(
-    "rloop_experiments", "Candidates of all loops, as of the last patrol", ("state",), registry=OPERATOR
+    "rloop_experiments", "Candidates of all loops by state, as of the last patrol", ("state",), registry=OPERATOR
 )
-WORKLOADS_STARTED = Counter("rloop_workloads_started", "Pods and Jobs asked for", ("role",), registry=OPERATOR)
+WORKLOADS_STARTED = Counter("rloop_workloads_started", "Pods and Jobs created", ("role",), registry=OPERATOR)
 WORKLOAD_FAILURES = Counter(
     "rloop_workload_failures", "Attempts, scorings and sessions that failed", ("role", "reason"), registry=OPERATOR
 )
 HEARTBEAT_AGE = Gauge(
-    "rloop_heartbeat_age_seconds", "Of a loop's most silent session", ("namespace", "loop"), registry=OPERATOR
+    "rloop_heartbeat_age_seconds",
+    "Age of the latest heartbeat of the loop's most silent session",
+    ("namespace", "loop"),
+    registry=OPERATOR,
 )
-PATROL_AGE = Gauge("rloop_patrol_age_seconds", "Since the last patrol that saw every loop", registry=OPERATOR)
-CANARY_AGE = Gauge("rloop_canary_age_seconds", "Since the guard's canary was last echoed", registry=OPERATOR)
+PATROL_AGE = Gauge(
+    "rloop_patrol_age_seconds", "Seconds since the last patrol that listed every loop", registry=OPERATOR
+)
+PING_AGE = Gauge("rloop_ping_age_seconds", "Seconds since a ping of the guard was last answered", registry=OPERATOR)
 NAMESPACE_SERVED = Gauge(
-    "rloop_namespace_served", "1 if this watched namespace answered the last patrol", ("namespace",), registry=OPERATOR
+    "rloop_namespace_served",
+    "1 if the last patrol could list the loops of this watched namespace",
+    ("namespace",),
+    registry=OPERATOR,
 )
-LEASE_HELD = Gauge("rloop_lease_held", "1 while this operator may write", registry=OPERATOR)
+LEASE_HELD = Gauge("rloop_lease_held", "1 while this operator holds its Lease and may write", registry=OPERATOR)
 
-GATEWAY_REQUESTS = Counter("rloop_gateway_requests", "Calls of agents and relays", ("verb", "code"), registry=GATEWAY)
-GATEWAY_SECONDS = Histogram("rloop_gateway_request_seconds", "Their duration", ("verb",), registry=GATEWAY)
+GATEWAY_REQUESTS = Counter(
+    "rloop_gateway_requests", "Requests of agents and sidecars", ("verb", "code"), registry=GATEWAY
+)
+GATEWAY_SECONDS = Histogram(
+    "rloop_gateway_request_seconds", "Duration of requests to the gateway", ("verb",), registry=GATEWAY
+)
 
 LLM_REQUESTS = Counter(
     "rloop_llm_requests",
-    "Calls that were let in; code: answered, or why not",
+    "Admitted model calls; code: answered, or the reason of the failure",
     ("provider", "code"),
     registry=PROXY,
 )
 LLM_SECONDS = Histogram(
     "rloop_llm_request_seconds",
-    "Their duration, with all tries",
+    "Duration of model calls, including retries",
     ("provider", "model"),
     registry=PROXY,
     buckets=(0.1, 0.5, 1, 2, 5, 10, 20, 40, 60, 120, 300, 600),
 )
 LLM_TOKENS = Counter(
     "rloop_llm_tokens",
-    "Tokens that providers have counted; cached is part of input",
+    "Tokens counted by providers; cached is included in input",
     ("provider", "model", "kind"),
     registry=PROXY,
 )
@@ -96,24 +112,30 @@ LLM_CHARGED = Counter(
     ("provider", "model"),
     registry=PROXY,
 )
-LLM_COST = Counter("rloop_llm_cost", "Money charged, as far as prices are known", ("provider", "model"), registry=PROXY)
+LLM_COST = Counter(
+    "rloop_llm_cost", "Cost charged to campaigns, of models with a known price", ("provider", "model"), registry=PROXY
+)
 LLM_BREAKER = Gauge(
     "rloop_llm_breaker_open",
-    "1 while an endpoint is left alone, 0.5 while one call may try",
+    "Circuit breaker of an endpoint: 1 open, 0.5 half-open, 0 closed",
     ("provider", "model"),
     registry=PROXY,
 )
 
 OPERATOR_LEASE_AGE = Gauge(
     "rloop_guard_operator_lease_age_seconds",
-    "Since the operator renewed its Lease, as the guard saw it",
+    "Seconds since the guard saw the operator renew its Lease",
     registry=GUARD,
 )
-CANARY_UNANSWERED = Gauge(
-    "rloop_guard_canary_unanswered_seconds", "Since the canary waits for its echo", registry=GUARD
+PING_UNANSWERED = Gauge(
+    "rloop_guard_ping_unanswered_seconds",
+    "Seconds for which the latest ping is unanswered; 0 if it was answered",
+    registry=GUARD,
 )
 UNRECONCILED = Gauge(
-    "rloop_guard_unreconciled_seconds", "Since the oldest change of a spec waits to be looked at", registry=GUARD
+    "rloop_guard_unreconciled_seconds",
+    "Seconds for which the oldest unreconciled spec change has been waiting",
+    registry=GUARD,
 )
 
 

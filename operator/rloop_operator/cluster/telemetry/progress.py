@@ -1,7 +1,7 @@
 """Progress of the operator: what its tasks record, and the health parts derived from it.
 
-Written by the operator's tasks, read by its health endpoint and by the canary's echo. A task that is alive proves
-nothing: a watch can be silent without an error, and a pass can hang in a call that never returns.
+Written by the operator's tasks, read by its health endpoint and by the patrol before it answers a ping. A task that is
+alive proves nothing: a watch can be silent without an error, and a pass can hang in a call that never returns.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Progress:
         self._passes: dict[Key, float] = {}
         self._delivered: dict[Key, tuple[str, float]] = {}
         self._listed: dict[Key, str] = {}
-        self._listed_at = self._tried_at = self._patrolled_at = self._echoed_at = monotonic()
+        self._listed_at = self._tried_at = self._patrolled_at = self._answered_at = monotonic()
         self._missed = 0
 
     def begin(self, key: Key) -> None:
@@ -68,20 +68,20 @@ class Progress:
         delivered, at = self._delivered.get(key, ("", float("-inf")))
         return delivered == version or at >= self._listed_at
 
-    def echoed(self) -> None:
-        """Record that the guard's canary was echoed, or needed no echo."""
-        self._echoed_at = self._monotonic()
+    def answered(self) -> None:
+        """Record that the guard's ping was answered, or needed no answer."""
+        self._answered_at = self._monotonic()
 
     def patrol_age(self) -> float:
         """Seconds since the last patrol that listed every loop."""
         return self._monotonic() - self._patrolled_at
 
-    def echo_age(self) -> float:
-        """Seconds since the canary was last echoed."""
-        return self._monotonic() - self._echoed_at
+    def answer_age(self) -> float:
+        """Seconds since a ping was last answered."""
+        return self._monotonic() - self._answered_at
 
     def parts(self) -> list[Part]:
-        """The health parts that must work before the canary is echoed."""
+        """The health parts that must work before a ping is answered."""
         return [
             Part("patrol-task", lambda: late(self._monotonic() - self._tried_at, self._allowed, "a patrol ended")),
             Part("patrol", lambda: late(self.patrol_age(), self._allowed, "it saw every loop"), curable=False),
@@ -96,4 +96,4 @@ class Progress:
 
     def _unwatched(self) -> str:
         # A single miss may be chance: a change between listing and delivery.
-        return f"it missed what {self._missed} patrols saw change" if self._missed > 1 else ""
+        return f"it missed changes that {self._missed} patrols saw" if self._missed > 1 else ""

@@ -1,1 +1,1 @@
-"""The port `Runtime` on the API server: manifests of pods, jobs and trainings, and how these stand."""
+"""The port `Runtime` on the API server: manifests of pods, jobs and trainings, and their state."""

@@ -40,9 +40,7 @@ from rloop_operator.ports import Runtime
 from rloop_operator.task_files import files_digest
 
 log = structlog.get_logger("rloop.runtime")
-NO_PROVIDER = (
-    "no provider of language models is configured here, and spec.agent.llm needs one: set the chart's llm.providers"
-)
+NO_PROVIDER = "spec.agent.llm needs a language model provider, but none is configured: set the chart's llm.providers"
 
 
 class KubeRuntime(Runtime):
@@ -127,7 +125,7 @@ class KubeRuntime(Runtime):
                 digests[workload.owner] = files_digest(await self._store.files(workload.owner))
             except NotFound as error:
                 told = f'the ConfigMap "{workload.owner}" with the files of the experiment was deleted or replaced'
-                raise Unstartable(f"{told}; nothing can make them again") from error
+                raise Unstartable(f"{told}; the files cannot be restored") from error
         attempt = job_manifests.Attempt(loop, workload, self._settings, digests)
         replicas = loop.spec.experiment.py_torch_job
         if replicas is None:
@@ -145,7 +143,9 @@ class KubeRuntime(Runtime):
             over = pod.get("status", {}).get("phase") in ("Succeeded", "Failed")
             if of.startswith(run) and of != workload.name and not over:
                 raise Blocked(
-                    Reason.WAITING_FOR_CAPACITY, workload.name, f"the pod {pod['metadata']['name']} is still ending"
+                    Reason.WAITING_FOR_CAPACITY,
+                    workload.name,
+                    f"the pod {pod['metadata']['name']} is still terminating",
                 )
 
     @override

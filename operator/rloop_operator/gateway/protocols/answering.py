@@ -44,7 +44,9 @@ async def answer(verb: Verb, gateway: Gateway, caller: Caller, content: bytes, n
         log.warning("verb_failed", verb=verb.path, loop=caller.loop, detail=str(error))
         if isinstance(error, Blocked) and error.reason == Reason.SEALED_FILES_LOST:
             raise Refused("Unavailable", error.message) from error
-        raise Refused("Unavailable", "the campaign's objects cannot be read or written now: try again") from error
+        raise Refused(
+            "Unavailable", "the campaign's objects cannot be read or written at the moment: try again"
+        ) from error
     return b"" if verb.reply is None else TypeAdapter(verb.reply).dump_json(cast("Any", reply), by_alias=True)
 
 

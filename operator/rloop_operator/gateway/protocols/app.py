@@ -108,7 +108,7 @@ async def _caller(request: Request, identity: Identity) -> Caller | None:
         raise
     except RloopError as error:
         log.warning("caller_unknown", detail=str(error))
-        raise Refused("Unavailable", "the token cannot be looked up now: try again") from error
+        raise Refused("Unavailable", "the token cannot be checked at the moment: try again") from error
 
 
 async def _content_of(request: Request) -> bytes:
@@ -119,7 +119,7 @@ async def _content_of(request: Request) -> bytes:
             if len(content) > BODY_BYTES:
                 raise Refused("Malformed", f"the body is larger than {BODY_BYTES} bytes")
     except ClientDisconnect as error:
-        raise Refused("Malformed", "the body was not sent to its end") from error
+        raise Refused("Malformed", "the body is incomplete") from error
     return bytes(content)
 
 
@@ -141,14 +141,14 @@ async def _no_route(request: Request, error: Exception) -> Response:
         routes = (one for one in request.app.routes if one.path_regex.match(request.url.path))
         headers["Allow"] = ", ".join(sorted({method for one in routes for method in one.methods}))
     reason = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, f"Http{error.status_code}")
-    problem = Problem(reason=reason, message=f"{error.detail}: the verbs stand in /openapi.json")
+    problem = Problem(reason=reason, message=f"{error.detail}: see /openapi.json for all verbs")
     return _problem(error.status_code, problem, headers)
 
 
 async def _defect(request: Request, error: Exception) -> Response:
     """Handler of last resort. Starlette raises the error again, so the server logs it."""
     log.error("defect", path=request.url.path, error=type(error).__name__)
-    return _problem(500, Problem(reason="Defect", message="the gateway failed; its log says where"), {})
+    return _problem(500, Problem(reason="Defect", message="internal error of the gateway; see its log"), {})
 
 
 def _problem(code: int, problem: Problem, headers: dict[str, str]) -> Response:

@@ -108,5 +108,5 @@ def _unique(pairs: list[tuple[str, Any]], place: tuple[str, ...]) -> dict[str, A
     found = dict(pairs)
     if len(found) < len(pairs):
         twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-        raise Refused("Malformed", f'{".".join(place) or "body"}: "{twice}" stands there twice; give it once')
+        raise Refused("Malformed", f'{".".join(place) or "body"}: "{twice}" occurs twice; give it once')
     return found

@@ -126,7 +126,7 @@ async def _call(gateway: Gateway, caller: Caller, name: str, arguments: dict[str
     for parameter in _parameters(verb):
         place = body.pop(parameter, "")
         if not isinstance(place, str) or not place:
-            raise Refused("Malformed", f"{parameter}: is missing, or no text")
+            raise Refused("Malformed", f"{parameter}: is missing, or not text")
     if verb.request is None and body:
         raise Refused("Malformed", f"{next(iter(body))}: {name} has no such argument; leave it out")
     reply = json.loads(await answer(verb, gateway, caller, json.dumps(body).encode(), place))

@@ -27,11 +27,11 @@ def document() -> dict[str, Any]:
                 "401": {"description": "the token is not that of a live session", "content": problem},
                 "403": {"description": "the Host or Origin is not the gateway's", "content": problem},
                 "404": {"description": "there is no such object", "content": problem},
-                "409": {"description": "refused, with reason and remedy", "content": problem},
+                "409": {"description": "rejected, with reason and remedy", "content": problem},
                 "422": {"description": "the body is malformed", "content": problem},
-                "429": {"description": "too many at once: again, after Retry-After", "content": problem},
+                "429": {"description": "too many requests: retry after Retry-After", "content": problem},
                 "503": {
-                    "description": "no store at present: again, after Retry-After",
+                    "description": "the storage is unavailable: retry after Retry-After",
                     "content": problem,
                 },
             },
@@ -52,7 +52,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "ResearchLoop gateway",
             "version": "v1",
-            "description": "What agents can reach. The same verbs, but for the relay's, are tools at /mcp (MCP).",
+            "description": "The API for agents. All verbs except those of the sidecar are also tools at /mcp (MCP).",
         },
         "paths": paths,
         "components": {

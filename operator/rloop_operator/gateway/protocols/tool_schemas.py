@@ -22,7 +22,7 @@ def of_arguments(model: type[BaseModel] | None, parameters: Sequence[str]) -> di
         whole = model.model_json_schema(by_alias=True)
         schema = _plain(whole, whole.get("$defs", {}))
     for parameter in parameters:
-        schema["properties"][parameter] = {"type": "string", "description": "Which one: as the list of them names it."}
+        schema["properties"][parameter] = {"type": "string", "description": "Its name, as in the list."}
         schema["required"] = [*schema.get("required", []), parameter]
     return schema
 

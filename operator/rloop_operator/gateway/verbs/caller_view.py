@@ -35,7 +35,7 @@ async def until_written(attempt: Callable[[], Awaitable[Answer | None]]) -> Answ
         answer = await attempt()
         if answer is not None:
             return answer
-    raise Refused("Busy", "too many writers at once: try again")
+    raise Refused("Busy", "too many concurrent writers: try again")
 
 
 class CallerView:
@@ -51,7 +51,7 @@ class CallerView:
     async def situation(self, caller: Caller) -> Situation:
         """The campaign's state as far as the calling session may see it. Raises Refused(Forbidden)."""
         if caller.role != "agent":
-            raise Refused("Forbidden", f"a {caller.role} has no agent's rights")
+            raise Refused("Forbidden", f"a {caller.role} may not call the verbs of an agent")
         iteration = await self.store.get(ResearchIteration, caller.owner)
         session = next(one for one in iteration.spec.sessions if one.name == caller.session)
         whole = Situation(
@@ -92,14 +92,14 @@ class CallerView:
         """The situation, if the session may still propose something. Raises Refused (Closed, Forbidden)."""
         situation = await self.stating(caller)
         if situation.session.role == "Report":
-            raise Refused("Forbidden", "the campaign is over, and proposes nothing: POST findings, then finish")
+            raise Refused("Forbidden", "the campaign is over and accepts no proposals: POST findings, then finish")
         return situation
 
     async def stating(self, caller: Caller) -> Situation:
         """The situation, if the session may state findings. Raises Refused (Closed, Forbidden)."""
         situation = await self.open(caller)
         if situation.session.role == "Check":
-            raise Refused("Forbidden", "a checker proposes nothing: POST findings/NAME/verdict, then finish")
+            raise Refused("Forbidden", "a checker cannot propose anything: POST findings/NAME/verdict, then finish")
         return situation
 
     async def proposing(self, caller: Caller, situation: Situation) -> Situation:

@@ -29,7 +29,7 @@ async def propose(view: CallerView, caller: Caller, request: FindingRequest) -> 
         finding_gate.admit(request, situation.experiments)
         reported = situation.iteration.status.reported
         if len(reported.findings) >= FINDINGS_MAX:
-            raise Refused("LimitReached", f"this iteration has its {FINDINGS_MAX} findings")
+            raise Refused("LimitReached", f"this iteration has the maximum of {FINDINGS_MAX} findings")
         own = [one for one in reported.findings if one.session == caller.session]
         new = Finding(
             name=names.finding(caller.session, len(own) + 1),

@@ -47,7 +47,7 @@ class Examiner:
         if _light(files, texts):
             return examine(files, texts)
         if session in self._waiting:
-            raise Refused("Busy", "another large experiment of this session is being examined: try again when it is")
+            raise Refused("Busy", "another large experiment of this session is being examined: try again later")
         self._waiting.add(session)
         try:
             async with asyncio.timeout(QUEUE_SECONDS):
@@ -86,7 +86,7 @@ async def _in_a_process(job: Job) -> Answer:
         async with asyncio.timeout(WALL_SECONDS):
             told, _ = await process.communicate(JOB.dump_json(job))
     except TimeoutError:
-        raise Refused("Busy", "the machine is too busy to examine so large files: try again later") from None
+        raise Refused("Busy", "the machine is too busy to examine such large files: try again later") from None
     finally:
         with suppress(ProcessLookupError):
             process.kill()

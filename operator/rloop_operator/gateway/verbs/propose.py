@@ -72,7 +72,7 @@ class Proposals:
         try:
             await self._view.store.put_files(loop, admitted.name, files)
         except Conflict as conflict:  # an earlier request was interrupted after writing the files
-            told = f"other files stand under {admitted.name}: use the next sequence number"
+            told = f"other files are stored under {admitted.name}: use the next sequence number"
             raise Refused("SequenceTaken", told) from conflict
         metadata = children.metadata(situation.loop, admitted.name)
         created = await self._view.store.create(ResearchExperiment(metadata=metadata, spec=admitted.spec))

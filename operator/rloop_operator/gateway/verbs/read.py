@@ -88,7 +88,7 @@ async def reference(view: CallerView, caller: Caller, path: str) -> ReferenceTex
         raise NotFound(message)
     text = texts({path: files[path]}).get(path)
     if text is None:
-        raise Refused("NotText", f"{path} is no text, and cannot be read here")
+        raise Refused("NotText", f"{path} is not text and cannot be read here")
     return ReferenceText(path=path, text=text[:REFERENCE_CHARACTERS], left_out=max(0, len(text) - REFERENCE_CHARACTERS))
 
 

@@ -38,7 +38,7 @@ from rloop_operator.gateway.verbs.propose import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
 
 log = structlog.get_logger("rloop.gateway")
-IGNORED = "this session had finished already: its first handoff stands, and this one was ignored"
+IGNORED = "this session had already finished: its first handoff is kept, and this one was ignored"
 DIRECTIONS_MAX = 32
 """Maximum number of directions per iteration, as many as `Reported` can hold."""
 
@@ -87,7 +87,9 @@ class Gateway(CallerView):
                 return admitted
             reported = situation.iteration.status.reported
             if len(reported.directions) >= DIRECTIONS_MAX:
-                raise Refused("LimitReached", f"this iteration has {DIRECTIONS_MAX} directions: work in one of them")
+                raise Refused(
+                    "LimitReached", f"this iteration has the maximum of {DIRECTIONS_MAX} directions: use one of them"
+                )
             own = [one for one in reported.directions if one.session == caller.session]
             new = Direction(
                 name=names.direction(caller.session, len(own) + 1),
@@ -141,7 +143,7 @@ class Gateway(CallerView):
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """POST progress: what a run's relay observed. Raises Refused for any other caller."""
         if caller.role != "run":
-            raise Refused("Forbidden", "only a run's relay reports progress")
+            raise Refused("Forbidden", "only the sidecar of a run may report progress")
         await self._beats.progress(caller, request)
 
     async def finish(self, caller: Caller, request: FinishRequest) -> FinishReply:

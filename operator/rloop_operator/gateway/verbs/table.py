@@ -1,7 +1,7 @@
 """The table of the gateway's verbs: everything that an agent or a relay can ask, once.
 
 Read by `gateway.protocols.app`, which makes routes of it, by `gateway.protocols.mcp_server`, which makes tools, and by
-`gateway.protocols.openapi`. What a verb does stands in `gateway.verbs.service`.
+`gateway.protocols.openapi`. The implementation of a verb is in `gateway.verbs.service`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ VERBS = (
         "/v1/context",
         "read_context",
         "Campaign context",
-        "All that a fresh session needs: the direction, the limits, the incumbent, what was tried and what it gave",
+        "Everything a new session needs: the direction, the limits, the incumbent, and the results so far",
         None,
         Context,
         lambda g, c, _b, _n: g.context(c),
@@ -89,7 +89,7 @@ VERBS = (
         "/v1/directions",
         "propose_direction",
         "Propose a direction",
-        "Propose a direction for the experiments that follow; after a demand to pivot, one that is new",
+        "Propose a direction for the next experiments; when a pivot is required, it must change the frame",
         DirectionRequest,
         Direction,
         lambda g, c, b, _n: g.propose_direction(c, b),
@@ -121,7 +121,7 @@ VERBS = (
         "/v1/experiments/{name}",
         "read_experiment",
         "One experiment",
-        "One experiment with its difference, curves and log; discards too",
+        "One experiment with its difference, curves and log; also a discarded one",
         None,
         ExperimentDetail,
         lambda g, c, _b, n: g.experiment(c, n),
@@ -164,7 +164,7 @@ VERBS = (
         "/v1/findings/{name}/verdict",
         "judge_finding",
         "Judge a finding",
-        "Say whether its evidence supports a finding (a checker's)",
+        "State whether its evidence supports a finding (checkers only)",
         FindingVerdict,
         Finding,
         lambda g, c, b, n: g.judge_finding(c, n, b),
@@ -175,7 +175,7 @@ VERBS = (
         "/v1/heartbeat",
         "heartbeat",
         "Heartbeat",
-        "Alive, and in which round",
+        "Heartbeat with the number of the current round",
         HeartbeatRequest,
         HeartbeatReply,
         lambda g, c, b, _n: g.heartbeat(c, b.round),
@@ -186,7 +186,7 @@ VERBS = (
         "/v1/progress",
         "report_progress",
         "Progress of a run",
-        "A run's step and claims, from its relay",
+        "Step and claims of a run, from its sidecar",
         ProgressRequest,
         None,
         lambda g, c, b, _n: g.progress(c, b),
@@ -198,7 +198,7 @@ VERBS = (
         "/v1/finish",
         "finish",
         "Finish the session",
-        "The session is done. The first call counts; a later one with another handoff is answered with a note",
+        "End the session. Only the first call counts; a later call with another handoff only gets a note",
         FinishRequest,
         FinishReply,
         lambda g, c, b, _n: g.finish(c, b),

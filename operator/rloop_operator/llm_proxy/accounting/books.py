@@ -162,4 +162,4 @@ class Books:
                     raise
                 account.bound = bound
                 return
-        raise Conflict(f"{account.iteration}: too many writers at once")
+        raise Conflict(f"{account.iteration}: too many concurrent writers")

@@ -110,7 +110,7 @@ def bound(call: Call) -> list[Cap] | None:
             if call.session.account.calls == 0 and (field := _too_small(call, least)) is not None:
                 price = f", which cost {decimal_text(least.cost)}" if least.cost else ""
                 raise Denied(
-                    "cap_too_small", f"a first call takes at least {least.tokens} tokens{price}: raise {field}"
+                    "cap_too_small", f"a first call needs at least {least.tokens} tokens{price}: raise {field}"
                 )
             raise Denied(
                 cap.code,
@@ -176,7 +176,7 @@ def _of_the_budget(cap: Cap, call: Call, least: Amount) -> bool:
 
 def _told(code: Code, call: Call) -> str:
     if code == "session_spent":
-        return "what this session may spend is used up: hand off and finish"
+        return "the token limit of this session is used up: hand off and finish"
     if code == "budget_spent":
         return "the campaign's budget of tokens or cost is used up: hand off and finish"
-    return f'what this campaign may spend in an hour with provider "{call.provider.name}" is used up'
+    return f'the hourly limit of this campaign with provider "{call.provider.name}" is used up'

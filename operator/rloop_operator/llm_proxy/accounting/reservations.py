@@ -79,10 +79,10 @@ class Calls:
             raise Denied("provider_unknown", "this campaign names no provider in spec.agent.llm", blames_agent=True)
         provider = self._providers.find(llm.provider)
         if provider is None:
-            told = f'there is no provider "{llm.provider}": correct spec.agent.llm.provider, or let it be configured'
+            told = f'provider "{llm.provider}" is unknown: correct spec.agent.llm.provider, or ask for it to be added'
             raise Denied("provider_unknown", told)
         if not provider.allows(session.caller.namespace):
-            told = f'provider "{provider.name}" is not for campaigns in namespace {session.caller.namespace}'
+            told = f'provider "{provider.name}" is not available to campaigns in namespace {session.caller.namespace}'
             raise Denied("provider_forbidden", told)
         model = provider.model(llm.model)
         if model is None:
@@ -103,7 +103,7 @@ class Calls:
             raise Denied("model_unknown", told, blames_agent=True)
         priced = provider.caps_cost(session.loop)
         if priced and model.prices is None:
-            told = f'the price of "{model.name}" is not known, and a cost is limited: let prices be configured'
+            told = f'the price of "{model.name}" is unknown, but the cost is limited: ask the administrator for it'
             raise Denied("price_unknown", told)
         fallbacks = [one for name in model.fallback if (one := provider.model(name)) is not None]
         models = [model, *(one for one in fallbacks if one.prices is not None or not priced)]
@@ -179,9 +179,9 @@ class Calls:
         except BaseException as error:
             self.settle(call, None, None)
             if isinstance(error, NotFound):
-                raise Denied("closed", "this campaign is gone") from error
+                raise Denied("closed", "this campaign was deleted") from error
             if isinstance(error, RloopError):
-                told = "the account of this session cannot be written now; try again"
+                told = "the token account of this session cannot be written at the moment; try again"
                 raise Denied("provider_down", told, retry_after=5) from error
             raise
 
@@ -195,7 +195,7 @@ class Calls:
                 loop = await store.get(ResearchLoop, caller.loop)
                 iteration = await store.get(ResearchIteration, caller.owner)
             except NotFound as error:
-                raise Denied("closed", "this campaign is gone") from error
+                raise Denied("closed", "this campaign was deleted") from error
             self._looks[key] = (now, loop, iteration)
         return self._looks[key][1:]
 

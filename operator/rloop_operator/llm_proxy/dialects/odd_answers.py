@@ -22,7 +22,7 @@ BUSY = frozenset({"overloaded_error", "rate_limit_error", "rate_limit_exceeded",
 """Error types that ask to retry later."""
 EMPTY_KEYS = frozenset({"role", "refusal", "annotations", "audio", "index", "id", "type", "object"})
 """Fields of a chat.completions message that are not content."""
-EMPTY = CallFailure(reason="AnswerEmpty", message="the provider's answer holds neither text nor a tool call")
+EMPTY = CallFailure(reason="AnswerEmpty", message="the provider's response contains neither text nor a tool call")
 CUT = CallFailure(reason="StreamBroken", message="the provider's stream ended before its last event")
 Json = Mapping[str, Any]
 

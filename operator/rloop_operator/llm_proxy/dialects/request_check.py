@@ -76,13 +76,13 @@ def _without_lost_tools(document: dict[str, Any], original: Mapping[str, Any]) -
     kept = _names(document.get("tools"))
     for name in _chosen(document.get("tool_choice")):
         if name not in kept and name in _names(original.get("tools")):
-            raise NotAllowed("tool_choice", f'names "{name[:64]}", which the client does not run and is left out')
+            raise NotAllowed("tool_choice", f'names "{name[:64]}", a tool that the client does not run; it is removed')
     if document.get("tools"):
         return document
     choice = document.get("tool_choice")
     wanted = choice.get("type") if isinstance(choice, Mapping) else choice
     if wanted in WANTED:
-        raise NotAllowed("tool_choice", "asks for a tool, and none of the tools is run by the client")
+        raise NotAllowed("tool_choice", "requires a tool call, but the client runs none of the tools")
     return {name: value for name, value in document.items() if name not in ONLY_WITH_TOOLS}
 
 
@@ -133,16 +133,16 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
-        raise NotAllowed(twice[:64], "stands twice in one object; send it once")
+        raise NotAllowed(twice[:64], "occurs twice in one object; send it once")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    raise NotAllowed("the body", f"holds {name}, which is no JSON")
+    raise NotAllowed("the body", f"contains {name}, which is not JSON")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise NotAllowed("the body", f"holds the number {text[:32]}, which is too large")
+        raise NotAllowed("the body", f"contains the number {text[:32]}, which is too large")
     return number

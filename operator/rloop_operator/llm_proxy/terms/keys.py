@@ -48,9 +48,9 @@ class Redactor:
         else:
             return None
         if provider.key_file is None and not key:
-            raise KeyMissing(f"{place} is not set, or empty: export it")
+            raise KeyMissing(f"{place} is unset or empty: export it")
         if not key or len(key) > KEY_BYTES or not (key.isascii() and key.isprintable()) or " " in key:
-            raise KeyMissing(f"{place} holds no key: one line without spaces is expected")
+            raise KeyMissing(f"{place} contains no key: one line without spaces is expected")
         if len(key) >= SHORTEST:
             self._keys[key] = None
         return key
@@ -77,5 +77,5 @@ def _from_file(path: str) -> str:
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"
     except RuntimeError:
-        why = "whose home is that?"
+        why = "the home directory of that user is unknown"
     raise KeyMissing(f"keyFile {path} cannot be read ({why})")

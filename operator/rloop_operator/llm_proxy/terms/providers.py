@@ -33,13 +33,13 @@ def _base_url(url: str) -> str:
     try:
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("is no URL: the port must be a number") from None
+        raise ValueError("is not a URL: the port must be a number") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("holds credentials; take them out: a key belongs into keyFile, or RLOOP_LLM_KEY")
+        raise ValueError("contains credentials; remove them: keys belong in keyFile or RLOOP_LLM_KEY")
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("must begin with https:// (or http://) and a host, for example https://api.example.com/v1")
     if parts.query or parts.fragment:
-        raise ValueError("has something behind ? or #; take it out: a key belongs into keyFile, or RLOOP_LLM_KEY")
+        raise ValueError("must not contain ? or #; remove that part: keys belong in keyFile or RLOOP_LLM_KEY")
     return url.rstrip("/")
 
 
@@ -161,7 +161,7 @@ def load(path: Path) -> Providers:
         found = problems(error, document, Providers)
         raise BadInput(*(InputProblem(f"{path}: {one.field}", one.message) for one in found)) from None
     if any(one.name == ANY for one in read.providers):
-        raise BadInput(InputProblem(f"{path}: providers", f'"{ANY}" would answer to every name; rename it'))
+        raise BadInput(InputProblem(f"{path}: providers", f'"{ANY}" would match every model name; rename it'))
     return read
 
 
@@ -191,4 +191,4 @@ def of_this_machine(environment: Mapping[str, str], home: Path) -> Providers:
 def _unique(what: str, names: list[str]) -> None:
     twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
     if twice is not None:
-        raise ValueError(f'{what}: "{twice}" stands twice; rename one')
+        raise ValueError(f'{what}: "{twice}" occurs twice; rename one')

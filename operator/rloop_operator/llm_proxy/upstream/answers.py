@@ -47,7 +47,7 @@ async def body(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
             async with asyncio.timeout(idle_seconds if content else None):
                 content += await anext(chunks)
             if len(content) > BODY_BYTES:
-                raise Malformed(f"its answer is larger than {BODY_BYTES // 2**20} MiB")
+                raise Malformed(f"the response is larger than {BODY_BYTES // 2**20} MiB")
     except StopAsyncIteration:
         return bytes(content)
 
@@ -57,7 +57,7 @@ def parsed(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise Malformed("its answer is no JSON") from None
+        raise Malformed("the response is not JSON") from None
 
 
 async def events(
@@ -81,7 +81,7 @@ async def events(
         pending += chunk
         total += len(chunk)
         if total > STREAM_BYTES or len(pending) > EVENT_BYTES:
-            raise Malformed("its stream is too large")
+            raise Malformed("the stream is too large")
         start = 0
         for found in END_OF_EVENT.finditer(pending, looked):
             event = pending[start : found.end()]

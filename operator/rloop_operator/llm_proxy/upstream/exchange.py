@@ -125,13 +125,13 @@ async def attempt(
     except NEVER_ASKED as error:
         raise Failed(f"no connection to {call.provider.url}: {_words(error)}") from error
     except httpx.DecodingError as error:
-        raise Failed("its answer cannot be decoded", lost=True, code="provider_malformed") from error
+        raise Failed("the response cannot be decoded", lost=True, code="provider_malformed") from error
     except httpx.HTTPError as error:
         raise Failed(f"the connection broke: {_words(error)}", lost=True) from error
     except TimeoutError as error:
         limit = f"no token within {provider.retry.first_token_seconds} s (retry.firstTokenSeconds)"
-        limit = limit if call.streams else f"it was silent for {provider.retry.idle_seconds} s (retry.idleSeconds)"
-        why = limit if time.monotonic() < deadline else "no answer in time (retry.totalSeconds)"
+        limit = limit if call.streams else f"no data for {provider.retry.idle_seconds} s (retry.idleSeconds)"
+        why = limit if time.monotonic() < deadline else "no response in time (retry.totalSeconds)"
         raise Failed(why, lost=True) from error
     except Malformed as error:
         raise Failed(str(error), lost=True, code="provider_malformed") from error
@@ -150,7 +150,7 @@ async def _read(
     answer = Answer(model, response.status_code, headers, response)
     if answer.good and call.streams:
         if "text/event-stream" not in kind:
-            raise Malformed(f"a stream was asked for, and it answers with {kind or 'no content-type'}")
+            raise Malformed(f"a stream was requested, but the response is {kind or 'no content-type'}")
         rest = answers.events(response.aiter_bytes(), idle, first, deadline)
         async for event in rest:
             answer.head.append(event)
@@ -158,7 +158,7 @@ async def _read(
                 _judge_first(event)
                 answer.rest = rest
                 return answer
-        raise Failed("its stream ended before it began", lost=True)
+        raise Failed("the stream ended before its first event", lost=True)
     answer.content = await answers.body(response.aiter_bytes(), idle)
     if not answer.good:
         _judge(answer, redactor, call)
@@ -170,7 +170,7 @@ async def _read(
     document = answers.parsed(answer.content)
     if not is_answer(call.dialect, document):
         raise Malformed(
-            f"its answer is not one of this API; is {response.url} where it is? Most providers' urls end with /v1"
+            f"the response does not belong to this API; check the URL {response.url}: most providers' URLs end with /v1"
         )
     answer.tokens, answer.answered_by = tokens_of(document), answered_by(document)
     if not call.dialect.free and not odd_answers.says_something(call.dialect, document):
@@ -182,7 +182,7 @@ def _judge_first(event: bytes) -> None:
     """Raise Failed if a stream begins with a temporary error: it cost nothing and is retried like an HTTP error."""
     said = odd_answers.error_of(answers.data_of(event))
     if said is not None and not said.permanent:
-        raise Failed(f"its stream begins with an error: {said.message[:SHOWN]}", busy=said.busy)
+        raise Failed(f"the stream begins with an error: {said.message[:SHOWN]}", busy=said.busy)
 
 
 def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
@@ -198,11 +198,13 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
     first = call.session.account.calls == 0 and not call.dialect.free
     if status in REFUSED and (status != HTTPStatus.FORBIDDEN or first):
         if call.provider.key_file is None and call.provider.key_env is None:
-            remedy = "none is configured (keyFile, keyEnv, or RLOOP_LLM_KEY)"
-            raise Denied("provider_refused", f'provider "{name}" wants a key: {told}; {remedy}')
-        raise Denied("provider_refused", f'provider "{name}" refuses the key: {told}; let its key be checked')
+            remedy = "no key is configured (keyFile, keyEnv, or RLOOP_LLM_KEY)"
+            raise Denied("provider_refused", f'provider "{name}" requires a key: {told}; {remedy}')
+        raise Denied(
+            "provider_refused", f'provider "{name}" rejects the key: {told}; ask the administrator to check it'
+        )
     if status < 400 or not _is_error(answer.content):
-        raise Failed(f"{told}; is its url right?", code="provider_malformed")
+        raise Failed(f"{told}; check its url", code="provider_malformed")
     if status == HTTPStatus.NOT_FOUND and first:
         remedy = "correct spec.agent.llm.model, or the provider's url: most end with /v1"
         asked = f'no "{answer.model.name}" at {answer.response.url}'

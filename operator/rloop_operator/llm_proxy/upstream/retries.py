@@ -141,7 +141,7 @@ class Upstream:
         ready = [model for model in call.models if not waits[model.name]]
         if not ready:
             why = self._breaker(call, call.models[0]).why
-            told = f'provider "{call.provider.name}" ({call.models[0].name}) does not answer: {why}'
+            told = f'provider "{call.provider.name}" ({call.models[0].name}) does not respond: {why}'
             raise Denied("provider_down", told, retry_after=max(1.0, min(waits.values())))
         return sorted(ready, key=lambda model: tries[model.name] // TRIES_BEFORE_FALLBACK)
 
@@ -155,7 +155,7 @@ class Upstream:
 
 def _denied(call: Call, model: ModelSettings, failed: Failed) -> Denied:
     """The error for the agent if there is no further attempt."""
-    says = "does not answer" if failed.code == "provider_down" else "gives no proper answer"
+    says = "does not respond" if failed.code == "provider_down" else "gives no valid response"
     told = f'provider "{call.provider.name}" ({model.name}) {says}: {failed.why}'
     after = None if failed.code == "provider_malformed" else max(1.0, failed.retry_after or RETRY_AFTER)
     return Denied(failed.code, told, retry_after=after)

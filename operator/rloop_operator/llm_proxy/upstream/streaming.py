@@ -59,7 +59,7 @@ class Passing(Response):
                     await send({"type": "http.response.body", "body": body, "more_body": True})
         except (TimeoutError, Malformed, httpx.HTTPError) as error:
             code = "broken"
-            why = str(error) or "it was silent for too long"
+            why = str(error) or "no data for too long"
             told = self._redactor.text(f'the stream of provider "{self._call.provider.name}" broke off: {why}')
             event = error_bodies.event(self._call.dialect, "provider_down", told)
             await send({"type": "http.response.body", "body": event, "more_body": True})

@@ -197,7 +197,7 @@ def task_spec(loop: ResearchLoop) -> str:
                 *(f"- {rule}" for rule in bounds.rules),
             ]
         ),
-        "## What success is",
+        "## Success criterion",
         "\n".join(
             [
                 f"- {objective.goal} `{objective.metric}`{target}",
@@ -205,7 +205,7 @@ def task_spec(loop: ResearchLoop) -> str:
                 *guardrails,
             ]
         ),
-        "## How it is measured",
+        "## Measurement",
         "\n".join(
             [
                 f"- By an independent verifier: `{' '.join(evaluation.command)}`",

@@ -61,7 +61,7 @@ def _gain(experiment: ResearchExperiment) -> Record:
     assert verdict is not None
     kept = campaign_state.kept_number(experiment) > 0
     over = verdict.compared_with or "the incumbent"
-    said = f"a verified gain over {over}" if kept else f"a gain once, but not over {over}"
+    said = f"a verified gain over {over}" if kept else f"a gain over an earlier incumbent, but not over {over}"
     frame = ", ".join(f"{name}={value}" for name, value in experiment.spec.frame.items())
     change = f"{experiment.spec.title} ({frame})" if frame else experiment.spec.title
     return {

@@ -103,7 +103,7 @@ class Database:
                 f" {SCHEMA_VERSION}); install that version, or start in a new folder"
             )
         if owner != APPLICATION_ID and not (empty and not self.read_only):
-            raise Corrupt(f'"{self.path}" is not a run\'s database; give another folder with --dir')
+            raise Corrupt(f'"{self.path}" is not the database of a run; give another folder with --dir')
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:

@@ -30,9 +30,7 @@ def seed_keys(layout: RunFolder, seed: int | None) -> SeedKeys:
             found = json.loads(path.read_text())
             return SeedKeys(bytes.fromhex(found["runs"]), bytes.fromhex(found["scorings"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise Corrupt(
-                f'"{path}" is damaged; delete it: runs and scorings that are not queued yet then get other seeds'
-            ) from error
+            raise Corrupt(f'"{path}" is damaged; delete it: new runs and scorings then get other seeds') from error
     scorings = secrets.token_bytes(KEY_BYTES)
     runs = scorings if seed is None else sha256(f"rloop/runs/{seed}".encode()).digest()
     temporary = path.with_suffix(".tmp")

@@ -138,7 +138,7 @@ class LocalStore(Store):
     async def create(self, obj: Object) -> Object:
         name = obj.metadata.name
         if (obj.kind, name) in self._objects:
-            raise Conflict(f'{obj.kind} "{name}" exists; read it and decide again')
+            raise Conflict(f'{obj.kind} "{name}" exists already; read it and decide again')
         uid = str(uuid4())
         if self._seed is not None and isinstance(obj, ResearchLoop):
             uid = names.uid_of_seed(self._seed, name)
@@ -212,7 +212,7 @@ class LocalStore(Store):
         base = self.database.meta("base")
         if base is None:
             raise BadInput(
-                InputProblem("spec.task.path", "the manifest's folder is not known; start it with rloop run")
+                InputProblem("spec.task.path", "the manifest's folder is unknown; start the campaign with rloop run")
             )
         # In a thread: hashing large held-out data must not block the event loop, which receives heartbeats.
         folders, self._folders = self._folders, None

@@ -146,7 +146,7 @@ class LocalRuntime(Runtime):
         draft = folder.with_name(f".{folder.name}.new")
         with told(folder):
             if (folder / "shim.json").exists():
-                raise Corrupt(f'"{folder}" was run for another database; move the run folder away, or restore loop.db')
+                raise Corrupt(f'"{folder}" belongs to another database; move the run folder away, or restore loop.db')
             for leftover in (draft, folder):
                 if leftover.exists():
                     shutil.rmtree(leftover)
@@ -179,7 +179,7 @@ class LocalRuntime(Runtime):
         said = b""
         with suppress(OSError):
             said = (watched.folder / "shim.log").read_bytes()[-2048:]
-        tail = f"[rloop] its shim ended {MAX_SPAWNS} times before it began\n{said.decode(errors='replace')}"
+        tail = f"[rloop] its supervisor ended {MAX_SPAWNS} times before it began\n{said.decode(errors='replace')}"
         document = {"code": None, "reason": "StartFailed", "infrastructure": True, "finished_at": time.time()}
         with told(watched.folder):
             write_json(str(watched.folder), "exit.json", document | {"log_tail": tail})

@@ -85,13 +85,13 @@ class Supervisor:
             if copy:
                 self.artifact_sha256 = copy_tree(copy["source"], copy["target"], copy["max_bytes"])
                 if copy["sha256"] and copy["sha256"] != self.artifact_sha256:
-                    self.output.note("the artifacts are not those that the run left: their sha256 has changed")
+                    self.output.note("the artifacts have changed since the run ended (other sha256)")
                     return "ArtifactChanged"
         except TreeProblem as problem:
             self.output.note(str(problem))
             return problem.reason
         except OSError as error:
-            self.output.note(f"the workload's folder could not be laid out: {error}; check the disk")
+            self.output.note(f"the workload's folder could not be created: {error}; check the disk")
             return "StartFailed"
         return None
 
@@ -132,7 +132,7 @@ class Supervisor:
         except (OSError, ValueError) as error:
             program = command[0]
             why = getattr(error, "strerror", None) or str(error)
-            told = f'"{program}" could not be started: {why}; is it installed, and is it in PATH or the task?'
+            told = f'"{program}" could not be started: {why}; check that it is installed, and in PATH or in the task'
             self.output.note(told)
             if getattr(error, "filename", None) == program:  # the exit codes of a shell
                 self.codes = [127 if isinstance(error, FileNotFoundError) else 126]
@@ -197,11 +197,11 @@ class Supervisor:
         if stop is not None:
             return stop
         if self.terminated:
-            self.output.note("ended by a SIGTERM that did not come from the campaign, such as a shutdown's")
+            self.output.note("ended by a SIGTERM from outside the campaign, for example at a shutdown")
             self.infrastructure = True
             return "Stopped"
         if now - self.started >= self.spec["deadline_seconds"]:
-            self.output.note(f"ended after its deadline of {self.spec['deadline_seconds']} s")
+            self.output.note(f"stopped after its deadline of {self.spec['deadline_seconds']} s")
             return "DeadlineExceeded"
         limit = self.spec.get("cpu_seconds")
         if limit is not None and self.meter.cpu_seconds >= limit:
@@ -292,7 +292,7 @@ class Supervisor:
             if self.meter.out_of_memory():
                 self.output.note("killed by the kernel: the machine is out of memory")
                 return "OutOfMemory"
-            self.output.note("killed by somebody else with SIGKILL")
+            self.output.note("killed with SIGKILL from outside the campaign")
             return "Killed"
         if code is not None and code < 0:
             self.output.note(f"ended by the signal {signal.Signals(-code).name}")

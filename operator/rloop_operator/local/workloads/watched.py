@@ -138,7 +138,7 @@ class Watched:
 
         Returns the exit document; None while some of them still run.
         """
-        tail = "[rloop] the process that watched over it was killed, or the machine went down\n"
+        tail = "[rloop] its supervisor was killed, or the machine shut down\n"
         spec = read_json(str(self.folder), "spec.json") or {}
         cookie = spec.get("env", {}).get(processes.COOKIE)
         if cookie and not _all_gone(cookie):

@@ -36,10 +36,10 @@ BOMB = "a: &a [1, 1]\n" + "".join(
 @pytest.mark.parametrize(
     ("file", "text", "said"),
     [
-        pytest.param("r.yaml", BOMB, "line 2: an alias", id="aliases that multiply"),
-        pytest.param("r.yaml", "<<: {a: 1}", "merge key", id="a merge key"),
-        pytest.param("r.yaml", "a: 1\na: 2", 'line 2: the key "a" stands twice', id="a key twice"),
-        pytest.param("r.yaml", "? [1]\n: 2", "a key is not plain text", id="a list as key"),
+        pytest.param("r.yaml", BOMB, "line 2: aliases", id="aliases that multiply"),
+        pytest.param("r.yaml", "<<: {a: 1}", "merge key", id="merge keys"),
+        pytest.param("r.yaml", "a: 1\na: 2", 'line 2: the key "a" occurs twice', id="a key twice"),
+        pytest.param("r.yaml", "? [1]\n: 2", "a key must be plain text", id="a list as key"),
         pytest.param("r.yaml", "a: !!binary YQ==", "binary", id="bytes"),
         pytest.param("r.yaml", "a: !!set {b}", "set", id="a set"),
         pytest.param("r.yaml", "a: !!python/name:os.system x", "os.system", id="a Python object"),
@@ -48,8 +48,8 @@ BOMB = "a: &a [1, 1]\n" + "".join(
         pytest.param("r.json", "[" * 100_000, "nested deeper", id="deep JSON"),
         pytest.param("r.json", "9" * 5000, "4300", id="an endless number in JSON"),
         pytest.param("r.json", "1" + "0" * 30, "19 digits", id="a long one"),
-        pytest.param("r.yaml", " " * 20_000, "at most 16384 of YAML are read: make it smaller", id="a long text"),
-        pytest.param("r.json", " " * 300_000, "at most 262144 of JSON are read: keep data", id="long JSON"),
+        pytest.param("r.yaml", " " * 20_000, "the maximum for YAML is 16384: make it smaller", id="a long text"),
+        pytest.param("r.json", " " * 300_000, "the maximum for JSON is 262144: keep data", id="long JSON"),
         pytest.param("r.yaml", "a: \x00", "cannot be read", id="a control character"),
     ],
 )

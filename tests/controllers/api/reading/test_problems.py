@@ -96,14 +96,12 @@ def test_a_float_that_is_nan_or_infinite_is_no_target() -> None:
     [
         pytest.param({"policy": None}, "", id="alone"),
         pytest.param({"policy": None, "llm": {"provider": "p", "model": "m"}}, "", id="with a model"),
-        pytest.param({}, ", and take policy out", id="beside a policy"),
+        pytest.param({}, ", and remove policy", id="beside a policy"),
     ],
 )
 def test_a_command_without_an_image_says_that_any_image_will_do(agent: dict[str, Any], more: str) -> None:
     (problem,) = refused({"spec": {"agent": {"command": ["sh", "./agent.sh"], **agent}}})
-    assert problem.message == (
-        f"command goes with image: add image (rloop run does not use it: any name will do there){more}"
-    )
+    assert problem.message == (f"command needs image: add image (rloop run does not use it; any name works){more}")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,7 @@ def test_what_no_message_offers_is_in_the_api() -> None:
 def test_an_empty_job_is_explained() -> None:
     broken = json.loads(json.dumps(GOOD))
     broken["spec"]["experiment"]["job"] = None
-    with pytest.raises(BadInput, match=r"job is there without a value: write job: \{\}"):
+    with pytest.raises(BadInput, match=r"job is present without a value: write job: \{\}"):
         parse(broken, "loop.yaml")
 
 
@@ -170,7 +168,7 @@ def space_problems(**dimension: Any) -> list[str]:
 
 def test_a_number_that_yaml_takes_for_text_is_explained() -> None:
     (told,) = space_problems(low="1e-6", high=1.0, default=0.5)
-    assert told.startswith("dimensions[0].low: must be a number: write 1.0e-6 (YAML takes ")
+    assert told.startswith("dimensions[0].low: must be a number: write 1.0e-6 (YAML reads ")
 
 
 def test_a_plain_value_of_several_types_is_one_problem() -> None:

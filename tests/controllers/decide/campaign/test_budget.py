@@ -194,13 +194,13 @@ SINCE = iteration(2, reported=Reported(usage=[usage(number=2, calls=9, output_to
         pytest.param(
             {"agent": LLM, "budget__tokens": 1000},
             (SPENT, refused(2, 101)),
-            "spec.budget.tokens is used up: 100 are left to a session, and its first call takes at least 101",
+            "spec.budget.tokens is used up: 100 are left for a session, but its first call needs at least 101",
             id="the rest pays for no session",
         ),
         pytest.param(
             {"agent": LLM, "budget__cost": "1"},
             (SPENT, refused(2, cost="0.11")),
-            "spec.budget.cost is used up: 0.1 are left to a session, and its first call takes at least 0.11",
+            "spec.budget.cost is used up: 0.1 are left for a session, but its first call needs at least 0.11",
             id="nor does the money",
         ),
         pytest.param(
@@ -210,13 +210,13 @@ SINCE = iteration(2, reported=Reported(usage=[usage(number=2, calls=9, output_to
         pytest.param(
             {"agent": {**LLM, "explorers": ["Investigate", "Refute"]}, "budget__tokens": 1000},
             (SPENT, refused(2, 51)),
-            "spec.budget.tokens is used up: 50 are left to a session, and its first call takes at least 51",
+            "spec.budget.tokens is used up: 50 are left for a session, but its first call needs at least 51",
             id="two sessions share it",
         ),
         pytest.param(
             {"agent": LLM, "budget__tokens": 1000},
             (claimed(), SINCE, refused(3, 51)),
-            "spec.budget.tokens is used up: 50 are left to a session, and its first call takes at least 51",
+            "spec.budget.tokens is used up: 50 are left for a session, but its first call needs at least 51",
             id="with a checker, where one is needed",
         ),
         pytest.param(

@@ -124,6 +124,6 @@ def test_experiments_that_somebody_deleted_are_told_once() -> None:
     decision = after(conditions.fold, observed(first, many[0]))
     assert [one.reason for one in decision.events] == ["ExperimentsMissing"]
     assert decision.status is not None
-    assert "2 of the campaign's experiments" in decision.status.watchdog.evidence[-1]
+    assert "2 experiments of the campaign" in decision.status.watchdog.evidence[-1]
     later = first.model_copy(update={"status": decision.status})
     assert after(conditions.fold, observed(later, many[0])).events == ()

@@ -174,7 +174,7 @@ def test_three_void_iterations_call_a_person_with_the_cause(empty: int) -> None:
 def test_the_remedy_for_an_agent_that_does_nothing_suits_a_script_too() -> None:
     found = session_outcome.judge(session_outcome.Facts(False, False, 0, "Completed"))
     assert "POST $RLOOP_GATEWAY/v1/finish" in found.message
-    assert "of a client of MCP" in found.message
+    assert "an MCP client must find the tools" in found.message
 
 
 @pytest.mark.parametrize("empty", [1, 2, 5, 20])
@@ -222,15 +222,15 @@ def test_no_end_of_a_session_makes_a_stale_iteration_unless_it_played(
 @pytest.mark.parametrize(
     ("tail", "words"),
     [
-        pytest.param("a\nKeyError: 'x'\n", "; its last words: KeyError: 'x'", id="a traceback"),
+        pytest.param("a\nKeyError: 'x'\n", "; last output: KeyError: 'x'", id="a traceback"),
         pytest.param(
             'x\n{"type":"result","result":"Claude requested permissions","usage":{"service_tier":"standard"}}\n',
-            "; its last words: Claude requested permissions",
+            "; last output: Claude requested permissions",
             id="an event of a client",
         ),
         pytest.param(
             'ed out","is_error":true,"result":"Prompt is \\"too\\" long","session_id":"a"}',
-            '; its last words: Prompt is "too" long',
+            '; last output: Prompt is "too" long',
             id="of which the beginning is cut off",
         ),
         pytest.param("\n\n", "", id="none"),

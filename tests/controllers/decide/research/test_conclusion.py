@@ -52,7 +52,7 @@ MET, MISSED = [-200.0] * 5, [0.0] * 5
     ("own", "misses", "reason", "final"),
     [
         pytest.param(kept("demo-i0001-e1", *done("final", *MET)), 0, "TargetMet", True, id="fresh runs confirm it"),
-        pytest.param(baseline(*done("final", *MET)), 0, "TargetMetByBaseline", True, id="the untouched task meets it"),
+        pytest.param(baseline(*done("final", *MET)), 0, "TargetMetByBaseline", True, id="the unchanged task meets it"),
         pytest.param(kept("demo-i0001-e1", *done("final", *MISSED)), 0, None, False, id="after one miss it goes on"),
         pytest.param(
             kept("demo-i0001-e1", *done("final", *MISSED)), 1, "TargetNotConfirmed", False, id="the second is the last"

@@ -67,7 +67,7 @@ def test_pivot(given: dict[str, Any], iterations: list[ResearchIteration], pivot
 
 def test_a_request_is_told_as_yours() -> None:
     decision = after(plateau.pivot, observed(running(**ASKED), baseline()))
-    assert decision.events[0].message == "pivot 1: requested by you; the next direction must change the frame"
+    assert decision.events[0].message == "pivot 1: requested by the user; the next direction must change the frame"
 
 
 def test_one_request_of_the_director_is_one_pivot() -> None:

@@ -130,8 +130,8 @@ def test_a_run_that_is_not_tried_again_says_why_and_what_it_said_last() -> None:
     seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
     (event,) = after(attempt.record, seen).events
     assert event.message == (
-        f"{NAME}: Error, exit code 3; not retried: exit code 3 says that a retry would fail in the same way; "
-        "its last words: stopped: step 1: loss is nan"
+        f"{NAME}: Error, exit code 3; not retried: exit code 3 means that a retry would fail in the same way; "
+        "last output: stopped: step 1: loss is nan"
     )
 
 
@@ -140,7 +140,7 @@ def test_a_note_of_ours_below_the_log_is_no_last_word() -> None:
     ended = exited("Error", 3, log_tail=f"RuntimeError: CUDA error\n{notes}")
     seen = observed(running(), experiment("demo-i0001-e1", run(phase="Running")), workload(NAME, ended))
     (event,) = after(attempt.record, seen).events
-    assert "its last words: RuntimeError: CUDA error" in event.message
+    assert "last output: RuntimeError: CUDA error" in event.message
 
 
 def test_the_curve_of_an_attempt_that_died_is_kept() -> None:
@@ -181,7 +181,7 @@ def test_a_hung_attempt_is_ended_and_noted_once() -> None:
     assert asked.status is None
     ended = after(attempt.record, observed(of, own, workload(NAME, exited("Hang", None), step=31)))
     assert ended.status is not None
-    assert ended.status.watchdog.evidence == [f"{NAME}: no step after step 31 within 30 s, ended as hung"]
+    assert ended.status.watchdog.evidence == [f"{NAME}: no step after step 31 within 30 s, stopped as hung"]
     assert told(ended) == ["AttemptFailed"]
     assert f"{NAME}: Hang, at step 31" in ended.events[0].message
 

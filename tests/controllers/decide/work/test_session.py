@@ -76,9 +76,9 @@ def test_a_crash_is_told_with_its_last_words(attempt: int) -> None:
     own = iteration(1, session("Running", attempt=attempt))
     decision = after(sessions.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
     (event,) = decision.events
-    assert event.message.endswith("; its last words: RuntimeError: oops")
+    assert event.message.endswith("; last output: RuntimeError: oops")
     told = iteration_after(sessions.record, observed(running(), own, workload(f"demo-i0001-s1-a{attempt}", crashed)))
-    assert told.status.sessions[0].message.endswith("; its last words: RuntimeError: oops")
+    assert told.status.sessions[0].message.endswith("; last output: RuntimeError: oops")
 
 
 MISSING = "Traceback …\nModuleNotFoundError: No module named 'requestz'\n"
@@ -89,7 +89,7 @@ MISSING = "Traceback …\nModuleNotFoundError: No module named 'requestz'\n"
     [
         pytest.param(exited("Error", 1, log_tail=MISSING), 'Python finds no module "requestz"', id="a missing module"),
         pytest.param(exited("Error", 1, log_tail="SyntaxError: invalid syntax"), "cannot be parsed", id="no Python"),
-        pytest.param(exited("Error", 127, log_tail="sh: 1: ./a: not found"), "a program is not there", id="127"),
+        pytest.param(exited("Error", 127, log_tail="sh: 1: ./a: not found"), "a program was not found", id="127"),
         pytest.param(exited("StartFailed", 126, log_tail="[rloop] no"), "cannot be executed", id="126"),
     ],
 )
@@ -161,7 +161,7 @@ def test_between_the_processes_of_a_session_lie_pauses_that_grow(attempt: int, p
         assert starts(after(sessions.record, observed(running(), own, now=moment(60 + seconds)))) == expected
 
 
-CRASHED = session("Failed", 2, attempt=6, reason="Error", message="its last words: KeyError: 'model'")
+CRASHED = session("Failed", 2, attempt=6, reason="Error", message="last output: KeyError: 'model'")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_an_agent_whose_program_fails_is_told_until_one_works(objects: list[Any]
     found = the(after(conditions.fold, observed(running(), iteration(1, session("Finished")), *objects)), "Degraded")
     assert (found.reason == "AgentFailing") is expected
     if expected:
-        told = "demo-i0002-s1 failed after 6 processes: Error: its last words: KeyError: 'model'"
+        told = "demo-i0002-s1 failed after 6 processes: Error: last output: KeyError: 'model'"
         assert found.message == told
 
 

@@ -43,14 +43,14 @@ def test_retry_after_is_kept(live: Live) -> None:
     ("failure", "words"),
     [
         ("status-500", "No answer within 300 s: HTTP 500"),
-        ("unauthorized", "the token is not taken"),
-        ("reset", "5 answers in a row were unusable"),
-        ("invalid-json", "compatible with OpenAI's chat.completions?"),
-        ("not-a-model", "compatible with OpenAI's chat.completions?"),
-        ("empty-choices", "5 answers in a row were unusable"),
+        ("unauthorized", "the token was rejected"),
+        ("reset", "5 consecutive responses were unusable"),
+        ("invalid-json", "compatible with OpenAI's chat.completions"),
+        ("not-a-model", "compatible with OpenAI's chat.completions"),
+        ("empty-choices", "5 consecutive responses were unusable"),
         ("too-long", "does not fit into the model's window"),
         ("prompt-too-long", "does not fit into the model's window"),
-        ("error-event", "5 answers in a row were unusable"),
+        ("error-event", "5 consecutive responses were unusable"),
     ],
 )
 def test_what_does_not_pass_ends_in_order(live: Live, failure: str, words: str) -> None:
@@ -74,7 +74,7 @@ def test_a_dripping_answer_meets_the_total_deadline(live: Live, monkeypatch: pyt
     monkeypatch.setattr(session, "CALL_SECONDS", 0.2)
     rounds, _, _, lived = whole(live, "early+drip@1")
     assert rounds == 2
-    assert "no whole answer within 0.2 s" in lived.events("no usable answer")[0]["message"]
+    assert "no complete response within 0.2 s" in lived.events("no usable answer")[0]["message"]
 
 
 def test_an_unknown_model_is_said_at_once(live: Live) -> None:
@@ -125,7 +125,7 @@ def test_the_end_of_the_process_ends_a_call_that_hangs(live: Live) -> None:
         return len(asked) > 6
 
     lived = live("early+drip", gateway(), stop=stop)
-    assert "told to end" in lived.outcome.handoff
+    assert "asked to stop" in lived.outcome.handoff
 
 
 def test_a_server_that_is_not_there_is_waited_for(live: Live) -> None:

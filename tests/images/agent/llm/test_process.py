@@ -98,7 +98,7 @@ def test_the_token_is_read_again_for_each_call(gateway: Server, scripted: str, t
             if json.loads(line)["event"] == "waiting":
                 token.write_text(TOKEN + "\n")
     assert agent.returncode == 0, seen
-    assert "the token is not taken" in seen
+    assert "the token was rejected" in seen
     assert events(seen)[-1]["handoff"] == "Nothing to do."
 
 
@@ -116,7 +116,7 @@ def test_sigterm_ends_in_order(gateway: Server, scripted: str, tmp_path: Path, s
                 agent.send_signal(signal.SIGTERM)
         assert agent.wait(20) == 0, seen
     assert gateway.gateway.handoff is not None
-    assert "told to end" in gateway.gateway.handoff
+    assert "asked to stop" in gateway.gateway.handoff
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_what_was_written_as_text_is_compacted_too(live: Live, tmp_path: Path) -
     with serving(ModelServer(log=log, window=3000)) as server:
         lived = live("scribbler", gateway("Text"), server)
     assert lived.events("compacted")
-    assert "characters were taken out]" in log.read_text().splitlines()[-1]
+    assert "characters were removed]" in log.read_text().splitlines()[-1]
 
 
 def test_what_a_small_model_has_before_it_is_not_offered_again(state: SessionState, call: Call) -> None:

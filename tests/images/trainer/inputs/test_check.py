@@ -36,7 +36,7 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
     ("changes", "sentence"),
     [
         ({"data": None}, "data: is missing"),
-        ({"grpo.group": None}, "grpo.group: is missing. It says: Completions of the same prompt, compared with"),
+        ({"grpo.group": None}, "grpo.group: is missing. Its meaning: Completions of the same prompt, compared with"),
         ({"grpo.steps": None}, "grpo.steps: is missing"),
         ({"grpo": 5}, "grpo: must be a mapping with the keys steps, learning_rate, batch, group, temperature, "),
         ({"grpo.lerning_rate": 1}, "grpo.lerning_rate: unknown key; did you mean learning_rate?"),
@@ -46,15 +46,18 @@ def test_json_is_read_as_well(tmp_path: Path) -> None:
         ({"grpo.steps": "5"}, 'grpo.steps: "5" is text, not a number: write 5'),
         ({"grpo.steps": 2.5}, "grpo.steps: must be a whole number, not 2.5"),
         ({"grpo.steps": 0}, "grpo.steps: must be at least 1, not 0"),
-        ({"grpo.learning_rate": 0}, "grpo.learning_rate: must be above 0, not 0"),
+        ({"grpo.learning_rate": 0}, "grpo.learning_rate: must be greater than 0, not 0"),
         ({"grpo.learning_rate": float("nan")}, "grpo.learning_rate: must be a finite number"),
         ({"grpo.learning_rate": "fast"}, 'grpo.learning_rate: must be a number, not "fast"'),
         ({"grpo.loss": "ppo"}, 'grpo.loss: must be one of grpo, dr_grpo, dapo, bnpo, not "ppo"'),
-        ({"grpo.loss": "DAPO"}, "grpo.loss: must be one of grpo, dr_grpo, dapo, bnpo; write dapo with these capitals"),
+        ({"grpo.loss": "DAPO"}, "grpo.loss: must be one of grpo, dr_grpo, dapo, bnpo; write dapo: case matters"),
         ({"grpo.scale_rewards": False}, "grpo.scale_rewards: must be one of group, batch, none. YAML reads on, off"),
         ({"distributed.zero": 4}, "distributed.zero: must be at most 3, not 4"),
-        ({"metric": "exact match"}, "metric: may hold letters, digits, _, . and -, and starts with a letter or _"),
-        ({"grpo.batch": 18}, "grpo.batch: 18 must divide by grpo.group, which is 4: write 20"),
+        (
+            {"metric": "exact match"},
+            "metric: may contain letters, digits, _, . and -, and must start with a letter or _",
+        ),
+        ({"grpo.batch": 18}, "grpo.batch: 18 must be divisible by grpo.group, which is 4: write 20"),
         ({"grpo.warmup_steps": 8}, "grpo.warmup_steps: 8 must be less than grpo.steps, which is 8"),
     ],
 )
@@ -76,7 +79,7 @@ def test_a_rate_that_yaml_takes_for_text(tmp_path: Path, written: str, remedy: s
 
 
 def test_the_ranks_must_share_the_batch(tmp_path: Path) -> None:
-    assert said(tasks.write(tmp_path), ranks=3) == ["grpo.batch: 16 must divide by the ranks, of which there are 3"]
+    assert said(tasks.write(tmp_path), ranks=3) == ["grpo.batch: 16 must be divisible by the number of ranks, 3"]
 
 
 @pytest.mark.parametrize(
@@ -86,13 +89,13 @@ def test_the_ranks_must_share_the_batch(tmp_path: Path) -> None:
         ({"model.hub": "a/b"}, "model: needs exactly one of hub, path and scratch; found hub and scratch"),
         ({"model": {"path": "gone"}}, "model.path: gone: there is no such folder"),
         ({"model": {"path": "n" * 300}}, f"model.path: {'n' * 300}: cannot be read (File name too long)"),
-        ({"model": {"path": "empty"}}, "model.path: empty: is no model's folder, it has no config.json"),
-        ({"model": {"path": "bare"}}, "model.path: bare: holds no weights (model.safetensors)"),
-        ({"model": {"path": "mute"}}, "model.path: mute: holds no tokenizer"),
-        ({"model.scratch.vocabulary": "0123456789+=0"}, "model.scratch.vocabulary: '0' stands in it twice; remove one"),
+        ({"model": {"path": "empty"}}, "model.path: empty: has no config.json"),
+        ({"model": {"path": "bare"}}, "model.path: bare: has no weights (model.safetensors)"),
+        ({"model": {"path": "mute"}}, "model.path: mute: has no tokenizer"),
+        ({"model.scratch.vocabulary": "0123456789+=0"}, "model.scratch.vocabulary: '0' occurs twice; remove one"),
         (
             {"model.scratch.hidden": 18},
-            "model.scratch.hidden: 18 must divide by twice the heads (4): write 20",
+            "model.scratch.hidden: 18 must be divisible by twice the heads (4): write 20",
         ),
         (
             {"model.scratch.heads": 4, "model.scratch.kv_heads": 3},
@@ -111,7 +114,7 @@ def test_the_ranks_must_share_the_batch(tmp_path: Path) -> None:
         ({"reward": {"file": "empty", "function": "f"}}, "reward.file: empty: cannot be read (Is a directory)"),
         (
             {"reward": {"file": "broken.py", "function": "f"}},
-            "reward.file: broken.py: is no valid Python: line 2: ",
+            "reward.file: broken.py: is not valid Python: line 2: ",
         ),
         ({"reward": {"file": "latin.py", "function": "f"}}, "reward.file: latin.py: is not UTF-8; save it as UTF-8"),
         (
@@ -148,11 +151,11 @@ def test_values_that_do_not_go_together_and_files(tmp_path: Path, changes: Mappi
     [
         ("", 'is empty; write lines such as {"prompt": "7+8=", "answer": "15"}'),
         ("\n\n", "is empty"),
-        ("7+8=15\n", 'line 1: is no JSON; write {"prompt": "7+8=", "answer": "15"}'),
-        ("[" * 100_000, "line 1: is no JSON"),
-        ("[1]", "line 1: is no mapping"),
+        ("7+8=15\n", 'line 1: is not JSON; write {"prompt": "7+8=", "answer": "15"}'),
+        ("[" * 100_000, "line 1: is not JSON"),
+        ("[1]", "line 1: is not a mapping"),
         ('{"prompt": "1+1="}', 'line 1: has no "answer"'),
-        ('\n{"prompt": "1+1=", "answer": 2}', 'line 2: its "answer" is 2, which is no text; put it in quotes'),
+        ('\n{"prompt": "1+1=", "answer": 2}', 'line 2: its "answer" is 2, which is not text; put it in quotes'),
         ('{"prompt": "", "answer": "2"}', 'line 1: its "prompt" is empty'),
         (
             '{"prompt": "1-1=", "answer": "0"}',
@@ -178,11 +181,11 @@ def test_a_line_of_the_data_is_named(tmp_path: Path, text: str, sentence: str) -
 def test_only_the_first_wrong_lines_are_named(tmp_path: Path) -> None:
     path = tasks.write(tmp_path)
     (tmp_path / "train.jsonl").write_text("x\n" * 10)
-    assert [line.partition("is no JSON")[0] for line in said(path)] == [
+    assert [line.partition("is not JSON")[0] for line in said(path)] == [
         "data.train: train.jsonl: line 1: ",
         "data.train: train.jsonl: line 2: ",
         "data.train: train.jsonl: line 3: ",
-        "data.train: train.jsonl: 7 more lines are wrong in such ways",
+        "data.train: train.jsonl: 7 more lines have such problems",
     ]
 
 

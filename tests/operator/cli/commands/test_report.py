@@ -113,7 +113,7 @@ def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -
 
 
 @pytest.mark.parametrize(
-    ("checked", "told"), [(None, "Not checked: an agent's word"), ("Refuted", "Refuted, by a fresh session")]
+    ("checked", "told"), [(None, "Not checked: stated by an agent only"), ("Refuted", "Refuted, by a fresh session")]
 )
 def test_what_nobody_supports_is_not_told_as_if(reported: Reported, checked: str | None, told: str) -> None:
     text = reported(stated(checked))
@@ -182,7 +182,7 @@ def test_a_keep_that_one_run_decided_is_marked(rloop: Rloop, layout: RunFolder) 
 
 def test_what_the_best_changed_is_shown_as_it_is(reported: Reported) -> None:
     lines = reported().splitlines()
-    begin = lines.index("## What the best changed")
+    begin = lines.index("## Changes of the best experiment")
     assert lines[begin + 2] == "```diff"
     assert {'-{"rate": 1}', '+{"rate": 0.1}', "```"} <= set(lines[begin:])
     assert "## How to read this" in lines

@@ -27,8 +27,8 @@ def stored(rloop: Rloop) -> dict[str, Any]:
 def test_without_an_operator_it_is_written_at_once(rloop: Rloop, layout: RunFolder) -> None:
     done = rloop("suspend", "demo")
     assert done.returncode == 0, done.stderr
-    assert "demo: suspended. No session and no run starts until rloop resume; nothing runs now.\n" in done.stdout
-    assert "takes effect at the next rloop run, which starts nothing and ends with exit code 3" in done.stdout
+    assert "demo: suspended. No session and no run starts until rloop resume; nothing is running.\n" in done.stdout
+    assert "takes effect at the next rloop run, which then starts nothing and ends with exit code 3" in done.stdout
     assert stored(rloop)["spec"]["suspend"] is True
     again = rloop("suspend", "demo").stdout
     assert again.startswith("demo is suspended already\nNothing happens yet; operator: none since 2026-01-02")
@@ -59,9 +59,9 @@ def test_a_pivot_is_asked_for_with_a_new_text_each_time(rloop: Rloop, layout: Ru
     texts = []
     for _ in range(2):
         told = rloop("pivot").stdout
-        assert "demo: pivot 2 is demanded as soon as an operator works on it. Open" in told
+        assert "demo: pivot 2 is requested as soon as an operator reconciles it. Open" in told
         assert "takes effect at the next rloop run.\n" in told
-        assert "pivot        asked for by rloop pivot, and not taken up yet\n" in rloop("status").stdout
+        assert "pivot        requested by rloop pivot, not applied yet\n" in rloop("status").stdout
         texts.append(stored(rloop)["metadata"]["annotations"][names.ANNOTATION_PIVOT])
     assert texts[0] < texts[1]
 
@@ -72,7 +72,7 @@ def test_a_finished_campaign_is_left_as_it_is(rloop: Rloop, tmp_path: Path, verb
     before = stored(rloop)
     done = rloop(verb, "demo")
     assert done.returncode == 2
-    assert "demo is over (Complete: TargetMet) and starts nothing again; nothing was done" in done.stderr
+    assert "demo has ended (Complete: TargetMet) and cannot be continued; nothing was done" in done.stderr
     assert stored(rloop) == before
 
 
@@ -87,8 +87,8 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
         assert time.monotonic() < deadline
         time.sleep(0.05)
     pivot, suspend = rloop("pivot", "demo"), rloop("suspend", "demo")
-    assert "pivot 1 is demanded once the baseline is measured" in pivot.stdout
-    assert f"rloop run (process {process.pid}) has taken it over" in pivot.stdout
+    assert "pivot 1 is requested once the baseline is measured" in pivot.stdout
+    assert f"rloop run (process {process.pid}) has applied it" in pivot.stdout
     assert f"rloop run (process {process.pid}) ends with exit code 3" in suspend.stdout
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 3, told
@@ -102,12 +102,12 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
     rloop("resume", "demo")
     last = rloop("run", file)
     assert "Ended without the target (BudgetExhausted)" in last.stdout
-    assert "pivot 1: requested by you" in rloop("logs", "demo").stdout
+    assert "pivot 1: requested by the user" in rloop("logs", "demo").stdout
 
 
 def test_a_manifest_that_says_suspend_is_told(rloop: Rloop, example: Example) -> None:
     rloop("run", example(suspend=True))
-    assert "Its manifest said suspend: true: take that out" in rloop("resume", "demo").stdout
+    assert "The manifest has suspend: true: remove that" in rloop("resume", "demo").stdout
 
 
 def test_while_the_report_is_written_nothing_can_be_turned(rloop: Rloop, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_deleted_part_and_a_deleted_object_of_a_cluster_are_told(cluster: Fake
     del cluster.objects[client.objects("mine", "researchexperiments", "demo-i0003-e3")]
     done = CliRunner().invoke(app, ["verify", "demo", "-n", "mine"])
     assert done.exit_code == 0, done.output
-    assert "Without an object, and verified as the ledger has them: i0003-e3" in done.output
+    assert "Verified from the ledger only, because their objects were deleted: i0003-e3" in done.output
     del cluster.objects[client.core("mine", "configmaps", "demo-ledger-0000")]
     done = CliRunner().invoke(app, ["verify", "demo", "-n", "mine"])
     assert done.exit_code == 1

@@ -39,7 +39,9 @@ def test_a_name_tells_its_campaign(name: str, found: tuple[str, str | None] | No
     [
         pytest.param(["status", "demo"], "campaign     demo", id="a run by its campaign's name"),
         pytest.param(["experiments", "demo"], "b01", id="all experiments of it"),
-        pytest.param(["experiments", "demo-i0001-e1"], "experiment   demo-i0001-e1", id="one by its whole name"),
+        pytest.param(
+            ["experiments", "demo-i0001-e1"], "experiment   demo-i0001-e1", id="the full name of an experiment"
+        ),
         pytest.param(["experiments", "i0001-e1"], "experiment   demo-i0001-e1", id="one by its short name"),
         pytest.param(["directions", "demo", "--dir", "runs/größe of a run"], "i0001-d1", id="with both"),
     ],
@@ -54,7 +56,7 @@ def test_two_runs_of_one_campaign_are_listed(rloop: Rloop, layout: RunFolder, tm
     write(tmp_path / "runs" / "again")
     done = rloop("status", "demo")
     assert done.returncode == 2
-    assert 'there are 2 runs of "demo"; say which one' in done.stderr
+    assert 'there are 2 runs of "demo"; select one' in done.stderr
     assert str(tmp_path / "runs" / "again") in done.stderr
 
 
@@ -77,7 +79,9 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        pytest.param(["status", "-n", "x", "--dir", "runs/x"], "--dir: is a run folder on this machine", id="both"),
+        pytest.param(
+            ["status", "-n", "x", "--dir", "runs/x"], "--dir: selects a run folder on this machine", id="both"
+        ),
         pytest.param(["status", "other", "--dir", "{run}"], 'is "demo", not "other"', id="another one's folder"),
         pytest.param(["status", "-n", "x"], "no cluster is configured: there is no kubeconfig", id="no kubeconfig"),
         pytest.param(
@@ -121,7 +125,7 @@ def test_as_kubectl_rloop_it_is_always_the_cluster(layout: RunFolder, tmp_path: 
         return done.stderr
 
     assert "no cluster is configured" in call("status", "demo")
-    assert "leave it out with kubectl rloop" in call("status", "--dir", str(layout.root))
+    assert "which kubectl rloop cannot use" in call("status", "--dir", str(layout.root))
     assert "kubectl apply -f" in call("run", "loop.yaml")
 
 

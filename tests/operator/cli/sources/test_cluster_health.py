@@ -44,17 +44,18 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(300)],
             False,
-            "not working: the one in namespace rloop-system has been silent for 5:00; kubectl -n rloop-system get pods",
+            "not working: the operator in namespace rloop-system has been silent for 5:00; "
+            "kubectl -n rloop-system get pods",
             id="it died",
         ),
         pytest.param(loop(), [], False, 'there is no Lease "rloop-operator"; install the chart', id="none installed"),
-        pytest.param(loop(), None, True, "unknown: to tell, the right to list Leases is needed", id="not allowed"),
+        pytest.param(loop(), None, True, "unknown: permission to list Leases is required", id="not allowed"),
         pytest.param(
             loop(wrote=None, age=90),
             [lease(3)],
             False,
-            "none has looked at this loop in the 1:30 since it was created (alive in namespace rloop-system); does one "
-            'serve namespace "mine"?',
+            "no operator has reconciled this loop in the 1:30 since it was created (alive in namespace rloop-system); "
+            'check that one serves namespace "mine": helm',
             id="it serves other namespaces",
         ),
         pytest.param(loop(), [lease(3, said=MINE)], True, "alive in namespace rloop-system", id="it serves this one"),
@@ -63,7 +64,8 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(3, said=ELSEWHERE)],
             False,
-            'none serves namespace "mine": the one in rloop-system serves a, b; add it to the chart\'s watchNamespaces '
+            'no operator serves namespace "mine": the operator in rloop-system serves a, b; '
+            "add it to the chart's watchNamespaces "
             "and run helm upgrade; last wrote 0:05 ago",
             id="it serves this one no longer",
         ),
@@ -71,7 +73,7 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(900, "old", MINE), lease(3, "new", Served(list("abcdefg"), {}))],
             False,
-            "the one in new serves a, b, c, d, e and 2 more",
+            "the operator in new serves a, b, c, d, e and 2 more",
             id="the one that served it died",
         ),
         pytest.param(
@@ -85,19 +87,19 @@ OVER = [{"type": "Complete", "status": "True"}]
             loop(),
             [lease(3, said=Served(["a"], {"mine": "it is forbidden"}))],
             False,
-            'the one in namespace rloop-system cannot serve namespace "mine": it is forbidden',
+            'the operator in namespace rloop-system cannot serve namespace "mine": it is forbidden',
             id="it is refused there",
         ),
         pytest.param(
             loop(wrote=None, age=90),
             [lease(3, said=ELSEWHERE)],
             False,
-            "none has looked at this loop in the 1:30 since it was created (none serves namespace",
+            "no operator has reconciled this loop in the 1:30 since it was created (no operator serves namespace",
             id="it never served it",
         ),
         pytest.param(loop(wrote=None, age=5), [lease(3)], True, "alive in namespace", id="it was just applied"),
-        pytest.param(loop(generation=3), [lease(3)], True, "generation 3, it has seen 2", id="an edit waits"),
-        pytest.param(loop(conditions=OVER), [], False, "none is needed, the campaign is over", id="finished"),
+        pytest.param(loop(generation=3), [lease(3)], True, "generation 3, observed 2", id="an edit waits"),
+        pytest.param(loop(conditions=OVER), [], False, "not needed: the campaign has ended", id="finished"),
     ],
 )
 def test_operator(of: dict[str, Any], leases: list[dict[str, Any]] | None, told: str, *, alive: bool) -> None:

@@ -101,7 +101,7 @@ def test_only_names_of_its_own_children_are_shortened(text: str, told: str) -> N
     assert words.inside(text, "c2") == told
 
 
-HEAD = "run 1: Error, exit code 1. Its last words: "
+HEAD = "run 1: Error, exit code 1. Last output: "
 END = "ModuleNotFoundError: No module named 'torchy'"
 FRAME = '  File "/a b/c2-b01-r1-a1/train.py", line 3, in <module>\n    import torchy\n    ^^^^^^\n'
 

@@ -26,7 +26,7 @@ def seen() -> Observed:
 
 
 def failed(kind: str = "Candidate", phase: str = "Failed") -> ResearchExperiment:
-    message = f"run 1: Error, exit code 1; its last words: {WORDS}"
+    message = f"run 1: Error, exit code 1; last output: {WORDS}"
     status: dict[str, Any] = {"phase": phase, "verdict": {"reason": "Error", "message": message, "at": at(70)}}
     return experiment("demo-i0002-e2", 2, status, kind=kind)
 
@@ -36,7 +36,7 @@ def test_a_candidate_that_fails_is_told_once_with_its_last_words() -> None:
     story.lines(before)
     after = replace(before, experiments={**before.experiments, "demo-i0002-e2": failed()})
     told = [(line.label, line.text) for line in story.lines(after)]
-    assert told == [("warning", f"i0002-e2 failed (Error): run 1: Error, exit code 1; its last words: {WORDS}")]
+    assert told == [("warning", f"i0002-e2 failed (Error): run 1: Error, exit code 1; last output: {WORDS}")]
     assert story.lines(after) == []
     assert [line.label for line in Story().lines(after)] == ["resumed"], "what an earlier command told"
 

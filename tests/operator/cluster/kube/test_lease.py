@@ -139,7 +139,7 @@ def test_without_it_nothing_else_is_written(fake: FakeKubernetes, clock: Clock) 
     own = Lease(api, "system", "rloop-operator", "me", clock)
     api.may_write = own.held
     path, body = client.core("team", "configmaps"), {"metadata": {"name": "a"}}
-    with pytest.raises(client.KubeError, match="our Lease has expired"):
+    with pytest.raises(client.KubeError, match="the operator's Lease has expired"):
         asyncio.run(api.create(path, body))
     assert fake.written == []
     asyncio.run(own.step())

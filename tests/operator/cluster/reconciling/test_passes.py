@@ -226,7 +226,7 @@ def test_a_pass_that_fails_is_told_once_and_is_over_with_the_first_good_one() ->
             message = next(
                 one["message"] for one in made.loop("broken")["status"]["conditions"] if one["type"] == "Ready"
             )
-            assert message.startswith("the disk of the API server is full. The operator tries again")
+            assert message.startswith("the disk of the API server is full. The operator retries")
             assert made.loop("broken")["status"]["display"]["phase"] == "Pending:ReconcileFailed"
             writes, reads = made.server.count(STATUS), made.server.count(ITERATIONS)
             # The telling itself is an event of the loop.

@@ -54,18 +54,18 @@ def negative_size() -> bytes:
         pytest.param(pack({f"{i}": File(b"") for i in range(MAX_FILES + 1)}), "more than 2000 files", id="many files"),
         pytest.param(
             tar(*(member(f"{i}", pax_headers={f"k{j}": "v" for j in range(50)}) for i in range(2000))),
-            "no plain file",
+            "not a regular file",
             id="many headers",
         ),
-        pytest.param(tar(member("a", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "no plain file", id="a link"),
-        pytest.param(pack({"a": File(b"b")})[:-20], "no archive of ours", id="cut off"),
+        pytest.param(tar(member("a", type=tarfile.SYMTYPE, linkname="/etc/passwd")), "not a regular file", id="a link"),
+        pytest.param(pack({"a": File(b"b")})[:-20], "not a valid archive", id="cut off"),
         pytest.param(
             gzip.compress(gzip.decompress(pack({"a": File(b"x" * 600)}))[:700]), "too early", id="a short tar"
         ),
         pytest.param(b"", "too early", id="nothing"),
         pytest.param(negative_size(), "too early", id="a size below zero, which would go back"),
-        pytest.param(b"text", "no archive of ours", id="text"),
-        pytest.param(gzip.compress(b"x" * 512), "no archive of ours", id="no tar"),
+        pytest.param(b"text", "not a valid archive", id="text"),
+        pytest.param(gzip.compress(b"x" * 512), "not a valid archive", id="no tar"),
     ],
 )
 def test_what_is_not_ours_is_refused_in_a_moment(archive: bytes, why: str) -> None:

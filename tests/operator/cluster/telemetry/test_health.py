@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[4]
     [
         pytest.param("", "", 200, 200, id="all works"),
         pytest.param("it is silent", "", 503, 503, id="what a restart may cure"),
-        pytest.param("", "it does not answer", 200, 503, id="what it cannot"),
+        pytest.param("", "it does not respond", 200, 503, id="what it cannot"),
     ],
 )
 def test_a_restart_is_asked_for_where_it_may_help(watch: str, api: str, alive: int, ready: int) -> None:

@@ -33,7 +33,7 @@ def test_a_patrol_that_fails_is_no_reason_for_a_restart_and_one_that_hangs_is(pr
     assert set(problems(progress)) == {"patrol"}
     clock.now += 241
     assert set(problems(progress)) & curable == {"patrol-task"}
-    assert problems(progress)["patrol-task"] == "a patrol ended 241 s ago, and not since; 240 s are allowed"
+    assert problems(progress)["patrol-task"] == "a patrol ended 241 s ago; the limit is 240 s"
 
 
 def test_a_pass_that_hangs_is_named(progress: Progress, clock: Clock) -> None:
@@ -102,6 +102,6 @@ def test_ages_are_those_of_what_last_succeeded(progress: Progress, clock: Clock)
     clock.now += 10
     progress.patrolled(clock.now, [])
     clock.now += 5
-    progress.echoed()
+    progress.answered()
     clock.now += 1
-    assert (progress.patrol_age(), progress.echo_age()) == (6, 1)
+    assert (progress.patrol_age(), progress.answer_age()) == (6, 1)

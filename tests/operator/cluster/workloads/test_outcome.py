@@ -111,7 +111,10 @@ DEADLINE = "PyTorchJob x has failed because it was active longer than specified 
         pytest.param(job("Failed"), [], (None, "Lost", True, 40), id="no pod is left"),
         pytest.param(
             job("Failed"),
-            [worker(0, WAITING, ended(3, message="AlreadyRan: the pod a has begun this attempt")), worker(1, RUNNING)],
+            [
+                worker(0, WAITING, ended(3, message="AlreadyRan: the pod a has already begun this attempt")),
+                worker(1, RUNNING),
+            ],
             (None, "Lost", True, 0),
             id="a controller made a pod in the place of a lost one",
         ),
@@ -134,9 +137,9 @@ def test_how_a_pytorchjob_ended(
     workload: dict[str, Any], workers: list[dict[str, Any]], expected: tuple[int | None, str, bool, float]
 ) -> None:
     assert outcome.ended(workload)
-    found = outcome.exit_of(workload, workers, "its last words", NOW)
+    found = outcome.exit_of(workload, workers, "last output", NOW)
     assert (found.code, found.reason, found.infrastructure, found.usage.wall_seconds) == expected
-    assert found.log_tail == "its last words"
+    assert found.log_tail == "last output"
 
 
 def test_a_scoring_that_finds_no_artifact_of_a_run_lost_it_with_the_volume() -> None:

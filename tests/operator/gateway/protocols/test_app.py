@@ -232,7 +232,7 @@ def test_a_session_has_its_number_of_experiments(world: World) -> None:
     assert [world.experiment(n, n / 10)[0] for n in (1, 2)] == [200, 200]
     assert world.experiment(3, 0.3) == (
         409,
-        {"reason": "LimitReached", "message": "this session has proposed its 2 experiments: POST finish"},
+        {"reason": "LimitReached", "message": "this session has proposed all of its 2 experiments: POST finish"},
     )
 
 

@@ -72,9 +72,9 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "field", "said"),
     [
-        (changed({"url": "https://me:secret@api.example.com/v1"}), "providers[0].url", "holds credentials"),
-        (changed({"url": "https://token@api.example.com/v1"}), "providers[0].url", "holds credentials"),
-        (changed({"url": "https://api.example.com/v1?key=abc"}), "providers[0].url", "behind ? or #"),
+        (changed({"url": "https://me:secret@api.example.com/v1"}), "providers[0].url", "contains credentials"),
+        (changed({"url": "https://token@api.example.com/v1"}), "providers[0].url", "contains credentials"),
+        (changed({"url": "https://api.example.com/v1?key=abc"}), "providers[0].url", "must not contain ? or #"),
         (changed({"url": "api.example.com/v1"}), "providers[0].url", "must begin with https://"),
         (changed({"url": "file:///etc/passwd"}), "providers[0].url", "must begin with https://"),
         (changed({"url": "https://api.example.com:port/v1"}), "providers[0].url", "port"),
@@ -82,10 +82,10 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
         (changed({"keyEnv": "A"}), "providers[0]", "both keyFile and keyEnv"),
         (changed({"auth": "Basic"}), "providers[0].auth", "Bearer"),
         (changed({"name": "Main"}), "providers[0].name", "a-z"),
-        (changed({"name": "main"}, 1), "document", '"main" stands twice'),
+        (changed({"name": "main"}, 1), "document", '"main" occurs twice'),
         (changed({"namespaces": ["Research"]}), "providers[0].namespaces[0]", ""),
         (changed({"models": []}), "providers[0].models", ""),
-        (changed({}, name="small-0"), "providers[0]", '"small-0" stands twice'),
+        (changed({}, name="small-0"), "providers[0]", '"small-0" occurs twice'),
         (changed({}, fallback=["tiny"]), "providers[0]", 'falls back to "tiny"'),
         (changed({}, prices={"input": 0.27, "output": "1"}), "providers[0].models[0].prices.input", '"0.27"'),
         (changed({}, prices={"input": "-1", "output": "1"}), "providers[0].models[0].prices.input", "not negative"),
@@ -93,7 +93,7 @@ def test_a_whole_configuration_is_read(tmp_path: Path) -> None:
         (changed({}, contextTokens="65536"), "providers[0].models[0].contextTokens", ""),
         (changed({"limits": {"costPerHour": 20}}), "providers[0].limits.costPerHour", '"20"'),
         (changed({"retry": {"totalSeconds": 0}}), "providers[0].retry.totalSeconds", ""),
-        (changed({"name": "any"}), "providers", "would answer to every name"),
+        (changed({"name": "any"}), "providers", "would match every model name"),
         ({"provider": []}, "provider", "did you mean providers"),
         ({}, "providers", "missing"),
     ],
@@ -146,5 +146,5 @@ def test_two_variables_answer_to_every_provider_and_model(tmp_path: Path) -> Non
     keyless = of_this_machine({"RLOOP_LLM_URL": "http://127.0.0.1:8000/v1"}, tmp_path).find("x")
     assert isinstance(keyless, Provider)
     assert keyless.key_env is None
-    with pytest.raises(BadInput, match="RLOOP_LLM_URL: holds credentials"):
+    with pytest.raises(BadInput, match="RLOOP_LLM_URL: contains credentials"):
         of_this_machine({"RLOOP_LLM_URL": "http://a:b@127.0.0.1/v1"}, tmp_path)

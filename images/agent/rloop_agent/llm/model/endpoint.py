@@ -153,13 +153,15 @@ class Endpoint:
                     found = chunk.model_dump()
                     size += len(json.dumps(found, default=str))
                     if size > REPLY_BYTES:
-                        raise Broken(f"the answer is longer than {REPLY_BYTES} bytes")
+                        raise Broken(f"the response is larger than {REPLY_BYTES} bytes")
                     answered |= _take(reply, calls, found)
             except openai.APIConnectionError as error:
                 # This answer was billed, so it must not be retried as often as a request that was never answered.
-                raise Broken(f"the answer was cut off: {error.__cause__ or error}") from error
+                raise Broken(f"the response was cut off: {error.__cause__ or error}") from error
         if not answered:
-            raise Broken("the answer has no choices: is the endpoint compatible with OpenAI's chat.completions?")
+            raise Broken(
+                "the response has no choices: check that the endpoint is compatible with OpenAI's chat.completions"
+            )
         reply.calls = [calls[index] for index in sorted(calls)]
         return reply
 
@@ -198,9 +200,9 @@ async def _within(call: Coroutine[Any, Any, T], seconds: float, stop: Callable[[
         while not task.done():
             await asyncio.wait({task}, timeout=POLL_SECONDS)
             if stop() and not task.done():
-                raise Stopped("the process was told to end")
+                raise Stopped("the process was asked to stop")
             if loop.time() >= ends_at and not task.done():
-                raise Broken(f"no whole answer within {seconds:g} s")
+                raise Broken(f"no complete response within {seconds:g} s")
         return task.result()
     finally:
         task.cancel()
@@ -224,7 +226,7 @@ async def _translated(call: Awaitable[T]) -> T:
         raise Broken(f"{type(error).__name__}: {error}") from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         # The client builds its models without validating their content.
-        raise Broken(f"the answer is not one of chat.completions: {type(error).__name__}: {error}") from error
+        raise Broken(f"the response is not a chat.completions response: {type(error).__name__}: {error}") from error
 
 
 def _status(error: openai.APIStatusError) -> Exception:
@@ -238,7 +240,7 @@ def _status(error: openai.APIStatusError) -> Exception:
     if status in (408, 429) or status >= 500:
         return Wait(f"HTTP {status}: {told}", after or 2.0, known=status == 429)
     if status == 401:
-        return Wait(f"the token is not taken: {told}", 2.0, known=False)
+        return Wait(f"the token was rejected: {told}", 2.0, known=False)
     return Rejected(f"HTTP {status}: {told}")
 
 

@@ -69,13 +69,13 @@ def _size(value: object) -> int:
 def _shorten(message: Message) -> bool:
     if message["role"] == "tool" and len(message["content"]) > LONG:
         message["content"] = (
-            f"[compacted: this result had {len(message['content'])} characters and was taken out, because the "
-            "conversation outgrew the model's window. Call the tool again if you need it.]"
+            f"[compacted: this result had {len(message['content'])} characters and was removed, because the "
+            "conversation did not fit into the model's window. Call the tool again if you need it.]"
         )
         return True
     if message.get("tool_calls") is None and message["content"] and len(message["content"]) > LONG:
         # Calls written as text, and their results.
-        message["content"] = f"[compacted: {len(message['content'])} characters were taken out]"
+        message["content"] = f"[compacted: {len(message['content'])} characters were removed]"
         return True
     shortened = False
     for call in message.get("tool_calls") or []:

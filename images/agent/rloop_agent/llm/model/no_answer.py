@@ -40,7 +40,7 @@ def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Not
     broken, away, trouble = 0, 0, ""
     while True:
         if around.stop():
-            raise GaveUp("The process was told to end.")
+            raise GaveUp("The process was asked to stop.")
         why = used.over()
         if why:
             raise GaveUp(f"{why} It had no answer at the end: {trouble}" if trouble else why)
@@ -62,7 +62,7 @@ def patiently(call: Callable[[], T], used: Used, around: Surroundings, note: Not
             trouble = str(error)
             note("no usable answer", message=trouble, number=broken)
             if broken >= BROKEN_MAX:
-                raise GaveUp(f"{broken} answers in a row were unusable; the last: {error}") from error
+                raise GaveUp(f"{broken} consecutive responses were unusable; the last one: {error}") from error
             pause = min(2.0 ** (broken - 1), LONGEST_PAUSE)
         except TooLong as error:
             note("too long", message=str(error))

@@ -38,7 +38,9 @@ class Transcript:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(redacted(json.dumps(line, ensure_ascii=False, default=str), self._secrets) + "\n")
         except OSError as error:
-            self._log("warning", "transcript lost a line", file=self._path.name, error=str(error))
+            self._log(
+                "warning", "a line of the transcript could not be written", file=self._path.name, error=str(error)
+            )
 
 
 def _new_file(folder: Path | None, log: Log) -> Path | None:

@@ -44,10 +44,10 @@ OUTPUT_SHOWN = 12_000
 LISTED_MAX = 50
 """Maximum number of artifact files that are listed after a command."""
 WHY = {
-    "time": "it was ended: it ran longer than {seconds} s",
-    "processes": "it was ended: it had more than {processes} processes",
-    "memory": "it was ended: it held more than {memory_bytes} bytes of memory",
-    "stopped": "it was ended: the session is ending",
+    "time": "stopped: it ran longer than {seconds} s",
+    "processes": "stopped: it had more than {processes} processes",
+    "memory": "stopped: it used more than {memory_bytes} bytes of memory",
+    "stopped": "stopped: the session is ending",
 }
 
 
@@ -171,7 +171,7 @@ def _ends(output: Path, shown: int) -> str:
     except OSError as error:
         return f"(its output cannot be read: {error})"
     left = size - len(head) - len(tail)
-    return f"{head.decode(errors='replace')}\n[... {left} bytes left out ...]\n{tail.decode(errors='replace')}"
+    return f"{head.decode(errors='replace')}\n[... {left} bytes omitted ...]\n{tail.decode(errors='replace')}"
 
 
 def _told(report: Mapping[str, object], limits: Limits, printed: str) -> str:
@@ -179,6 +179,6 @@ def _told(report: Mapping[str, object], limits: Limits, printed: str) -> str:
         seconds=limits.seconds, processes=limits.processes, memory_bytes=limits.memory_bytes
     )
     code = report["code"]
-    ended = why or (f"exit code {code}" if code is not None else "it has no exit code: its watcher was killed")
-    left = f"; {report['left']} processes that it left behind were ended" if report["left"] and not why else ""
+    ended = why or (f"exit code {code}" if code is not None else "no exit code: its supervisor was killed")
+    left = f"; {report['left']} leftover processes were stopped" if report["left"] and not why else ""
     return f"{ended}{left}\n{fenced('output', printed)}"

@@ -65,7 +65,7 @@ class WriteFile(Arguments):
     @override
     def run(self, state: SessionState) -> str:
         if state.scratch.holds(self.path, self.content):
-            return f"nothing changed: {self.path} says this already{state.next_step()}"
+            return f"nothing changed: {self.path} has this content already{state.next_step()}"
         state.scratch.write(self.path, self.content)
         return f"wrote {self.path}, {len(self.content.encode())} bytes{state.next_step()}"
 
@@ -75,7 +75,7 @@ class EditFile(Arguments):
 
     path: str
     old: str
-    """Exactly as it stands in the file, exactly once."""
+    """Text exactly as in the file, where it must occur exactly once."""
     new: str
 
     @override
@@ -108,7 +108,7 @@ class ResetFiles(Arguments):
                     f'there is no experiment "{self.parent}": read_results lists them; or take incumbent'
                 ) from None
             state.scratch.lay(found.name, found.files)
-        return f"your copy is as in {state.scratch.parent} now"
+        return f"your copy now equals {state.scratch.parent}"
 
 
 class RunCommand(Arguments):

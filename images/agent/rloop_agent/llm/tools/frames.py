@@ -100,14 +100,14 @@ def _write(state: SessionState, space: Space, wanted: Point) -> str:
         exist = list(space.existing(space.frame_of(merged)))
         missing = [name for name in wanted if name not in {one.name for one in exist}]
         if missing:
-            raise ToolError(f"{missing[0]} does not exist in this frame; {', '.join(one.name for one in exist)} do")
+            raise ToolError(f"{missing[0]} does not exist in this frame, but {', '.join(one.name for one in exist)} do")
         after: Point = {one.name: merged.get(one.name, one.default) for one in exist}
         stands = all(one.stands_in(document) for one in exist if one.name in wanted)
         if after == before and stands:
             return ""
         state.scratch.write(space.file, recipe.render(space, text, document, after))
     except recipe.BadRecipe as error:
-        raise ToolError(f"{error}; write the file with write_file, or put it back with reset_files") from None
+        raise ToolError(f"{error}; write the file with write_file, or restore it with reset_files") from None
     return f"{space.file} now has {', '.join(f'{name} {value}' for name, value in after.items())}"
 
 

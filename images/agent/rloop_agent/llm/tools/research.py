@@ -55,7 +55,7 @@ class ReadExperiment(Arguments):
             parts.append(fenced("difference from the task", clip(found.difference, state.result_max // 2)))
         if found.curves:
             curves = [one.model_dump(mode="json") for one in found.curves]
-            parts.append("What its runs said of themselves:\n" + rows("curves", curves, state.result_max // 3))
+            parts.append("What its runs reported:\n" + rows("curves", curves, state.result_max // 3))
         if found.log_tail:
             parts.append(fenced("end of its log", clip(found.log_tail, state.result_max // 3)))
         return "\n".join(parts)
@@ -81,7 +81,7 @@ class ReadReference(Arguments):
         found = state.gateway.reference(self.path)
         shown = found.text[self.first_character : self.first_character + state.result_max]
         left = len(found.text) - self.first_character - len(shown) + found.left_out
-        more = f"\n{left} characters come after these" if left > 0 else ""
+        more = f"\n{left} more characters follow" if left > 0 else ""
         return fenced(self.path, shown) + more
 
 
@@ -96,7 +96,7 @@ class WaitForResults(Arguments):
         if not any(one.phase in OPEN for one in before.values()):
             # What was submitted may just have failed.
             newest = rows("the newest results", map(as_row, list(before.values())[-3:]), state.result_max)
-            return f"nothing is running, so there is nothing to wait for\n{newest}"
+            return f"nothing is running: there is nothing to wait for\n{newest}"
         left = min(float(self.seconds), state.seconds_left())
         while left > 0:
             if state.wait(min(POLL_SECONDS, left)):
@@ -104,8 +104,8 @@ class WaitForResults(Arguments):
             left -= POLL_SECONDS
             moved = [one for one in state.gateway.experiments() if _moved(before.get(one.name), one)]
             if moved:
-                return rows("results that moved", map(as_row, moved), state.result_max)
-        return "nothing has moved; you need not wait: the next session sees the results"
+                return rows("changed results", map(as_row, moved), state.result_max)
+        return "nothing has changed; you need not wait: the next session sees the results"
 
 
 class SubmitExperiment(Arguments):
@@ -124,8 +124,8 @@ class SubmitExperiment(Arguments):
         if changes.sealed:
             named = ", ".join(changes.sealed[:5])
             raise ToolError(
-                f"{named} changed, and an experiment may only change {', '.join(state.context.editable)}: put it back "
-                "(reset_files), or leave it as it was"
+                f"{named} changed, and an experiment may only change {', '.join(state.context.editable)}: restore it "
+                "with reset_files"
             )
         if not changes.files:
             raise ToolError(f"nothing differs from {state.scratch.parent}: change an editable file first")
@@ -162,7 +162,7 @@ class SubmitExperiment(Arguments):
                 not_part_of_it=changes.left_out[:20],
                 experiments_left=state.experiments_left,
             )
-        raise ToolError("no sequence number is free: finish")
+        raise ToolError("all sequence numbers are used: finish")
 
 
 class RecordFinding(Arguments):
@@ -216,7 +216,7 @@ class Finish(Arguments):
     def run(self, state: SessionState) -> str:
         size = len(self.handoff.encode())
         if size > handoff.BYTES:
-            raise ToolError(f"the handoff has {size} bytes; at most {handoff.BYTES} are passed on: shorten it")
+            raise ToolError(f"the handoff has {size} bytes; the maximum is {handoff.BYTES}: shorten it")
         too_early = "" if state.pushed_back else early(state)
         if too_early:
             state.pushed_back = True
@@ -233,7 +233,7 @@ class Finish(Arguments):
         size = sum(len(text.encode()) for text in found.values())
         if size > DRAFT_BYTES or len(found) > DRAFTS_MAX:
             told = f"{len(found)} drafts with {size} bytes; at most {DRAFTS_MAX} with {DRAFT_BYTES} bytes are kept"
-            raise ToolError(f"{told}: leave some out")
+            raise ToolError(f"{told}: omit some")
         return found
 
 

@@ -84,17 +84,19 @@ class Scratch:
             raise ScratchError(f'there is no file "{path}"; list_files shows what there is')
         size = found.stat().st_size
         if size > FILE_BYTES * 8:
-            raise ScratchError(f'"{path}" has {size} bytes: look at parts of it with run_command (head, tail, grep)')
+            raise ScratchError(f'"{path}" has {size} bytes: read parts of it with run_command (head, tail, grep)')
         try:
             return found.read_text(encoding="utf-8")
         except UnicodeDecodeError:
-            raise ScratchError(f'"{path}" is no text ({size} bytes)') from None
+            raise ScratchError(f'"{path}" is not text ({size} bytes)') from None
 
     def write(self, path: str, text: str) -> None:
         """Create or replace a file. Raises ScratchError."""
         found = self._inside(path)
         if len(text.encode(errors="surrogatepass")) > FILE_BYTES:
-            raise ScratchError(f'"{path}": a file may have {FILE_BYTES} bytes; generate data when the program runs')
+            raise ScratchError(
+                f'"{path}": the maximum size of a file is {FILE_BYTES} bytes; generate data when the program runs'
+            )
         if found.is_dir():
             raise ScratchError(f'"{path}" is a folder')
         try:
@@ -137,9 +139,9 @@ class Scratch:
         text = self.read(path)
         count = text.count(old) if old else 0
         if count != 1:
-            told = "old is empty" if not old else f"old stands in it {count} times"
+            told = "old is empty" if not old else f"old occurs {count} times"
             shown = f". It says:\n{text}" if len(text) <= SHOWN_MAX else ""
-            raise ScratchError(f'"{path}": {told}; give a piece that stands there exactly once{shown}')
+            raise ScratchError(f'"{path}": {told}; give a text that occurs exactly once{shown}')
         self.write(path, text.replace(old, new))
 
     def changes(self) -> Changes:
@@ -200,15 +202,17 @@ class Scratch:
         """The path inside the scratch. Raises ScratchError."""
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts or "\0" in path or len(path) > 255:
-            raise ScratchError(f'"{path[:255]}" is no path of the task; give a relative one such as "src/model.py"')
+            raise ScratchError(f'"{path[:255]}" is not a path of the task; give a relative path such as "src/model.py"')
         found = self.root.joinpath(*parts)
         try:
             real = found.resolve()
             special = found.is_symlink() or (found.exists() and not (found.is_file() or found.is_dir()))
         except (OSError, RuntimeError) as error:
-            raise ScratchError(f'"{path}" cannot be looked at: {error}') from None
+            raise ScratchError(f'"{path}" cannot be read: {error}') from None
         if special or not real.is_relative_to(self.root):
-            raise ScratchError(f'"{path}" is a link or no plain file: only plain files inside the task are touched')
+            raise ScratchError(
+                f'"{path}" is a link or not a regular file: only regular files inside the task are allowed'
+            )
         return found
 
 

@@ -67,7 +67,7 @@ _NAMED = Fields(scalars("name"))
 _CHOICES = {"function": Fields({"function": _NAMED}), "custom": Fields({"custom": _NAMED})}
 _CHOICE = Kinds(
     _CHOICES | {"allowed_tools": Fields({"allowed_tools": Fields({"mode": SCALAR, "tools": Items(Kinds(_CHOICES))})})},
-    others="it is no tool that the client runs",
+    others="the client does not run this tool",
 )
 CHAT_FIELDS = Fields(
     {
@@ -112,9 +112,9 @@ CHAT_FIELDS = Fields(
         "functions": Items(_FUNCTION),
         "function_call": ScalarOr(_NAMED),
         "service_tier": TIER,
-        "modalities": OneOf((["text"],), "an answer in sound has other prices"),
+        "modalities": OneOf((["text"],), "audio output has other prices"),
         "metadata": STRIPPED,
-        "audio": Refused("an answer in sound has other prices"),
+        "audio": Refused("audio output has other prices"),
         "web_search_options": TOOLS_ELSEWHERE,
     },
     closed=True,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rloop_operator.llm_proxy.dialects.allowed.shapes import Fields, OneOf, Refused, scalars
 
-CLIENTS_HISTORY = "history is the client's"
-CLIENTS_TOOLS = "only tools that the client runs are let through"
-STORED = "it names what lies at the provider; send the content itself"
+CLIENTS_HISTORY = "the client must keep the history itself"
+CLIENTS_TOOLS = "only tools that the client runs are allowed"
+STORED = "it refers to content stored at the provider; send the content itself"
 OTHER_PRICES = "it has other prices"
 
 HISTORY = Refused(CLIENTS_HISTORY)

@@ -72,7 +72,7 @@ _BLOCK = Kinds(
         "server_tool_use": Fields({**scalars("id", "name"), "input": DATA}),
         "tool_search_tool_result": Fields({"tool_use_id": SCALAR, "content": _SEARCHED}),
     },
-    others="what it stands for is at the provider, or ran there",
+    others="it refers to something stored or executed at the provider",
     common=_CACHED,
 )
 _CLIENTS = Fields(

@@ -41,7 +41,7 @@ _PART = Kinds(
                 "file_data": INLINE,
                 "filename": SCALAR,
                 "file_id": STORED_THERE,
-                "file_url": Refused("the provider fetches nothing for an agent; send file_data"),
+                "file_url": Refused("the provider must not fetch files for an agent; send file_data"),
             }
         ),
     }
@@ -55,7 +55,7 @@ _FUNCTION = Fields(
     }
 )
 _CUSTOM = Fields({**scalars("name", "description", "defer_loading", "async"), "format": DATA})
-_LOCAL = OneOf(({"type": "local"},), "only the client's own shell is")
+_LOCAL = OneOf(({"type": "local"},), "only the client's own shell is allowed")
 _NAMESPACED = Kinds({"function": _FUNCTION, "custom": _CUSTOM}, leaves_out=True)
 TOOL = Kinds(
     {
@@ -101,7 +101,7 @@ _ITEM = Kinds(
         "compaction": Fields(scalars("encrypted_content")),
     },
     usual="message",
-    others="what it stands for is at the provider, or ran there",
+    others="it refers to something stored or executed at the provider",
 )
 _CHOICES = {
     **dict.fromkeys(("function", "custom"), Fields(scalars("name"))),
@@ -109,7 +109,7 @@ _CHOICES = {
 }
 _CHOICE = Kinds(
     _CHOICES | {"allowed_tools": Fields({"mode": SCALAR, "tools": Items(Kinds(_CHOICES))})},
-    others="it is no tool that the client runs",
+    others="the client does not run this tool",
 )
 RESPONSES_FIELDS = Fields(
     {
@@ -149,8 +149,8 @@ RESPONSES_FIELDS = Fields(
         "prompt_cache_options": STRIPPED,
         "previous_response_id": HISTORY,
         "conversation": HISTORY,
-        "prompt": Refused("what is asked stands in the request"),
-        "background": Refused("an answer is waited for"),
+        "prompt": Refused("the request must contain the input itself"),
+        "background": Refused("background requests are not supported"),
     },
     closed=True,
 )

@@ -63,7 +63,7 @@ class _Scalar:
     def take(self, value: Any, path: str, left_out: LeftOut) -> Any:
         del left_out
         if isinstance(value, dict | list):
-            raise NotAllowed(path, "must be a text, a number, true or false")
+            raise NotAllowed(path, "must be text, a number, true or false")
         return value
 
 
@@ -93,7 +93,9 @@ class _Inline:
         del left_out
         if isinstance(value, str) and (value.startswith("data:") or (self.bare and ":" not in value)):
             return value
-        raise NotAllowed(path, "must hold the content itself (a data: URL): the provider fetches nothing for an agent")
+        raise NotAllowed(
+            path, "must contain the content itself (a data: URL): the provider must not fetch anything for an agent"
+        )
 
 
 class _Stripped:
@@ -123,7 +125,7 @@ class Refused:
         """See Shape."""
         del left_out
         if value:
-            raise NotAllowed(path, f"is not let through: {self.why}")
+            raise NotAllowed(path, f"is rejected: {self.why}")
         return ABSENT
 
 
@@ -139,7 +141,7 @@ class OneOf:
         del left_out
         if value is None or value in self.values:
             return value
-        raise NotAllowed(path, f'"{str(value)[:64]}" is not let through: {self.why}')
+        raise NotAllowed(path, f'"{str(value)[:64]}" is rejected: {self.why}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,7 @@ class Fields:
             at = f"{path}.{name}" if path else name
             shape = self.fields.get(name)
             if shape is None and self.closed:
-                raise NotAllowed(at[:NAME_CHARS], f"is not let through: {self._remedy(name)}")
+                raise NotAllowed(at[:NAME_CHARS], f"is rejected: {self._remedy(name)}")
             if shape is None:
                 left_out.add(at)
             elif (taken := shape.take(one, at, left_out)) is not ABSENT:
@@ -202,7 +204,7 @@ class Fields:
 
     def _remedy(self, name: str) -> str:
         meant = next((one for one in self.fields if one.lower() == name.lower()), None)
-        return f"write {meant}" if meant else "it is none of the fields that the proxy passes on; leave it out"
+        return f"write {meant}" if meant else "the proxy does not pass on this field; remove it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,7 @@ class Kinds:
     kinds: Mapping[str, Fields]
     usual: str | None = None
     """The kind of an object without a type."""
-    others: str = "it is none of the kinds that the proxy passes on"
+    others: str = "the proxy does not pass on this kind"
     """Why other kinds are rejected."""
     leaves_out: bool = False
     """Leave out and record other kinds instead of rejecting them."""
@@ -228,13 +230,13 @@ class Kinds:
         kind = value.get("type", self.usual)
         kind = self.usual if kind is None else kind
         if not isinstance(kind, str):
-            raise NotAllowed(f"{path}.type", "must be a text")
+            raise NotAllowed(f"{path}.type", "must be text")
         known = self.kinds.get(kind) or self.kinds.get(VERSION.sub("", kind))
         if known is None and self.leaves_out:
             left_out.add(f"{path}.{kind}")
             return ABSENT
         if known is None:
-            raise NotAllowed(path, f'of type "{kind[:64]}" is not let through: {self.others}')
+            raise NotAllowed(path, f'of type "{kind[:64]}" is rejected: {self.others}')
         fields = {"type": SCALAR} | dict(self.common) | dict(known.fields)
         return Fields(fields, known.required).take(value, path, left_out)
 

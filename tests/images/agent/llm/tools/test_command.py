@@ -39,8 +39,8 @@ def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch
         ({"memory_bytes": 100 * 2**20}, "{python} -c 'x = bytearray(300 * 2**20)'", "MemoryError"),
         ({"memory_bytes": 120 * 2**20}, "for i in 1 2 3 4; do {python} -c '{hog}' & done; wait", "bytes of memory"),
         ({"file_bytes": 10_000}, "yes", "exit code"),
-        ({}, "kill -9 $PPID", "watcher was killed"),
-        ({}, "setsid sleep 60 & sleep 0.2", "1 processes that it left behind were ended"),
+        ({}, "kill -9 $PPID", "supervisor was killed"),
+        ({}, "setsid sleep 60 & sleep 0.2", "1 leftover processes were stopped"),
     ],
 )
 def test_a_command_meets_its_limits(state: SessionState, limits: dict[str, int], command: str, words: str) -> None:
@@ -69,7 +69,7 @@ def test_a_fork_bomb_is_contained_and_cleaned_up(state: SessionState) -> None:
     marker = f"bomb{os.getpid()}"
     bomb = f"{marker}() {{ [ $1 -gt 0 ] && {{ {marker} $(($1-1)) & {marker} $(($1-1)) & }}; sleep 30; }}; {marker} 8"
     answer = registry.call(state, "run_command", json.dumps({"command": bomb}))
-    assert "it was ended: it had more than 32 processes" in answer
+    assert "stopped: it had more than 32 processes" in answer
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert marker not in left
 
@@ -79,7 +79,7 @@ def test_fifty_megabytes_of_output_are_shown_at_their_ends(call: Call, state: Se
     assert len(answer) < state.result_max + 500
     assert "first" in answer
     assert "last" in answer
-    assert re.search(r"\d+ bytes left out", answer) or "characters left out" in answer
+    assert re.search(r"\d+ bytes omitted", answer) or "characters omitted" in answer
 
 
 def test_the_end_of_the_session_ends_a_command(state: SessionState) -> None:

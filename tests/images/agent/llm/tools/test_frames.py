@@ -47,7 +47,7 @@ def test_a_file_that_cannot_be_written_hinders_no_direction(call: Call, state: S
         ({"rate": 2}, "Error: rate is 2; the space has rate 0.001..1"),
         ({"depth": 2.5}, "Error: depth is 2.5; the space has depth 1..9"),
         ({"method": "psychic"}, "Error: method is 'psychic'; the space has method plain|smooth|pool"),
-        ({"width": 4}, "Error: width does not exist in this frame; method, loss, rate, depth do"),
+        ({"width": 4}, "Error: width does not exist in this frame, but method, loss, rate, depth do"),
         ({"learning": 1}, 'Error: there is no dimension "learning"; there are method, loss, rate, depth, width'),
         ({"rate": []}, "Error: set_values: values.rate"),
         ({"rate": 0.1}, "nothing changed: recipe.json has these values already"),
@@ -79,7 +79,7 @@ def test_a_recipe_that_the_task_does_not_have_may_be_made(tmp_path: Path) -> Non
 
 def test_an_edit_that_does_not_fit_shows_a_short_file(call: Call, state: SessionState) -> None:
     told = call("edit_file", path="recipe.json", old="e", new="x")
-    assert "give a piece that stands there exactly once" in told
+    assert "give a text that occurs exactly once" in told
     assert state.scratch.read("recipe.json") in told
     call("write_file", path="src/long.py", content="a = 1\n" * 500)
     assert "It says" not in call("edit_file", path="src/long.py", old="b", new="c")
@@ -90,4 +90,4 @@ def test_two_calls_that_undo_each_other_are_a_loop(live: Live, gateway: FakeGate
     lived = live("seesaw", gateway)
     loops = ["This is a loop" in result for _, result in lived.results]
     assert loops[:6] == [False, False, False, False, True, True]
-    assert "went in circles" in lived.outcome.handoff
+    assert "repeated the same calls" in lived.outcome.handoff

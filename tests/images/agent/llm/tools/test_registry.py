@@ -33,7 +33,7 @@ def test_files_are_listed_read_written_and_edited(call: Call, state: SessionStat
     assert call("edit_file", path="src/deep/er.py", old="b = 2", new="b = 3").startswith("changed src/deep/er.py\n")
     assert "lines 2 to 2 of 2" in call("read_file", path="src/deep/er.py", first_line=2)
     assert state.scratch.read("src/deep/er.py") == "a = 1\nb = 3\n"
-    for old, words in (("c", "stands in it 0 times"), (" = ", "stands in it 2 times"), ("", "old is empty")):
+    for old, words in (("c", "occurs 0 times"), (" = ", "occurs 2 times"), ("", "old is empty")):
         assert words in call("edit_file", path="src/deep/er.py", old=old, new="x")
 
 
@@ -42,7 +42,7 @@ def test_a_path_outside_is_refused(call: Call, path: str) -> None:
     for name, more in (("read_file", {}), ("write_file", {"content": "x"}), ("edit_file", {"old": "a", "new": "b"})):
         answer = call(name, path=path, **more)
         assert answer.startswith("Error:"), answer
-        assert "no path of the task" in answer or "no file" in answer
+        assert "not a path of the task" in answer or "no file" in answer
 
 
 def test_links_and_devices_are_not_followed(call: Call, state: SessionState, tmp_path: Path) -> None:
@@ -66,16 +66,16 @@ def test_links_and_devices_are_not_followed(call: Call, state: SessionState, tmp
 
 def test_binary_and_huge_files_are_named_not_shown(call: Call, state: SessionState) -> None:
     (state.scratch.root / "recipe.json").write_bytes(b"\xff\xfe\x00")
-    assert '"recipe.json" is no text (3 bytes)' in call("read_file", path="recipe.json")
-    assert "is no text" in call("submit_experiment", title="binary")
+    assert '"recipe.json" is not text (3 bytes)' in call("read_file", path="recipe.json")
+    assert "is not text" in call("submit_experiment", title="binary")
     with (state.scratch.root / "huge.log").open("wb") as file:
         file.truncate(50 * 2**20)
-    assert "52428800 bytes: look at parts of it" in call("read_file", path="huge.log")
-    assert "a file may have" in call("write_file", path="recipe.json", content="x" * (512 * 1024 + 1))
+    assert "52428800 bytes: read parts of it" in call("read_file", path="huge.log")
+    assert "the maximum size of a file is" in call("write_file", path="recipe.json", content="x" * (512 * 1024 + 1))
     call("write_file", path="long.txt", content="line\n" * 50_000)
     shown = call("read_file", path="long.txt", lines=100_000)
     assert len(shown) < state.result_max + 200
-    assert "characters left out" in shown
+    assert "characters omitted" in shown
 
 
 def test_an_experiment_is_what_differs_from_the_parent(call: Call, state: SessionState, gateway: FakeGateway) -> None:
@@ -98,7 +98,7 @@ def test_what_is_missing_until_there_is_an_experiment_is_said(call: Call, state:
         "write_file", path="recipe.json", content=EDITED
     )
     again = call("write_file", path="recipe.json", content=EDITED)
-    assert again.startswith("nothing changed: recipe.json says this already\n")
+    assert again.startswith("nothing changed: recipe.json has this content already\n")
     call("propose_direction", title="rates", hypothesis="too small")
     assert f"{differs} submit_experiment." in call("finish", handoff="done")
     call("submit_experiment", title="a higher rate")
@@ -155,7 +155,7 @@ def test_a_sealed_file_may_be_changed_to_try_but_not_submitted(call: Call, gatew
     call("run_command", command="rm space.yaml")
     assert "train.py, space.yaml changed" in call("submit_experiment", title="cheat")
     assert not gateway.requests
-    assert call("reset_files") == "your copy is as in demo-b01 now"
+    assert call("reset_files") == "your copy now equals demo-b01"
     call("write_file", path="recipe.json", content=EDITED)
     assert "demo-i0001-e1" in call("submit_experiment", title="honest")
 
@@ -166,9 +166,9 @@ def test_the_copy_is_laid_out_from_any_parent(tmp_path: Path) -> None:
     state = a_state(gateway, tmp_path)
     assert state.scratch.read("recipe.json") == EDITED
     assert state.scratch.parent == "demo-i0000-e1"
-    assert "as in task" in registry.call(state, "reset_files", '{"parent": "task"}')
+    assert "equals task" in registry.call(state, "reset_files", '{"parent": "task"}')
     assert state.scratch.read("recipe.json") == FILES["recipe.json"]
-    assert "as in demo-i0000-e1" in registry.call(state, "reset_files", '{"parent": "incumbent"}')
+    assert "equals demo-i0000-e1" in registry.call(state, "reset_files", '{"parent": "incumbent"}')
     assert 'no experiment "demo-i0009-e9"' in registry.call(state, "reset_files", '{"parent": "demo-i0009-e9"}')
     assert state.scratch.read("recipe.json") == EDITED
 
@@ -216,7 +216,7 @@ def test_waiting_ends_when_something_moves_or_nothing_runs(gateway: FakeGateway,
     registry.call(state, "propose_direction", '{"title": "rates", "hypothesis": "too small"}')
     registry.call(state, "write_file", json.dumps({"path": "recipe.json", "content": EDITED}))
     registry.call(state, "submit_experiment", '{"title": "x"}')
-    assert "nothing has moved" in registry.call(state, "wait_for_results", '{"seconds": 5}')
+    assert "nothing has changed" in registry.call(state, "wait_for_results", '{"seconds": 5}')
     assert clock.now == pytest.approx(5)
 
     def move(seconds: float) -> bool:
@@ -234,7 +234,7 @@ def test_papers_are_read_in_pieces(state: SessionState, gateway: FakeGateway) ->
     gateway.papers = {"paper.md": "a" * 20_000, "other.md": "b"}
     assert '"path": "paper.md", "size": 20000' in registry.call(state, "read_references", "{}")
     first = registry.call(state, "read_reference", '{"path": "paper.md"}')
-    assert "4000 characters come after these" in first
+    assert "4000 more characters follow" in first
     rest = registry.call(state, "read_reference", '{"path": "paper.md", "first_character": 16000}')
     assert rest.count("a") > 3990
     assert "characters come after" not in rest
@@ -245,7 +245,7 @@ def test_drafts_go_to_the_next_session_and_into_no_experiment(gateway: FakeGatew
     state = a_state(gateway, tmp_path)
     registry.call(state, "write_file", json.dumps({"path": "src/half.py", "content": "half\n"}))
     state.pushed_back = True  # nothing was proposed
-    for drafts, words in ((["src/none.py"], "no file"), (["../x"], "no path"), (["src/half.py"], "session is over")):
+    for drafts, words in ((["src/none.py"], "no file"), (["../x"], "not a path"), (["src/half.py"], "session is over")):
         assert words in registry.call(state, "finish", json.dumps({"handoff": "go on", "drafts": drafts}))
     assert state.drafts == {"src/half.py": "half\n"}
     handoff = HandoffView(session="demo-i0001-s1", text="go on", drafts=state.drafts)
@@ -257,5 +257,5 @@ def test_drafts_go_to_the_next_session_and_into_no_experiment(gateway: FakeGatew
 
 def test_a_handoff_too_long_is_sent_back(state: SessionState) -> None:
     state.pushed_back = True
-    assert "has 3000 bytes; at most 2048" in registry.call(state, "finish", json.dumps({"handoff": "é" * 1500}))
+    assert "has 3000 bytes; the maximum is 2048" in registry.call(state, "finish", json.dumps({"handoff": "é" * 1500}))
     assert state.handoff is None
