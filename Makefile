@@ -119,7 +119,7 @@ COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/*.txt
 	$(COMPILE) --extra dev --extra cluster --group build --group operator -o requirements/dev.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/base.txt
-	for image in $(IMAGES) trainer; do \
+	for image in $(IMAGES) trainer search; do \
 	  $(subst pyproject.toml,,$(COMPILE)) --group $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; \
 	done
 
