@@ -19,7 +19,7 @@ COMMAND_ALONE = "command goes with image: add image (rloop run does not use it: 
 class PolicyAgent(Model):
     """A built-in search agent without a language model."""
 
-    name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
+    name: Literal["random-search", "coordinate-search", "tpe", "cma-es", "best-first", "evolutionary"]
     """Search algorithm over `space.yaml`."""
     seed: Seed = 0
     """Random seed of the search (default 0). Another seed proposes other values."""

@@ -160,6 +160,8 @@ class SealedTask(Model):
     final_held_out: Sha256 | None = None
     references: Sha256 | None = None
     space: SealedSpace | None = None
+    one_frame: bool = False
+    """`space.yaml` has no structural dimension, so a plateau forces no pivot."""
 
 
 class CurrentDirection(Model):
