@@ -12,9 +12,10 @@ BASE := .venv/.base-installed
 CLI := .venv/.cli-installed
 DEV := .venv/.dev-installed
 TRAIN := .venv/.train-installed
+SEARCH := .venv/.search-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-llm demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster test-grpo clean help
+.PHONY: cli train demo demo-llm demo-seeds picture test test-train lint types generate verify bench bench-train bench-search lock images cluster cluster-down test-cluster test-grpo clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -72,6 +73,10 @@ bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rul
 
 bench-train: $(DEV) $(TRAIN) ## measure the trainer: against plain TRL, two ranks, its start, kills in the middle of a save
 	$(PY) -m benchmarks.trainer --json
+
+# One thread a process: otherwise the linear algebra of small arrays waits for its own threads.
+bench-search: $(DEV) $(SEARCH) ## compare the policies with other optimisers on real tables (half an hour)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m benchmarks.search --json
 
 # One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
 # BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
@@ -152,6 +157,10 @@ $(CLI): requirements/operator.txt $(BASE)
 $(TRAIN): requirements/trainer.txt $(BASE)
 	@echo "fetching torch, CUDA and what the trainer needs beside them: 6 GB, which takes minutes"
 	$(PIP) install --require-hashes -r requirements/trainer.txt
+	@touch $@
+
+$(SEARCH): requirements/search.txt $(DEV)
+	$(PIP) install --require-hashes -r requirements/search.txt
 	@touch $@
 
 $(DEV): requirements/dev.txt pyproject.toml | $(PY)

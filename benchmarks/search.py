@@ -51,9 +51,7 @@ def searched(method: str, name: str, seed: int, runs: int) -> Searched:
         ours.search(method, history, runs, seed)
     assert history.runs <= runs
     position, value = history.reported(runs)
-    return Searched(
-        method, name, table.regret(position), value - table.true(position), history.claims, history.false
-    )
+    return Searched(method, name, table.regret(position), value - table.true(position), history.claims, history.false)
 
 
 def report(methods: list[str], tables: list[str], seeds: int, runs: int, workers: int) -> Report:

@@ -103,7 +103,8 @@ def table(name: str) -> Table:
     sign = 1.0 if bench.directions[metric] == "maximize" else -1.0
     stored = bench._dataset  # noqa: SLF001 -- its public call draws one seed; the truth needs all of them
     rows = [
-        stored["".join(map(str, position))][metric] for position in product(*(range(len(one)) for one in choices.values()))
+        stored["".join(map(str, position))][metric]
+        for position in product(*(range(len(one)) for one in choices.values()))
     ]
     runs = np.full((len(rows), max(map(len, rows))), np.nan)
     for row, values in zip(runs, rows, strict=True):

@@ -37,7 +37,7 @@ class Campaign:
     space: Space
     task: Point
     incumbent: Point
-    side: Incumbent = Incumbent(())
+    side: Incumbent = field(default_factory=lambda: Incumbent(()))
     records: dict[Position, Record] = field(default_factory=dict)
     sessions: int = 0
 
@@ -50,7 +50,7 @@ class Campaign:
     def session(self, seed: int) -> list[Point]:
         """The proposals of one session."""
         self.sessions += 1
-        dice = Random(f"{seed}/{self.sessions}")
+        dice = Random(f"{seed}/table-i{self.sessions:04d}-s1")  # as a session of a campaign called table
         unit = noise(without_outliers(self.side.values), ())[0]
         shown = [_as_shown(one, unit) for one in self.records.values()]
         known = [one.point for one in shown]

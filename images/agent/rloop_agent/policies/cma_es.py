@@ -22,6 +22,7 @@ from rloop_agent.policies.ground import Ground
 from rloop_agent.policies.trials import Axis
 
 if TYPE_CHECKING:
+    import numpy as np
     from cmaes import CMA
     from numpy.typing import NDArray
 
@@ -30,7 +31,7 @@ STEP = 0.25
 LARGEST = 4
 """The population is doubled at most to this multiple."""
 NARROW = 0.01
-"""Standard deviation, as a share of the range, below which it has converged: less is lost in the noise."""
+"""Standard deviation of a population, as a share of the range, below which it has converged."""
 
 
 def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:
@@ -95,10 +96,10 @@ def replayed(ground: Ground, scales: Sequence[Scale], seed: int) -> CMA:
         best = min(best, result, key=lambda one: one[1])
         batch.append(result)
         if len(batch) == optimiser.population_size:
-            repeated = all(np.array_equal(batch[0][0], position) for position, _ in batch)
+            spread = float(np.max(np.std([position for position, _ in batch], axis=0)))
             optimiser.tell(batch)
             batch = []
-            if repeated or converged(optimiser):
+            if spread < NARROW or optimiser.should_stop():
                 population = min(2 * population, LARGEST * first)
                 optimiser = started(best[0], seed, population)
     return optimiser
@@ -111,11 +112,3 @@ def started(mean: NDArray[np.float64], seed: int, population: int | None = None)
 
     bounds = np.tile([0.0, 1.0], (len(mean), 1))
     return CMA(mean=mean, sigma=STEP, bounds=bounds, seed=seed, population_size=population)
-
-
-def converged(optimiser: CMA) -> bool:
-    """Whether further steps would be too short, or its covariance is degenerate."""
-    import numpy as np
-
-    widest = optimiser._sigma * math.sqrt(np.max(np.diag(optimiser._C)))
-    return bool(widest < NARROW) or optimiser.should_stop()
