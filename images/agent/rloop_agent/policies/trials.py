@@ -117,7 +117,7 @@ def study(ground: Ground, known: Sequence[Point], sampler: BaseSampler) -> Study
     from optuna.trial import TrialState
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    made = optuna.create_study(sampler=sampler, direction=ground.goal.lower())
+    made = optuna.create_study(sampler=sampler, direction="minimize" if ground.goal == "Minimize" else "maximize")
     axes = [axis(dimension) for dimension in ground.coordinates]
     distributions = {one.dimension.name: one.distribution for one in axes}
 

@@ -136,7 +136,7 @@ def test_what_the_study_is_told(goal: Any, worst: float) -> None:
     """A failed point is told as the worst; what has no value yet, here or in this session, as running."""
     records = [Record({"a": 0.0}, 1.0, 5), Record({"a": 1.0}, 3.0, 1), Record({"a": 2.0}, failed=True)]
     records.append(Record({"a": 3.0}))
-    known = [*(one.point for one in records), {"a": 4.0}]
+    known: list[Point] = [*(one.point for one in records), {"a": 4.0}]
     assert params(Ground(LINE, {}, {"a": 0.0}, 1, records, goal), known) == [
         ("COMPLETE", 0.0, 1.0),
         ("COMPLETE", 1.0, 3.0),
