@@ -12,9 +12,10 @@ BASE := .venv/.base-installed
 CLI := .venv/.cli-installed
 DEV := .venv/.dev-installed
 TRAIN := .venv/.train-installed
+SEARCH := .venv/.search-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-llm demo-seeds picture test test-train lint types generate verify bench bench-train lock images cluster cluster-down test-cluster test-grpo clean help
+.PHONY: cli train demo demo-llm demo-seeds picture test test-train lint types generate verify bench bench-train bench-search lock images cluster cluster-down test-cluster test-grpo clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -73,6 +74,10 @@ bench: $(DEV) ## run the benchmarks: false keeps and power of the acceptance rul
 bench-train: $(DEV) $(TRAIN) ## measure the trainer: against plain TRL, two ranks, its start, kills in the middle of a save
 	$(PY) -m benchmarks.trainer --json
 
+# One thread a process: otherwise the linear algebra of small arrays waits for its own threads.
+bench-search: $(DEV) $(SEARCH) ## compare the policies with other optimisers on real tables (half an hour)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m benchmarks.search --json
+
 # One image after the other from the same wheel. The Dockerfiles use nothing that only one of the two builders knows.
 # BASE_IMAGE is Python 3.11 with venv; BUILD_FLAGS is for what a builder needs here and not elsewhere, such as
 # "-v /etc/ssl/certs:/etc/ssl/certs:ro --build-arg PIP_CERT=/etc/ssl/certs/ca-certificates.crt" behind a proxy.
@@ -119,7 +124,7 @@ COMPILE := .tools/uv/bin/uv pip compile --quiet --universal --python-version 3.1
 lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/*.txt
 	$(COMPILE) --extra dev --extra cluster --group build --group operator -o requirements/dev.txt
 	$(COMPILE) --group build -c requirements/dev.txt -o requirements/base.txt
-	for image in $(IMAGES) trainer; do \
+	for image in $(IMAGES) trainer search; do \
 	  $(subst pyproject.toml,,$(COMPILE)) --group $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; \
 	done
 
@@ -152,6 +157,10 @@ $(CLI): requirements/operator.txt $(BASE)
 $(TRAIN): requirements/trainer.txt $(BASE)
 	@echo "fetching torch, CUDA and what the trainer needs beside them: 6 GB, which takes minutes"
 	$(PIP) install --require-hashes -r requirements/trainer.txt
+	@touch $@
+
+$(SEARCH): requirements/search.txt $(DEV)
+	$(PIP) install --require-hashes -r requirements/search.txt
 	@touch $@
 
 $(DEV): requirements/dev.txt pyproject.toml | $(PY)

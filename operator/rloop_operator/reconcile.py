@@ -15,7 +15,7 @@ import structlog
 
 from rloop import names
 from rloop.actions import Action, Append, Create, Event, Nudge, Remove, Start, Stop
-from rloop.admit.space import look
+from rloop.admit.space import has_one_frame, look
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
@@ -189,7 +189,8 @@ async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
     try:
         sealed = await shell.store.seal(loop)
         task = texts(await shell.store.files(names.task(loop.metadata.name)))
-        return sealed.changed(space=look(task, loop.spec.boundaries.editable)), (), ()
+        space = look(task, loop.spec.boundaries.editable)
+        return sealed.changed(space=space, one_frame=has_one_frame(task)), (), ()
     except BadInput as error:
         return None, error.problems, ()
     except Blocked as error:

@@ -17,7 +17,7 @@ OURS = ("/rloop", "/task", "/tmp", "/dev", "/proc", "/sys")  # noqa: S108 -- pat
 """Paths in a run's pod that the task contract reserves or that every container has."""
 LONGEST_NAME_OF_PYTORCHJOBS = 33
 """Each worker has a Service, and its name `NAME-i0001-e10-r16-a99-worker-1023` may have at most 63 characters."""
-BUILT_POLICIES = ("random-search", "coordinate-search")
+BUILT_POLICIES = ("random-search", "coordinate-search", "tpe", "cma-es")
 
 
 def unsupported(loop: ResearchLoop, shell: Shell) -> list[InputProblem]:

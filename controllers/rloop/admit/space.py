@@ -27,16 +27,9 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
 
     Raises BadInput, naming the file.
     """
-    if FILE not in task:
+    space = _read(task)
+    if space is None:
         return None
-    try:
-        space = Space.model_validate(document.read(FILE, task[FILE]), by_alias=True, by_name=False)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise BadInput(InputProblem(FILE, f"{where}: {first['msg']}")) from error
-    except ValueError as error:
-        raise BadInput(InputProblem(FILE, str(error))) from error
     if space.file not in task:
         raise BadInput(InputProblem(f"{FILE}: file", f'"{space.file}" is missing in the task, or is not a text file'))
     try:
@@ -51,6 +44,25 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None
         return None
     extent = "; ".join(one.extent for one in space.dimensions)[:EXTENT]
     return SealedSpace(points=int(size), task=space.as_text(point), extent=extent)
+
+
+def has_one_frame(task: Mapping[str, str]) -> bool:
+    """Whether the task has a space.yaml without structural dimensions. Raises BadInput, naming the file."""
+    space = _read(task)
+    return space is not None and not space.structural
+
+
+def _read(task: Mapping[str, str]) -> Space | None:
+    if FILE not in task:
+        return None
+    try:
+        return Space.model_validate(document.read(FILE, task[FILE]), by_alias=True, by_name=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise BadInput(InputProblem(FILE, f"{where}: {first['msg']}")) from error
+    except ValueError as error:
+        raise BadInput(InputProblem(FILE, str(error))) from error
 
 
 def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:

@@ -59,7 +59,7 @@ PROGRAMS: dict[ClientName, Program] = {
 class PolicyAgent(Model):
     """A built-in search agent without a language model."""
 
-    name: Literal["random-search", "coordinate-search", "best-first", "evolutionary"]
+    name: Literal["random-search", "coordinate-search", "tpe", "cma-es", "best-first", "evolutionary"]
     """Search algorithm over `space.yaml`. best-first and evolutionary are not supported yet."""
     seed: Seed = 0
     """Random seed of the search (default 0). Another seed proposes other values."""

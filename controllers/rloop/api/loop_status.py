@@ -184,6 +184,8 @@ class SealedTask(Model):
     references: Sha256 | None = None
     """SHA-256 of the papers and documents. Unset without `agent.references`."""
     space: SealedSpace | None = None
+    one_frame: bool = False
+    """`space.yaml` has no structural dimension, so a plateau forces no pivot."""
 
 
 class CurrentDirection(Model):

@@ -157,7 +157,7 @@ class _Session:
         if direction is None:
             return self._nothing(self.done.why)
         frame = direction.frame if pivoting else frame_to_stay_in(context.space, context)
-        searched = ground(start, frame, experiments)
+        searched = ground(start, frame, experiments, context)
         self._log("info", "frame", frame=frame, direction=direction.name, pivot=pivoting)
         try:
             self._propose(context, start, searched, direction, pivoting=pivoting)

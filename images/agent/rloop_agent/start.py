@@ -6,7 +6,7 @@ task show here (no space, no readable recipe), before anything is proposed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,10 @@ from rloop.api.session_context import Context
 from rloop.api.space import Frame, Point, Space
 from rloop.api.wire import ExperimentView, TaskFiles
 from rloop_agent import recipe
-from rloop_agent.policies.ground import Ground, centre, structural_values
+from rloop_agent.policies.ground import Ground, Record, centre, structural_values
+
+FAILED = frozenset({"Failed", "Invalid"})
+"""Phases of experiments that have ended and will never have a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Start:
     point: Point
     known: Sequence[Point]
     """Points of the task and the incumbent: proposing them again would be refused."""
+    task: Point | None = None
+    """Point of the untouched task; None if its recipe cannot be read."""
     warning: str = ""
 
     @property
@@ -69,7 +74,8 @@ def _start(
     files = {**task.files, **changed}
     document = recipe.parse(space, files)
     point = recipe.point(space, document)
-    return Start(space, parent, changed, files[space.file], document, point, [*known, point], warning)
+    untouched = known[0] if known else None
+    return Start(space, parent, changed, files[space.file], document, point, [*known, point], untouched, warning)
 
 
 def _task_point(space: Space, task: TaskFiles) -> list[Point]:
@@ -102,9 +108,14 @@ def tried_frames(start: Start, context: Context) -> list[Frame]:
 
 def tried_points(space: Space, experiments: Sequence[ExperimentView]) -> list[Point]:
     """The points of earlier experiments, which would be refused; without those withdrawn before they ran."""
-    tried = (view for view in experiments if view.point and not view.smoke and not _never_ran(view))
-    found = (space.of_text(view.point) for view in tried)
-    return [point for point in found if point is not None]
+    return [point for point, _ in _tried(space, experiments)]
+
+
+def _tried(space: Space, experiments: Sequence[ExperimentView]) -> Iterator[tuple[Point, ExperimentView]]:
+    for view in experiments:
+        point = space.of_text(view.point) if view.point and not view.smoke and not _never_ran(view) else None
+        if point is not None:
+            yield point, view
 
 
 def _never_ran(view: ExperimentView) -> bool:
@@ -118,7 +129,24 @@ def has_points_left(start: Start, frame: Frame) -> bool:
     return len(own) < start.space.points(frame)
 
 
-def ground(start: Start, frame: Frame, experiments: Sequence[ExperimentView]) -> Ground:
+def ground(start: Start, frame: Frame, experiments: Sequence[ExperimentView], context: Context) -> Ground:
     """The input of the policy."""
-    results = sum(view.frame == frame and view.value is not None for view in experiments)
-    return Ground(start.space, frame, centre(start.space, frame, start.point), results)
+    return Ground(
+        space=start.space,
+        frame=frame,
+        centre=centre(start.space, frame, start.point),
+        results=sum(view.frame == frame and view.value is not None for view in experiments),
+        records=[*_baseline(start, context), *_records(start.space, experiments)],
+        goal=context.objective.goal,
+    )
+
+
+def _baseline(start: Start, context: Context) -> Iterator[Record]:
+    if start.task is not None and context.baseline is not None:
+        yield Record(start.task, context.baseline)
+
+
+def _records(space: Space, experiments: Sequence[ExperimentView]) -> Iterator[Record]:
+    for point, view in _tried(space, experiments):
+        failed = view.value is None and view.phase in FAILED
+        yield Record(point, view.value, view.runs, failed)

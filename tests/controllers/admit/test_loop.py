@@ -27,7 +27,7 @@ def loop(**changes: Any) -> ResearchLoop:
 def test_what_is_built_is_let_in() -> None:
     assert unsupported(loop(), "local") == []
     for acceptance in ("Standard", "Economy", "Provisional"):
-        for policy in ("random-search", "coordinate-search"):
+        for policy in ("random-search", "coordinate-search", "tpe", "cma-es"):
             chosen = loop(evaluation={"acceptance": acceptance}, agent={"policy": {"name": policy}})
             assert unsupported(chosen, "local") == []
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.hang import no_hang
 
-from rloop.admit.space import look
+from rloop.admit.space import has_one_frame, look
 from rloop.errors import BadInput
 
 FEW: dict[str, Any] = {"name": "size", "key": "size", "values": [1, 2, 3], "default": 1}
@@ -33,6 +33,12 @@ def test_the_points_of_all_frames_are_counted() -> None:
     assert found is not None
     assert found.points == 1 + 3
     assert look(task(*BINARY), ["recipe.json"]).points == 4096  # type: ignore[union-attr]
+
+
+def test_without_structural_dimensions_there_is_one_frame() -> None:
+    assert has_one_frame(task(FEW))
+    assert not has_one_frame(task(BINARY[0], FEW))
+    assert not has_one_frame({"recipe.json": "{}"}), "no space.yaml: directions have fields in words"
 
 
 @pytest.mark.parametrize(

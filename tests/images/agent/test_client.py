@@ -245,7 +245,10 @@ def test_a_refused_token_is_a_failure_with_a_sentence(server: Server) -> None:
     ("changes", "sentence"),
     [
         ({"RLOOP_TOKEN": ""}, "RLOOP_TOKEN is not set"),
-        ({"RLOOP_POLICY": "best-first"}, "not supported yet; use one of random-search, coordinate-search"),
+        (
+            {"RLOOP_POLICY": "best-first"},
+            "not supported yet; use one of random-search, coordinate-search, tpe, cma-es",
+        ),
         ({"RLOOP_POLICY_SEED": "seven"}, "RLOOP_POLICY_SEED is 'seven'"),
         ({"RLOOP_HEARTBEAT_SECONDS": "0"}, "must be greater than 0"),
     ],

@@ -3,6 +3,9 @@
 Rules (design section 4.8). `generation` = keeps + pivots, stamped on an iteration when it opens. A keep sets staleCount
 to 0 at once. A settled iteration without a keep or a verified finding adds 1 if its generation is still the current
 one, else it is neutral. staleCount is derived from the settled iterations, so no crash can count one twice.
+
+A space.yaml without structural dimensions has one frame, and a pivot would lead from it to itself. There no pivot is
+forced: the policies search the whole space at any time, and restart or widen by themselves (docs/adr/0029).
 """
 
 from __future__ import annotations
@@ -65,6 +68,11 @@ def pivot(draft: Draft) -> None:
         return
     if not asked and not due(draft):
         return
+    if one_frame(draft):
+        draft.write(last_handled=draft.status.last_handled.changed(pivot=requested))
+        remedy = "to have several frames, mark a dimension there as structural, and start a new campaign"
+        draft.tell("PivotImpossible", f"space.yaml has one frame and no other to pivot to: {remedy}", warning=True)
+        return
     number = draft.status.pivots + 1
     why = "requested by the user" if asked else _stale(stale_count(draft))
     draft.write(pivots=number, last_handled=draft.status.last_handled.changed(pivot=requested))
@@ -78,10 +86,15 @@ def due(draft: Draft) -> bool:
 
     The second condition lets a pivot be answered before the next one is demanded.
     """
-    if draft.pivot_demanded or stale_count(draft) < draft.spec.stall.pivot_after:
+    if one_frame(draft) or draft.pivot_demanded or stale_count(draft) < draft.spec.stall.pivot_after:
         return False
     generation = draft.generation
     return any(one.status.outcome == "Stale" and one.spec.generation == generation for one in draft.iterations.values())
+
+
+def one_frame(draft: Draft) -> bool:
+    """Whether the task has a search space without structural dimensions."""
+    return draft.status.sealed is not None and draft.status.sealed.one_frame
 
 
 def withdraw(draft: Draft) -> None:

@@ -5,8 +5,9 @@ may last longer than a session, and a result moves the centre only when it becom
 runs and so happens between sessions. The next session starts from the new incumbent.
 
 The step is at first half the range. It is halved each time as many results are known in this frame as it has
-coordinates (one sweep), down to 1/64: the effect of shorter steps would be lost in the noise. In an integer range a
-step is at least one; if all values within the step are known, the nearest untried value is proposed.
+coordinates (one sweep), down to 1/64: the effect of shorter steps would be lost in the noise. In a space with one frame
+it then restarts with long steps, because no pivot will lead it away. In an integer range a step is at least one; if all
+values within the step are known, the nearest untried value is proposed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | Non
     coordinates = ground.coordinates
     if not coordinates:
         return ground.centre if ground.centre not in known else None
-    share = share_of_range(ground.results, len(coordinates))
+    share = share_of_range(ground.results, len(coordinates), again=not ground.space.structural)
     varied = {dimension.name: _variations(ground, known, dimension) for dimension in coordinates}
     for tried in range(TRIES):
         # If the least varied coordinates have no new value (a list of two values), any coordinate may be chosen.
@@ -73,9 +74,10 @@ def _outward(dimension: Dimension, value: Scalar, dice: Random) -> Iterator[Scal
         yield from dice.sample(sides, len(sides))
 
 
-def share_of_range(results: int, coordinates: int) -> float:
-    """Share of a range that the longest step covers."""
-    return 0.5 ** min(SHORTEST, 1 + results // coordinates)
+def share_of_range(results: int, coordinates: int, *, again: bool = False) -> float:
+    """Share of a range that the longest step covers; `again`: from the start after the shortest."""
+    sweeps = results // coordinates
+    return 0.5 ** (1 + (sweeps % SHORTEST if again else min(SHORTEST - 1, sweeps)))
 
 
 def _variations(ground: Ground, known: Sequence[Point], dimension: Dimension) -> int:

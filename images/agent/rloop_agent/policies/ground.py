@@ -11,13 +11,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from random import Random
+from typing import Literal
 
 from rloop.api.space import Dimension, Frame, Point, Scalar, Space
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """An experiment of the campaign, or its baseline."""
+
+    point: Point
+    value: float | None = None
+    """Mean of its verified runs; None if there is no value (yet)."""
+    runs: int = 0
+    """Number of finished runs."""
+    failed: bool = False
+    """It ended without a value, because it crashed or was invalid."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ground:
-    """The frame to search, and the point around which to search."""
+    """The frame to search, the point around which to search, and everything that is known of the campaign."""
 
     space: Space
     frame: Frame
@@ -25,6 +39,10 @@ class Ground:
     """The incumbent's coefficients where they exist in this frame, defaults elsewhere."""
     results: int = 0
     """Number of experiments of this frame whose value was known when the session started."""
+    records: Sequence[Record] = ()
+    """The baseline and all experiments that the session may see, of all frames, oldest first."""
+    goal: Literal["Minimize", "Maximize"] = "Minimize"
+    """Which values are better."""
 
     @property
     def coordinates(self) -> list[Dimension]:

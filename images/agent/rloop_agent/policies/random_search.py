@@ -16,6 +16,11 @@ FEW = 4096
 """Frames up to this size are enumerated, so that the last point is found; in larger ones, maximum number of draws."""
 
 
+def used_up(ground: Ground, known: Sequence[Point]) -> bool:
+    """Whether the frame is small enough to be enumerated, and all its points are known."""
+    return ground.space.points(ground.frame) <= FEW and all(point in known for point in points(ground))
+
+
 def propose(ground: Ground, known: Sequence[Point], dice: Random) -> Point | None:
     """A point of the frame that is not known yet, or None if none was found."""
     if ground.space.points(ground.frame) <= FEW:

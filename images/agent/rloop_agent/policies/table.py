@@ -6,10 +6,12 @@ here.
 
 from __future__ import annotations
 
-from rloop_agent.policies import coordinate_search, random_search
+from rloop_agent.policies import cma_es, coordinate_search, random_search, tpe
 from rloop_agent.policies.ground import Policy
 
 POLICIES: dict[str, Policy] = {
     "random-search": random_search.propose,
     "coordinate-search": coordinate_search.propose,
+    "tpe": tpe.propose,
+    "cma-es": cma_es.propose,
 }

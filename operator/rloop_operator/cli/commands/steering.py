@@ -23,6 +23,9 @@ def act(verb: Verb, source: Source) -> None:
     if verb == "pivot" and snapshot.loop.status.ending is not None:
         told = "the outcome is decided, and only the report is still being written"
         raise RloopError(f"{snapshot.name}: {told}; nothing was done")
+    if verb == "pivot" and snapshot.loop.status.sealed is not None and snapshot.loop.status.sealed.one_frame:
+        told = "space.yaml has no structural dimension, so there is no other frame to pivot to"
+        raise RloopError(f"{snapshot.name}: {told}; nothing was done")
     operator = source.operator(snapshot)
     if verb != "pivot" and snapshot.loop.spec.suspend == (verb == "suspend"):
         print(f"{snapshot.name} is suspended already" if verb == "suspend" else f"{snapshot.name} is not suspended")

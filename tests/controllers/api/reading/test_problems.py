@@ -107,8 +107,14 @@ def test_a_command_without_an_image_says_that_any_image_will_do(agent: dict[str,
 @pytest.mark.parametrize(
     ("patch", "told"),
     [
-        ({"agent": {"policy": {"name": "bayes"}}}, 'must be one of random-search, coordinate-search, not "bayes"'),
-        ({"agent": {"policy": {"name": "Evolutionary"}}}, "must be one of random-search, coordinate-search, not"),
+        (
+            {"agent": {"policy": {"name": "bayes"}}},
+            'must be one of random-search, coordinate-search, tpe, cma-es, not "bayes"',
+        ),
+        (
+            {"agent": {"policy": {"name": "Evolutionary"}}},
+            "must be one of random-search, coordinate-search, tpe, cma-es, not",
+        ),
         ({"experiment": {"job": None}}, "give exactly one of job, pyTorchJob (found: none)"),
         ({"experiment": {"trainJob": {"runtimeRef": "t"}}}, "one of job, pyTorchJob (found: job and trainJob)"),
         ({"experiment": None}, "Exactly one of `job`, `pyTorchJob`."),

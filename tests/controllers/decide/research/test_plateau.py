@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import baseline, direction, experiment, iteration, kept, run, running, session
+from tests.support.builders import SEALED, baseline, direction, experiment, iteration, kept, run, running, session
 from tests.support.deciding import after, experiment_after, iteration_after, observed, status_after, the, told
 
 from rloop.api.iteration import Reported, ResearchIteration
@@ -63,6 +63,23 @@ def test_pivot(given: dict[str, Any], iterations: list[ResearchIteration], pivot
     before = (given.get("status") or {}).get("pivots", 0)
     assert (decision.status.pivots if decision.status else before) == pivots
     assert told(decision) == (["PivotForced"] if pivots > before else [])
+
+
+ONE_FRAME = {"sealed": SEALED.changed(one_frame=True)}
+
+
+def test_in_a_space_with_one_frame_a_plateau_forces_no_pivot() -> None:
+    assert after(plateau.pivot, observed(running(status=ONE_FRAME), baseline(), *STALE)).status is None
+    stuck = [iteration(number, outcome="Stale") for number in range(1, 5)]
+    conditions = status_after(plateau.count, observed(running(status=ONE_FRAME), baseline(), *stuck)).conditions
+    assert next(one.status for one in conditions if one.type == "NeedsAttention") == "True"
+
+
+def test_there_a_request_is_answered_and_has_no_effect() -> None:
+    decision = after(plateau.pivot, observed(running(**ASKED, status=ONE_FRAME), baseline()))
+    assert decision.status is not None
+    assert (decision.status.pivots, decision.status.last_handled.pivot) == (0, "now")
+    assert told(decision) == ["PivotImpossible"]
 
 
 def test_a_request_is_told_as_yours() -> None:

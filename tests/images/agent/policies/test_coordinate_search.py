@@ -77,6 +77,11 @@ def test_steps_become_shorter_with_each_sweep(results: int, share: float, why: s
             assert longest / 2 - 0.01 <= length <= longest + 0.01, why
 
 
+def test_in_a_space_with_one_frame_long_steps_follow_the_shortest() -> None:
+    shares = [share_of_range(3 * sweep, 3, again=True) for sweep in range(7)]
+    assert shares == [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 2]
+
+
 def test_a_frame_without_coordinates_has_one_point() -> None:
     space = Space.model_validate(
         {

@@ -119,3 +119,11 @@ def test_while_the_report_is_written_nothing_can_be_turned(rloop: Rloop, tmp_pat
     refused = rloop("pivot")
     assert refused.returncode == 2
     assert "only the report is still being written; nothing was done" in refused.stderr
+
+
+def test_where_the_space_has_one_frame_no_pivot_is_demanded(rloop: Rloop, tmp_path: Path) -> None:
+    sealed = {"task": "a" * 64, "evaluation": "b" * 64, "oneFrame": True}
+    write(tmp_path / "runs/demo", STATUS | {"sealed": sealed})
+    refused = rloop("pivot")
+    assert refused.returncode == 2
+    assert "there is no other frame to pivot to; nothing was done" in refused.stderr

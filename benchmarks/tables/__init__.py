@@ -1,0 +1,1 @@
+"""Real tables of trainings, and searches on them: what `benchmarks.search` compares."""
