@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from tests.images.agent.llm.conftest import FILES, TOKEN
-from tests.images.agent.test_client import Server
+from tests.support.agent_gateway import Server
 
 KEY = "sk-scripted0123456789abcdef"
 
