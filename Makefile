@@ -15,7 +15,7 @@ TRAIN := .venv/.train-installed
 SEARCH := .venv/.search-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-llm demo-seeds picture test test-train lint types generate verify bench bench-train bench-search lock images cluster cluster-down test-cluster test-grpo clean help
+.PHONY: cli train demo demo-llm demo-seeds picture test test-train test-clients lint types generate verify bench bench-train bench-search lock images cluster cluster-down test-cluster test-grpo clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,10 @@ test: $(DEV) ## run all tests, one worker a CPU (PYTEST_ARGS="-k word" for some,
 
 test-train: $(DEV) $(TRAIN) ## run the tests that train with torch; make test skips them where it is not installed
 	$(PY) -m pytest -q tests/images/trainer tests/examples/test_grpo_addition.py $(PYTEST_ARGS)
+
+test-clients: $(DEV) ## install the coding agents (1 GB, needs npm) and play a session in each, with a scripted model
+	npm ci --prefix tests/clients --no-audit --no-fund --silent
+	$(PY) -m pytest -q tests/clients $(PYTEST_ARGS)
 
 lint: $(DEV) ## check style, format and the import law
 	$(PY) -m ruff check .

@@ -1,0 +1,81 @@
+"""A whole session in each coding agent that the LLM proxy serves: the real programs, with a scripted model.
+
+Run by `make test-clients`, which installs them (1 GB) in the versions of package-lock.json; skipped without them. The
+model is the script of tests/models/coder.py: it works with the client's own shell and our tools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.models.server import ModelServer
+
+from rloop.api.agent import PROGRAMS, ClientName
+from rloop.api.iteration import ResearchIteration
+from rloop_operator.local.storage.store import LocalStore
+
+EXAMPLE = Path(__file__).parents[2] / "examples/05-own-agent"
+PROGRAMS_DIR = Path(os.environ.get("RLOOP_TEST_CLIENTS", Path(__file__).parent / "node_modules")) / ".bin"
+SERVED = [name for name, one in PROGRAMS.items() if one.proxied]
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not PROGRAMS_DIR.is_dir(), reason="make test-clients installs the clients"),
+]
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with ModelServer() as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def campaign(folder: Path, name: ClientName, model: ModelServer) -> subprocess.CompletedProcess[str]:
+    """`rloop run` of example 05 with this client: two experiments a session, one session."""
+    base = shutil.copytree(EXAMPLE, folder / "example", ignore=shutil.ignore_patterns("__pycache__"))
+    document: dict[str, Any] = yaml.safe_load((base / "loop.yaml").read_text())
+    llm = {"provider": "main", "model": "coder"}
+    document["spec"]["agent"] = {"client": {"name": name}, "llm": llm, "maxExperiments": 2, "sessionSeconds": 300}
+    document["spec"]["budget"] = {"runs": 8}
+    (base / "loop.yaml").write_text(yaml.safe_dump(document))
+    path = os.pathsep.join([str(PROGRAMS_DIR), str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, "-m", "rloop_operator.cli", "run", str(base / "loop.yaml"), "--dir", str(folder / "run")],
+        env={**os.environ, "PATH": path, "RLOOP_LLM_URL": model.url},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_a_client_plays_a_session_to_its_end(name: ClientName, model: ModelServer, tmp_path: Path) -> None:
+    done = campaign(tmp_path, name, model)
+    assert done.returncode == 3, done.stderr + done.stdout
+    with closing(LocalStore(tmp_path / "run")) as store:
+        first = asyncio.run(store.list(ResearchIteration, "own-agent"))[0]
+    (session,) = first.status.sessions
+    assert (session.phase, session.reason, session.attempt) == ("Completed", "Completed", 1)
+    reported = first.status.reported
+    assert len(reported.directions) == 1
+    assert [one.text for one in reported.handoffs] == ["Turned the numbers 2 times."]
+    assert reported.usage[0].calls >= 6
+    assert "2 withdrawn" in done.stdout
+    transcript = (tmp_path / f"run/transcripts/{session.name}/transcript-1.jsonl").read_text()
+    kinds = [json.loads(line)["kind"] for line in transcript.splitlines()]
+    assert kinds[0] == "prompt"
+    assert kinds.count("output") > 5
