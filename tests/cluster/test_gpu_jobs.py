@@ -141,7 +141,7 @@ def test_a_job_of_two_nodes_is_queued_then_placed_and_the_next_one_waits(campaig
 
     suspend(campaign, job, value=True)
     until(campaign, "told that it is queued", lambda: progress(campaign) == ("True", "Queued"))
-    assert 'the queue "research" has no room' in campaign.condition("Progressing")["message"]
+    assert 'the queue "research" has no free quota' in campaign.condition("Progressing")["message"]
     until(campaign, "no worker", lambda: not workers(campaign, 1))
     assert writers_of_suspend(job_of(campaign, 1)) == {KUEUE}
 

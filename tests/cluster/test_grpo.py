@@ -110,7 +110,7 @@ ROWS: list[Row] = [
         lambda task: recipe(task, path="."),
         "PreflightFailed",
         2,
-        "model.path: .: is no model's folder, it has no config.json",
+        "model.path: .: has no config.json",
     ),
     (
         "held-out",

@@ -202,7 +202,7 @@ def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputPro
     return [
         InputProblem(
             ".".join(place),
-            f"cannot change after the campaign was accepted ({was!r}, now {now!r}); "
+            f"is frozen since the campaign was accepted ({was!r}, now {now!r}); "
             "put the old value back, or start a new campaign in another folder",
         )
         for field in FROZEN_FIELDS

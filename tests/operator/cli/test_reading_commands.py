@@ -65,7 +65,7 @@ def test_without_an_operator_only_what_has_a_process_runs(rloop: Rloop, layout: 
         write_json(str(layout.workload(name)), "shim.json", {"pid": os.getpid(), "start": start or own.start})
     told = "now          i0002-e1 run 1 (screen), in the background; to be resumed: i0002-s1 (investigate)\n"
     assert told in rloop("status").stdout
-    policy = "what runs now finishes (suspendPolicy Finish): i0002-e1 run 1 (screen), in the background"
+    policy = "work in progress finishes (suspendPolicy Finish): i0002-e1 run 1 (screen), in the background"
     assert policy in rloop("suspend").stdout
     write_json(str(layout.workload("demo-i0002-e1-r1-a1")), "exit.json", {})
     assert "now          nothing; to be resumed: i0002-s1" in rloop("status").stdout

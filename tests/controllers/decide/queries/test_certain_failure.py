@@ -73,7 +73,7 @@ def test_certain(reason: str, code: int, tail: str) -> None:
         pytest.param("Killed", 137, "", id="killed"),
         pytest.param("OutOfMemory", 137, "", id="the kernel's"),
         pytest.param("Lost", None, "", id="a node"),
-        pytest.param("StartFailed", None, "the workload's folder could not be laid out", id="a disk"),
+        pytest.param("StartFailed", None, "the workload's folder could not be created", id="a disk"),
         pytest.param("Completed", 3, "", id="no end that any shell tells"),
     ],
 )

@@ -117,5 +117,5 @@ def _admitted(dimension: Dimension, value: Scalar) -> Scalar:
         return value
     found = dimension.of_text(str(value))
     if found is None:
-        raise ToolError(f"{dimension.name} is {value!r}; the space has {dimension.extent}")
+        raise ToolError(f"{dimension.name} is {value!r}; space.yaml allows {dimension.extent}")
     return found

@@ -132,7 +132,9 @@ RESPONSES_FIELDS = Fields(
         "max_output_tokens": WHOLE,
         "stream": SWITCH,
         "stream_options": Fields(scalars("include_obfuscation")),
-        "include": Items(OneOf(("reasoning.encrypted_content", "message.output_text.logprobs"), "nothing else is")),
+        "include": Items(
+            OneOf(("reasoning.encrypted_content", "message.output_text.logprobs"), "the proxy does not pass it on")
+        ),
         "reasoning": Fields(scalars("effort", "summary", "generate_summary", "context")),
         "text": Fields(
             {

@@ -44,9 +44,9 @@ def test_a_file_that_cannot_be_written_hinders_no_direction(call: Call, state: S
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"rate": 2}, "Error: rate is 2; the space has rate 0.001..1"),
-        ({"depth": 2.5}, "Error: depth is 2.5; the space has depth 1..9"),
-        ({"method": "psychic"}, "Error: method is 'psychic'; the space has method plain|smooth|pool"),
+        ({"rate": 2}, "Error: rate is 2; space.yaml allows rate 0.001..1"),
+        ({"depth": 2.5}, "Error: depth is 2.5; space.yaml allows depth 1..9"),
+        ({"method": "psychic"}, "Error: method is 'psychic'; space.yaml allows method plain|smooth|pool"),
         ({"width": 4}, "Error: width does not exist in this frame, but method, loss, rate, depth do"),
         ({"learning": 1}, 'Error: there is no dimension "learning"; there are method, loss, rate, depth, width'),
         ({"rate": []}, "Error: set_values: values.rate"),
