@@ -10,7 +10,7 @@ What the study is told:
 - one without a value yet, from this session too: a running trial, near which the sampler proposes nothing more
   (constant liar).
 
-Optuna is imported late: it takes a quarter of a second, and most policies do not need it.
+Optuna is imported late: that takes a second or more on a busy machine, and other policies do not need it.
 """
 
 from __future__ import annotations
