@@ -6,11 +6,13 @@ Called by the command line. It starts nothing and writes nothing.
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Literal
 
 from rloop.admit.advice import advice
 from rloop.admit.loop import unsupported
+from rloop.api.agent import PROGRAMS
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.cli.terminal import words
@@ -44,7 +46,7 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     notes = advice(loop, target)
     if folders is not None:
         notes += folder_notes(loop, folders)
-        notes += _preflight(loop, file)
+        notes += _preflight(loop, file) + _client(loop)
         # `rloop run` would reject these on this machine. They are notes, because another machine may have the provider.
         notes += provider_problems(loop)
     for one in notes:
@@ -61,6 +63,24 @@ def _preflight(loop: ResearchLoop, file: Path) -> list[InputProblem]:
     ranks = f"WORLD_SIZE={job.ranks} " if job is not None else ""
     by_hand = f"cd {shlex.quote(str(file.parent / folder))} && {ranks}{shlex.join(template.preflight)}"
     return [InputProblem("spec.experiment.preflight", f"was not run; run it yourself: {by_hand}")]
+
+
+def _client(loop: ResearchLoop) -> list[InputProblem]:
+    """A note with the version of the agent's client, or with what it prints if it does not start."""
+    if loop.spec.agent.client is None:
+        return []
+    program = PROGRAMS[loop.spec.agent.client.name].executable
+    try:
+        done = subprocess.run(
+            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+        )
+        told = words.line(done.stdout.strip() or done.stderr.strip())
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+        return [InputProblem("spec.agent.client.name", f"{program} --version does not work: {error}")]
+    if done.returncode != 0:
+        told = f"{program} --version exits with {done.returncode}: {told}"
+        return [InputProblem("spec.agent.client.name", f"{told}; start it by hand once, and mend its installation")]
+    return [InputProblem("spec.agent.client.name", f"{program} --version: {told}")]
 
 
 def provider_problems(loop: ResearchLoop) -> list[InputProblem]:
