@@ -80,3 +80,14 @@ def test_an_agents_only_secret_is_its_own_token(agent: dict[str, Any]) -> None:
     assert [one for one in spec["volumes"] if "secret" in one or "projected" in one] == [pod_parts.token_volume()]
     assert spec["automountServiceAccountToken"] is False
     assert not [one for one in spec["containers"][0]["env"] if "valueFrom" in one]
+
+
+def test_the_users_variables_come_before_ours_and_secrets_stay_with_the_kubelet() -> None:
+    key = {"name": "keys", "key": "search"}
+    variables = [{"name": "HOME", "value": "$(X)"}, {"name": "KEY", "secretKeyRef": key, "fromEnv": "KEY"}]
+    found = rendered(OWN | {"env": variables})["spec"]["containers"][0]["env"]
+    assert found[:2] == [
+        {"name": "HOME", "value": "$$(X)"},
+        {"name": "KEY", "valueFrom": {"secretKeyRef": key}},
+    ]
+    assert [one["name"] for one in found][2:] == [one["name"] for one in rendered(OWN)["spec"]["containers"][0]["env"]]
