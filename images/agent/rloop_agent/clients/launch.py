@@ -54,9 +54,12 @@ class Seen:
     output_tokens: int = 0
     plain: str = ""
     """The last line that is no JSON: a client that does not start says why in one."""
+    characters: int = field(default=0, compare=False)
+    """Size of the whole output."""
 
     def line(self, text: str, read: Reader) -> None:
         """Take in one line of output."""
+        self.characters += len(text)
         try:
             event = json.loads(text)
         except ValueError:

@@ -40,6 +40,12 @@ TERM_SECONDS = 1.0
 RESERVE_SECONDS = 20.0
 """Of the session's time, for the end of the client and the handoff."""
 WORDS_MAX = 600
+LINE_MAX = 1_000_000
+"""Characters of one line of output that are read as one."""
+LINES_AT_ONCE = 1000
+"""Lines read before the limits are looked at again: a flood of output cannot delay the end."""
+TRANSCRIPT_MAX = 64_000_000
+"""Characters of output in the transcript; the rest is read and dropped."""
 NOT_INSTALLED = 127
 """Exit code of a shell for a missing program: a restart cannot help."""
 
@@ -136,7 +142,7 @@ def _watch(
             why = "it went on after the session was over"
         elif now > ends_at:
             why = "the session's time was used up"
-    _end(process, at_once=not why)
+    _end(process, FAREWELL_SECONDS if over else 0.0)
     while not over:
         over = _take(lines, name, seen, transcript)
     return why
@@ -145,7 +151,7 @@ def _watch(
 def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
     assert process.stdout is not None
     with contextlib.suppress(ValueError):
-        for line in process.stdout:
+        while line := process.stdout.readline(LINE_MAX):
             lines.put(line)
     lines.put(None)
 
@@ -153,25 +159,25 @@ def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> Non
 def _take(lines: queue.Queue[str | None], name: ClientName, seen: Seen, transcript: Transcript) -> bool:
     """Take in what the client has written meanwhile. True at the end of its output."""
     with contextlib.suppress(queue.Empty):
-        while True:
+        for _ in range(LINES_AT_ONCE):
             line = lines.get(timeout=POLL_SECONDS)
             if line is None:
                 return True
-            transcript.write("output", line=line.rstrip("\n"))
             seen.line(line, CLIENTS[name].read)
+            if seen.characters <= TRANSCRIPT_MAX:
+                transcript.write("output", line=line.rstrip("\n"))
     return False
 
 
-def _end(process: subprocess.Popen[str], *, at_once: bool) -> None:
-    """End the client and everything that it has started in its own process group."""
-    if not at_once:
+def _end(process: subprocess.Popen[str], patience: float) -> None:
+    """End the client, and everything in its process group, unless it ends by itself within `patience` seconds."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(TERM_SECONDS)
-    else:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(FAREWELL_SECONDS)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

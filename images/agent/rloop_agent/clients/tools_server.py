@@ -1,6 +1,6 @@
 """`python -m rloop_agent.clients.tools_server`: the tools of a session, as an MCP server over stdio.
 
-Started by a coding agent in its session, and by `rloop mcp`. An experiment is submitted as the folder is, so no model
+Started by a coding agent in its session. An experiment is submitted as the folder is, so no model
 has to type a file into a call; the client's own tools read and write files. Tools, checks and sentences are those of
 the built-in agent (`rloop_agent.llm.tools`).
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 import time
 from importlib.metadata import version
@@ -138,16 +139,26 @@ async def serve(session: Session) -> None:
         session.stopped.set()
 
 
-def main() -> None:
-    """The server of the session that the environment names."""
-    client = Client(os.environ["RLOOP_GATEWAY"], token_of(os.environ))
+def main() -> int:
+    """The server of the session that the environment names. Returns the exit code."""
+    address, workspace = os.environ.get("RLOOP_GATEWAY"), os.environ.get("RLOOP_WORKSPACE")
+    if not address or not workspace:
+        print(
+            "RLOOP_GATEWAY and RLOOP_WORKSPACE are not set: a client of a session starts this program", file=sys.stderr
+        )
+        return 2
+    client = Client(address, token_of(os.environ))
     try:
-        session = Session(client, Path(os.environ["RLOOP_WORKSPACE"]))
+        session = Session(client, Path(workspace))
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(serve(session))
+    except AgentError as error:
+        print(error, file=sys.stderr)
+        return 1
     finally:
         client.close()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

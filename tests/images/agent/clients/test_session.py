@@ -127,6 +127,17 @@ def test_a_client_that_goes_on_after_finish_is_ended(server: Server, tmp_path: P
     assert server.gateway.handoff == "by the client"
 
 
+def test_a_flood_of_output_neither_delays_the_end_nor_fills_the_disk(server: Server, tmp_path: Path) -> None:
+    floods = "import sys\nwhile True:\n    sys.stdout.write('x' * 2_000_000 + ' still\\n' * 1000)"
+    session = Session(server, tmp_path, floods)
+    while not server.gateway.beats:
+        time.sleep(0.05)
+    time.sleep(2)
+    session.process.send_signal(signal.SIGTERM)
+    session.ended()
+    assert sum(one.stat().st_size for one in (tmp_path / "transcripts").iterdir()) < 200_000_000
+
+
 def test_an_interrupt_ends_the_client_and_all_that_it_started(server: Server, tmp_path: Path) -> None:
     stubborn = """
 import signal, subprocess, sys, time
