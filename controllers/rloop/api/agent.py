@@ -73,8 +73,8 @@ class LlmAgent(Model):
     model: Annotated[Line, Field(min_length=1)]
     """The model's name as the provider spells it."""
     max_tokens_per_session: Count | None = None
-    """Maximum number of tokens of one session (default 200000; with `client` 2000000, because coding agents send long
-    requests, and cached input counts in full).
+    """Maximum number of tokens of one session. Unset: 200000, or 2000000 with `client`, because coding agents send long
+    requests, and cached input counts in full.
     """
     tool_calls: Literal["Auto", "Text"] = "Auto"
     """How the model calls tools. Auto: by the tools of the API, and as text once it makes no call. Text: as JSON text

@@ -101,12 +101,12 @@ def test_a_model_without_a_name(rloop: Rloop, example: Example, tmp_path: Path) 
     [
         (
             {"name": "other"},
-            'there is no provider "main" on this machine; there are other: describe it',
+            'there is no provider "main" on this machine; there are other: add it',
         ),
         ({"models": [{"name": "bigger"}]}, 'spec.agent.llm.model: provider "main" has no "researcher"; it has bigger'),
         ({"namespaces": ["team-*"]}, 'spec.agent.llm.provider: provider "main" is not available in namespace default'),
-        ({"limits": {"costPerHour": "1"}}, "spec.budget.cost: a cost is limited"),
-        ({"keyEnv": "NO_SUCH"}, 'provider "main": the environment variable NO_SUCH is not set'),
+        ({"limits": {"costPerHour": "1"}}, "spec.budget.cost: the cost is limited"),
+        ({"keyEnv": "NO_SUCH"}, 'provider "main": the environment variable NO_SUCH is unset or empty'),
         ({"keyFile": "/no/such/key"}, 'spec.agent.llm.provider: provider "main": keyFile /no/such/key'),
         ({"url": "http://me:mine@127.0.0.1:1/v1"}, "providers[0].url: contains credentials"),
     ],

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.operator.cli.conftest import STATUS, condition, write
+import yaml
+from tests.operator.cli.conftest import SPACE, STATUS, condition, write
 
 from rloop import names
 from rloop_operator.local.storage.layout import RunFolder
@@ -80,6 +81,17 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
     rloop: Rloop, example: Example, tmp_path: Path
 ) -> None:
     file = example(SLOW, budget__runs=4, evaluation__baselineRuns=4, parallelism=1)
+    shape = {
+        "name": "shape",
+        "key": "shape",
+        "values": ["a", "b"],
+        "default": "a",
+        "structural": True,
+        "field": "method",
+    }
+    task = file.parent / "task"
+    (task / "space.yaml").write_text(yaml.safe_dump(SPACE | {"dimensions": [*SPACE["dimensions"], shape]}))
+    (task / "recipe.json").write_text('{"rate": 1.0, "shape": "a"}\n')
     command = [sys.executable, "-m", "rloop_operator.cli", "run", str(file)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
