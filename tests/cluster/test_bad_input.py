@@ -131,7 +131,7 @@ ROWS = [
     Row(
         "their-files",
         "NameTaken",
-        "a foreign ConfigMap of this name exists",
+        "a ConfigMap of this name exists and is not this campaign's",
         delete("configmap", "their-files-task"),
         before=lambda campaign: campaign.apply(tiny.config_map("their-files-task", a_txt="theirs")),
     ),

@@ -62,7 +62,7 @@ def running(campaign: Campaign, role: str) -> bool:
 
 def attempts(campaign: Campaign) -> list[dict[str, Any]]:
     """All attempts at runs that were ever begun."""
-    runs = [run for one in campaign.children("rexp") for run in one["status"]["runs"]]
+    runs = [run for one in campaign.children("rexp") for run in one.get("status", {}).get("runs", [])]
     return [attempt for run in runs for attempt in run.get("attempts", [])]
 
 
