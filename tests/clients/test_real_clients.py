@@ -69,7 +69,7 @@ def test_a_client_plays_a_session_to_its_end(name: ClientName, model: ModelServe
     with closing(LocalStore(tmp_path / "run")) as store:
         first = asyncio.run(store.list(ResearchIteration, "own-agent"))[0]
     (session,) = first.status.sessions
-    assert (session.phase, session.reason, session.attempt) == ("Completed", "Completed", 1)
+    assert (session.phase, session.reason, session.attempt) == ("Finished", "Completed", 1)
     reported = first.status.reported
     assert len(reported.directions) == 1
     assert [one.text for one in reported.handoffs] == ["Turned the numbers 2 times."]
