@@ -13,12 +13,14 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import logging
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import repeat
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -46,6 +48,21 @@ class Row:
     campaigns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Some campaigns of a row, which one process runs."""
+
+    row: int
+    setting: Setting
+    seed: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        """The same for the same campaigns, whatever else is run."""
+        return f"{self.setting!r}, {self.count} campaigns from seed {self.seed}"
+
+
 def plan(campaigns: int) -> list[Row]:
     """What is run, the longest first. Greedy and power need fewer campaigns: their figures are large."""
     rows = []
@@ -63,17 +80,38 @@ def plan(campaigns: int) -> list[Row]:
     return rows
 
 
-def run(rows: list[Row], seed: int, processes: int) -> list[Tally]:
-    """One tally for each row, over several processes."""
-    jobs = [(index, start) for index, row in enumerate(rows) for start in range(0, row.campaigns, CHUNK)]
+def run(rows: list[Row], seed: int, processes: int, finished: Path | None = None) -> list[Tally]:
+    """One tally for each row, over several processes. What a file of an earlier command has is not run again."""
+    jobs = [
+        Job(index, row.setting, seed * 1_000_000 + start, min(CHUNK, row.campaigns - start))
+        for index, row in enumerate(rows)
+        for start in range(0, row.campaigns, CHUNK)
+    ]
+    known = _read(finished)
     tallies = [Tally() for _ in rows]
+    missing = []
+    for job in jobs:
+        if (tally := known.get(job.name)) is None:
+            missing.append(job)
+        else:
+            tallies[job.row].add(tally)
     with ProcessPoolExecutor(processes, initializer=_quiet) as pool:
-        settings = [rows[index].setting for index, _ in jobs]
-        counts = [min(CHUNK, rows[index].campaigns - start) for index, start in jobs]
-        seeds = [seed * 1_000_000 + start for _, start in jobs]
-        for (index, _), tally in zip(jobs, pool.map(_some, settings, seeds, counts), strict=True):
-            tallies[index].add(tally)
+        for job, tally in zip(missing, pool.map(_some, missing), strict=True):
+            tallies[job.row].add(tally)
+            if finished is not None:
+                with finished.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps({"job": job.name, "tally": asdict(tally)}) + "\n")
     return tallies
+
+
+def _read(finished: Path | None) -> dict[str, Tally]:
+    """A last line without its end is of a command that was killed: it is left out."""
+    if finished is None or not finished.exists():
+        return {}
+    lines = finished.read_text(encoding="utf-8").splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    finished.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
+    return {row["job"]: Tally(**row["tally"]) for row in rows}
 
 
 def _quiet() -> None:
@@ -84,10 +122,10 @@ def _quiet() -> None:
     gc.set_threshold(100_000)
 
 
-def _some(setting: Setting, seed: int, count: int) -> Tally:
+def _some(job: Job) -> Tally:
     total = Tally()
-    for number in range(count):
-        total.add(campaign(setting, seed + number))
+    for number in range(job.count):
+        total.add(campaign(job.setting, job.seed + number))
     return total
 
 
@@ -161,11 +199,11 @@ def _power(rows: list[Row], tallies: list[Tally]) -> dict[str, float | None]:
     return dict(sorted(found.items()))
 
 
-def report(campaigns: int, model_campaigns: int, seed: int, processes: int) -> Report:
+def report(campaigns: int, model_campaigns: int, seed: int, processes: int, finished: Path | None) -> Report:
     """Run everything."""
     began = time.monotonic()
     rows = plan(campaigns)
-    tallies = run(rows, seed, processes)
+    tallies = run(rows, seed, processes, finished)
     shell_seconds = time.monotonic() - began
     table = [
         {
@@ -198,8 +236,11 @@ def main() -> None:
     parser.add_argument("--model-campaigns", type=int, default=100, help="the same for each row of the frontier")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--finished", type=Path, metavar="FILE", help="append finished campaigns to FILE, and do not run them again"
+    )
     chosen = parser.parse_args()
-    found = report(chosen.campaigns, chosen.model_campaigns, chosen.seed, chosen.processes)
+    found = report(chosen.campaigns, chosen.model_campaigns, chosen.seed, chosen.processes, chosen.finished)
     emit(found, as_json=chosen.json, check=chosen.check)
 
 

@@ -35,11 +35,17 @@ def test_no_name_of_a_host_is_printed() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_aa_with_two_campaigns() -> None:
-    document = printed("aa", "--campaigns", "2", "--model-campaigns", "2")
+def test_aa_with_two_campaigns(tmp_path: Path) -> None:
+    command = ("aa", "--campaigns", "2", "--model-campaigns", "2", "--finished", str(tmp_path / "finished"))
+    document = printed(*command)
     assert_shape(document, "aa")
     assert {row["noise"] for row in document["figures"]["shell"]} == {"gaussian", "t3", "skewed", "bimodal"}
     assert document["figures"]["proposalsPerCampaign"] == 100
+    lines = (tmp_path / "finished").read_text().splitlines(keepends=True)
+    (tmp_path / "finished").write_text("".join(lines[1:]) + lines[0][:40])
+    again = printed(*command)
+    assert again["figures"]["shell"] == document["figures"]["shell"], "killed in the middle of a line, and continued"
+    assert sorted((tmp_path / "finished").read_text().splitlines(keepends=True)) == sorted(lines)
 
 
 @pytest.mark.timeout(300)
