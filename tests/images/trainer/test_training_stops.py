@@ -108,7 +108,7 @@ def ends(root: Path) -> Mapping[str, list[Ended]]:
         (
             "long",
             2,
-            "grpo.completion_tokens: 5 are too many: the model has 8 positions, and the longest prompt takes 4; lower it",
+            "grpo.completion_tokens: 5 are too many: the model has 8 positions, and the longest prompt takes 4",
         ),
         ("cut", 2, "model.path: "),
         (
