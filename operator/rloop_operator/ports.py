@@ -54,7 +54,8 @@ class Store(Protocol):
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         """Freeze the files of task, evaluation and references, once: later calls return the first result.
 
-        Raises BadInput with every problem of the folders. Afterwards `files` returns the sets `LOOP-task`,
+        Raises BadInput with every problem of the folders and of space.yaml; nothing is frozen then, so that a mended
+        task can be sealed by a later call. Afterwards `files` returns the sets `LOOP-task`,
         `LOOP-evaluation` and, if the loop has references, `LOOP-references`.
         """
 

@@ -13,9 +13,7 @@ from typing import assert_never
 
 import structlog
 
-from rloop import names
 from rloop.actions import Action, Append, Create, Event, Nudge, Remove, Start, Stop
-from rloop.admit.space import has_one_frame, look
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.loop_status import SealedTask
@@ -26,7 +24,6 @@ from rloop.errors import BadInput, Blocked, Conflict, InputProblem, NotFound, Rl
 from rloop.names import SeedKeys
 from rloop.observed import FILES_LOST, Exit, Observed, Obstacle, Watchdog, WorkloadState
 from rloop_operator.ports import Runtime, Signs, Store
-from rloop_operator.task_files import texts
 
 log = structlog.get_logger("rloop.reconcile")
 
@@ -187,10 +184,7 @@ async def _sealed(shell: Shell, loop: ResearchLoop) -> Sealed:
     if loop.status.sealed is not None or problems:
         return loop.status.sealed, problems, ()
     try:
-        sealed = await shell.store.seal(loop)
-        task = texts(await shell.store.files(names.task(loop.metadata.name)))
-        space = look(task, loop.spec.boundaries.editable)
-        return sealed.changed(space=space, one_frame=has_one_frame(task)), (), ()
+        return await shell.store.seal(loop), (), ()
     except BadInput as error:
         return None, error.problems, ()
     except Blocked as error:

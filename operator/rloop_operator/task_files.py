@@ -12,7 +12,10 @@ import stat
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+from rloop.admit.space import look
 from rloop.api.digest import manifest_digest
+from rloop.api.loop_status import SealedTask
+from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.ports import File, Files
 from rloop_operator.tree import TreeProblem, copy_tree, digest_tree
@@ -133,6 +136,18 @@ class _Reader:
 
     def _problem(self, message: str) -> None:
         self.problems.append(InputProblem(self.field, message))
+
+
+def seal(loop: ResearchLoop, task: Files, evaluation: Files, references: Files | None) -> SealedTask:
+    """What is recorded of these files once they are frozen. Raises BadInput with every problem of space.yaml."""
+    found = look(texts(task), loop.spec.boundaries.editable)
+    return SealedTask(
+        task=files_digest(task),
+        evaluation=files_digest(evaluation),
+        references=None if references is None else files_digest(references),
+        space=found.space,
+        one_frame=found.one_frame,
+    )
 
 
 def texts(files: Files) -> dict[str, str]:

@@ -1,18 +1,22 @@
 """Checks the task's space.yaml at Accept: whether it and the recipe are valid, and whether it can be exhausted.
 
-Called by `rloop_operator.reconcile` with the sealed task, in every shell. Errors that would hold up agents for days are
-reported before anything runs.
+Called by the store of each shell before it freezes the task (`rloop_operator.task_files`), and before that by `rloop
+validate` and `rloop run` (`rloop_operator.user_files.folders`). Errors that would hold up agents for days are reported
+before anything runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from pydantic import ValidationError
 
 from rloop.api.loop_status import SealedSpace
 from rloop.api.reading import document
+from rloop.api.reading.globs import matches
+from rloop.api.reading.problems import problems
 from rloop.api.space import Point, Space
 from rloop.errors import BadInput, InputProblem
 
@@ -22,47 +26,68 @@ MOST_POINTS = 1_000_000
 """No campaign tries more points than this."""
 
 
-def look(task: Mapping[str, str], editable: Sequence[str]) -> SealedSpace | None:
-    """The space in the task's text files; None if the task has no space.yaml or its points cannot all be tried.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the decisions need to know of a space.yaml."""
 
-    Raises BadInput, naming the file.
-    """
+    space: SealedSpace | None
+    """None if the task has no space.yaml or its points cannot all be tried."""
+    one_frame: bool
+    """Whether it has no structural dimension."""
+
+
+def look(task: Mapping[str, str], editable: Sequence[str]) -> Look:
+    """Check the space.yaml in the task's text files. Raises BadInput with every problem, naming the file."""
     space = _read(task)
     if space is None:
-        return None
+        return Look(None, one_frame=False)
     if space.file not in task:
-        raise BadInput(InputProblem(f"{FILE}: file", f'"{space.file}" is missing in the task, or is not a text file'))
+        told = f'"{space.file}" is not among the text files of the task; give the file that holds the values'
+        raise BadInput(InputProblem(f"{FILE}: file", told))
+    found = []
+    if not matches(space.file, editable):
+        told = f'does not cover "{space.file}", which {FILE} varies, so every experiment would be rejected: add it'
+        found.append(InputProblem("spec.boundaries.editable", told))
     try:
         recipe = document.read(space.file, task[space.file])
         point = space.read(recipe)
     except ValueError as error:
-        raise BadInput(InputProblem(space.file, str(error))) from error
-    if problems := list(_differences(space, recipe, point)):
-        raise BadInput(*problems)
+        raise BadInput(*found, InputProblem(space.file, str(error))) from error
+    if found := [*found, *_differences(space, recipe, point)]:
+        raise BadInput(*found)
+    one_frame = not space.structural
     # If other files may be changed too, experiments at the same point can differ.
     if list(editable) != [space.file] or (size := space.size) > MOST_POINTS:
-        return None
+        return Look(None, one_frame)
     extent = "; ".join(one.extent for one in space.dimensions)[:EXTENT]
-    return SealedSpace(points=int(size), task=space.as_text(point), extent=extent)
-
-
-def has_one_frame(task: Mapping[str, str]) -> bool:
-    """Whether the task has a space.yaml without structural dimensions. Raises BadInput, naming the file."""
-    space = _read(task)
-    return space is not None and not space.structural
+    return Look(SealedSpace(points=int(size), task=space.as_text(point), extent=extent), one_frame)
 
 
 def _read(task: Mapping[str, str]) -> Space | None:
     if FILE not in task:
         return None
     try:
-        return Space.model_validate(document.read(FILE, task[FILE]), by_alias=True, by_name=False)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise BadInput(InputProblem(FILE, f"{where}: {first['msg']}")) from error
+        parsed = document.read(FILE, task[FILE])
     except ValueError as error:
         raise BadInput(InputProblem(FILE, str(error))) from error
+    if not isinstance(parsed, Mapping):
+        raise BadInput(InputProblem(FILE, "must be a mapping with file and dimensions"))
+    try:
+        return Space.model_validate(parsed, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise BadInput(*(_of_dimension(one, parsed) for one in problems(error, parsed, Space))) from error
+
+
+def _of_dimension(problem: InputProblem, space: Mapping[str, object]) -> InputProblem:
+    """The problem with the name of its dimension added, because an index such as dimensions[7] is hard to find."""
+    head, bracket, _ = problem.field.removeprefix("dimensions[").partition("]")
+    dimensions = space.get("dimensions")
+    message = problem.message
+    if bracket and head.isdigit() and isinstance(dimensions, list) and message.find('dimension "') != 0:
+        one = dimensions[int(head)]
+        name = one.get("name") if isinstance(one, Mapping) else None
+        message = f'dimension "{name}": {message}' if name else message
+    return InputProblem(f"{FILE}: {problem.field}", message)
 
 
 def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:

@@ -91,6 +91,7 @@ async def _apply(store: LocalStore, loop: ResearchLoop) -> ResearchLoop:
     try:
         stored = await store.get(ResearchLoop, loop.metadata.name)
     except NotFound:
+        await store.seal(loop)  # a campaign whose task is rejected is not created: nobody would wait for its mending
         return await store.create(loop)
     problems = [*changed_frozen_fields(stored, loop), *unsupported(loop, "local")]
     over = finished(stored) and not may_go_on(stored, loop)

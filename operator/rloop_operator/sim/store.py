@@ -13,8 +13,8 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Conflict, NotFound
 from rloop.ledger_entry import GENESIS, Entry, Ledger
+from rloop_operator import task_files
 from rloop_operator.ports import AnyObject, Files, Object
-from rloop_operator.task_files import files_digest
 
 
 class MemoryStore:
@@ -65,13 +65,12 @@ class MemoryStore:
 
     async def seal(self, loop: ResearchLoop) -> SealedTask:
         """See ports.Store."""
+        sealed = task_files.seal(loop, self._task, self._evaluation, self._references)
         self._files.setdefault(names.task(loop.metadata.name), self._task)
         self._files.setdefault(names.evaluation(loop.metadata.name), self._evaluation)
-        sealed = SealedTask(task=files_digest(self._task), evaluation=files_digest(self._evaluation))
-        if self._references is None:
-            return sealed
-        self._files.setdefault(names.references(loop.metadata.name), self._references)
-        return sealed.changed(references=files_digest(self._references))
+        if self._references is not None:
+            self._files.setdefault(names.references(loop.metadata.name), self._references)
+        return sealed
 
     async def put_files(self, loop: str, name: str, files: Files) -> None:
         """See ports.Store."""

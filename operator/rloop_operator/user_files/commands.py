@@ -1,7 +1,8 @@
 """Check that a command of the manifest can start in a copy of its folder: its program, and the script that it runs.
 
 Called by `rloop_operator.user_files.folders` for definite errors and by `rloop_operator.user_files.notes` for probable
-ones. The local shell calls `beside` to resolve the files in an agent's command.
+ones, and by `rloop run` before it continues a campaign. The local shell calls `beside` to resolve the files in an
+agent's command.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from rloop.api.agent import PROGRAMS, Agent
+from rloop.api.agent import PROGRAMS, Agent, AgentEnvVar
+from rloop.api.researchloop import ResearchLoop
+from rloop.api.workload import EnvVar
 from rloop.errors import InputProblem
 from rloop_operator.ports import Files
 from rloop_operator.user_files import interpreter
@@ -37,7 +40,43 @@ def beside(command: Sequence[str], base_dir: Path) -> list[str]:
     return [str((base_dir / word).resolve()) if word.startswith("./") else word for word in command]
 
 
-def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[InputProblem]:
+def lost_since_the_start(loop: ResearchLoop, base_dir: Path) -> list[InputProblem]:
+    """What the next session or run needs of this machine, and what is not there; the sealed files need no check."""
+    spec, found = loop.spec, of_an_agent(loop.spec.agent, base_dir)
+    for field, command, search in (
+        ("spec.experiment.command", spec.experiment.command, path_of(spec.experiment.env)),
+        ("spec.evaluation.command", spec.evaluation.command, None),
+    ):
+        if command[0].startswith("/") or "/" not in command[0]:
+            found += _program(command[0], {}, f"{field}[0]", search)
+    return found
+
+
+def path_of(variables: Sequence[EnvVar | AgentEnvVar]) -> str | None:
+    """PATH among the variables of a manifest; None if it is not set there."""
+    return next((one.value for one in variables if one.name == "PATH"), None)
+
+
+def of_an_agent(agent: Agent, base_dir: Path) -> list[InputProblem]:
+    """What a session needs of this machine, and what is not there: a program, or a variable of its environment."""
+    found = [
+        InputProblem(f"spec.agent.env[{index}].fromEnv", f"{one.from_env} is not set in your environment: export it")
+        for index, one in enumerate(agent.env)
+        if one.from_env is not None and one.from_env not in os.environ
+    ]
+    search = path_of(agent.env)
+    if agent.command is not None:
+        found += _of_own_agent(agent.command, base_dir, "spec.agent.command", search)
+    if agent.client is not None:
+        program = PROGRAMS[agent.client.name]
+        if shutil.which(program.executable, path=search) is None:
+            where = "PATH" if search is None else f"the PATH of spec.agent.env, {search}"
+            told = f"there is no {program.executable} in {where}; install it: npm install -g {program.package}"
+            found.append(InputProblem("spec.agent.client.name", told))
+    return found
+
+
+def _of_own_agent(command: Sequence[str], base_dir: Path, field: str, search: str | None) -> list[InputProblem]:
     """Definite errors in the command of a user's own agent, which runs in an empty folder."""
     found = []
     for index, word in enumerate(command):
@@ -48,20 +87,7 @@ def of_an_agent(command: Sequence[str], base_dir: Path, field: str) -> list[Inpu
         if there:
             told = f'for the file next to the manifest write "./{word}"'
         found.append(InputProblem(f"{field}[{index}]", told))
-    return found or problems(beside(command, base_dir), {}, field, None)
-
-
-def of_a_client(agent: Agent) -> list[InputProblem]:
-    """Why the agent's client, or a variable of its environment, is not there on this machine."""
-    found = [
-        InputProblem(f"spec.agent.env[{index}].fromEnv", f"{one.from_env} is not set in your environment: export it")
-        for index, one in enumerate(agent.env)
-        if one.from_env is not None and one.from_env not in os.environ
-    ]
-    if agent.client is not None and shutil.which((program := PROGRAMS[agent.client.name]).executable) is None:
-        told = f"there is no {program.executable} in PATH; install it: npm install -g {program.package}"
-        found.append(InputProblem("spec.agent.client.name", told))
-    return found
+    return found or problems(beside(command, base_dir), {}, field, search)
 
 
 def notes(command: Sequence[str], files: Files, field: str) -> list[InputProblem]:

@@ -7,21 +7,16 @@ runs nothing. `rloop_operator.task_files` checks whether a folder can be sealed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from rloop.admit.loop import glob_problem
 from rloop.admit.space import FILE as SPACE
-from rloop.api.reading import document as documents
-from rloop.api.reading.globs import matches
-from rloop.api.reading.problems import problems
+from rloop.admit.space import look
 from rloop.api.researchloop import ResearchLoop
-from rloop.api.space import Space
 from rloop.api.workload import HeldOut
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.ports import Files
+from rloop_operator.task_files import texts
 from rloop_operator.user_files import commands
 from rloop_operator.user_files.reading import Folders, shown_to_agents
 from rloop_operator.user_files.yaml_file import parse, parse_mapping
@@ -40,11 +35,9 @@ def check_folders(loop: ResearchLoop, folders: Folders) -> list[InputProblem]:
     if task:
         found += _editable(spec.boundaries.editable, task)
         found += _space(loop, task)
-        search = next((one.value for one in spec.experiment.env if one.name == "PATH"), None)
+        search = commands.path_of(spec.experiment.env)
         found += commands.problems(spec.experiment.command, task, "spec.experiment.command", search)
-    if spec.agent.command is not None:
-        found += commands.of_an_agent(spec.agent.command, base_dir, "spec.agent.command")
-    found += commands.of_a_client(spec.agent)
+    found += commands.of_an_agent(spec.agent, base_dir)
     if code:
         found += commands.problems(spec.evaluation.command, code, "spec.evaluation.command", None)
     return found
@@ -102,44 +95,10 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
         message = f"a policy needs {SPACE}, but the task has none; add one, or use another agent"
         return [InputProblem("spec.agent.policy", message)]
     try:
-        document = parse_mapping(task[SPACE].content, SPACE)
-        documents.read(SPACE, task[SPACE].content.decode())  # as the gateway and the agents read it
-        space = Space.model_validate(document, by_alias=True, by_name=False)
+        named = parse_mapping(task[SPACE].content, SPACE).get("file")
+        if isinstance(named, str) and named in task and named.endswith((".yaml", ".yml", ".json")):
+            parse(task[named].content, named)  # unlike `look` it names the line
+        look(texts(task), loop.spec.boundaries.editable)
     except BadInput as error:
         return list(error.problems)
-    except ValidationError as error:
-        return [_of_dimension(one, document) for one in problems(error, document, Space)]
-    except ValueError as error:
-        return [InputProblem(SPACE, str(error))]
-    return _values(space, task, loop.spec.boundaries.editable)
-
-
-def _of_dimension(problem: InputProblem, document: Mapping[str, object]) -> InputProblem:
-    """The problem with the name of its dimension added, because an index such as dimensions[7] is hard to find."""
-    head, bracket, _ = problem.field.removeprefix("dimensions[").partition("]")
-    dimensions = document.get("dimensions")
-    message = problem.message
-    if bracket and head.isdigit() and isinstance(dimensions, list) and message.find('dimension "') != 0:
-        one = dimensions[int(head)]
-        name = one.get("name") if isinstance(one, Mapping) else None
-        message = f'dimension "{name}": {message}' if name else message
-    return InputProblem(f"{SPACE}: {problem.field}", message)
-
-
-def _values(space: Space, task: Files, editable: list[str]) -> list[InputProblem]:
-    """Problems of the file that the space varies: it must exist, be editable and readable, and match the space."""
-    if space.file not in task:
-        message = f'"{space.file}" is not in the task; give the file that holds the values'
-        return [InputProblem(f"{SPACE}: file", message)]
-    found = []
-    if not matches(space.file, editable):
-        message = f'does not cover "{space.file}", which {SPACE} varies, so every experiment would be rejected: add it'
-        found.append(InputProblem("spec.boundaries.editable", message))
-    try:
-        parse(task[space.file].content, space.file)
-        space.read(documents.read(space.file, task[space.file].content.decode()))
-    except BadInput as error:
-        found += error.problems
-    except ValueError as error:
-        found.append(InputProblem(space.file, str(error)))
-    return found
+    return []

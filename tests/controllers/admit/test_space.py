@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.hang import no_hang
 
-from rloop.admit.space import has_one_frame, look
+from rloop.admit.space import look as look_at
+from rloop.api.loop_status import SealedSpace
 from rloop.errors import BadInput
 
 FEW: dict[str, Any] = {"name": "size", "key": "size", "values": [1, 2, 3], "default": 1}
@@ -28,6 +29,10 @@ BINARY = [structural(name, "0", "1") for name in "abcdefghijkl"]
 """4096 frames."""
 
 
+def look(files: dict[str, str], editable: list[str]) -> SealedSpace | None:
+    return look_at(files, editable).space
+
+
 def test_the_points_of_all_frames_are_counted() -> None:
     found = look(task(structural("net", "mlp", "rnn"), FEW | {"when": {"net": ["rnn"]}}), ["recipe.json"])
     assert found is not None
@@ -36,9 +41,9 @@ def test_the_points_of_all_frames_are_counted() -> None:
 
 
 def test_without_structural_dimensions_there_is_one_frame() -> None:
-    assert has_one_frame(task(FEW))
-    assert not has_one_frame(task(BINARY[0], FEW))
-    assert not has_one_frame({"recipe.json": "{}"}), "no space.yaml: directions have fields in words"
+    assert look_at(task(FEW), ["*"]).one_frame
+    assert not look_at(task(BINARY[0], FEW), ["*"]).one_frame
+    assert not look_at({"recipe.json": "{}"}, ["*"]).one_frame, "no space.yaml: directions have fields in words"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,7 @@ def test_no_space_takes_long_to_count(dimensions: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("when", [{"a": ["0"] * 65}, {f"n{i}": ["0"] for i in range(33)}], ids=["values", "names"])
 def test_a_condition_is_bounded(when: dict[str, Any]) -> None:
-    with pytest.raises(BadInput, match=r"dimensions.1.when.* at most (64|32) items"):
+    with pytest.raises(BadInput, match=r"dimensions.1..when.*: holds (65|33) items; at most (64|32) are allowed"):
         look(task(BINARY[0], FEW | {"when": when}), ["recipe.json"])
 
 

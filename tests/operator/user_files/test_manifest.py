@@ -289,12 +289,14 @@ dimensions:
         ("low: 0.1", "lo: 0.1", 'dimension "rate": unknown field; did you mean low?'),
         ("low: 0.1", "low: 30.0", 'dimension "rate": low (30.0) must be less than high'),
         ("default: 1.0", "default: 99.0", "is outside"),
-        ("file: recipe.json", "file: other.json", '"other.json" is not in the task'),
+        ("file: recipe.json", "file: other.json", '"other.json" is not among the text files of the task'),
         ("file: recipe.json", "file: train.py", "must be a .yaml or .json file"),
         ("dimensions:", "dimension:", "did you mean dimensions?"),
         ("low: 0.1", "low: 0.1, low: 0.2", "occurs twice"),
         ("low: 0.1, high: 20.0", "low: 5.0, high: 20.0, default: 6.0", "occurs twice"),
         ("high: 20.0, log: true, default: 1.0", "high: 0.5, default: 0.2", "recipe.json"),
+        ("key: learning_rate", "key: learning-rate", 'has no "learning-rate": did you mean "learning_rate"?'),
+        ("default: 1.0", "default: 2.0", 'default is 2.0, but "recipe.json" has 1.0'),
     ],
 )
 def test_a_space_is_checked_against_the_task(tmp_path: Path, before: str, after: str, words: str) -> None:

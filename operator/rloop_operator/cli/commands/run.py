@@ -21,6 +21,7 @@ from rloop_operator.cli.terminal.exit_codes import complain, crash_reports_in
 from rloop_operator.cli.terminal.output import console
 from rloop_operator.cli.views import facts, result
 from rloop_operator.local.storage.layout import RunFolder
+from rloop_operator.user_files.commands import lost_since_the_start
 from rloop_operator.user_files.folders import check_folders
 from rloop_operator.user_files.manifest import load
 from rloop_operator.user_files.notes import folder_notes, frozen_notes
@@ -33,25 +34,27 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
     folders = read_folders(loop, file.absolute().parent)
     layout = folder_at(folder or RUNS / loop.metadata.name)
     stored = _stored(layout, loop)
+    over = stored is not None and campaign_state.finished(stored) and not campaign_state.may_go_on(stored, loop)
     if stored is None:
-        _check_new(loop, folders)
+        _reject([*unsupported(loop, "local"), *check_folders(loop, folders), *provider_problems(loop)])
         found = [*advice(loop, "local"), *folder_notes(loop, folders)]
     else:
+        if not over:
+            _reject([*lost_since_the_start(loop, folders.base), *provider_problems(loop)])
         found = _ignored(stored, folders, seed)
         found += [] if campaign_state.finished(stored) else advice(loop, "local")
     for one in found:
         complain(f"note: {one}")
     left: list[str] = []
-    if stored is None or not campaign_state.finished(stored) or campaign_state.may_go_on(stored, loop):
+    if not over:
         crash_reports_in(layout.logs)
         command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
         left = _campaign(loop, layout, folders, seed, plain=plain, command=command)
     return _tell_result(layout, file, left)
 
 
-def _check_new(loop: ResearchLoop, folders: Folders) -> None:
-    """Check a new campaign before its folder is created: an invalid manifest leaves no files. Raises BadInput."""
-    problems = [*unsupported(loop, "local"), *check_folders(loop, folders), *provider_problems(loop)]
+def _reject(problems: list[InputProblem]) -> None:
+    """Called before the run folder is created or changed: an invalid manifest leaves no files. Raises BadInput."""
     if problems:
         raise BadInput(*problems)
 

@@ -6,6 +6,7 @@ Called by the command line. It starts nothing and writes nothing.
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from rloop.errors import BadInput, InputProblem
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.exit_codes import complain
 from rloop_operator.cli.views import board, facts
+from rloop_operator.user_files.commands import path_of
 from rloop_operator.user_files.folders import check_folders
 from rloop_operator.user_files.manifest import load, load_among
 from rloop_operator.user_files.notes import folder_notes
@@ -26,7 +28,10 @@ from rloop_operator.user_files.yaml_file import STANDARD_INPUT
 
 
 def validate(file: Path, target: Literal["local", "cluster"]) -> None:
-    """Print OK and notes. Raises BadInput with every problem."""
+    """Print OK and notes. Raises BadInput with every problem.
+
+    For a laptop these are exactly the problems for which `rloop run` would not start on this machine.
+    """
     if target == "local" and file == STANDARD_INPUT:
         told = "comes from stdin, so its folders cannot be found: give the file, or add --for cluster"
         raise BadInput(InputProblem("standard input", told))
@@ -36,7 +41,7 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     problems = unsupported(loop, target)
     folders = read_folders(loop, file.absolute().parent) if target == "local" else None
     if folders is not None:
-        problems += check_folders(loop, folders)
+        problems += [*check_folders(loop, folders), *provider_problems(loop)]
     if problems:
         if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
             complain(
@@ -47,8 +52,6 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     if folders is not None:
         notes += folder_notes(loop, folders)
         notes += _preflight(loop, file) + _client(loop)
-        # `rloop run` would reject these on this machine. They are notes, because another machine may have the provider.
-        notes += provider_problems(loop)
     for one in notes:
         complain(f"note: {one}")
     print(f"OK {summary(loop)}")
@@ -70,9 +73,10 @@ def _client(loop: ResearchLoop) -> list[InputProblem]:
     if loop.spec.agent.client is None:
         return []
     program = PROGRAMS[loop.spec.agent.client.name].executable
+    found = shutil.which(program, path=path_of(loop.spec.agent.env)) or program
     try:
         done = subprocess.run(
-            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
+            [found, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
         )
         told = words.line(done.stdout.strip() or done.stderr.strip())
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:

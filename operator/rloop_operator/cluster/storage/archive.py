@@ -13,10 +13,13 @@ import tarfile
 import zlib
 from collections import OrderedDict
 
+from rloop.errors import BadInput, InputProblem
 from rloop_operator.ports import File, Files
 
 MAX_FILES = 2000
 """Maximum files per archive. Reading this many takes a tenth of a second, during which the event loop is blocked."""
+ARCHIVE_BYTES = 900 * 1024
+"""Maximum size of an archive. A ConfigMap holds 1 MiB, not counting base64; the rest is for metadata."""
 MAX_BYTES = 4 * 2**20
 """Maximum uncompressed size of an archive: the content of a ConfigMap (1 MiB), plus up to 1.5 KiB for each file."""
 BLOCK = 512
@@ -30,6 +33,16 @@ PER_FILE_BYTES = 512
 
 class NotOurs(Exception):
     """The bytes are not an archive made by `pack`; the message says why."""
+
+
+def pack_to_fit(files: Files, name: str) -> bytes:
+    """The archive of these files. Raises BadInput, about `name`, if a ConfigMap cannot hold it."""
+    archive = pack(files)
+    if len(archive) > ARCHIVE_BYTES or len(files) > MAX_FILES:
+        has = f"{len(files)} files with {len(archive)} bytes when packed"
+        told = f"{has}; at most {MAX_FILES} files and {ARCHIVE_BYTES} bytes fit: use a smaller task"
+        raise BadInput(InputProblem(name, told))
+    return archive
 
 
 def pack(files: Files) -> bytes:

@@ -26,10 +26,10 @@ from rloop.ledger_entry import Ledger
 from rloop.reasons import Reason
 from rloop_operator.cluster.kube import children, client
 from rloop_operator.cluster.storage import ledger
-from rloop_operator.cluster.storage.archive import MAX_FILES, Cache, NotOurs, pack, unpack
+from rloop_operator.cluster.storage.archive import Cache, NotOurs, pack_to_fit, unpack
 from rloop_operator.cluster.storage.merge_patch import merge_patch
 from rloop_operator.ports import File, Files, Object, Store
-from rloop_operator.task_files import files_digest
+from rloop_operator.task_files import files_digest, seal
 
 log = structlog.get_logger("rloop.store")
 PLURALS: dict[type, str] = {
@@ -38,8 +38,6 @@ PLURALS: dict[type, str] = {
     ResearchExperiment: "researchexperiments",
 }
 ARCHIVE = "files.tar.gz"
-ARCHIVE_BYTES = 900 * 1024
-"""Maximum size of an archive. A ConfigMap holds 1 MiB, not counting base64; the rest is for metadata."""
 
 
 class KubeStore(Store):
@@ -88,44 +86,49 @@ class KubeStore(Store):
 
     @override
     async def seal(self, loop: ResearchLoop) -> SealedTask:
-        name = loop.metadata.name
-        task = await self._sealed(loop, names.task(name), "spec.task", loop.spec.task.config_map)
-        code = await self._sealed(
-            loop, names.evaluation(name), "spec.evaluation.code", loop.spec.evaluation.code.config_map
-        )
-        papers = loop.spec.agent.references
-        if papers is None:
-            return SealedTask(task=files_digest(task), evaluation=files_digest(code))
-        references = await self._sealed(loop, names.references(name), "spec.agent.references", papers.config_map)
-        return SealedTask(task=files_digest(task), evaluation=files_digest(code), references=files_digest(references))
+        name, spec, papers = loop.metadata.name, loop.spec, loop.spec.agent.references
+        frozen, read = dict[str, Files](), dict[str, Files]()  # all is checked before anything is frozen
+        for kept, field, source in (
+            (names.task(name), "spec.task", spec.task.config_map),
+            (names.evaluation(name), "spec.evaluation.code", spec.evaluation.code.config_map),
+            (names.references(name), "spec.agent.references", papers.config_map if papers else None),
+        ):
+            if source is None:
+                continue  # no references; of the others, other sources are rejected earlier (`rloop.admit.loop`)
+            if await self._is_frozen(loop, kept):
+                frozen[kept] = await self.files(kept)
+            else:
+                read[kept] = await self._of_user(source, field)
+                pack_to_fit(read[kept], kept)
+        files = {**read, **frozen}
+        references = files[names.references(name)] if papers is not None else None
+        sealed = seal(loop, files[names.task(name)], files[names.evaluation(name)], references)
+        for kept, content in read.items():
+            await self.put_files(name, kept, content)
+        return sealed
 
-    async def _sealed(self, loop: ResearchLoop, name: str, field: str, source: ConfigMapFiles | None) -> Files:
-        """The frozen files under `name`. The first call freezes them from the user's ConfigMap."""
-        assert source is not None  # other sources are rejected earlier (`rloop.admit.loop`)
+    async def _is_frozen(self, loop: ResearchLoop, name: str) -> bool:
+        """Whether there are files under the name. Raises Blocked if they are of somebody else."""
         try:
-            frozen = await self.api.get(client.core(self.namespace, "configmaps", name))
+            found = await self.api.get(client.core(self.namespace, "configmaps", name))
         except NotFound:
-            frozen = None
-        if frozen is not None:
-            children.check_ours("ConfigMap", frozen, {"ownerReferences": [{"uid": loop.metadata.uid}]})
-            return await self.files(name)
+            return False
+        children.check_ours("ConfigMap", found, {"ownerReferences": [{"uid": loop.metadata.uid}]})
+        return True
+
+    async def _of_user(self, source: ConfigMapFiles, field: str) -> Files:
+        """The files of a user's ConfigMap."""
         try:
             found = await self.api.get(client.core(self.namespace, "configmaps", source.name))
         except NotFound as error:
             told = f'there is no ConfigMap "{source.name}" in namespace {self.namespace}; create it'
             raise BadInput(InputProblem(f"{field}.configMap.name", told)) from error
-        files = _from_config_map(found, source, field)
-        await self.put_files(loop.metadata.name, name, files)
-        return files
+        return _from_config_map(found, source, field)
 
     @override
     async def put_files(self, loop: str, name: str, files: Files) -> None:
         owner = await self.api.get(client.objects(self.namespace, PLURALS[ResearchLoop], loop))
-        archive = pack(files)
-        if len(archive) > ARCHIVE_BYTES or len(files) > MAX_FILES:
-            has = f"{len(files)} files with {len(archive)} bytes when packed"
-            told = f"{has}; at most {MAX_FILES} files and {ARCHIVE_BYTES} bytes fit: use a smaller task"
-            raise BadInput(InputProblem(name, told))
+        archive = pack_to_fit(files, name)
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",

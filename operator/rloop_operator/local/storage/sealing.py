@@ -12,7 +12,8 @@ from rloop.api.loop_status import SealedTask
 from rloop.api.researchloop import ResearchLoop
 from rloop.api.workload import HeldOut
 from rloop.errors import BadInput, InputProblem
-from rloop_operator.task_files import TreeProblem, digest_tree, files_digest
+from rloop_operator import task_files
+from rloop_operator.task_files import TreeProblem, digest_tree
 from rloop_operator.user_files.reading import Folders, shown_to_agents
 
 HELD_OUT_BYTES = 2**40
@@ -30,13 +31,9 @@ def hashes(loop: ResearchLoop, folders: Folders, run_folder: Path) -> SealedTask
     final = _hash(spec.evaluation.final_held_out, base, "spec.evaluation.finalHeldOut.path", problems)
     if problems:
         raise BadInput(*problems)
-    return SealedTask(
-        task=files_digest(folders.task),
-        evaluation=files_digest(folders.evaluation),
-        held_out=held_out,
-        final_held_out=final,
-        references=files_digest(folders.references) if spec.agent.references is not None else None,
-    )
+    references = folders.references if spec.agent.references is not None else None
+    sealed = task_files.seal(loop, folders.task, folders.evaluation, references)
+    return sealed.changed(held_out=held_out, final_held_out=final)
 
 
 def _hash(source: HeldOut | None, base: Path, field: str, problems: list[InputProblem]) -> str | None:

@@ -76,3 +76,13 @@ def test_variables_of_the_agent_are_looked_for(rloop: Rloop, manifest: Manifest,
     done = rloop("validate", file, "--for", "cluster")
     assert "spec.agent.env[0].secretKeyRef: is missing" in done.stderr
     assert "spec.agent.client: not yet in a cluster" in done.stderr
+
+
+def test_a_path_of_the_agent_is_where_its_program_is_looked_for(
+    rloop: Rloop, manifest: Manifest, tmp_path: Path
+) -> None:
+    path = with_client(tmp_path, "codex", "#!/bin/sh\necho codex-cli 0.171.0\n")
+    file = manifest({**OF_PROXY, "env": [{"name": "PATH", "value": "/no/such"}]})
+    done = rloop("validate", file, PATH=path, RLOOP_LLM_URL="http://127.0.0.1:1/v1")
+    assert done.returncode == 2
+    assert "there is no codex in the PATH of spec.agent.env, /no/such; install it" in done.stderr

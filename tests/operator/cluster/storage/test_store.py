@@ -16,7 +16,8 @@ from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, Blocked, Conflict, Corrupt, NotFound
 from rloop_operator.cluster.kube import client
-from rloop_operator.cluster.storage.store import ARCHIVE_BYTES, KubeStore
+from rloop_operator.cluster.storage.archive import ARCHIVE_BYTES
+from rloop_operator.cluster.storage.store import KubeStore
 from rloop_operator.ports import File
 
 LOOP = client.objects("mine", "researchloops", "demo")
@@ -154,6 +155,18 @@ def test_sealed_files_come_from_the_users_config_maps_once(place: Place) -> None
     assert place.seal() == sealed
     assert sealed.references is None
     assert (len(sealed.task), len(sealed.evaluation)) == (len(SEALED.task), len(SEALED.evaluation))
+
+
+def test_a_task_that_is_rejected_is_not_frozen(place: Place) -> None:
+    """Otherwise its mended source would never be read."""
+    space = "file: recipe.json\ndimensions: [{name: a, key: a, low: 0, high: 1, default: 0.5}]"
+    place.config_map("files", **{"train": "x", "recipe.json": "{}", "space.yaml": space})
+    with pytest.raises(BadInput, match='has no "a": add it to the file'):
+        place.seal()
+    assert not [key for key in place.fake.objects if "demo-" in str(key)], "neither the task nor anything else"
+    place.config_map("files", train="x", recipe="mended")
+    place.seal()
+    assert asyncio.run(place.store.files("demo-task"))["recipe"] == File(b"mended")
 
 
 def test_items_give_files_other_paths_and_leave_out_the_rest() -> None:
