@@ -15,9 +15,10 @@ Example = Callable[..., Path]
 
 
 def dimensions(**changes: Any) -> str:
-    """The example's space.yaml with changes in its first dimension."""
-    first, *others = SPACE["dimensions"]
-    return yaml.safe_dump(SPACE | {"dimensions": [first | changes, *others]})
+    """The example's space.yaml with changes in its dimension."""
+    space: dict[str, Any] = yaml.safe_load(yaml.safe_dump(SPACE))
+    space["dimensions"][0] |= changes
+    return yaml.safe_dump(space)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_what_is_probably_not_meant_is_a_note(tmp_path: Path) -> None:
     ]
 
 
-NOWHERE = "import os, helper\nfrom no_such_library import nn\ntry:\n    import flash\nexcept ImportError:\n    pass\n"
+NOWHERE = "import os, helper\nfrom no_such import nn\ntry:\n    import flash\nexcept ImportError:\n    pass\n"
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ NOWHERE = "import os, helper\nfrom no_such_library import nn\ntry:\n    import f
     [
         pytest.param(
             NOWHERE,
-            "no_such_library",
-            'has no module "no_such_library" that train.py imports; install it there',
+            "no_such",
+            'has no module "no_such" that train.py imports; install it there',
             id="missing",
         ),
         pytest.param(NOWHERE, "", "", id="it has all"),
