@@ -38,6 +38,8 @@ from rloop.api.wire import (
     Reference,
     ReferenceText,
     TaskFiles,
+    UsageReply,
+    UsageReport,
 )
 from rloop.errors import Refused
 from rloop_agent import session
@@ -219,6 +221,10 @@ class InMemory(AgentGateway):
     @override
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         return at_once(self._gateway.heartbeat(self._caller, request.round))
+
+    @override
+    def report_usage(self, request: UsageReport) -> UsageReply:
+        return at_once(self._gateway.report_usage(self._caller, request))
 
     @override
     def finish(self, request: FinishRequest) -> None:

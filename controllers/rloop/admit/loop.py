@@ -174,9 +174,11 @@ def _never_spent(spec: ResearchLoopSpec) -> Found:
             "requests a GPU, which no budget counts here: request it in spec.experiment.resources",
         )
     if spec.agent.llm is None:
-        for name, limit in (("tokens", spec.budget.tokens), ("cost", spec.budget.cost)):
-            if limit is not None:
-                yield f"spec.budget.{name}", "only an agent with an llm uses it: use runs or activeSeconds"
+        if spec.budget.tokens is not None and spec.agent.client is None:
+            yield "spec.budget.tokens", "only an agent with an llm or a client uses it: use runs or activeSeconds"
+        if spec.budget.cost is not None:
+            instead = "runs or activeSeconds" if spec.agent.client is None else "tokens, which the client reports"
+            yield "spec.budget.cost", f"only an agent with an llm uses it: use {instead}"
 
 
 def _parts_of_gpus(spec: ResearchLoopSpec) -> Found:

@@ -91,7 +91,7 @@ class ClientAgent(Model):
     """More arguments for its program, after ours."""
     login: Literal["Proxy", "Own"] = "Proxy"
     """Who pays for its model. Proxy (default): `llm`, through the LLM proxy, within the budget. Own: the client's own
-    login on this machine, which `budget.tokens` and `budget.cost` do not count.
+    login on this machine. `budget.tokens` then counts what the client reports, and `budget.cost` nothing.
     """
 
     model_config = cel(

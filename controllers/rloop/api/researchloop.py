@@ -165,9 +165,11 @@ class Budget(Model):
     cpu_seconds: Count | None = None
     """CPU seconds of all runs. A run reserves `experiment.cpuSeconds` at its start, or one core for its deadline."""
     tokens: Count | None = None
-    """Language model tokens of all sessions."""
+    """Language model tokens of all sessions: those that the LLM proxy counts, and those that a `client` with its own
+    login reports.
+    """
     cost: Amount | None = None
-    """Cost of all model calls, in the currency of the provider's prices."""
+    """Cost of all model calls through the LLM proxy, in the currency of the provider's prices."""
 
 
 class ResearchLoopSpec(Model):

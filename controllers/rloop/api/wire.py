@@ -206,6 +206,30 @@ class HeartbeatReply(Model):
     """The session is over: finish, and exit."""
 
 
+class UsageReport(Model):
+    """Tokens that the model of a session has used so far, where the LLM proxy does not count them."""
+
+    input_tokens: Count = 0
+    """Input tokens of the whole session, cached ones included."""
+    cached_tokens: Count = 0
+    """Cached tokens among them."""
+    output_tokens: Count = 0
+    """Output tokens of the whole session."""
+
+
+class UsageReply(Model):
+    """The totals that are stored for the session: the highest that were reported, also by an earlier process of it."""
+
+    input_tokens: Count
+    """Input tokens."""
+    cached_tokens: Count
+    """Cached tokens among them."""
+    output_tokens: Count
+    """Output tokens."""
+    tokens_left: Count | None = None
+    """Rest of `budget.tokens`: at 0 the session must end. Null without that limit."""
+
+
 class FinishRequest(Model):
     """The end of a session."""
 

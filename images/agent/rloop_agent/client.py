@@ -37,6 +37,8 @@ from rloop.api.wire import (
     Reference,
     ReferenceText,
     TaskFiles,
+    UsageReply,
+    UsageReport,
 )
 from rloop_agent.gateway import AgentError, Unauthorized, Unreachable, refusal
 from rloop_agent.log import Log, silent
@@ -122,6 +124,9 @@ class Client:
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply:
         return self._ask(HeartbeatReply.model_validate_json, "POST", "/v1/heartbeat", request)
+
+    def report_usage(self, request: UsageReport) -> UsageReply:
+        return self._ask(UsageReply.model_validate_json, "POST", "/v1/usage", request)
 
     def finish(self, request: FinishRequest) -> None:
         self._ask(lambda _: None, "POST", "/v1/finish", request)

@@ -23,6 +23,8 @@ from rloop.api.wire import (
     Reference,
     ReferenceText,
     TaskFiles,
+    UsageReply,
+    UsageReport,
 )
 
 
@@ -80,5 +82,7 @@ class Gateway(Protocol):
     def judge_finding(self, name: str, verdict: FindingVerdict) -> Finding: ...
 
     def heartbeat(self, request: HeartbeatRequest) -> HeartbeatReply: ...
+
+    def report_usage(self, request: UsageReport) -> UsageReply: ...
 
     def finish(self, request: FinishRequest) -> None: ...

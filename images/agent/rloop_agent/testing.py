@@ -30,6 +30,8 @@ from rloop.api.wire import (
     Reference,
     ReferenceText,
     TaskFiles,
+    UsageReply,
+    UsageReport,
 )
 from rloop_agent.gateway import AgentError, Gateway, Refused
 
@@ -111,6 +113,8 @@ class FakeGateway(Gateway):
         self.requests: dict[int, ExperimentRequest] = {}
         self.views: list[ExperimentView] = list(self.given.results)
         self.beats: list[int] = []
+        self.used: UsageReport | None = None
+        self.tokens_left: int | None = None
         self.handoff: str | None = None
         self.drafts: dict[str, str] = {}
         self.verdicts: dict[str, FindingVerdict] = {}
@@ -220,6 +224,12 @@ class FakeGateway(Gateway):
         self._asked("heartbeat", request)
         self.beats.append(request.round)
         return HeartbeatReply(closing=self.handoff is not None)
+
+    @override
+    def report_usage(self, request: UsageReport) -> UsageReply:
+        self._asked("report_usage", request)
+        self.used = request
+        return UsageReply(**request.model_dump(), tokens_left=self.tokens_left)
 
     @override
     def finish(self, request: FinishRequest) -> None:

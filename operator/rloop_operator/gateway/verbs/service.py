@@ -30,9 +30,11 @@ from rloop.api.wire import (
     Reference,
     ReferenceText,
     TaskFiles,
+    UsageReply,
+    UsageReport,
 )
 from rloop.errors import Conflict, Refused, RloopError
-from rloop_operator.gateway.verbs import claims, read
+from rloop_operator.gateway.verbs import claims, read, usage
 from rloop_operator.gateway.verbs.caller_view import CallerView, until_written
 from rloop_operator.gateway.verbs.propose import Proposals
 from rloop_operator.ports import Caller, File, Signs, Store
@@ -139,6 +141,10 @@ class Gateway(CallerView):
         """POST heartbeat: the session is alive, and in this round."""
         nudge = await self._beats.record(caller, round_)
         return HeartbeatReply(nudge=nudge, closing=await self.over(caller))
+
+    async def report_usage(self, caller: Caller, request: UsageReport) -> UsageReply:
+        """POST usage: tokens of a model that the LLM proxy does not serve. Raises Refused."""
+        return await usage.report(self, caller, request)
 
     async def progress(self, caller: Caller, request: ProgressRequest) -> None:
         """POST progress: what a run's relay observed. Raises Refused for any other caller."""

@@ -29,6 +29,8 @@ from rloop.api.wire import (
     Reference,
     ReferenceText,
     TaskFiles,
+    UsageReply,
+    UsageReport,
 )
 from rloop_operator.gateway.verbs.service import Gateway
 from rloop_operator.ports import Caller
@@ -180,6 +182,17 @@ VERBS = (
         HeartbeatReply,
         lambda g, c, b, _n: g.heartbeat(c, b.round),
         NOBODY,  # the process beats, not the model
+    ),
+    Verb(
+        "POST",
+        "/v1/usage",
+        "report_usage",
+        "Tokens of the session",
+        "Tokens that the session's model has used so far, for agents whose calls the LLM proxy does not serve",
+        UsageReport,
+        UsageReply,
+        lambda g, c, b, _n: g.report_usage(c, b),
+        NOBODY,  # the process that runs the client reports, not the model
     ),
     Verb(
         "POST",

@@ -87,7 +87,7 @@ def test_a_tool_takes_what_its_verb_takes(world: World) -> None:
     async def story(url: str) -> None:
         async with connected(url, "auto") as client:
             listed = {one.name: one for one in (await client.list_tools()).tools}
-            not_explorers = {"report_progress", "heartbeat", "judge_finding"}
+            not_explorers = {"report_progress", "report_usage", "heartbeat", "judge_finding"}
             assert set(listed) == {verb.tool for verb in VERBS} - not_explorers
             assert set(listed["submit_experiment"].input_schema["properties"]) == set(ExperimentRequest.model_fields)
             assert listed["read_experiment"].input_schema["required"] == ["name"]
