@@ -128,7 +128,7 @@ async def serve(session: Session) -> None:
         "rloop",
         version=version("rloop"),
         title="ResearchLoop",
-        instructions=roles.system(session.state.context.session.role),
+        instructions=roles.rules(session.state.context.session.role),
         on_list_tools=listed,
         on_call_tool=answered,
     )

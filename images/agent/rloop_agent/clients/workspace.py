@@ -21,11 +21,14 @@ NAMES = (RULES, "CLAUDE.md", "GEMINI.md")
 """The names under which clients look for rules."""
 PROMPT = "prompt.md"
 BRIEF_CHARACTERS = 48_000
-HOW = f"""\
-The tools of the MCP server rloop are your only way to the campaign. Your copy of the task is the folder {TASK}/ below
-this one: read and change its files with your own tools, and run programs in it as you like. submit_experiment takes
-the folder as it is: it has no argument for files. `try` runs the task as the campaign would. Wait with
-wait_for_results, never with sleep. The session ends with the tool finish, not with your last words: call it, then stop.
+COPY = f"""\
+Your copy of the task is the folder {TASK}/ below this one: read and change its files with your own tools, and run
+programs in it as you like. submit_experiment takes the folder as it is: it has no argument for files. Wait with
+wait_for_results, never with sleep.
+"""
+HOW = """\
+The tools of the MCP server rloop are your only way to the campaign. The session ends with the tool finish, not with
+your last words: call it, then stop.
 """
 
 
@@ -34,7 +37,8 @@ def lay_out(folder: Path, context: Context, task: TaskFiles) -> None:
     drafts = context.handoff.drafts if context.handoff else {}
     scratch = Scratch(folder / TASK, task, context.editable, drafts)
     scratch.lay(context.incumbent.name, context.incumbent.files)
-    rules = f"{roles.system(context.session.role)}\n{HOW}"
+    role = context.session.role
+    rules = f"{roles.rules(role)}\n{'' if role in roles.CLOSING else COPY}{HOW}"
     for name in NAMES:
         (folder / name).write_text(rules, encoding="utf-8")
-    (folder / PROMPT).write_text(brief(context, scratch.files(), BRIEF_CHARACTERS), encoding="utf-8")
+    (folder / PROMPT).write_text(brief(context, scratch.files(), BRIEF_CHARACTERS, rounds=False), encoding="utf-8")

@@ -128,7 +128,7 @@ class _Session:
     def _brief(self) -> str:
         if self._text:
             return short.first(self.state, self._brief_room)
-        return brief(self._context, self.state.scratch.files(), self._brief_room)
+        return brief(self._context, self.state.scratch.files(), self._brief_room, rounds=True)
 
     def _known_window(self) -> int | None:
         try:

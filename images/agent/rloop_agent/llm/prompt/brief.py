@@ -19,9 +19,11 @@ from rloop_agent.llm.tools.scratch import DRAFTS
 from rloop_agent.llm.tools.session_state import as_json, as_row, experiments_left
 
 
-def brief(context: Context, files: Sequence[str], room: int) -> str:
-    """The message, of at most about `room` characters."""
+def brief(context: Context, files: Sequence[str], room: int, *, rounds: bool) -> str:
+    """The message, of at most about `room` characters. `rounds`: whether whoever reads it is limited by them."""
     room = max(room, 4000)
+    if not rounds:
+        context = context.changed(session=context.session.changed(max_rounds=0))
     if context.session.role == "Check":
         return "\n\n".join(_claims(context, room))
     if context.session.role == "Report":
@@ -51,7 +53,7 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
         yield f"Your copy of the task is as the incumbent {context.incumbent.name} has it, which changed {changed}."
     else:
         yield "Your copy of the task is as the task itself, which is the incumbent."
-    yield "Its files (list_files):\n" + fenced("files", clip("\n".join(files), room // 8))
+    yield "Its files:\n" + fenced("files", clip("\n".join(files), room // 8))
     yield from _story(context, room)
     if context.references:
         yield f"There are {context.references} papers and documents: read_references lists them."
@@ -115,7 +117,7 @@ def _standing(context: Context) -> dict[str, Any]:
             "frame": context.incumbent.frame,
         },
         "current_direction": context.current_direction,
-        "rounds": session.max_rounds,
+        "rounds": session.max_rounds or None,
         "seconds": session.session_seconds,
         "tokens": session.max_tokens or None,
         "experiments_left": experiments_left(context),

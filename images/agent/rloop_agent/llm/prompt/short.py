@@ -36,7 +36,7 @@ def system(state: SessionState) -> str:
 def first(state: SessionState, room: int) -> str:
     """The first user message, of at most about `room` characters."""
     if state.context.session.role in roles.CLOSING:
-        return brief(state.context, [], room)
+        return brief(state.context, [], room, rounds=True)
     return clip("\n".join(_parts(state, state.context)), room)
 
 

@@ -107,7 +107,7 @@ def _write(state: SessionState, space: Space, wanted: Point) -> str:
             return ""
         state.scratch.write(space.file, recipe.render(space, text, document, after))
     except recipe.BadRecipe as error:
-        raise ToolError(f"{error}; write the file with write_file, or restore it with reset_files") from None
+        raise ToolError(f"{error}; write the file again, or restore it with reset_files") from None
     return f"{space.file} now has {', '.join(f'{name} {value}' for name, value in after.items())}"
 
 

@@ -15,6 +15,8 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
@@ -23,6 +25,8 @@ from rloop.api.reading.globs import matches
 from rloop.api.wire import TaskFiles
 
 LIST_MAX = 500
+NEAR_MAX = 5
+"""Maximum number of files that are named in place of a missing one."""
 SHOWN_MAX = 1000
 """Maximum characters of a file that is shown whole if an edit does not match it."""
 DRAFTS = "handoff-drafts"
@@ -81,10 +85,12 @@ class Scratch:
         """The text of a file, not truncated. Raises ScratchError."""
         found = self._inside(path)
         if not found.is_file():
-            raise ScratchError(f'there is no file "{path}"; list_files shows what there is')
+            there = list(islice(self.paths(), LIST_MAX))
+            near = get_close_matches(path, there, n=NEAR_MAX) or there[:NEAR_MAX]
+            raise ScratchError(f'there is no file "{path}"; there are {", ".join(near) or "no files at all"}')
         size = found.stat().st_size
         if size > FILE_BYTES * 8:
-            raise ScratchError(f'"{path}" has {size} bytes: read parts of it with run_command (head, tail, grep)')
+            raise ScratchError(f'"{path}" has {size} bytes: read parts of it with a command (head, tail, grep)')
         try:
             return found.read_text(encoding="utf-8")
         except UnicodeDecodeError:
