@@ -28,8 +28,10 @@ from rloop.api.workload import ENV_NAME_PATTERN, FolderSource
 
 ONE_MIND = "give exactly one of policy, llm, image, client; llm is also allowed with image or client"
 ONE_SOURCE = "give value, or fromEnv (rloop run) and secretKeyRef (cluster), of which each shell uses its own"
-CLIENTS_MODEL = "client uses the model of llm: add llm (provider and model), or set client.login: Own and remove llm"
+CLIENTS_MODEL = "client uses the model of llm: add llm (provider and model), or set client.login: Own"
+OWN_MODEL = "a client with login: Own uses its own model: remove llm"
 COMMAND_ALONE = "command needs image: add image (rloop run does not use it; any name works)"
+NO_COMMAND = "a client has no command: remove command (client.args adds arguments)"
 
 SESSION_TOKENS, CLIENTS_SESSION_TOKENS = 200_000, 2_000_000
 """Defaults of `llm.maxTokensPerSession`."""
@@ -97,7 +99,7 @@ class ClientAgent(Model):
     model_config = cel(
         (
             "self.name != 'gemini-cli' || (has(self.login) && self.login == 'Own')",
-            "gemini-cli needs login: Own: the LLM proxy does not serve the API that it calls",
+            "gemini-cli needs login: Own, and no llm: the LLM proxy does not serve the API that it calls",
             ".login",
         ),
     )
@@ -105,7 +107,7 @@ class ClientAgent(Model):
     @model_validator(mode="after")
     def _served(self) -> Self:
         if self.login == "Proxy" and not PROGRAMS[self.name].proxied:
-            message = f"{self.name} needs login: Own: the LLM proxy does not serve the API that it calls"
+            message = f"{self.name} needs login: Own, and no llm: the LLM proxy does not serve the API that it calls"
             raise ValueError(message)
         return self
 
@@ -157,10 +159,16 @@ class Agent(Model):
             ),
             ONE_MIND,
         ),
-        ("!has(self.command) || has(self.image)", COMMAND_ALONE, ".command"),
+        ("!has(self.command) || has(self.image) || has(self.client)", COMMAND_ALONE, ".command"),
+        ("!has(self.command) || has(self.image) || !has(self.client)", NO_COMMAND, ".command"),
         (
-            "!has(self.client) || has(self.llm) == (!has(self.client.login) || self.client.login == 'Proxy')",
+            "!has(self.client) || (has(self.client.login) && self.client.login == 'Own') || has(self.llm)",
             CLIENTS_MODEL,
+            ".llm",
+        ),
+        (
+            "!has(self.client) || !has(self.client.login) || self.client.login != 'Own' || !has(self.llm)",
+            OWN_MODEL,
             ".llm",
         ),
     )
@@ -198,6 +206,8 @@ class Agent(Model):
 
     @model_validator(mode="after")
     def _one_mind(self) -> Self:
+        if self.command is not None and self.client is not None and self.image is None:
+            raise ValueError(NO_COMMAND)
         # Before ONE_MIND, which would not say that the command needs an image.
         if self.command is not None and self.image is None:
             raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and remove policy"))
@@ -205,7 +215,7 @@ class Agent(Model):
         if (self.policy is None) != bool(others) or (self.image is not None and self.client is not None):
             raise ValueError(ONE_MIND)
         if self.client is not None and (self.llm is not None) != (self.client.login == "Proxy"):
-            raise ValueError(CLIENTS_MODEL)
+            raise ValueError(CLIENTS_MODEL if self.llm is None else OWN_MODEL)
         return self
 
     @property

@@ -59,7 +59,9 @@ def _problem(detail: ErrorDetails, document: object, model: type[BaseModel]) -> 
         case "value_error":
             text = str(detail["ctx"]["error"]) + _left_empty(_value_at(document, place), _model_at(model, place))
         case "model_type" | "model_attributes_type" if (wanted := _model_at(model, place)) is not None:
-            text = f"must be a mapping; its fields are {_listed(wanted, _hidden(place))}"
+            given = _value_at(document, place)
+            named = f"write {{name: {given}}}; " if isinstance(given, str) and "name" in wanted.model_fields else ""
+            text = f"must be a mapping: {named}its fields are {_listed(wanted, _hidden(place))}"
         case _ if len(place) > 1 and place[-1] in UNION_BRANCHES and _is_plain(_value_at(document, place[:-1])):
             place, text = place[:-1], "must be a plain value: text, a number, true or false"
         case "string_pattern_mismatch" | "string_too_long" if place == ("metadata", "name"):

@@ -22,6 +22,8 @@ PERMANENT = frozenset({"AllowanceSpent", "BudgetSpent", "ContextTooLong", "Reque
 """Failures of model calls that a new process of the same session would meet again."""
 OVERTIME = frozenset({"DeadlineExceeded", "NoProgress"})
 """Reasons of a process that was ended because it took too long."""
+NO_PERMISSION = 77
+"""Exit code EX_NOPERM of sysexits.h: our wrapper ends with it if a coding agent is not logged in."""
 MESSAGE_MAX = 1024
 QUOTED_MAX = 300
 REMEDIES = {
@@ -36,7 +38,7 @@ REMEDIES = {
     "DeadlineExceeded": "raise spec.agent.sessionSeconds, or check what the agent waits for",
     "NoProgress": "check what the agent waits for",
 }
-MEND = "correct the agent's program, or spec.agent.command"
+MEND = "correct the agent's program (spec.agent) or its installation; its log may name the remedy"
 """Remedy for a program that cannot work. The reason is that of its process."""
 _TEXTS = re.compile(r'"(?:result|message|error|text)"\s*:\s*"((?:[^"\\]|\\.)+)"')
 
@@ -89,10 +91,17 @@ def judge(facts: Facts) -> Judgement:
         why = facts.reason if failure is None or facts.lost else failure.reason
         # After a failed model call the program may have crashed because of that: retry it in another process.
         doubtful = facts.lost or failure is not None
-        certain = None if doubtful else certain_failure.broken_program(facts.reason, facts.code, facts.log_tail)
+        certain = None if doubtful else _certain(facts)
         message = _message(facts, why, certain)
         return Judgement(certain is not None, True, why, message, infrastructure=facts.lost)
     return _ended(facts, facts.reason)
+
+
+def _certain(facts: Facts) -> str | None:
+    """Why a restart would fail in the same way, as a clause; None if it may help."""
+    if facts.code == NO_PERMISSION and facts.reason == "Error":
+        return "nobody is logged in"
+    return certain_failure.broken_program(facts.reason, facts.code, facts.log_tail)
 
 
 def _ended(facts: Facts, reason: str) -> Judgement:

@@ -60,4 +60,4 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             pass  # other events say nothing that is kept
 
 
-GEMINI_CLI = Client(argv, environment, files, read)
+GEMINI_CLI = Client(argv, environment, files, read, no_login=41)

@@ -84,6 +84,8 @@ class Client:
     """Configuration files, by their paths in the working directory."""
     read: Reader
     """Takes in one event of its output, which is a line of JSON."""
+    no_login: int | None = None
+    """Exit code by which it reports that nobody is logged in; None if only its words tell."""
 
 
 def texts(parts: object) -> Iterator[str]:

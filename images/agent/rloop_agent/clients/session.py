@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -46,8 +47,10 @@ LINES_AT_ONCE = 1000
 """Lines read before the limits are looked at again: a flood of output cannot delay the end."""
 TRANSCRIPT_MAX = 64_000_000
 """Characters of output in the transcript; the rest is read and dropped."""
-NOT_INSTALLED = 127
-"""Exit code of a shell for a missing program: a restart cannot help."""
+NOT_INSTALLED, NO_PERMISSION = 127, 77
+"""Exit codes after which a restart cannot help: of a shell for a missing program, and EX_NOPERM of sysexits.h."""
+NO_LOGIN = re.compile(r"/login\b|not logged in|401 unauthorized|invalid (api key|bearer|authentication)", re.IGNORECASE)
+"""How clients say that nobody is logged in, or no longer."""
 
 
 def run(
@@ -90,7 +93,15 @@ def run(
         input_tokens=seen.input_tokens,
         output_tokens=seen.output_tokens,
     )
-    return _hand_over(gateway, context, process.returncode, why, seen)
+    code = _hand_over(gateway, context, process.returncode, why, seen)
+    words = f"{seen.words} {seen.plain}"
+    if code and settings.home and (process.returncode == CLIENTS[settings.name].no_login or NO_LOGIN.search(words)):
+        told = f"log in: start {program.executable} once by hand, or use login: Proxy with llm"
+        print(
+            f"{program.executable} is not logged in ({' '.join(words.split())[-WORDS_MAX // 3 :]}); {told}", flush=True
+        )
+        return NO_PERMISSION
+    return code
 
 
 def _start(program: str, name: ClientName, launch: Launch) -> subprocess.Popen[str]:

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 from tests.support.agent_gateway import TOKEN, Server
 
+from rloop.api.agent import PROGRAMS, ClientName
 from rloop.api.wire import DirectionRequest
+from rloop.decide.queries import session_outcome
 from rloop_agent.testing import SESSION
 
 FRAME = {"method": "plain", "loss": "1"}
@@ -29,12 +31,14 @@ def server() -> Iterator[Server]:
 class Session:
     """One process of the wrapper, whose client is a program of the test's."""
 
-    def __init__(self, server: Server, folder: Path, program: str | None) -> None:
+    def __init__(
+        self, server: Server, folder: Path, program: str | None, name: ClientName = "opencode", **env: str
+    ) -> None:
         self.folder = folder
         programs = folder / "bin"
         programs.mkdir()
         if program is not None:
-            client = programs / "opencode"
+            client = programs / PROGRAMS[name].executable
             client.write_text(f"#!{sys.executable}\n{program}")
             client.chmod(0o755)
         self.process = subprocess.Popen(
@@ -47,11 +51,12 @@ class Session:
                 "RLOOP_TOKEN": TOKEN,
                 "RLOOP_SESSION": SESSION,
                 "RLOOP_HEARTBEAT_SECONDS": "0.2",
-                "RLOOP_CLIENT": "opencode",
+                "RLOOP_CLIENT": name,
                 "RLOOP_CLIENT_ARGS": '["--mine"]',
                 "RLOOP_LLM_PROXY": "http://127.0.0.1:1/v1",
                 "RLOOP_LLM_MODEL": "m",
                 "RLOOP_TRANSCRIPTS": str(folder / "transcripts"),
+                **env,
             },
             stdout=subprocess.PIPE,
             text=True,
@@ -94,6 +99,34 @@ def test_a_client_that_is_not_installed_is_named_and_not_restarted(server: Serve
     code, last = Session(server, tmp_path, None).ended()
     assert code == 127
     assert last == "there is no opencode in PATH: npm install -g opencode-ai"
+
+
+REPORTED = '{"type": "turn.failed", "error": {"message": "unexpected status 401 Unauthorized: Missing bearer"}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("claude-code", 'print("Not logged in · Please run /login"); raise SystemExit(1)'),
+        ("codex", f"print({REPORTED!r}); raise SystemExit(1)"),
+        ("gemini-cli", 'print("Please set an Auth method in your settings"); raise SystemExit(41)'),
+    ],
+)
+def test_a_client_that_is_not_logged_in_is_told_to_log_in_and_not_restarted(
+    server: Server, tmp_path: Path, name: ClientName, program: str
+) -> None:
+    code, last = Session(server, tmp_path, program, name, RLOOP_CLIENT_HOME=str(tmp_path)).ended()
+    facts = session_outcome.Facts(proposed=False, finished=False, code=code, reason="Error", log_tail=last)
+    judged = session_outcome.judge(facts)
+    assert judged.end, "not restarted"
+    assert "nobody is logged in" in judged.message
+    assert f"log in: start {PROGRAMS[name].executable} once by hand" in last
+
+
+def test_with_the_proxy_the_same_words_are_an_error_that_may_pass(server: Server, tmp_path: Path) -> None:
+    code, last = Session(server, tmp_path, f"print({REPORTED!r}); raise SystemExit(1)", "codex").ended()
+    assert code == 1
+    assert "401 Unauthorized" in last
 
 
 def test_for_a_client_that_did_not_finish_the_wrapper_hands_over(server: Server, tmp_path: Path) -> None:
