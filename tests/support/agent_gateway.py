@@ -17,6 +17,7 @@ from rloop.api.wire import (
     FinishRequest,
     HeartbeatRequest,
     Problem,
+    UsageReport,
 )
 from rloop_agent.gateway import Refused
 from rloop_agent.testing import FakeGateway
@@ -83,6 +84,7 @@ class Server:
             ("POST", "/v1/experiments"): lambda: gateway.post_experiment(ExperimentRequest.model_validate_json(body)),
             ("POST", "/v1/findings"): lambda: gateway.post_finding(FindingRequest.model_validate_json(body)),
             ("POST", "/v1/heartbeat"): lambda: gateway.heartbeat(HeartbeatRequest.model_validate_json(body)),
+            ("POST", "/v1/usage"): lambda: gateway.report_usage(UsageReport.model_validate_json(body)),
             ("POST", "/v1/finish"): lambda: gateway.finish(FinishRequest.model_validate_json(body)),
         }
         with self._lock:

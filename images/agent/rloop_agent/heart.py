@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from rloop.api.wire import HeartbeatRequest
+from rloop.api.wire import HeartbeatRequest, UsageReport
 from rloop_agent.gateway import AgentError, Closed, Gateway
 from rloop_agent.log import Log, silent
 
@@ -25,6 +25,11 @@ class Heart:
         self._closed: Closed | None = None
         self.closing = False
         """Whether the response to a heartbeat said that the session is over."""
+        self.used: UsageReport | None = None
+        """Tokens that are reported with the next heartbeat; None where the LLM proxy counts them."""
+        self._reported: UsageReport | None = None
+        self.spent = False
+        """Whether the response to such a report said that no tokens are left."""
         self._nudge: str | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heart", daemon=True)
@@ -50,6 +55,9 @@ class Heart:
         """Send one heartbeat. Returns False if no further one makes sense."""
         try:
             reply = self._gateway.heartbeat(HeartbeatRequest(round=self._round))
+            if (used := self.used) is not None and used != self._reported:
+                self.spent = self._gateway.report_usage(used).tokens_left == 0
+                self._reported = used
         except Closed as closed:
             self._closed = closed
             self.closing = True

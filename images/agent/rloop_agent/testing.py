@@ -228,8 +228,11 @@ class FakeGateway(Gateway):
     @override
     def report_usage(self, request: UsageReport) -> UsageReply:
         self._asked("report_usage", request)
-        self.used = request
-        return UsageReply(**request.model_dump(), tokens_left=self.tokens_left)
+        before = self.used or UsageReport()
+        self.used = UsageReport(
+            **{name: max(value, getattr(before, name)) for name, value in request.model_dump().items()}
+        )
+        return UsageReply(**self.used.model_dump(), tokens_left=self.tokens_left)
 
     @override
     def finish(self, request: FinishRequest) -> None:

@@ -7,6 +7,7 @@ long (`--bare`, `--tools`), and it asks nobody (`dontAsk`), which root may do to
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from rloop_agent.clients.launch import RULES, TOOLS, TOOLS_COMMAND, Client, Launch, Seen, inside, number, texts
@@ -75,15 +76,22 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             seen.conversation = str(event.get("session_id") or seen.conversation)
         case "assistant":
             seen.turns += 1
-            seen.words = "\n".join(texts(inside(event, "message").get("content"))) or seen.words
+            message = inside(event, "message")
+            seen.words = "\n".join(texts(message.get("content"))) or seen.words
+            seen.reply(str(message.get("id")), _tokens(inside(message, "usage")))
         case "result":
             seen.words = str(event.get("result") or seen.words)
-            usage = inside(event, "usage")
-            cached = number(usage.get("cache_read_input_tokens")) + number(usage.get("cache_creation_input_tokens"))
-            seen.input_tokens = number(usage.get("input_tokens")) + cached
-            seen.output_tokens = number(usage.get("output_tokens"))
+            if any(whole := _tokens(inside(event, "usage"))):
+                seen.input_tokens, seen.cached_tokens, seen.output_tokens = whole
         case _:
             pass  # other events say nothing that is kept
+
+
+def _tokens(usage: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Input, cached ones included, cached, and output tokens."""
+    cached = number(usage.get("cache_read_input_tokens"))
+    written = number(usage.get("cache_creation_input_tokens"))
+    return number(usage.get("input_tokens")) + written + cached, cached, number(usage.get("output_tokens"))
 
 
 CLAUDE_CODE = Client(argv, environment, files, read)

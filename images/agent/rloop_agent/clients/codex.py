@@ -69,6 +69,7 @@ def read(event: dict[str, Any], seen: Seen) -> None:
         case "turn.completed":
             usage = inside(event, "usage")
             seen.input_tokens += number(usage.get("input_tokens"))
+            seen.cached_tokens += number(usage.get("cached_input_tokens"))
             seen.output_tokens += number(usage.get("output_tokens"))
         case "turn.failed":
             seen.words = str(inside(event, "error").get("message") or seen.words)

@@ -55,6 +55,7 @@ def read(event: dict[str, Any], seen: Seen) -> None:
         case "result":
             stats = inside(event, "stats")
             seen.input_tokens = number(stats.get("input_tokens"))
+            seen.cached_tokens = number(stats.get("cached"))
             seen.output_tokens = number(stats.get("output_tokens"))
         case _:
             pass  # other events say nothing that is kept

@@ -51,11 +51,19 @@ class Seen:
     turns: int = 0
     input_tokens: int = 0
     """Cached input included."""
+    cached_tokens: int = 0
     output_tokens: int = 0
+    replies: dict[str, tuple[int, int, int]] = field(default_factory=dict, compare=False)
+    """Input, cached and output tokens of each reply of the model, by its id, where a client reports each of them."""
     plain: str = ""
     """The last line that is no JSON: a client that does not start says why in one."""
     characters: int = field(default=0, compare=False)
     """Size of the whole output."""
+
+    def reply(self, id_: str, tokens: tuple[int, int, int]) -> None:
+        """Take in the tokens of one reply. A client may report a reply several times."""
+        self.replies[id_] = tokens
+        self.input_tokens, self.cached_tokens, self.output_tokens = map(sum, zip(*self.replies.values(), strict=True))
 
     def line(self, text: str, read: Reader) -> None:
         """Take in one line of output."""

@@ -70,6 +70,7 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             seen.turns += 1
             cached = number(cache.get("read")) + number(cache.get("write"))
             seen.input_tokens += number(tokens.get("input")) + cached
+            seen.cached_tokens += number(cache.get("read"))
             seen.output_tokens += number(tokens.get("output")) + number(tokens.get("reasoning"))
         case "error":
             error = inside(event, "error")

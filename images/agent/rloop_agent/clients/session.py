@@ -21,7 +21,7 @@ from pathlib import Path
 
 from rloop.api.agent import PROGRAMS, ClientName
 from rloop.api.session_context import Context
-from rloop.api.wire import FinishRequest, TaskFiles
+from rloop.api.wire import FinishRequest, TaskFiles, UsageReply, UsageReport
 from rloop_agent import handoff
 from rloop_agent.clients.launch import TOOLS_VARIABLES, Launch, Seen
 from rloop_agent.clients.table import CLIENTS
@@ -83,7 +83,10 @@ def run(
     process = _start(found, settings.name, launch)
     around.log("info", "client started", client=settings.name, program=found, pid=process.pid)
     seen = Seen()
-    why = _watch(process, settings.name, seen, context, heart, around.stop, transcript)
+    used = gateway.report_usage(UsageReport()) if settings.home else None  # of an earlier process of this session
+    why = _watch(process, settings.name, seen, context, heart, around.stop, transcript, used)
+    if used is not None:
+        gateway.report_usage(_totals(used, seen))
     around.log(
         "info",
         "client ended",
@@ -94,12 +97,10 @@ def run(
         output_tokens=seen.output_tokens,
     )
     code = _hand_over(gateway, context, process.returncode, why, seen)
-    words = f"{seen.words} {seen.plain}"
+    words = " ".join(f"{seen.words} {seen.plain}".split())[-WORDS_MAX:]
     if code and settings.home and (process.returncode == CLIENTS[settings.name].no_login or NO_LOGIN.search(words)):
         told = f"log in: start {program.executable} once by hand, or use login: Proxy with llm"
-        print(
-            f"{program.executable} is not logged in ({' '.join(words.split())[-WORDS_MAX // 3 :]}); {told}", flush=True
-        )
+        print(f"{program.executable} is not logged in ({words}); {told}", flush=True)
         return NO_PERMISSION
     return code
 
@@ -133,6 +134,7 @@ def _watch(
     heart: Heart,
     stop: Callable[[], bool],
     transcript: Transcript,
+    used: UsageReply | None,
 ) -> str:
     """Read the client's output until it has ended; returns why it was ended, empty if it ended by itself."""
     lines: queue.Queue[str | None] = queue.Queue(1000)
@@ -144,6 +146,8 @@ def _watch(
         over = _take(lines, name, seen, transcript)
         with contextlib.suppress(Closed):
             heart.on_round(seen.turns)
+        if used is not None:
+            heart.used = _totals(used, seen)
         now = time.monotonic()
         if heart.closing and closing_at is None:
             closing_at = now + FAREWELL_SECONDS
@@ -151,12 +155,23 @@ def _watch(
             why = "the session was asked to end"
         elif closing_at is not None and now > closing_at:
             why = "it went on after the session was over"
+        elif heart.spent:
+            why = "the tokens of the campaign were used up"
         elif now > ends_at:
             why = "the session's time was used up"
     _end(process, FAREWELL_SECONDS if over else 0.0)
     while not over:
         over = _take(lines, name, seen, transcript)
     return why
+
+
+def _totals(before: UsageReply, seen: Seen) -> UsageReport:
+    """Tokens of the whole session, of which earlier processes used those `before`."""
+    return UsageReport(
+        input_tokens=before.input_tokens + seen.input_tokens,
+        cached_tokens=before.cached_tokens + seen.cached_tokens,
+        output_tokens=before.output_tokens + seen.output_tokens,
+    )
 
 
 def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:

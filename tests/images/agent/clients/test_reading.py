@@ -42,10 +42,10 @@ GEMINI = """\
 @pytest.mark.parametrize(
     ("name", "output", "seen"),
     [
-        ("claude-code", CLAUDE, Seen("That is all.", "3ffbeb1b", 2, 450, 11)),
-        ("codex", CODEX, Seen("That is all.", "01a22f2c", 2, 54661, 476)),
-        ("opencode", OPENCODE, Seen("That is all.", "ses_dd0e", 2, 200, 11)),
-        ("gemini-cli", GEMINI, Seen("That is all.", "b2", 1, 100, 20)),
+        ("claude-code", CLAUDE, Seen("That is all.", "3ffbeb1b", 2, 450, 20, 11)),
+        ("codex", CODEX, Seen("That is all.", "01a22f2c", 2, 54661, 46360, 476)),
+        ("opencode", OPENCODE, Seen("That is all.", "ses_dd0e", 2, 200, 10, 11)),
+        ("gemini-cli", GEMINI, Seen("That is all.", "b2", 1, 100, 0, 20)),
     ],
 )
 def test_last_words_conversation_turns_and_tokens(name: ClientName, output: str, seen: Seen) -> None:
@@ -53,6 +53,15 @@ def test_last_words_conversation_turns_and_tokens(name: ClientName, output: str,
     for line in output.splitlines():
         found.line(line, CLIENTS[name].read)
     assert found == seen
+
+
+def test_a_reply_in_two_parts_is_counted_once_and_before_the_end() -> None:
+    seen = Seen()
+    for id_, tokens in (("m1", 100), ("m1", 110), ("m2", 30)):
+        usage = {"input_tokens": 5, "cache_read_input_tokens": tokens, "output_tokens": 1}
+        message = {"id": id_, "content": [], "usage": usage}
+        seen.line(json.dumps({"type": "assistant", "message": message}), CLIENTS["claude-code"].read)
+    assert (seen.input_tokens, seen.cached_tokens, seen.output_tokens) == (150, 140, 2)
 
 
 ODD = ["", "[1]", "null", "no JSON", "{}", '{"type": null}']

@@ -14,7 +14,7 @@ import pytest
 from tests.support.agent_gateway import TOKEN, Server
 
 from rloop.api.agent import PROGRAMS, ClientName
-from rloop.api.wire import DirectionRequest
+from rloop.api.wire import DirectionRequest, UsageReport
 from rloop.decide.queries import session_outcome
 from rloop_agent.testing import SESSION
 
@@ -127,6 +127,39 @@ def test_with_the_proxy_the_same_words_are_an_error_that_may_pass(server: Server
     code, last = Session(server, tmp_path, f"print({REPORTED!r}); raise SystemExit(1)", "codex").ended()
     assert code == 1
     assert "401 Unauthorized" in last
+
+
+STEPS = """
+import json, time
+tokens = {"input": 90, "output": 10, "cache": {"read": 5}}
+for _ in range(COUNT):
+    print(json.dumps({"type": "step_finish", "part": {"tokens": tokens}}), flush=True)
+    time.sleep(PAUSE)
+"""
+
+
+def steps(count: int, pause: float) -> str:
+    return STEPS.replace("COUNT", str(count)).replace("PAUSE", str(pause))
+
+
+def test_the_tokens_of_a_client_with_its_own_login_are_reported_as_totals(server: Server, tmp_path: Path) -> None:
+    server.gateway.used = UsageReport(input_tokens=1000, cached_tokens=0, output_tokens=7)  # by an earlier process
+    Session(server, tmp_path, steps(3, 0), RLOOP_CLIENT_HOME=str(tmp_path)).ended()
+    assert server.gateway.used == UsageReport(input_tokens=1285, cached_tokens=15, output_tokens=37)
+
+
+def test_a_client_is_ended_when_the_tokens_of_the_campaign_are_used_up(server: Server, tmp_path: Path) -> None:
+    server.gateway.tokens_left = 0
+    session = Session(server, tmp_path, steps(1000, 0.1), RLOOP_CLIENT_HOME=str(tmp_path))
+    code, _ = session.ended()
+    assert code == 0
+    assert server.gateway.used is not None
+    assert 0 < server.gateway.used.input_tokens < 95 * 1000
+
+
+def test_with_the_proxy_no_tokens_are_reported(server: Server, tmp_path: Path) -> None:
+    Session(server, tmp_path, steps(3, 0)).ended()
+    assert "report_usage" not in server.gateway.verbs
 
 
 def test_for_a_client_that_did_not_finish_the_wrapper_hands_over(server: Server, tmp_path: Path) -> None:
