@@ -34,6 +34,7 @@ from rloop_agent.llm.model.transcript import Transcript
 from rloop_agent.session import Surroundings
 
 POLL_SECONDS = 0.25
+"""The limits are looked at this often, however much or little a client writes."""
 FAREWELL_SECONDS = 12.0
 """How long a client may go on after the session is over: the gateway's grace for its last model calls is 15 s."""
 TERM_SECONDS = 1.0
@@ -43,8 +44,6 @@ RESERVE_SECONDS = 20.0
 WORDS_MAX = 600
 LINE_MAX = 1_000_000
 """Characters of one line of output that are read as one."""
-LINES_AT_ONCE = 1000
-"""Lines read before the limits are looked at again: a flood of output cannot delay the end."""
 TRANSCRIPT_MAX = 64_000_000
 """Characters of output in the transcript; the rest is read and dropped."""
 NOT_INSTALLED, NO_PERMISSION = 127, 77
@@ -184,9 +183,10 @@ def _pump(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> Non
 
 def _take(lines: queue.Queue[str | None], name: ClientName, seen: Seen, transcript: Transcript) -> bool:
     """Take in what the client has written meanwhile. True at the end of its output."""
+    ends_at = time.monotonic() + POLL_SECONDS
     with contextlib.suppress(queue.Empty):
-        for _ in range(LINES_AT_ONCE):
-            line = lines.get(timeout=POLL_SECONDS)
+        while (left := ends_at - time.monotonic()) > 0:
+            line = lines.get(timeout=left)
             if line is None:
                 return True
             seen.line(line, CLIENTS[name].read)
