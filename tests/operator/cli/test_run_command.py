@@ -82,7 +82,7 @@ def test_a_suspended_campaign_ends_the_command_and_says_how_to_go_on(rloop: Rloo
     assert again.stdout == ""
     again = rloop("run", example(), "--seed", "99")
     assert "Ended without the target (BudgetExhausted)" in again.stdout
-    assert "best       the baseline: no change was tried" in again.stdout
+    assert "best        the baseline: no change was tried" in again.stdout
     assert "note: --seed: the seeds were fixed when this campaign started; 99 is ignored" in again.stderr
 
 
@@ -228,11 +228,11 @@ def test_a_finished_folder_prints_its_result(
     done = rloop("run", file)
     assert done.returncode == code, done.stderr
     assert done.stdout.strip().startswith(headline)
-    assert "verified   0.2500 [0.2400, 0.2600] over 9 runs after the screening run" in done.stdout
-    assert "claimed    0.2000 by the run itself on what it saw (-0.0500 from the verifier's value)" in done.stdout
-    artifacts = "runs/demo/experiments/demo-i0001-e1/runs/r1/artifacts (of run 1; those of 1 more run lie beside it)"
-    assert f"artifacts  {artifacts}" in done.stdout
-    assert "final      0.2600 [0.2500, 0.2700] over 5 fresh runs (dev-final gap: +0.0100)" in done.stdout
+    assert "value       0.2500 [0.2400, 0.2600] over 9 runs after the screening run" in done.stdout
+    assert "claimed     0.2000 by the same runs on what they saw (-0.0500 from the verifier's value)" in done.stdout
+    artifacts = "runs/demo/experiments/demo-i0001-e1/runs/r1/artifacts (of run 1; those of 9 more runs lie beside it)"
+    assert f"artifacts   {artifacts}" in done.stdout
+    assert "final       0.2600 [0.2500, 0.2700] over 5 fresh runs (dev-final gap: +0.0100)" in done.stdout
     assert "rloop experiments i0001-e1 --dir runs/demo" in done.stdout
     assert not list(RunFolder.at(layout.root).workloads.iterdir())
     if code == 2:

@@ -133,26 +133,22 @@ def _values(snapshot: Snapshot) -> list[Row]:
     found = []
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        value = words.number(baseline.value, snapshot.noise)
-        found.append(Row("baseline", f"{value} ({words.noise(baseline)}, {words.counted(baseline.n, 'run')})"))
+        found.append(Row("baseline", facts.baseline(snapshot)))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
-        told = words.interval(best.value, best.low, best.high)
-        won = words.gain(best.gain, baseline.value, snapshot.noise)
+        value, later = facts.of_best(best, snapshot)
         unconfirmed = ", unconfirmed" if best.unconfirmed else ""
-        found.append(
-            Row(
-                "best",
-                f"{told}  gain {won} over the baseline  {snapshot.short(best.experiment)}{unconfirmed}",
-                "bold green",
-            )
-        )
+        told = f"{facts.figure(value, snapshot)}, {facts.over_baseline(value.value, snapshot)}"
+        found.append(Row("best", f"{snapshot.short(best.experiment)}  {told}{unconfirmed}", "bold green"))
+        if later is not None:
+            gain = facts.over_baseline(later.value, snapshot)
+            found.append(Row("later value", f"{facts.figure(later, snapshot)}, {gain}"))
     elif best is not None:
         yet = "" if campaign_state.finished(snapshot.loop) else " yet"
         found.append(Row("best", f"the baseline; no experiment was kept{yet}"))
     if final is not None:
-        told = words.interval(final.value, final.low, final.high)
+        told = words.interval(final.value, final.low, final.high, snapshot.noise)
         met = "target confirmed" if final.met else "target missed"
-        found.append(Row("final", f"{told}  {met} by {words.counted(final.n, 'fresh run')}"))
+        found.append(Row("final", f"{told} over {words.counted(final.n, 'fresh run')}, {met}"))
     return found
 
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rloop import campaign_state, names
+from rloop import campaign_state, figures, names
+from rloop.figures import Figure
 from rloop_operator.cli.sources.read_folder import Found
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.terminal import words
@@ -42,7 +43,7 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
             grid.add_row(f"  {row.label}", Text(row.text, style=row.style))
         output.print(grid)
     else:
-        print(headline(snapshot), "", *(f"  {row.label:<10} {row.text}" for row in rows), sep="\n")
+        print(headline(snapshot), "", *(f"  {row.label:<11} {row.text}" for row in rows), sep="\n")
     print("", *_next(snapshot, where, words.path(manifest)), sep="\n", flush=True)
 
 
@@ -111,38 +112,39 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
     yield board.Row("goal", words.goal(objective))
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        told = f"{words.number(baseline.value, snapshot.noise)}, {words.noise(baseline)}"
+        yield board.Row("baseline", facts.baseline(snapshot))
         if best is not None and best.experiment == baseline.experiment and best.n > baseline.n:
-            later = words.number(best.value, snapshot.noise)
-            told = f"{told}; later challengers: {later}, with {words.counted(best.n - baseline.n, 'run')} added later"
-        yield board.Row("baseline", told)
+            yield board.Row("later value", facts.figure(Figure(best.value, best.low, best.high, best.n), snapshot))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
-        unit = (best.high - best.low) / 2
+        value, later = facts.of_best(best, snapshot)
         experiment = snapshot.experiments.get(best.experiment)
         title = f"  {facts.what(experiment, snapshot)}" if experiment is not None else ""
         yield board.Row("best", f"{snapshot.short(best.experiment)}{title}")
-        source = (
-            "its only run, unconfirmed"
-            if best.unconfirmed
-            else f"{words.counted(best.n, 'run')} after the screening run"
-        )
-        yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
-        if best.claimed is not None:
-            gap = best.claimed - best.value
-            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, best.value, snapshot.noise)} from"
-            claimed = words.number(best.claimed, snapshot.noise)
-            yield board.Row("claimed", f"{claimed} by the run itself on what it saw ({told} the verifier's value)")
-        yield board.Row("gain", f"{words.gain(best.gain, baseline.value, snapshot.noise)} over the baseline")
+        source = ", its only run, unconfirmed" if best.unconfirmed else " after the screening run"
+        yield board.Row("value", f"{facts.figure(value, snapshot)}{source}")
+        claimed = figures.claimed(experiment) if experiment is not None else None
+        if claimed is not None:
+            unit = (value.high - value.low) / 2 if value.low is not None and value.high is not None else 0.0
+            gap = claimed - value.value
+            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, value.value, snapshot.noise)} from"
+            shown = words.number(claimed, snapshot.noise)
+            yield board.Row("claimed", f"{shown} by the same runs on what they saw ({told} the verifier's value)")
+        yield board.Row("gain", facts.over_baseline(value.value, snapshot).removeprefix("gain "))
+        if later is not None:
+            gain = facts.over_baseline(later.value, snapshot)
+            yield board.Row("later value", f"{facts.figure(later, snapshot)}, {gain}")
     elif best is not None:
         yield board.Row("best", f"the baseline: {_why_nothing_was_kept(snapshot)}")
     if (lead := status.lead) is not None:
         told = f"{words.number(lead.value, snapshot.noise)} over {words.counted(lead.n, 'run')}"
         left = f"undecided, at most {words.counted(lead.runs_left, 'more run')} of its own"
-        gain = f"{words.number(lead.gain, snapshot.noise)} better than the best"
+        gain = f"gain {words.number(lead.gain, snapshot.noise)}"
+        if best is not None:
+            gain = f"{gain} over the incumbent {snapshot.short(best.experiment)} ({words.counted(best.n, 'run')})"
         yield board.Row("lead", f"{snapshot.short(lead.experiment)}  {told}, {gain}; {left}")
     if final is not None:
         dev_gap = _difference(final.gap, final.value, snapshot.noise)
-        told = words.interval(final.value, final.low, final.high)
+        told = words.interval(final.value, final.low, final.high, snapshot.noise)
         yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {dev_gap})")
     yield from _way(snapshot)
 
@@ -151,14 +153,9 @@ def _artifacts(found: Found) -> Iterator[board.Row]:
     """The folder of the best experiment's artifacts. Each of its runs has artifacts; the first one's are named."""
     best = found.snapshot.loop.status.best
     experiment = found.snapshot.experiments.get(best.experiment) if best is not None else None
-    if experiment is not None and (done := facts.done_runs(experiment)):
-        which = (
-            ""
-            if len(done) == 1
-            else f" (of run {done[0]}; those of {words.counted(len(done) - 1, 'more run')} lie beside it)"
-        )
-        folder = words.path(found.folder.artifacts(experiment.metadata.name, done[0]))
-        yield board.Row("artifacts", f"{folder}{which}")
+    if experiment is not None and (named := facts.artifacts(experiment)) is not None:
+        run, others = named
+        yield board.Row("artifacts", f"{words.path(found.folder.artifacts(experiment.metadata.name, run))}{others}")
 
 
 def _why_nothing_was_kept(snapshot: Snapshot) -> str:
