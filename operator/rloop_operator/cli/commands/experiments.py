@@ -11,6 +11,7 @@ from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.sources.source import Source
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.output import Format, emit, listed, table
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import facts
 
 SHOWN = 20
@@ -34,7 +35,9 @@ def experiments(source: Source, form: Format, *, everything: bool) -> None:
     shown = [one for one in ordered if everything or one.metadata.name in recent or _matters(one)]
     table(HEADINGS, [_row(one, snapshot) for one in shown], right=RIGHT, spare=SPARE)
     if len(shown) < len(ordered):
-        print(f"and {len(ordered) - len(shown)} older ones that were not kept; rloop experiments --all shows them")
+        print(
+            f"and {len(ordered) - len(shown)} older ones that were not kept; {program()} experiments --all shows them"
+        )
 
 
 def _matters(experiment: ResearchExperiment) -> bool:

@@ -17,6 +17,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.exit_codes import complain
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import board, facts
 from rloop_operator.user_files.folders import check_folders
 from rloop_operator.user_files.manifest import load, load_among
@@ -40,7 +41,7 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
     if problems:
         if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
             complain(
-                f"note: to check what is sent to a cluster: rloop pack {shlex.quote(str(file))}, then {check(file)}"
+                f"note: to check what is sent to a cluster: {program()} pack {shlex.quote(str(file))}, then {check(file)}"
             )
         raise BadInput(*problems)
     notes = advice(loop, target)
@@ -94,7 +95,7 @@ def provider_problems(loop: ResearchLoop) -> list[InputProblem]:
 
 def check(file: Path) -> str:
     """The shell command that checks the packed campaign as a cluster gets it."""
-    return f"kubectl kustomize {shlex.quote(str(file.parent))} | rloop validate --for cluster -"
+    return f"kubectl kustomize {shlex.quote(str(file.parent))} | {program()} validate --for cluster -"
 
 
 def summary(loop: ResearchLoop) -> str:

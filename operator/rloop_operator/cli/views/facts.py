@@ -35,6 +35,8 @@ PHASES = (
 )
 """Phases of experiments, in the order in which they are shown."""
 
+MUST_ACT = "a person must act: "
+"""Begins a text about a wait that only a person can end."""
 TARGET_MET, BAD_INPUT, NO_TARGET, INTERRUPTED = 0, 2, 3, 130
 """Exit codes."""
 
@@ -52,6 +54,23 @@ def agent(asked: Agent) -> str:
 def condition(loop: ResearchLoop, type_: str) -> Condition | None:
     """The condition if it is True."""
     return next((one for one in loop.status.conditions if one.type == type_ and one.status == "True"), None)
+
+
+def must_act(snapshot: Snapshot) -> str:
+    """What a person must do so that the campaign continues; empty if it continues by itself."""
+    found = condition(snapshot.loop, "Degraded")
+    return "" if found is None else f"{MUST_ACT}{words.brief(found.message or found.reason, snapshot.name)}"
+
+
+def stale(snapshot: Snapshot) -> str:
+    """`stale 1 of 2`: the stale iterations since the last keep, and how many force a pivot.
+
+    Only the first number where no pivot can be forced, because the space has one frame, and where one was forced.
+    """
+    status, limit = snapshot.loop.status, snapshot.loop.spec.stall.pivot_after
+    one_frame = status.sealed is not None and status.sealed.one_frame
+    told = f"stale {status.stale_count}"
+    return told if one_frame or status.stale_count > limit else f"{told} of {limit}"
 
 
 def used_up(loop: ResearchLoop) -> bool:

@@ -19,6 +19,7 @@ from rloop_operator.cli.sources.read_folder import Found
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.output import is_rich
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import board, facts
 
 
@@ -26,6 +27,8 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
     """Print how the campaign ended, the numbers, the workloads `left` running, and the next commands."""
     snapshot, where = found.snapshot, words.path(found.folder.root)
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
+    if must := facts.must_act(snapshot):
+        rows.append(board.Row("attention", must, "red"))
     if left:
         told = ", ".join(snapshot.short(one) for one in left)
         rows.append(
@@ -188,25 +191,33 @@ def _way(snapshot: Snapshot) -> Iterator[board.Row]:
 
 def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     """Suggested next commands, ready to be pasted."""
-    folder = f"--dir {shlex.quote(where)}"
-    status = snapshot.loop.status
-    best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
-    if not campaign_state.finished(snapshot.loop):
-        if snapshot.suspended and snapshot.by_request:
-            yield f"  resume            rloop resume {folder}"
-        else:
-            first = "suspend: false in the manifest, then " if snapshot.suspended else ""
-            yield f"  continue          {first}rloop run {shlex.quote(manifest)} {folder}"
+    found = list(_suggested(snapshot, shlex.quote(manifest)))
+    wide = max(len(label) for label, _, _ in found)
+    for label, first, verb in found:
+        yield f"  {label:<{wide}}  {first}{program()} {verb} --dir {shlex.quote(where)}"
+
+
+def _suggested(snapshot: Snapshot, manifest: str) -> Iterator[tuple[str, str, str]]:
+    """Label, what must be done before the command, and the command without the program and the folder."""
+    status = snapshot.loop.status
+    best, baseline = status.best, names.baseline(snapshot.name)
+    over = campaign_state.finished(snapshot.loop)
+    if not over and snapshot.suspended and snapshot.by_request:
+        yield "resume", "", "resume"
+    elif not over:
+        yield "continue", "suspend: false in the manifest, then " if snapshot.suspended else "", f"run {manifest}"
     elif facts.used_up(snapshot.loop):
-        yield f"  continue          raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
-    if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
-        yield f"  files of the best rloop experiments {best} {folder}"
+        yield "continue", "raise spec.budget, then ", f"run {manifest}"
+    if best is not None and best.experiment != baseline:
+        yield "files of the best", "", f"experiments {snapshot.short(best.experiment)}"
     if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
-        yield f"  experiments       rloop experiments {folder}"
+        yield "experiments", "", "experiments"
     elif status.budget.used.runs:
-        yield f"  baseline runs     rloop experiments {snapshot.short(names.baseline(snapshot.name))} {folder}"
+        yield "baseline runs", "", f"experiments {snapshot.short(baseline)}"
     if campaign_state.directions(snapshot.iterations):
-        yield f"  frames            rloop directions {folder}"
-    yield f"  decisions         rloop logs {folder}"
-    yield f"  full report       rloop report {folder}"
+        yield "frames", "", "directions"
+    yield "decisions", "", "logs"
+    yield "full report", "", "report"
+    if over:
+        yield "check the keeps", "", "verify"

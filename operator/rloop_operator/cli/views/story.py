@@ -176,6 +176,8 @@ class Story:
 
 def progress(snapshot: Snapshot) -> Line:
     """A line with the current state, as a sign of life for the plain view."""
+    if must := facts.must_act(snapshot):
+        return Line(snapshot.active_seconds, "waiting", must)
     status, budget = snapshot.loop.status, snapshot.loop.spec.budget
     limit = f" of {budget.runs}" if budget.runs is not None else ""
     told = [
@@ -263,7 +265,10 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
         told = f"{snapshot.loop.spec.objective.metric} {told}"
     # The full reason of a failure is printed at the end.
     limit = FAILURE_MAX if label == "failed" else 0
-    return label, told or words.line(words.brief(event.message, snapshot.name), limit)
+    told = told or words.line(words.brief(event.message, snapshot.name), limit)
+    degraded = facts.condition(snapshot.loop, "Degraded")
+    acts = degraded is not None and degraded.reason == event.reason
+    return label, f"{facts.MUST_ACT}{told}" if acts else told
 
 
 def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
@@ -274,8 +279,7 @@ def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
     near = facts.closest(own)
     if near is not None and outcome != "Keep":
         told += f"; closest {snapshot.short(near.metadata.name)}, {facts.over_incumbent(near, snapshot)}"
-    status, stall = snapshot.loop.status, snapshot.loop.spec.stall
-    return f"{told}; stale {status.stale_count} of {stall.pivot_after}"
+    return f"{told}; {facts.stale(snapshot)}"
 
 
 def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
