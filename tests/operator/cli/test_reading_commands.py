@@ -178,7 +178,7 @@ def test_logs_of_the_orchestrator_are_readable(rloop: Rloop, layout: RunFolder) 
     log = "".join(f"{one}\n" for one in (json.dumps(line), json.dumps(started), "not json"))
     (layout.logs / "orchestrator.jsonl").write_text(log)
     told = rloop("logs").stdout.splitlines()
-    assert told[0].split() == ["03:04:05", "decision", "decide", "PivotForced", "message=pivot", "1"]
+    assert told[0].split() == ["03:04:05", "decision", "PivotForced", "pivot", "1"]
     assert told[1:] == ["not json"]
     assert rloop("logs", "--all").stdout.splitlines()[1].split()[1:4] == ["info", "decide", "start"]
 

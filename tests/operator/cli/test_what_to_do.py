@@ -1,9 +1,12 @@
 """What a person is told to do: commands that can be pasted, and waits that only a person ends."""
 
+import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,3 +78,28 @@ def test_a_limit_that_forces_nothing_is_not_told(
     sealed = {"task": "0" * 64, "evaluation": "0" * 64, "oneFrame": one_frame}
     write(tmp_path / "runs/demo", STATUS | {"staleCount": count, "sealed": sealed}, stall__pivotAfter=2)
     assert told in rloop("status").stdout
+
+
+def test_a_decision_in_the_log_is_a_sentence_with_short_names(rloop: Rloop, tmp_path: Path) -> None:
+    layout = write(tmp_path / "runs/demo")
+    details = [
+        {"type": "Normal", "object": "demo-i0001-e1", "message": "demo-i0001-e1: BelowScreen, gain -1 over demo-b01"},
+        {"type": "Warning", "object": "demo-i0002", "message": "the session failed"},
+        {"type": "Normal", "object": "demo", "message": "the spec is valid"},
+    ]
+    line = {"ts": "2026-01-02T03:04:05Z", "source": "rloop.decide", "level": "decision", "event": "Told"}
+    written = "".join(json.dumps({**line, "detail": detail}) + "\n" for detail in details)
+    (layout.logs / "orchestrator.jsonl").write_text(written)
+    assert [one.split(maxsplit=3)[1:] for one in rloop("logs").stdout.splitlines()] == [
+        ["decision", "Told", "i0001-e1: BelowScreen, gain -1 over b01"],
+        ["warning", "Told", "i0002: the session failed"],
+        ["decision", "Told", "the spec is valid"],
+    ]
+
+
+def test_a_report_without_statements_names_the_findings_that_there_are(rloop: Rloop, tmp_path: Path) -> None:
+    layout = write(tmp_path / "runs/demo")
+    with closing(sqlite3.connect(layout.database)) as database, database:
+        database.execute("DELETE FROM objects WHERE kind = 'ResearchIteration'")
+    assert "## Findings\n\nNo statement of an agent. The findings are the keeps below.\n" in rloop("report").stdout
+    assert "  keep  " in rloop("findings").stdout

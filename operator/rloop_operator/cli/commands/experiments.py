@@ -35,9 +35,8 @@ def experiments(source: Source, form: Format, *, everything: bool) -> None:
     shown = [one for one in ordered if everything or one.metadata.name in recent or _matters(one)]
     table(HEADINGS, [_row(one, snapshot) for one in shown], right=RIGHT, spare=SPARE)
     if len(shown) < len(ordered):
-        print(
-            f"and {len(ordered) - len(shown)} older ones that were not kept; {program()} experiments --all shows them"
-        )
+        left = len(ordered) - len(shown)
+        print(f"and {left} older ones that were not kept; {program()} experiments --all shows them")
 
 
 def _matters(experiment: ResearchExperiment) -> bool:

@@ -112,7 +112,7 @@ def _statements(snapshot: Snapshot) -> Iterator[str]:
         own = [line for one in found if one.checked == verdict for line in _statement(one, snapshot)]
         if own:
             groups.append("\n".join((f"{told}:", "", *own)))
-    yield "\n\n".join(groups) or "No agent has recorded a finding."
+    yield "\n\n".join(groups) or _no_statement(snapshot)
 
 
 def _statement(finding: Finding, snapshot: Snapshot) -> Iterator[str]:
@@ -120,6 +120,11 @@ def _statement(finding: Finding, snapshot: Snapshot) -> Iterator[str]:
     yield f"    - evidence: {', '.join(_link(name, snapshot) for name in finding.evidence)}"
     if finding.reason:
         yield f"    - the checker: {quoted(words.inside(finding.reason, snapshot.name))}"
+
+
+def _no_statement(snapshot: Snapshot) -> str:
+    kept = any(campaign_state.kept_number(one) for one in snapshot.experiments.values())
+    return "No statement of an agent." + (" The findings are the keeps below." if kept else "")
 
 
 def _link(name: str, snapshot: Snapshot) -> str:

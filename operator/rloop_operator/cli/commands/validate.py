@@ -40,9 +40,8 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
         problems += check_folders(loop, folders)
     if problems:
         if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
-            complain(
-                f"note: to check what is sent to a cluster: {program()} pack {shlex.quote(str(file))}, then {check(file)}"
-            )
+            pack = f"{program()} pack {shlex.quote(str(file))}"
+            complain(f"note: to check what is sent to a cluster: {pack}, then {check(file)}")
         raise BadInput(*problems)
     notes = advice(loop, target)
     if folders is not None:

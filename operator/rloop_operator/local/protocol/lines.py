@@ -112,8 +112,10 @@ def _best(tried: list[ResearchExperiment], loop: ResearchLoop) -> Record:
     kept = [one for one in tried if campaign_state.kept_number(one)]
     found = [(value.value, one.metadata.name) for one in kept or tried if (value := figures.value(one)) is not None]
     pick = max if loop.spec.objective.goal == "Maximize" else min
-    value, name = pick(found, default=(None, None), key=lambda pair: pair[0])
-    return {"best_value": value, "best_experiment": name}
+    if not found:
+        return {"best_value": None, "best_experiment": None}
+    best, name = pick(found)
+    return {"best_value": best, "best_experiment": name}
 
 
 def settled(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:
