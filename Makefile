@@ -150,11 +150,13 @@ $(PY):
 INSTALL_SELF := $(PIP) install --no-deps --no-build-isolation --no-index -e .
 
 $(BASE): requirements/base.txt pyproject.toml | $(PY)
+	@echo "installing the packages of requirements/base.txt into .venv"
 	$(PIP) install --require-hashes -r requirements/base.txt
 	$(INSTALL_SELF)
 	@touch $@
 
 $(CLI): requirements/operator.txt $(BASE)
+	@echo "installing the packages of requirements/operator.txt into .venv"
 	$(PIP) install --require-hashes -r requirements/operator.txt
 	@touch $@
 
@@ -164,10 +166,12 @@ $(TRAIN): requirements/trainer.txt $(BASE)
 	@touch $@
 
 $(SEARCH): requirements/search.txt $(DEV)
+	@echo "installing the packages of requirements/search.txt into .venv"
 	$(PIP) install --require-hashes -r requirements/search.txt
 	@touch $@
 
 $(DEV): requirements/dev.txt pyproject.toml | $(PY)
+	@echo "installing the packages of requirements/dev.txt into .venv"
 	$(PIP) install --require-hashes -r requirements/dev.txt
 	$(INSTALL_SELF)
 	@touch $@

@@ -211,13 +211,13 @@ class Verdict(Model):
     compared_runs: Annotated[list[RunNumber], Field(max_length=MAX_RUNS)] = []
     """Numbers of the runs of `comparedWith` behind a keep or a rejection; `rloop verify` repeats the decision."""
     value: float | None = None
-    """Mean of the deciding runs."""
+    """Value on which it was judged: mean of the deciding runs."""
     low: float | None = None
     """Lower bound of the 95 % confidence interval of `value`."""
     high: float | None = None
     """Upper bound of the 95 % confidence interval of `value`."""
     gain: float | None = None
-    """Gain over `comparedWith`; positive is better."""
+    """Gain of `value` over `comparedWith`; positive is better."""
     z: float | None = None
     """Significance of the gain, as a standard normal score."""
     n: Count = 0

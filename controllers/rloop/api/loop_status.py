@@ -33,18 +33,20 @@ class Baseline(Model):
 
 
 class Best(Model):
-    """The incumbent. Its value comes from runs after the screening run, which selected it and is excluded."""
+    """The incumbent with its later value: that of all its runs after the screening run, which selected it, including
+    runs added after its keep.
+    """
 
     experiment: DnsLabel
     """Name of the experiment."""
     value: float
-    """Mean of the runs after the screening run."""
+    """Mean of these runs. The value on which it was kept is in its verdict."""
     low: float
     """Lower bound of the 95 % confidence interval of `value`."""
     high: float
     """Upper bound of the 95 % confidence interval of `value`."""
     gain: float
-    """Gain over the baseline; positive is better."""
+    """Gain of `value` over the baseline; positive is better."""
     claimed: float | None = None
     """Mean of the values that the same runs reported themselves."""
     n: Count

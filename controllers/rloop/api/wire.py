@@ -41,13 +41,15 @@ class ExperimentView(Model):
     point: PointValues = {}
     """With a space.yaml: the value of every dimension that exists in the frame, as text."""
     value: float | None = None
-    """Verified value of the metric; null until it is measured."""
+    """Mean of its finished runs after the screening run; of the screening run if there is no other; null until it is
+    measured.
+    """
     gain: float | None = None
     """Verified gain over the incumbent of its time; positive is better."""
     runs: Count = 0
-    """Number of finished runs."""
+    """Number of all finished runs, the screening run included."""
     claimed: float | None = None
-    """Mean of the values that its runs reported themselves, for information only."""
+    """Mean of what the runs behind `value` reported themselves, for information only."""
     smoke: bool = False
     """A short run that is not scored; `phase` is Passed where it ran to its end."""
 

@@ -64,7 +64,8 @@ def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str]
 def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
     verdict = experiment.status.verdict
     found = runs.incumbent_values(experiment)
-    claims = [run.claimed for run in experiment.status.runs if run.claimed is not None]
+    behind = runs.incumbent_runs(experiment)
+    claims = [run.claimed for run in experiment.status.runs if run.number in behind and run.claimed is not None]
     return {
         "name": experiment.metadata.name,
         "title": experiment.spec.title,

@@ -159,7 +159,8 @@ class Client:
             # Full jitter: a hundred sessions that lost the same gateway must not retry in step.
             pause = self._jitter.uniform(0, delay)
             if self._clock() + pause >= deadline:
-                raise Unreachable(f"{verb} {path}: no answer within {self._patience:g} s; last attempt: {trouble}")
+                tried = f" within {self._patience:g} s; last attempt" if self._patience else ""  # one attempt only
+                raise Unreachable(f"{verb} {path}: no answer{tried}: {trouble}")
             self._log("warning", "gateway away", request=f"{verb} {path}", error=trouble, pause=round(pause, 3))
             if self._wait(pause):
                 raise Unreachable(f"{verb} {path}: interrupted while waiting for the gateway: {trouble}")

@@ -135,8 +135,9 @@ def experiments(
 ) -> None:
     """List the experiments, or show one in detail.
 
-    NAME is LOOP-i0001-e1, or i0001-e1 if the campaign is clear; it shows runs, changes and verdict. OVER INCUMBENT is
-    the gain over the incumbent of that time, ± half of the 95 % confidence interval of the value.
+    NAME is LOOP-i0001-e1, or i0001-e1 if the campaign is clear; it shows runs, changes and verdict. VALUE is what it
+    was judged on, RUNS the number of runs behind it, ± half of its 95 % confidence interval, GAIN the gain over the
+    incumbent of that time, which OVER names.
     """
     from rloop_operator.cli.sources.choice import chosen
 

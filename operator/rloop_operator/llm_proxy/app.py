@@ -259,7 +259,8 @@ class Proxy:
         session = call.session.caller.session
         new = [name for name in call.left_out if (session, name) not in self._told]
         if new:
-            log.warning("llm_left_out", fields=new, detail="fields dropped from the request")
+            # Usual with coding agents, which send fields of their own; nothing has to be done.
+            log.info("llm_left_out", fields=new, detail="fields that the proxy does not forward; the call goes on")
         self._told = {} if len(self._told) > TOLD_MAX else self._told
         self._told |= dict.fromkeys((session, name) for name in new)
 

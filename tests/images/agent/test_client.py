@@ -146,6 +146,14 @@ def test_a_process_that_is_told_to_end_waits_no_longer(server: Server) -> None:
     client.close()
 
 
+def test_a_request_with_one_try_tells_of_no_time(server: Server) -> None:
+    server.close()
+    client = Client(server.url, lambda: TOKEN, patience=0)
+    with pytest.raises(Unreachable, match=r"POST /v1/heartbeat: no answer: ConnectError"):
+        client.heartbeat(HeartbeatRequest(round=1))
+    client.close()
+
+
 def test_the_heart_carries_the_round_and_hears_of_the_end() -> None:
     gateway = FakeGateway()
     heart = Heart(gateway, 30)

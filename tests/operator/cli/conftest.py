@@ -98,6 +98,7 @@ def run(number: int, kind: str, value: float | None, phase: str = "Done", **more
 
 def objects() -> tuple[list[ResearchIteration], list[ResearchExperiment]]:
     kept = {"reason": "Kept", "comparedWith": "demo-b01", "value": 0.25, "low": 0.24, "high": 0.26, "gain": 0.25}
+    kept |= {"comparedRuns": [1, 2, 3, 4, 5]}
     failing = {"number": 1, "phase": "Failed", "exitCode": 1, "reason": "Error", "logTail": "no such \x1b[31mfile\n"}
     direction = {"pivot": 0, "session": "demo-i0001-s1", "at": at(5), "frame": {"averaging": "none"}}
     iterations = [
@@ -160,8 +161,8 @@ def objects() -> tuple[list[ResearchIteration], list[ResearchExperiment]]:
             0,
             {
                 "phase": "Accepted",
-                "runs": [run(1, "baseline", 0.5)],
-                "verdict": {"reason": "Baseline", "value": 0.5, "low": 0.48, "high": 0.52, "gain": 0.0, "at": at(4)},
+                "runs": [run(number, "baseline", 0.5) for number in range(1, 6)],
+                "verdict": {"reason": "Baseline", "value": 0.5, "low": 0.48, "high": 0.52, "n": 5, "at": at(4)},
             },
         ),
         experiment(
@@ -169,7 +170,7 @@ def objects() -> tuple[list[ResearchIteration], list[ResearchExperiment]]:
             1,
             {
                 "phase": "Accepted",
-                "runs": [run(1, "screen", 0.2), run(2, "confirm", 0.25)],
+                "runs": [run(1, "screen", 0.2), *(run(number, "audit", 0.25) for number in range(2, 11))],
                 "verdict": kept | {"n": 9, "keep": 1, "at": at(50)},
             },
             title="rate \x1b]0;owned\x07=0.1 [bold]größer",

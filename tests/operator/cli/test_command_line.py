@@ -25,6 +25,8 @@ COMMANDS = [
     *("run", "status", "experiments", "directions", "findings", "report", "verify", "logs"),
     *("suspend", "resume", "pivot", "validate", "pack"),
 ]
+MODULE = f"{sys.executable} -m rloop_operator.cli"
+"""The program as the fixture `rloop` starts it."""
 
 
 def test_help_lists_every_command_and_each_explains_itself() -> None:
@@ -122,8 +124,8 @@ def test_validate_for_a_cluster_refuses_folders_of_a_laptop(rloop: Rloop, exampl
     assert done.returncode == 2
     assert "spec.task.path: " in done.stderr
     (note,) = [line for line in done.stderr.splitlines() if line.startswith("note: ")]
-    assert "rloop pack " in note
-    assert note.endswith(f"kubectl kustomize '{example().parent}' | rloop validate --for cluster -")
+    assert f"{MODULE} pack " in note
+    assert note.endswith(f"kubectl kustomize '{example().parent}' | {MODULE} validate --for cluster -")
 
 
 def packed_loop(**experiment: str) -> str:
@@ -222,7 +224,9 @@ def test_pack_writes_a_kustomization_and_says_how_to_apply_it(rloop: Rloop, tmp_
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
     assert done.returncode == 0, done.stderr
     assert f"apply it with: kubectl apply -k '{mine}'\n" in done.stdout
-    assert done.stdout.endswith(f"check it first with: kubectl kustomize '{mine}' | rloop validate --for cluster -\n")
+    assert done.stdout.endswith(
+        f"check it first with: kubectl kustomize '{mine}' | {MODULE} validate --for cluster -\n"
+    )
     assert "python:3" in (mine / "kustomization.yaml").read_text()
     (mine / "task" / "more.txt").write_bytes(bytes(300 * 1024))
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")

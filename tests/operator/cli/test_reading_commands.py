@@ -50,7 +50,7 @@ def test_status_tells_the_story(rloop: Rloop, layout: RunFolder) -> None:
     told = rloop("status").stdout  # the only run below ./runs needs no --dir
     assert "state        Iterating" in told
     assert "goal         Minimize loss to -100" in told
-    assert "0.2500 [0.2400, 0.2600]  gain 0.2500 (50 %) over the baseline  i0001-e1" in told
+    assert "best         i0001-e1  0.2500 [0.2400, 0.2600] over 9 runs, gain 0.2500 (50 %) over the baseline" in told
     assert "12 runs, 1:40 active" in told  # 30 s and from activeSince to the operator's last beat
     assert "none since 2026-01-02 03:05:15 UTC" in told
     again = "i0002-s1 (investigate), i0002-e1 run 1 (screen)"
@@ -119,14 +119,14 @@ def test_status_starts_fast(layout: RunFolder) -> None:
 
 def test_experiments_are_a_table_and_one_is_told_in_detail(rloop: Rloop, layout: RunFolder) -> None:
     rows = rloop("experiments").stdout.splitlines()
-    headings = ["NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "OVER INCUMBENT", "WHAT"]
+    headings = ["NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "GAIN", "OVER", "WHAT"]
     assert re.split(" {2,}", rows[0]) == headings
-    assert rows[2].split()[:8] == ["i0001-e1", "1", "Accepted", "Kept", "2", "0.2500", "0.0100", "0.2500"]
+    assert rows[2].split()[:9] == ["i0001-e1", "1", "Accepted", "Kept", "9", "0.2500", "0.0100", "0.2500", "b01"]
     assert "rate =0.1 [bold]größer" in rows[2]
     told = rloop("experiments", "i0001-e1").stdout
     assert '-{"rate": 1}\n+{"rate": 0.1}' in told
-    assert "Kept, gain 0.2500 over b01" in told
-    assert "/experiments/demo-i0001-e1/runs/r2/artifacts\n" in told
+    assert "Kept, gain 0.2500 over the incumbent b01 (5 runs)" in told
+    assert "/experiments/demo-i0001-e1/runs/r1/artifacts (of run 1; those of 9 more runs lie beside it)\n" in told
     failed = rloop("experiments", "demo-i0001-e2").stdout
     assert "demo-i0001-e2-r1-a1.log:\n  no such file\n" in failed
 
@@ -160,10 +160,10 @@ def test_an_unknown_experiment_names_those_that_are_near(rloop: Rloop, layout: R
 
 def test_directions_and_findings(rloop: Rloop, layout: RunFolder) -> None:
     directions = rloop("directions").stdout.splitlines()
-    assert directions[1].split()[:5] == ["i0001-d1", "-", "2", "1", "0.2500"]
+    assert directions[1].split()[:6] == ["i0001-d1", "-", "2", "1", "0.2500", "i0001-e1"]
     findings = rloop("findings").stdout
     assert "averaging helps" in findings
-    assert "is a verified gain over b01" in findings
+    assert "is a verified gain over the incumbent b01 (5 runs)" in findings
 
 
 def test_logs_of_the_orchestrator_are_readable(rloop: Rloop, layout: RunFolder) -> None:
@@ -178,7 +178,7 @@ def test_logs_of_the_orchestrator_are_readable(rloop: Rloop, layout: RunFolder) 
     log = "".join(f"{one}\n" for one in (json.dumps(line), json.dumps(started), "not json"))
     (layout.logs / "orchestrator.jsonl").write_text(log)
     told = rloop("logs").stdout.splitlines()
-    assert told[0].split() == ["03:04:05", "decision", "decide", "PivotForced", "message=pivot", "1"]
+    assert told[0].split() == ["03:04:05", "decision", "PivotForced", "pivot", "1"]
     assert told[1:] == ["not json"]
     assert rloop("logs", "--all").stdout.splitlines()[1].split()[1:4] == ["info", "decide", "start"]
 

@@ -32,7 +32,8 @@ def reopen(draft: Draft) -> None:
         elif one.status.phase == "Accepted" and runs != one.status.runs:  # its reference and final runs
             draft.write_experiment(name, runs=runs)
     _close_report(draft)
-    draft.tell("BudgetRaised", f"the budget was raised: the campaign continues with {undecided} undecided experiments")
+    left = f"{undecided} undecided experiment{'' if undecided == 1 else 's'}"
+    draft.tell("BudgetRaised", f"the budget was raised: the campaign continues with {left}")
 
 
 def _queued(run: Run) -> Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from rloop import figures
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.loop_status import Lead
 from rloop.decide.draft import Draft
@@ -41,12 +42,17 @@ def find(draft: Draft) -> Lead | None:
 
 def told(draft: Draft, lead: Lead) -> str:
     """One sentence for the message about the end."""
-    metric, n = draft.spec.objective.metric, f"{lead.n} run{'s' if lead.n > 1 else ''}"
-    gain = f"{draft.number(lead.gain)} better than the best"
+    metric, n = draft.spec.objective.metric, figures.counted(lead.n)
+    gain = f"gain {draft.number(lead.gain)}{_over(draft)}"
     left = f"at most {lead.runs_left} more of its runs decide"
     return (
         f"{lead.experiment} leads with {metric} {draft.number(lead.value)} over {n}, {gain}, and is undecided: {left}"
     )
+
+
+def _over(draft: Draft) -> str:
+    best = draft.status.best
+    return "" if best is None else f" over the incumbent {best.experiment} ({figures.counted(best.n)})"
 
 
 def _left(draft: Draft, experiment: ResearchExperiment) -> int:

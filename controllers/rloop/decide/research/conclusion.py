@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
+from rloop import figures
 from rloop.actions import Append
 from rloop.api.experiment import MAX_RUNS, ResearchExperiment, Run
 from rloop.api.loop_status import Final
@@ -34,7 +35,8 @@ def conclude(draft: Draft) -> None:
         draft.write_experiment(name, runs=runs.add(incumbent, "final", count, draft.run_seed))
         draft.tell(
             "Concluding",
-            f"{name} meets the target with {draft.number(best.value)}; {count} fresh runs will confirm it or not",
+            f"{name} meets the target with {draft.number(best.value)} over {figures.counted(best.n)}; "
+            f"{count} fresh runs will confirm it or not",
             about=name,
         )
     elif not runs.any_open(incumbent, ("final",)):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import sqrt
+from math import nan, sqrt
 from typing import Final, Literal
 
 from rloop.api.curves import LARGEST
@@ -123,10 +123,12 @@ class Keep:
 class Reject:
     """The challenger is rejected."""
 
+    value: float
+    """Mean of the runs from which the gain was computed; NaN for NotFinite."""
     gain: float
     z: float
     n: int
-    """Number of runs from which the gain was computed."""
+    """Number of these runs."""
     reason: str
 
 
@@ -157,14 +159,14 @@ def judge(
     fresh = challenger.confirm + challenger.audit
     runs = (challenger.screen, *fresh)
     if not all(abs(value) <= LARGEST for value in runs + incumbent.values):  # NaN fails every comparison
-        return Reject(0.0, 0.0, len(runs), "NotFinite")
+        return Reject(nan, 0.0, 0.0, len(runs), "NotFinite")
     sign = 1.0 if goal == "Maximize" else -1.0
     incumbent = replace(incumbent, values=without_outliers(incumbent.values))
     reference = mean(incumbent.values)
     first = sign * (challenger.screen - reference)
     if rules.provisional:
         if (reason := _too_little(first, minimum_gain)) is not None:
-            return Reject(first, 0.0, 1, reason)
+            return Reject(challenger.screen, first, 0.0, 1, reason)
         return Keep(challenger.screen, challenger.screen, challenger.screen, first, 0.0, 1, confirmed=False)
     constant = is_deterministic(incumbent.values)
     if constant and all(is_deterministic(group) for group in incumbent.rejected):
@@ -191,13 +193,13 @@ def _reproduce(
     task was constant only so far (a success rate that was always 0), and the procedure for noise decides.
     """
     if (reason := _too_little(first, minimum_gain)) is not None:
-        return Reject(first, 0.0, 1 + len(fresh), reason)
+        return Reject(screen, first, 0.0, 1, reason)
     if not fresh:
         return More(Phase.CONFIRM, 1)
     if all(value == screen for value in fresh):
         return Keep(screen, screen, screen, first, Z_LIMIT, len(fresh))
     if again is not None and _too_little(again, minimum_gain) is not None:
-        return Reject(again, 0.0, 1 + len(fresh), "NotReproduced")
+        return Reject(fresh[0], again, 0.0, 1, "NotReproduced")
     return None
 
 
@@ -209,7 +211,8 @@ def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challe
     # The challenger's own spread counts without a bound: another frame may be ten times as noisy as the incumbent's.
     s, df = bounded_noise(incumbent.values, incumbent.rejected, confirm)
     error = s * sqrt(1 / len(runs) + 1 / len(incumbent.values))
-    gain = sign * (mean(runs) - mean(incumbent.values))
+    value = mean(runs)
+    gain = sign * (value - mean(incumbent.values))
     z = _or_separated(normal_quantile(gain, error, df), sign, runs, incumbent)
     steps = len(rules.confirm_zs)
     if confirm:
@@ -220,9 +223,9 @@ def _gate(rules: Procedure, sign: float, minimum_gain: float, challenger: Challe
         limit = rules.screen_z + min(rules.patience_limit_z, rules.patience_z * beaten)
         reason = "BelowScreen"
     if z < limit:
-        return Reject(gain, z, len(runs), reason)
+        return Reject(value, gain, z, len(runs), reason)
     if gain + 2 * error < minimum_gain:  # out of reach even with lucky further runs
-        return Reject(gain, z, len(runs), "BelowMinimumGain")
+        return Reject(value, gain, z, len(runs), "BelowMinimumGain")
     if len(confirm) < steps:
         return More(Phase.CONFIRM, 1, int(len(incumbent.values) < rules.incumbent_runs))
     if (missing := rules.post_screen_runs - len(confirm)) > 0:
@@ -260,9 +263,9 @@ def _final(
         df_welch = 1.0
     z = _or_separated(normal_quantile(gain, sqrt(a + b), df_welch), sign, fresh, incumbent)
     if (reason := _too_little(gain, minimum_gain)) is not None:
-        return Reject(gain, z, n, reason)
+        return Reject(value, gain, z, n, reason)
     if z < rules.keep_z:
-        return Reject(gain, z, n, "NotBetter")
+        return Reject(value, gain, z, n, "NotBetter")
     low, high = interval(fresh)
     return Keep(value, low, high, gain, z, n)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from rloop import names
+from rloop import campaign_state, figures, names
 from rloop.api.experiment import ResearchExperiment, Run
 from rloop_operator.cli.sources.snapshot import Snapshot, full_name
 from rloop_operator.cli.sources.source import Source
@@ -50,23 +50,37 @@ def _facts(experiment: ResearchExperiment, snapshot: Snapshot, source: Source) -
     if spec.parent is not None:
         rows["parent"] = snapshot.short(spec.parent)
     rows["phase"] = experiment.status.phase
-    value = facts.measured(experiment, snapshot)
-    if value is not None:
-        told = words.interval(value.value, value.low, value.high)
-        rows["value"] = f"{snapshot.loop.spec.objective.metric} {told} over {words.counted(value.runs, 'run')}"
-    claimed = facts.claimed(experiment)
-    if claimed is not None:
-        rows["claimed"] = words.number(claimed, snapshot.noise)
+    rows |= dict(_figures(experiment, snapshot))
     if verdict is not None:
-        over = f" over {snapshot.short(verdict.compared_with)}" if verdict.compared_with else ""
-        gain = f", gain {words.number(verdict.gain, snapshot.noise)}{over}" if verdict.gain is not None and over else ""
+        gain = facts.over_incumbent(experiment, snapshot)
+        gain = f", {gain}" if gain else ""
         certainty = f", z {verdict.z:.2f}" if verdict.z is not None else ""
         message = f": {words.brief(verdict.message, snapshot.name)}" if verdict.message else ""
         rows["verdict"] = f"{verdict.reason}{gain}{certainty}{message}"
-    if done := facts.done_runs(experiment):
-        rows["artifacts"] = source.artifacts_of(experiment.metadata.name, done[-1], snapshot)
+    if (named := facts.artifacts(experiment)) is not None:
+        run, others = named
+        rows["artifacts"] = f"{source.artifacts_of(experiment.metadata.name, run, snapshot)}{others}"
     for label, text in rows.items():
         yield f"{label:<12} {text}"
+
+
+def _figures(experiment: ResearchExperiment, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """The rows with the figures of the experiment. The kinds of the runs show which of those below are behind it."""
+    metric, value, final = snapshot.loop.spec.objective.metric, figures.value(experiment), snapshot.loop.status.final
+    if value is None:
+        return
+    kinds = ", ".join(dict.fromkeys(run.kind for run in figures.behind(experiment)))
+    yield "value", f"{metric} {facts.figure(value, snapshot)}{f' ({kinds})' if kinds else ''}"
+    if (later := facts.later(experiment, snapshot)) is not None:
+        yield "later value", f"{metric} {facts.figure(later, snapshot)}"
+    if final is not None and final.experiment == experiment.metadata.name:
+        told = words.interval(final.value, final.low, final.high, snapshot.noise)
+        yield "final", f"{metric} {told} over {words.counted(final.n, 'fresh run')}"
+    claimed = figures.claimed(experiment)
+    if claimed is not None:
+        yield "claimed", words.number(claimed, snapshot.noise)
+    if campaign_state.kept_number(experiment):
+        yield "gain", facts.over_baseline(value.value, snapshot).removeprefix("gain ")
 
 
 def _runs(experiment: ResearchExperiment, snapshot: Snapshot) -> list[str]:

@@ -5,9 +5,11 @@ Called by the command line. The same records are in state/directions_tried.json 
 
 from __future__ import annotations
 
+from rloop import figures
 from rloop_operator.cli.sources.source import Source
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.output import Format, emit, table
+from rloop_operator.cli.views import facts
 from rloop_operator.local.protocol import lines
 
 
@@ -28,18 +30,19 @@ def directions(source: Source, form: Format) -> None:
         changed = words.frame(one["frame"], before) if before else "the first frame"
         before = one["frame"]
         title = words.line(one["title"], 80)
-        best = one["best_value"]
+        best = figures.value(snapshot.experiments[one["best_experiment"]]) if one["best_experiment"] else None
         rows.append(
             (
                 snapshot.short(one["name"]),
                 str(one["pivot"] or words.DASH),
                 str(one["experiments"]),
                 str(one["keeps"]),
-                words.DASH if best is None else words.number(best, snapshot.noise),
+                words.DASH if best is None else facts.interval(best, snapshot).split(" ")[0],
+                words.DASH if best is None else snapshot.short(one["best_experiment"]),
                 (changed or title) if one["frame"] else f"{title} ({words.line(fields, 160)})",
             )
         )
-    table(("NAME", "PIVOT", "EXPERIMENTS", "KEPT", "BEST", "WHAT CHANGED"), rows, right=(1, 2, 3, 4))
+    table(("NAME", "PIVOT", "EXPERIMENTS", "KEPT", "BEST", "OF", "WHAT CHANGED"), rows, right=(1, 2, 3, 4))
 
 
 def findings(source: Source, form: Format) -> None:
@@ -60,12 +63,13 @@ def findings(source: Source, form: Format) -> None:
                 snapshot.short(one["name"]),
                 _kind(one),
                 str(one["iteration"]),
-                words.DASH if value is None else words.interval(value, one["low"], one["high"]),
+                words.DASH if value is None else words.interval(value, one["low"], one["high"], snapshot.noise),
+                words.DASH if value is None else str(one["runs"]),
                 words.line(", ".join(snapshot.short(name) for name in one["evidence"]), 60),
                 words.line(words.inside(one["statement"], snapshot.name)),
             )
         )
-    table(("NAME", "KIND", "ITER", "VALUE", "EVIDENCE", "STATEMENT"), rows, right=(2,), spare=(2, 4))
+    table(("NAME", "KIND", "ITER", "VALUE", "RUNS", "EVIDENCE", "STATEMENT"), rows, right=(2, 4), spare=(2, 5, 4))
 
 
 def _kind(record: lines.Record) -> str:

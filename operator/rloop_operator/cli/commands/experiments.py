@@ -5,17 +5,18 @@ Called by the command line. `detail` shows a single experiment.
 
 from __future__ import annotations
 
-from rloop import campaign_state
+from rloop import campaign_state, figures
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.sources.source import Source
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.output import Format, emit, listed, table
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import facts
 
 SHOWN = 20
 """Number of newest experiments that are always shown; older ones only if they are kept, open or the baseline."""
-HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "OVER INCUMBENT", "WHAT")
+HEADINGS = ("NAME", "ITER", "PHASE", "REASON", "RUNS", "VALUE", "± (95 %)", "GAIN", "OVER", "WHAT")
 RIGHT = (1, 4, 5, 6, 7)
 SPARE = (1, 6, 3)
 
@@ -34,7 +35,8 @@ def experiments(source: Source, form: Format, *, everything: bool) -> None:
     shown = [one for one in ordered if everything or one.metadata.name in recent or _matters(one)]
     table(HEADINGS, [_row(one, snapshot) for one in shown], right=RIGHT, spare=SPARE)
     if len(shown) < len(ordered):
-        print(f"and {len(ordered) - len(shown)} older ones that were not kept; rloop experiments --all shows them")
+        left = len(ordered) - len(shown)
+        print(f"and {left} older ones that were not kept; {program()} experiments --all shows them")
 
 
 def _matters(experiment: ResearchExperiment) -> bool:
@@ -44,17 +46,19 @@ def _matters(experiment: ResearchExperiment) -> bool:
 
 def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
     verdict = experiment.status.verdict
-    value = facts.measured(experiment, snapshot)
+    value = figures.value(experiment)
     spread = (value.high - value.low) / 2 if value and value.low is not None and value.high is not None else 0.0
-    gain = facts.verdict_gain(experiment)
+    gain = figures.gain(experiment)
+    over = verdict.compared_with if verdict is not None and gain is not None else None
     return (
         snapshot.short(experiment.metadata.name),
         str(experiment.spec.iteration or words.DASH),
         experiment.status.phase,
         verdict.reason if verdict is not None else words.DASH,
-        str(sum(run.phase == "Done" for run in experiment.status.runs)),
-        words.number(value.value, snapshot.noise) if value is not None else words.DASH,
-        words.spread(spread, value.value, snapshot.noise) if value and spread else words.DASH,
+        str(value.runs if value is not None else 0),
+        facts.interval(value, snapshot).split(" ")[0] if value is not None else words.DASH,
+        words.spread(spread, value.value, spread) if value and spread else words.DASH,
         words.number(gain, snapshot.noise) if gain is not None else words.DASH,
+        snapshot.short(over) if over is not None else words.DASH,
         facts.what(experiment, snapshot),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from rloop import campaign_state
+from rloop import campaign_state, figures
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Finding
 from rloop_operator.cli.commands.detail import difference
@@ -20,15 +20,17 @@ from rloop_operator.cli.terminal import words
 from rloop_operator.cli.views import board, facts, result
 
 LEGEND = (
-    "- **Value**: mean of an experiment's verified runs, with its 95 % confidence interval. The screening run is",
-    "  excluded if there are other runs; the value of a withdrawn candidate may be that of one lucky run.",
-    "- **Gain**: difference from the incumbent at the time of the verdict, from the runs that both had then.",
-    "  Positive is better, whether the metric is minimized or maximized. The gain in the first table is over the",
-    "  baseline.",
-    "- **Baseline**: its value is the mean of its first runs, unless later runs are mentioned.",
-    "- **claimed**: value that the runs reported themselves. **seconds**: wall time of all their attempts.",
+    "- **value**: what the experiment was judged on, with its 95 % confidence interval: the mean of the runs of the",
+    "  verdict. That of a kept experiment excludes the screening run, which selected it. Before a verdict, and of a",
+    "  withdrawn candidate, it is the mean of the runs so far, which may be one lucky run.",
+    "- **runs**: number of runs behind the value.",
+    "- **gain**: in the first table that of the value over the baseline. In the other tables over the incumbent of",
+    "  its time (**over**), from all runs that the incumbent had then. Positive is better, whether the metric is",
+    "  minimized or maximized.",
+    "- **later value**: mean of the runs behind the value and of those added since to compare challengers with it.",
+    "- **claimed**: what the runs behind the value reported themselves. **seconds**: wall time of all attempts.",
     "- **final**: fresh runs for the conclusion, scored on `finalHeldOut` if given. **dev-final gap**: difference",
-    "  from the earlier value.",
+    "  from the later value, or from the value if no run was added.",
     "- **BelowScreen**: the first run showed too little gain. **BelowConfirm**, **NotBetter**: the gain of",
     "  further runs was not significant.",
     "- Agents see values rounded to half a unit of noise. A checker is a fresh session of the same agent that",
@@ -110,7 +112,7 @@ def _statements(snapshot: Snapshot) -> Iterator[str]:
         own = [line for one in found if one.checked == verdict for line in _statement(one, snapshot)]
         if own:
             groups.append("\n".join((f"{told}:", "", *own)))
-    yield "\n\n".join(groups) or "No agent has recorded a finding."
+    yield "\n\n".join(groups) or _no_statement(snapshot)
 
 
 def _statement(finding: Finding, snapshot: Snapshot) -> Iterator[str]:
@@ -118,6 +120,11 @@ def _statement(finding: Finding, snapshot: Snapshot) -> Iterator[str]:
     yield f"    - evidence: {', '.join(_link(name, snapshot) for name in finding.evidence)}"
     if finding.reason:
         yield f"    - the checker: {quoted(words.inside(finding.reason, snapshot.name))}"
+
+
+def _no_statement(snapshot: Snapshot) -> str:
+    kept = any(campaign_state.kept_number(one) for one in snapshot.experiments.values())
+    return "No statement of an agent." + (" The findings are the keeps below." if kept else "")
 
 
 def _link(name: str, snapshot: Snapshot) -> str:
@@ -132,11 +139,11 @@ def _kept(snapshot: Snapshot) -> Iterator[str]:
     yield from ("", "## Kept experiments", "")
     rows = []
     for one in kept:
-        link, (value, gain) = _link(one.metadata.name, snapshot), _measured(one, snapshot)
+        link, (value, *others) = _link(one.metadata.name, snapshot), _figures(one, snapshot)
         if one.status.verdict is not None and one.status.verdict.unconfirmed:
             value += ", unconfirmed"
-        rows.append((link, value, gain, cell(facts.what(one, snapshot))))
-    yield from _table(("kept", "value", "gain at that time", "what it is"), rows)
+        rows.append((link, value, *others, cell(facts.what(one, snapshot))))
+    yield from _table(("kept", "value", "runs", "gain", "over", "what it is"), rows)
 
 
 def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
@@ -148,12 +155,16 @@ def _change(snapshot: Snapshot, source: Source) -> Iterator[str]:
         yield from ("", "## Changes of the best experiment", "", f"{fence}diff", *lines, fence)
 
 
-def _measured(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str]:
-    """Value and gain of an experiment as text."""
-    found = facts.measured(one, snapshot)
-    value = words.DASH if found is None else words.interval(found.value, found.low, found.high)
-    gain = facts.verdict_gain(one)
-    return value, words.DASH if gain is None else words.number(gain, snapshot.noise)
+def _figures(one: ResearchExperiment, snapshot: Snapshot) -> tuple[str, str, str, str]:
+    """Value, number of runs, gain and what it is over, as text."""
+    found, gain, verdict = figures.value(one), figures.gain(one), one.status.verdict
+    over = verdict.compared_with if verdict is not None and gain is not None else None
+    return (
+        words.DASH if found is None else facts.interval(found, snapshot),
+        "0" if found is None else str(found.runs),
+        words.DASH if gain is None else words.number(gain, snapshot.noise),
+        words.DASH if over is None else _link(over, snapshot),
+    )
 
 
 def _directions(snapshot: Snapshot) -> Iterator[str]:
@@ -179,13 +190,13 @@ def _experiments(snapshot: Snapshot) -> Iterator[str]:
         name, verdict = snapshot.short(one.metadata.name), one.status.verdict
         why = "" if verdict is None or verdict.keep else verdict.reason
         phase = f"{one.status.phase}, {why}" if why and why != one.status.phase else one.status.phase
-        value, gain = _measured(one, snapshot)
-        claimed, took = facts.claimed(one), facts.seconds(one)
+        value, runs, gain, over = _figures(one, snapshot)
+        claimed, took = figures.claimed(one), facts.seconds(one)
         told = words.DASH if claimed is None else words.number(claimed, snapshot.noise)
         seconds = f"{took:.1f}" if took else words.DASH
         what = cell(facts.what(one, snapshot))
-        rows.append((f'<a id="{name}"></a>{name}', what, value, told, gain, seconds, phase))
-    yield from _table(("name", "title", "verified", "claimed", "gain", "seconds", "result"), rows)
+        rows.append((f'<a id="{name}"></a>{name}', what, value, runs, told, gain, over, seconds, phase))
+    yield from _table(("name", "title", "value", "runs", "claimed", "gain", "over", "seconds", "result"), rows)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from rloop_operator.cli.commands.validate import provider_problems
 from rloop_operator.cli.sources.read_folder import RUNS, folder_at, look
 from rloop_operator.cli.terminal.exit_codes import complain, crash_reports_in
 from rloop_operator.cli.terminal.output import console
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import facts, result
 from rloop_operator.local.storage.layout import RunFolder
 from rloop_operator.user_files.commands import lost_since_the_start
@@ -48,7 +49,7 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
     left: list[str] = []
     if not over:
         crash_reports_in(layout.logs)
-        command = f"rloop run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
+        command = f"{program()} run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
         left = _campaign(loop, layout, folders, seed, plain=plain, command=command)
     return _tell_result(layout, file, left)
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.sources.source import Source
-from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.output import Format, console, document, emit, is_rich
-from rloop_operator.cli.views import board
+from rloop_operator.cli.views import board, facts
 
 RECENT = 5
 
@@ -36,6 +35,8 @@ def _recent(snapshot: Snapshot) -> list[str]:
     """The last verdicts."""
     told = []
     for one in snapshot.loop.status.recent[-RECENT:]:
-        gain = "" if one.gain is None else f", {words.against_incumbent(one.gain, snapshot.noise)}"
+        experiment = snapshot.experiments.get(one.experiment)
+        gain = facts.over_incumbent(experiment, snapshot) if experiment is not None else ""
+        gain = f", {gain}" if gain else ""
         told.append(f"{snapshot.short(one.experiment)} {one.phase} ({one.reason}{gain})")
     return [f"{'recent' if index == 0 else '':<12} {text}" for index, text in enumerate(told)]

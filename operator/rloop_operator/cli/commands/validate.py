@@ -18,6 +18,7 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import BadInput, InputProblem
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.exit_codes import complain
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import board, facts
 from rloop_operator.user_files.commands import path_of
 from rloop_operator.user_files.folders import check_folders
@@ -44,9 +45,8 @@ def validate(file: Path, target: Literal["local", "cluster"]) -> None:
         problems += [*check_folders(loop, folders), *provider_problems(loop)]
     if problems:
         if target == "cluster" and file != STANDARD_INPUT and any(one.field.endswith(".path") for one in problems):
-            complain(
-                f"note: to check what is sent to a cluster: rloop pack {shlex.quote(str(file))}, then {check(file)}"
-            )
+            pack = f"{program()} pack {shlex.quote(str(file))}"
+            complain(f"note: to check what is sent to a cluster: {pack}, then {check(file)}")
         raise BadInput(*problems)
     notes = advice(loop, target)
     if folders is not None:
@@ -98,7 +98,7 @@ def provider_problems(loop: ResearchLoop) -> list[InputProblem]:
 
 def check(file: Path) -> str:
     """The shell command that checks the packed campaign as a cluster gets it."""
-    return f"kubectl kustomize {shlex.quote(str(file.parent))} | rloop validate --for cluster -"
+    return f"kubectl kustomize {shlex.quote(str(file.parent))} | {program()} validate --for cluster -"
 
 
 def summary(loop: ResearchLoop) -> str:

@@ -25,6 +25,9 @@ POLL_SECONDS = 0.3
 HIDDEN = frozenset({"ts", "level"})
 
 
+DECISION = "decision"
+OF_LOOP = re.compile(r"-(?:b\d{2,}|i\d{4,})(?:-.*)?$")
+"""What follows the name of the campaign in the name of one of its objects."""
 INFO = "info"
 """Level of lines that only `--all` shows: starts, stops and other log lines besides the decisions."""
 
@@ -130,7 +133,10 @@ def decided(line: str) -> str | None:
 
 
 def readable(line: str) -> str:
-    """A line in the protocol's format as readable text: `23:29:05 decision decide    BestUpdated  object=…`."""
+    """A line in the protocol's format as readable text: `23:29:05 decision BestUpdated        i0004-e1: loss …`.
+
+    Of a decision only its message is shown; logs/orchestrator.jsonl has all fields.
+    """
     try:
         record = json.loads(line)
     except ValueError:
@@ -138,12 +144,24 @@ def readable(line: str) -> str:
     if not isinstance(record, dict):
         return words.line(line)
     detail = record.get("detail", "")
+    time_ = str(record.get("ts", ""))[11:19]
+    if isinstance(detail, dict) and record.get("level") == DECISION and "message" in detail:
+        level = "warning" if detail.get("type") == "Warning" else DECISION
+        return words.line_kept(f"{time_} {level:<8} {record.get('event', ''):<18} {_sentence(detail)}").rstrip()
     if isinstance(detail, dict):
         detail = "  ".join(f"{key}={_value(value)}" for key, value in detail.items() if key not in HIDDEN)
-    time_ = str(record.get("ts", ""))[11:19]
     source = str(record.get("source", "")).removeprefix("rloop_operator.").removeprefix("rloop.")
     told = f"{time_} {record.get('level', ''):<8} {source:<14} {record.get('event', '')}  {detail}"
     return words.line_kept(told).rstrip()
+
+
+def _sentence(detail: dict[str, object]) -> str:
+    """The message of a decision, after the object that it is about unless it names that itself."""
+    about, message = str(detail.get("object", "")), str(detail["message"])
+    loop = OF_LOOP.sub("", about)
+    if about != loop and not message.startswith(about):
+        message = f"{about}: {message}"
+    return words.brief(message, loop)
 
 
 def _value(value: object) -> str:

@@ -64,10 +64,10 @@ def spread(value: float, around: float, noise: float = 0.0) -> str:
     return fixed(value, decimals(around if abs(around) >= abs(value) else value, noise))
 
 
-def interval(value: float, low: float | None, high: float | None) -> str:
-    """A value and its 95 % interval: `0.02734 [0.02500, 0.02970]`."""
+def interval(value: float, low: float | None, high: float | None, noise: float = 0.0) -> str:
+    """A value and its 95 % interval: `0.02734 [0.02500, 0.02970]`. Without one, `noise` determines the digits."""
     if low is None or high is None or high <= low:
-        return number(value)
+        return number(value, noise)
     places = decimals(value, (high - low) / 2)
     return f"{fixed(value, places)} [{fixed(low, places)}, {fixed(high, places)}]"
 
@@ -78,13 +78,6 @@ def gain(value: float, baseline: float | None, noise: float = 0.0) -> str:
     if baseline is None or baseline <= 0 or abs(value) > 10 * baseline:
         return told
     return f"{told} ({100 * value / baseline:.0f} %)"
-
-
-def against_incumbent(gain: float, noise: float) -> str:
-    """A gain in words instead of a sign, which could be misread: `0.0118 better than the incumbent`."""
-    if gain == 0:
-        return "as good as the incumbent"
-    return f"{number(abs(gain), noise)} {'better' if gain > 0 else 'worse'} than the incumbent"
 
 
 def noise(baseline: Baseline) -> str:

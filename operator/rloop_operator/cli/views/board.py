@@ -100,22 +100,26 @@ def plain(snapshot: Snapshot) -> list[str]:
 def _trouble(snapshot: Snapshot) -> list[Row]:
     """Conditions that need a person's attention."""
     found: list[Row] = []
+    texts: list[str] = []
+    must_act = facts.must_act(snapshot)
     for one in snapshot.loop.status.conditions:
         bad = "False" if one.type == "Accepted" else "True"
         if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:
             label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
             style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
             told = words.brief(one.message or one.reason, snapshot.name)
-            if all(told != row.text for row in found):
-                found.append(Row(label.get(one.type, one.type.lower()), told, style))
-    return found + _of_the_controller(snapshot, [row.text for row in found])
+            shown = f"{facts.MUST_ACT}{told}" if must_act == f"{facts.MUST_ACT}{told}" else told
+            if all(shown != row.text for row in found):
+                found.append(Row(label.get(one.type, one.type.lower()), shown, style))
+                texts.append(told)
+    return found + _of_the_controller(snapshot, texts)
 
 
 def _of_the_controller(snapshot: Snapshot, told: list[str]) -> list[Row]:
     """The reason why work waits, and Ready and Stalled if they add to `told`, the texts shown already."""
     progressing = facts.condition(snapshot.loop, "Progressing")
     waits = words.brief(progressing.message, snapshot.name) if progressing is not None else ""
-    found = [Row("waiting", waits, "yellow")] if waits else []
+    found = [Row("waiting", waits, "yellow")] if waits and waits not in told else []
     for type_, bad in (("Ready", "False"), ("Stalled", "True")):
         one = next((one for one in snapshot.loop.status.conditions if one.type == type_), None)
         if one is None or one.status != bad:
@@ -133,31 +137,27 @@ def _values(snapshot: Snapshot) -> list[Row]:
     found = []
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        value = words.number(baseline.value, snapshot.noise)
-        found.append(Row("baseline", f"{value} ({words.noise(baseline)}, {words.counted(baseline.n, 'run')})"))
+        found.append(Row("baseline", facts.baseline(snapshot)))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
-        told = words.interval(best.value, best.low, best.high)
-        won = words.gain(best.gain, baseline.value, snapshot.noise)
+        value, later = facts.of_best(best, snapshot)
         unconfirmed = ", unconfirmed" if best.unconfirmed else ""
-        found.append(
-            Row(
-                "best",
-                f"{told}  gain {won} over the baseline  {snapshot.short(best.experiment)}{unconfirmed}",
-                "bold green",
-            )
-        )
+        told = f"{facts.figure(value, snapshot)}, {facts.over_baseline(value.value, snapshot)}"
+        found.append(Row("best", f"{snapshot.short(best.experiment)}  {told}{unconfirmed}", "bold green"))
+        if later is not None:
+            gain = facts.over_baseline(later.value, snapshot)
+            found.append(Row("later value", f"{facts.figure(later, snapshot)}, {gain}"))
     elif best is not None:
         yet = "" if campaign_state.finished(snapshot.loop) else " yet"
         found.append(Row("best", f"the baseline; no experiment was kept{yet}"))
     if final is not None:
-        told = words.interval(final.value, final.low, final.high)
+        told = words.interval(final.value, final.low, final.high, snapshot.noise)
         met = "target confirmed" if final.met else "target missed"
-        found.append(Row("final", f"{told}  {met} by {words.counted(final.n, 'fresh run')}"))
+        found.append(Row("final", f"{told} over {words.counted(final.n, 'fresh run')}, {met}"))
     return found
 
 
 def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
-    status, stall = snapshot.loop.status, snapshot.loop.spec.stall
+    status = snapshot.loop.status
     found = []
     direction = facts.best_direction(snapshot) if campaign_state.finished(snapshot.loop) else status.current_direction
     if direction is not None:
@@ -168,7 +168,7 @@ def _where(snapshot: Snapshot, *, narrow: bool) -> list[Row]:
     found.append(
         Row(
             "iteration",
-            f"{snapshot.iteration}  stale {status.stale_count} of {stall.pivot_after}  pivots {status.pivots}",
+            f"{snapshot.iteration}  {facts.stale(snapshot)}  pivots {status.pivots}",
         )
     )
     return found

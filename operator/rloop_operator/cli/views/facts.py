@@ -9,15 +9,15 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from statistics import fmean
 
-from rloop import campaign_state, names
+from rloop import campaign_state, figures, names
 from rloop.api.agent import Agent
 from rloop.api.common import Condition
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import Direction
+from rloop.api.loop_status import Best
 from rloop.api.researchloop import ResearchLoop
+from rloop.figures import Figure
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.terminal import words
 
@@ -35,18 +35,10 @@ PHASES = (
 )
 """Phases of experiments, in the order in which they are shown."""
 
+MUST_ACT = "a person must act: "
+"""Begins a text about a wait that only a person can end."""
 TARGET_MET, BAD_INPUT, NO_TARGET, INTERRUPTED = 0, 2, 3, 130
 """Exit codes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """The measured value of an experiment, its interval if known, and the number of runs."""
-
-    value: float
-    low: float | None
-    high: float | None
-    runs: int
 
 
 def agent(asked: Agent) -> str:
@@ -62,6 +54,23 @@ def agent(asked: Agent) -> str:
 def condition(loop: ResearchLoop, type_: str) -> Condition | None:
     """The condition if it is True."""
     return next((one for one in loop.status.conditions if one.type == type_ and one.status == "True"), None)
+
+
+def must_act(snapshot: Snapshot) -> str:
+    """What a person must do so that the campaign continues; empty if it continues by itself."""
+    found = condition(snapshot.loop, "Degraded")
+    return "" if found is None else f"{MUST_ACT}{words.brief(found.message or found.reason, snapshot.name)}"
+
+
+def stale(snapshot: Snapshot) -> str:
+    """`stale 1 of 2`: the stale iterations since the last keep, and how many force a pivot.
+
+    Only the first number where no pivot can be forced, because the space has one frame, and where one was forced.
+    """
+    status, limit = snapshot.loop.status, snapshot.loop.spec.stall.pivot_after
+    one_frame = status.sealed is not None and status.sealed.one_frame
+    told = f"stale {status.stale_count}"
+    return told if one_frame or status.stale_count > limit else f"{told} of {limit}"
 
 
 def used_up(loop: ResearchLoop) -> bool:
@@ -80,23 +89,49 @@ def exit_code(loop: ResearchLoop) -> int:
     return TARGET_MET if complete.reason in ("TargetMet", "TargetMetByBaseline") else NO_TARGET
 
 
-def measured(experiment: ResearchExperiment, snapshot: Snapshot) -> Measured | None:
-    """Verified value, interval and number of runs; None if no run has a value.
+def later(experiment: ResearchExperiment, snapshot: Snapshot) -> Figure | None:
+    """Its later value, with an interval for the present incumbent; None if no run was added after the verdict."""
+    found, best = figures.later(experiment), snapshot.loop.status.best
+    if found is not None and best is not None and best.experiment == experiment.metadata.name:
+        return Figure(best.value, best.low, best.high, best.n)
+    return found
 
-    Baseline: its first runs, which gains refer to. Incumbent: the newest values. Others: the values of the verdict, or
-    else the mean of the runs. The run that selected a candidate counts only if it is the only run.
-    """
-    best, own = snapshot.loop.status.best, experiment.status.verdict
-    if experiment.spec.kind == "Baseline" and own is not None and own.value is not None:
-        return Measured(own.value, own.low, own.high, own.n)
-    if best is not None and best.experiment == experiment.metadata.name:
-        return Measured(best.value, best.low, best.high, best.n)
-    if own is not None and own.value is not None:
-        return Measured(own.value, own.low, own.high, own.n)
-    made = [one for one in experiment.status.runs if one.value is not None and one.kind != "final"]
-    after = [one for one in made if one.kind != "screen"]
-    found = [one.value for one in after or made if one.value is not None]
-    return Measured(fmean(found), None, None, len(found)) if found else None
+
+def of_best(best: Best, snapshot: Snapshot) -> tuple[Figure, Figure | None]:
+    """The best's value, and its later value if runs were added after its keep."""
+    newest = Figure(best.value, best.low, best.high, best.n)
+    experiment = snapshot.experiments.get(best.experiment)
+    value = figures.value(experiment) if experiment is not None else None
+    return (newest, None) if experiment is None or value is None else (value, later(experiment, snapshot))
+
+
+def figure(found: Figure, snapshot: Snapshot) -> str:
+    """A figure with its number of runs: `0.02611 [0.02342, 0.02880] over 9 runs`."""
+    return f"{interval(found, snapshot)} over {words.counted(found.runs, 'run')}"
+
+
+def interval(found: Figure, snapshot: Snapshot) -> str:
+    """A figure and its interval; everywhere with the same digits."""
+    return words.interval(found.value, found.low, found.high, snapshot.noise)
+
+
+def over_baseline(value: float, snapshot: Snapshot) -> str:
+    """The gain of a value over the baseline: `gain 0.1180 (81 %) over the baseline`; empty before it is measured."""
+    baseline = snapshot.loop.status.baseline
+    if baseline is None:
+        return ""
+    sign = 1 if snapshot.loop.spec.objective.goal == "Maximize" else -1
+    won = words.gain(sign * (value - baseline.value), baseline.value, snapshot.noise)
+    return f"gain {won} over the baseline"
+
+
+def over_incumbent(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
+    """The gain in its verdict: `gain 0.1143 over the incumbent b01 (9 runs)`; empty if it has none."""
+    gain, verdict = figures.gain(experiment), experiment.status.verdict
+    if gain is None or verdict is None:
+        return ""
+    over = words.inside(figures.over(verdict), snapshot.name)
+    return f"gain {words.number(gain, snapshot.noise)} {over}".rstrip()
 
 
 def seconds(experiment: ResearchExperiment) -> float:
@@ -109,12 +144,13 @@ def done_runs(experiment: ResearchExperiment) -> list[int]:
     return [one.number for one in experiment.status.runs if one.phase == "Done" and one.kind != "smoke"]
 
 
-def claimed(experiment: ResearchExperiment) -> float | None:
-    """The mean of the values that its runs claimed. Screen and final runs count only if no other run claimed one."""
-    made = [one for one in experiment.status.runs if one.claimed is not None]
-    after = [one for one in made if one.kind not in ("screen", "final")]
-    found = [one.claimed for one in after or made if one.claimed is not None]
-    return fmean(found) if found else None
+def artifacts(experiment: ResearchExperiment) -> tuple[int, str] | None:
+    """The run whose artifacts are named, and a note about those of its other runs; None without any."""
+    done = done_runs(experiment)
+    if not done:
+        return None
+    others = f" (of run {done[0]}; those of {words.counted(len(done) - 1, 'more run')} lie beside it)"
+    return done[0], others if len(done) > 1 else ""
 
 
 def best_direction(snapshot: Snapshot) -> Direction | None:
@@ -192,13 +228,7 @@ def closest(experiments: Iterable[ResearchExperiment]) -> ResearchExperiment | N
         and one.status.verdict.gain is not None
         and not campaign_state.kept_number(one)
     ]
-    return max(lost, key=lambda one: verdict_gain(one) or 0.0, default=None)
-
-
-def verdict_gain(experiment: ResearchExperiment) -> float | None:
-    """The gain in its verdict; None for the baseline, which is the reference of gains."""
-    verdict = experiment.status.verdict
-    return None if verdict is None or experiment.spec.kind == "Baseline" else verdict.gain
+    return max(lost, key=lambda one: figures.gain(one) or 0.0, default=None)
 
 
 def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple[str, str] | None:
@@ -225,13 +255,13 @@ def last_words(experiment: ResearchExperiment, only: int | None = None) -> tuple
 
 
 def baseline(snapshot: Snapshot) -> str:
-    """The baseline: `loss 0.5012, noise between runs 0.0103 (5 runs)`; empty before it is measured."""
+    """The baseline: `0.5012 over 5 runs, noise between runs 0.0103`; empty before it is measured."""
     found = snapshot.loop.status.baseline
     if found is None:
         return ""
-    value, noise = words.number(found.value, snapshot.noise), words.noise(found)
+    value = words.number(found.value, snapshot.noise)
     seed = ": RLOOP_SEED may be unused" if found.deterministic else ""
-    return f"{snapshot.loop.spec.objective.metric} {value}, {noise} ({words.counted(found.n, 'run')}){seed}"
+    return f"{value} over {words.counted(found.n, 'run')}, {words.noise(found)}{seed}"
 
 
 def failure(experiment: ResearchExperiment, snapshot: Snapshot) -> str | None:

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rloop import campaign_state, names
+from rloop import campaign_state, figures, names
+from rloop.figures import Figure
 from rloop_operator.cli.sources.read_folder import Found
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.terminal.output import is_rich
+from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import board, facts
 
 
@@ -25,6 +27,8 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
     """Print how the campaign ended, the numbers, the workloads `left` running, and the next commands."""
     snapshot, where = found.snapshot, words.path(found.folder.root)
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
+    if must := facts.must_act(snapshot):
+        rows.append(board.Row("attention", must, "red"))
     if left:
         told = ", ".join(snapshot.short(one) for one in left)
         rows.append(
@@ -42,7 +46,7 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
             grid.add_row(f"  {row.label}", Text(row.text, style=row.style))
         output.print(grid)
     else:
-        print(headline(snapshot), "", *(f"  {row.label:<10} {row.text}" for row in rows), sep="\n")
+        print(headline(snapshot), "", *(f"  {row.label:<11} {row.text}" for row in rows), sep="\n")
     print("", *_next(snapshot, where, words.path(manifest)), sep="\n", flush=True)
 
 
@@ -111,38 +115,39 @@ def numbers(snapshot: Snapshot) -> Iterator[board.Row]:
     yield board.Row("goal", words.goal(objective))
     baseline, best, final = status.baseline, status.best, status.final
     if baseline is not None:
-        told = f"{words.number(baseline.value, snapshot.noise)}, {words.noise(baseline)}"
+        yield board.Row("baseline", facts.baseline(snapshot))
         if best is not None and best.experiment == baseline.experiment and best.n > baseline.n:
-            later = words.number(best.value, snapshot.noise)
-            told = f"{told}; later challengers: {later}, with {words.counted(best.n - baseline.n, 'run')} added later"
-        yield board.Row("baseline", told)
+            yield board.Row("later value", facts.figure(Figure(best.value, best.low, best.high, best.n), snapshot))
     if best is not None and baseline is not None and best.experiment != baseline.experiment:
-        unit = (best.high - best.low) / 2
+        value, later = facts.of_best(best, snapshot)
         experiment = snapshot.experiments.get(best.experiment)
         title = f"  {facts.what(experiment, snapshot)}" if experiment is not None else ""
         yield board.Row("best", f"{snapshot.short(best.experiment)}{title}")
-        source = (
-            "its only run, unconfirmed"
-            if best.unconfirmed
-            else f"{words.counted(best.n, 'run')} after the screening run"
-        )
-        yield board.Row("verified", f"{words.interval(best.value, best.low, best.high)} over {source}")
-        if best.claimed is not None:
-            gap = best.claimed - best.value
-            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, best.value, snapshot.noise)} from"
-            claimed = words.number(best.claimed, snapshot.noise)
-            yield board.Row("claimed", f"{claimed} by the run itself on what it saw ({told} the verifier's value)")
-        yield board.Row("gain", f"{words.gain(best.gain, baseline.value, snapshot.noise)} over the baseline")
+        source = ", its only run, unconfirmed" if best.unconfirmed else " after the screening run"
+        yield board.Row("value", f"{facts.figure(value, snapshot)}{source}")
+        claimed = figures.claimed(experiment) if experiment is not None else None
+        if claimed is not None:
+            unit = (value.high - value.low) / 2 if value.low is not None and value.high is not None else 0.0
+            gap = claimed - value.value
+            told = "agrees with" if abs(gap) <= unit else f"{_difference(gap, value.value, snapshot.noise)} from"
+            shown = words.number(claimed, snapshot.noise)
+            yield board.Row("claimed", f"{shown} by the same runs on what they saw ({told} the verifier's value)")
+        yield board.Row("gain", facts.over_baseline(value.value, snapshot).removeprefix("gain "))
+        if later is not None:
+            gain = facts.over_baseline(later.value, snapshot)
+            yield board.Row("later value", f"{facts.figure(later, snapshot)}, {gain}")
     elif best is not None:
         yield board.Row("best", f"the baseline: {_why_nothing_was_kept(snapshot)}")
     if (lead := status.lead) is not None:
         told = f"{words.number(lead.value, snapshot.noise)} over {words.counted(lead.n, 'run')}"
         left = f"undecided, at most {words.counted(lead.runs_left, 'more run')} of its own"
-        gain = f"{words.number(lead.gain, snapshot.noise)} better than the best"
+        gain = f"gain {words.number(lead.gain, snapshot.noise)}"
+        if best is not None:
+            gain = f"{gain} over the incumbent {snapshot.short(best.experiment)} ({words.counted(best.n, 'run')})"
         yield board.Row("lead", f"{snapshot.short(lead.experiment)}  {told}, {gain}; {left}")
     if final is not None:
         dev_gap = _difference(final.gap, final.value, snapshot.noise)
-        told = words.interval(final.value, final.low, final.high)
+        told = words.interval(final.value, final.low, final.high, snapshot.noise)
         yield board.Row("final", f"{told} over {words.counted(final.n, 'fresh run')} (dev-final gap: {dev_gap})")
     yield from _way(snapshot)
 
@@ -151,14 +156,9 @@ def _artifacts(found: Found) -> Iterator[board.Row]:
     """The folder of the best experiment's artifacts. Each of its runs has artifacts; the first one's are named."""
     best = found.snapshot.loop.status.best
     experiment = found.snapshot.experiments.get(best.experiment) if best is not None else None
-    if experiment is not None and (done := facts.done_runs(experiment)):
-        which = (
-            ""
-            if len(done) == 1
-            else f" (of run {done[0]}; those of {words.counted(len(done) - 1, 'more run')} lie beside it)"
-        )
-        folder = words.path(found.folder.artifacts(experiment.metadata.name, done[0]))
-        yield board.Row("artifacts", f"{folder}{which}")
+    if experiment is not None and (named := facts.artifacts(experiment)) is not None:
+        run, others = named
+        yield board.Row("artifacts", f"{words.path(found.folder.artifacts(experiment.metadata.name, run))}{others}")
 
 
 def _why_nothing_was_kept(snapshot: Snapshot) -> str:
@@ -191,25 +191,33 @@ def _way(snapshot: Snapshot) -> Iterator[board.Row]:
 
 def _next(snapshot: Snapshot, where: str, manifest: str) -> Iterator[str]:
     """Suggested next commands, ready to be pasted."""
-    folder = f"--dir {shlex.quote(where)}"
-    status = snapshot.loop.status
-    best = snapshot.short(status.best.experiment) if status.best is not None else None
     yield "next:"
-    if not campaign_state.finished(snapshot.loop):
-        if snapshot.suspended and snapshot.by_request:
-            yield f"  resume            rloop resume {folder}"
-        else:
-            first = "suspend: false in the manifest, then " if snapshot.suspended else ""
-            yield f"  continue          {first}rloop run {shlex.quote(manifest)} {folder}"
+    found = list(_suggested(snapshot, shlex.quote(manifest)))
+    wide = max(len(label) for label, _, _ in found)
+    for label, first, verb in found:
+        yield f"  {label:<{wide}}  {first}{program()} {verb} --dir {shlex.quote(where)}"
+
+
+def _suggested(snapshot: Snapshot, manifest: str) -> Iterator[tuple[str, str, str]]:
+    """Label, what must be done before the command, and the command without the program and the folder."""
+    status = snapshot.loop.status
+    best, baseline = status.best, names.baseline(snapshot.name)
+    over = campaign_state.finished(snapshot.loop)
+    if not over and snapshot.suspended and snapshot.by_request:
+        yield "resume", "", "resume"
+    elif not over:
+        yield "continue", "suspend: false in the manifest, then " if snapshot.suspended else "", f"run {manifest}"
     elif facts.used_up(snapshot.loop):
-        yield f"  continue          raise spec.budget, then rloop run {shlex.quote(manifest)} {folder}"
-    if best is not None and best != snapshot.short(names.baseline(snapshot.name)):
-        yield f"  files of the best rloop experiments {best} {folder}"
+        yield "continue", "raise spec.budget, then ", f"run {manifest}"
+    if best is not None and best.experiment != baseline:
+        yield "files of the best", "", f"experiments {snapshot.short(best.experiment)}"
     if any(one.spec.kind == "Candidate" for one in snapshot.experiments.values()):
-        yield f"  experiments       rloop experiments {folder}"
+        yield "experiments", "", "experiments"
     elif status.budget.used.runs:
-        yield f"  baseline runs     rloop experiments {snapshot.short(names.baseline(snapshot.name))} {folder}"
+        yield "baseline runs", "", f"experiments {snapshot.short(baseline)}"
     if campaign_state.directions(snapshot.iterations):
-        yield f"  frames            rloop directions {folder}"
-    yield f"  decisions         rloop logs {folder}"
-    yield f"  full report       rloop report {folder}"
+        yield "frames", "", "directions"
+    yield "decisions", "", "logs"
+    yield "full report", "", "report"
+    if over:
+        yield "check the keeps", "", "verify"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rloop import campaign_state
+from rloop import campaign_state, figures
 from rloop.actions import Event
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import Direction, ResearchIteration
@@ -176,6 +176,8 @@ class Story:
 
 def progress(snapshot: Snapshot) -> Line:
     """A line with the current state, as a sign of life for the plain view."""
+    if must := facts.must_act(snapshot):
+        return Line(snapshot.active_seconds, "waiting", must)
     status, budget = snapshot.loop.status, snapshot.loop.spec.budget
     limit = f" of {budget.runs}" if budget.runs is not None else ""
     told = [
@@ -259,9 +261,14 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     if event.reason == "Accepted":
         return label, "the manifest is valid, the task is sealed; measuring the baseline"
     told = facts.baseline(snapshot) if event.reason == "BaselineMeasured" else ""
+    if told:
+        told = f"{snapshot.loop.spec.objective.metric} {told}"
     # The full reason of a failure is printed at the end.
     limit = FAILURE_MAX if label == "failed" else 0
-    return label, told or words.line(words.brief(event.message, snapshot.name), limit)
+    told = told or words.line(words.brief(event.message, snapshot.name), limit)
+    degraded = facts.condition(snapshot.loop, "Degraded")
+    acts = degraded is not None and degraded.reason == event.reason
+    return label, f"{facts.MUST_ACT}{told}" if acts else told
 
 
 def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
@@ -271,25 +278,18 @@ def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
     told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
     near = facts.closest(own)
     if near is not None and outcome != "Keep":
-        gain = words.against_incumbent(facts.verdict_gain(near) or 0.0, snapshot.noise)
-        told += f"; closest {snapshot.short(near.metadata.name)}, {gain}"
-    status, stall = snapshot.loop.status, snapshot.loop.spec.stall
-    return f"{told}; stale {status.stale_count} of {stall.pivot_after}"
+        told += f"; closest {snapshot.short(near.metadata.name)}, {facts.over_incumbent(near, snapshot)}"
+    return f"{told}; {facts.stale(snapshot)}"
 
 
 def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
-    name, verdict = snapshot.short(experiment.metadata.name), experiment.status.verdict
-    if verdict is None or verdict.value is None:
+    name, value = snapshot.short(experiment.metadata.name), figures.value(experiment)
+    if value is None:
         return name
-    baseline, objective = snapshot.loop.status.baseline, snapshot.loop.spec.objective
-    told = f"{name} {objective.metric} {words.interval(verdict.value, verdict.low, verdict.high)}"
-    if baseline is not None:
-        sign = 1 if objective.goal == "Maximize" else -1
-        won = words.gain(sign * (verdict.value - baseline.value), baseline.value, snapshot.noise)
-        told += f"; gain {won} over the baseline"
-        if verdict.compared_with not in (None, baseline.experiment) and verdict.gain is not None:
-            told += f", {words.number(verdict.gain, snapshot.noise)} over {snapshot.short(verdict.compared_with or '')}"
-    return f"{told}; {facts.what(experiment, snapshot)}"
+    told = [f"{name} {snapshot.loop.spec.objective.metric} {facts.figure(value, snapshot)}"]
+    gains = [facts.over_baseline(value.value, snapshot), facts.over_incumbent(experiment, snapshot)]
+    told += [", ".join(filter(None, gains)), facts.what(experiment, snapshot)]
+    return "; ".join(filter(None, told))
 
 
 def _direction(one: Direction, before: Direction | None, snapshot: Snapshot) -> str:

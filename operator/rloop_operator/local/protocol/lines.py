@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from statistics import fmean
 from typing import Any
 
-from rloop import campaign_state
+from rloop import campaign_state, figures
 from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
@@ -60,8 +59,8 @@ def _gain(experiment: ResearchExperiment) -> Record:
     verdict = experiment.status.verdict
     assert verdict is not None
     kept = campaign_state.kept_number(experiment) > 0
-    over = verdict.compared_with or "the incumbent"
-    said = f"a verified gain over {over}" if kept else f"a gain over an earlier incumbent, but not over {over}"
+    over = figures.over(verdict) or "over the incumbent"
+    said = f"a verified gain {over}" if kept else f"a gain over an earlier incumbent, but not {over}"
     frame = ", ".join(f"{name}={value}" for name, value in experiment.spec.frame.items())
     change = f"{experiment.spec.title} ({frame})" if frame else experiment.spec.title
     return {
@@ -75,6 +74,7 @@ def _gain(experiment: ResearchExperiment) -> Record:
         "value": verdict.value,
         "low": verdict.low,
         "high": verdict.high,
+        "runs": verdict.n,
         "gain": verdict.gain,
         "unconfirmed": verdict.unconfirmed,
     }
@@ -101,27 +101,21 @@ def directions(
             "ts": stamp(one.at),
             "experiments": len(belonging.get(one.name, [])),
             "keeps": sum(campaign_state.kept_number(each) > 0 for each in belonging.get(one.name, [])),
-            "best_value": best_value(belonging.get(one.name, []), loop),
+            **_best(belonging.get(one.name, []), loop),
         }
         for one in campaign_state.directions(iterations)
     ]
 
 
-def best_value(experiments: Iterable[ResearchExperiment], loop: ResearchLoop) -> float | None:
-    """The best value of the kept experiments; if none was kept, of all. None if no value was measured."""
-    tried = list(experiments)
+def _best(tried: list[ResearchExperiment], loop: ResearchLoop) -> Record:
+    """The best value of the kept experiments, or of all if none was kept, and whose it is; None without a value."""
     kept = [one for one in tried if campaign_state.kept_number(one)]
-    found = [value for value in map(_value, kept or tried) if value is not None]
+    found = [(value.value, one.metadata.name) for one in kept or tried if (value := figures.value(one)) is not None]
     pick = max if loop.spec.objective.goal == "Maximize" else min
-    return pick(found, default=None)
-
-
-def _value(experiment: ResearchExperiment) -> float | None:
-    verdict = experiment.status.verdict
-    if verdict is not None and verdict.value is not None:
-        return verdict.value
-    found = [one.value for one in experiment.status.runs if one.value is not None]
-    return fmean(found) if found else None
+    if not found:
+        return {"best_value": None, "best_experiment": None}
+    best, name = pick(found)
+    return {"best_value": best, "best_experiment": name}
 
 
 def settled(iterations: Iterable[ResearchIteration], experiments: Iterable[ResearchExperiment]) -> list[Record]:

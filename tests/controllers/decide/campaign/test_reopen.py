@@ -80,6 +80,8 @@ def test_what_goes_on(seen: Observed, *, goes_on: bool) -> None:
 def test_what_was_undecided_comes_back_and_nothing_else() -> None:
     back = {one.metadata.name: one.status for one in after(reopen.reopen, ended(budget__runs=20)).experiments}
     assert set(back) == {"demo-i0001-e1"}
+    (told,) = after(reopen.reopen, ended(budget__runs=20)).events
+    assert told.message.endswith("continues with 1 undecided experiment")
     status = back["demo-i0001-e1"]
     assert (status.verdict, status.folded) == (None, False)
     assert [(one.kind, one.phase, one.reason) for one in status.runs] == [

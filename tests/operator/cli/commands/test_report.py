@@ -76,30 +76,32 @@ def row(text: str, name: str) -> list[str]:
 @pytest.mark.parametrize(
     ("runs", "shown"),
     [
-        pytest.param([run(1, "screen", 0.3962), run(2, "confirm", 0.3711)], "0.3711", id="without the selecting run"),
-        pytest.param([run(1, "screen", 0.3962)], "0.3962", id="which stands where there is no other"),
-        pytest.param([run(1, "screen", 0.3), run(2, "confirm", 0.5), run(3, "final", 0.9)], "0.5000", id="no final"),
+        pytest.param([run(1, "screen", 0.3962), run(2, "confirm", 0.3711)], ["0.3836", "2"], id="of the runs so far"),
+        pytest.param([run(1, "screen", 0.3962)], ["0.3962", "1"], id="which may be one"),
+        pytest.param(
+            [run(1, "screen", 0.3), run(2, "confirm", 0.5), run(3, "final", 0.9)], ["0.4000", "2"], id="final"
+        ),
     ],
 )
-def test_a_value_is_what_the_note_below_says(reported: Reported, runs: list[dict[str, Any]], shown: str) -> None:
+def test_a_value_is_what_the_note_below_says(reported: Reported, runs: list[dict[str, Any]], shown: list[str]) -> None:
     used = runs[0]["attempts"][0] | {"usage": {"wallSeconds": 20.94}}
     runs = [runs[0] | {"attempts": [used]}, *runs[1:]]
-    lost = experiment("demo-i0001-e3", 1, {"phase": "Rejected", "runs": runs}, title="y")
+    lost = experiment("demo-i0001-e3", 1, {"phase": "Withdrawn", "runs": runs}, title="y")
     text = reported(lost)
-    assert "The screening run is" in text
-    assert row(text, "i0001-e3") == [shown, "0.2000", "-", "20.9", "Rejected"]
+    assert "it is the mean of the runs so far" in text
+    assert row(text, "i0001-e3") == [*shown, "0.2000", "-", "-", "20.9", "Withdrawn"]
 
 
 def test_the_baseline_has_one_value(reported: Reported) -> None:
     text = reported()
     assert row(text, "b01")[0] == "0.5000 [0.4800, 0.5200]"
-    assert "| baseline | `0.5000, " in text
+    assert "| baseline | `0.5000 over 5 runs, " in text
 
 
 def test_it_begins_with_the_numbers_and_links_what_it_says(reported: Reported) -> None:
     text = reported(stated("Supported", "0.25 against 0.5"))
     assert text.startswith("# demo: Target met: it is\n\n> Find a better recipe.\n")
-    assert "| verified | `0.2500 [0.2400, 0.2600] over 9 runs after the screening run` |" in text
+    assert "| value | `0.2500 [0.2400, 0.2600] over 9 runs after the screening run` |" in text
     assert "| agent | `random-search` |" in text
     supported = text.index("Supported, by a fresh session")
     assert text[supported:].splitlines()[2:5] == [

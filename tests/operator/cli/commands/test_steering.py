@@ -105,7 +105,7 @@ def test_a_running_campaign_takes_it_and_goes_on_when_it_is_resumed(
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 3, told
     assert "  suspended   nothing new starts until rloop resume\n" in told
-    assert "resume            rloop resume --dir runs/demo" in told
+    assert " -m rloop_operator.cli resume --dir runs/demo" in told
     assert "  continue  " not in told
 
     again = rloop("run", file)  # its manifest does not say suspend: true, and that alone resumes nothing

@@ -48,18 +48,6 @@ def test_durations(seconds: float, told: str) -> None:
     assert words.duration(seconds) == told
 
 
-@pytest.mark.parametrize(
-    ("gain", "told"),
-    [
-        (0.0118, "0.01180 better than the incumbent"),
-        (-0.00307, "0.003070 worse than the incumbent"),
-        (0.0, "as good as the incumbent"),
-    ],
-)
-def test_a_gain_against_the_incumbent_has_no_sign(gain: float, told: str) -> None:
-    assert words.against_incumbent(gain, 0.0) == told
-
-
 def test_a_share_is_told_only_where_it_means_something() -> None:
     assert words.gain(0.1, 0.2) == "0.1000 (50 %)"
     assert words.gain(0.1, -0.2) == "0.1000"
