@@ -35,8 +35,8 @@ def test_no_name_of_a_host_is_printed() -> None:
 
 
 @pytest.mark.timeout(300)
-def test_aa_with_two_campaigns(tmp_path: Path) -> None:
-    command = ("aa", "--campaigns", "2", "--model-campaigns", "2", "--finished", str(tmp_path / "finished"))
+def test_aa_with_one_campaign(tmp_path: Path) -> None:
+    command = ("aa", "--campaigns", "1", "--model-campaigns", "1", "--finished", str(tmp_path / "finished"))
     document = printed(*command)
     assert_shape(document, "aa")
     assert {row["noise"] for row in document["figures"]["shell"]} == {"gaussian", "t3", "skewed", "bimodal"}
