@@ -114,6 +114,8 @@ class Driven:
         await self.runtime.end_due()
 
     def _edit(self) -> None:
+        if finished(self.store.loop()):
+            return  # a larger budget would continue it, and the promises are about one campaign
         self.store.edit(self.random.choice(self.edits)(self.store.loop()))
 
 

@@ -43,13 +43,18 @@ def measure(draft: Draft) -> None:
     broken = [run for run in own if run.phase == "Failed"]
     if broken:
         told = _why(experiment)
-        draft.write_experiment(
-            name, phase="Failed", verdict=Verdict(reason="BaselineFailed", message=told[:1024], at=draft.now)
-        )
+        failed = Verdict(reason="BaselineFailed", message=told[:1024], at=draft.now)
+        draft.write_experiment(name, phase="Failed", verdict=_stored(experiment, failed))
         fail(draft, "BaselineFailed", f"the unchanged task cannot be measured: {told}")
         return
     if not runs.any_open(experiment, ("baseline",)):
         _finish(draft, experiment)
+
+
+def _stored(experiment: ResearchExperiment, verdict: Verdict) -> Verdict:
+    """The verdict with the time of an earlier pass that could not store the loop's status: the ledger may have it."""
+    before = experiment.status.verdict
+    return before if before is not None and before.reason == verdict.reason else verdict
 
 
 def _baseline_experiment(loop: ResearchLoop) -> ResearchExperiment:
@@ -93,11 +98,12 @@ def _finish(draft: Draft, experiment: ResearchExperiment) -> None:
         n=len(found),
         at=draft.now,
     )
+    verdict = _stored(experiment, verdict)
     draft.write_experiment(name, phase="Accepted", verdict=verdict)
     spread = 0.0 if deterministic else stdev(found)
     draft.write(
         baseline=Baseline(experiment=name, value=value, stddev=spread, n=len(found), deterministic=deterministic),
-        best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=draft.now),
+        best=Best(experiment=name, value=value, low=low, high=high, gain=0.0, n=len(found), verified_at=verdict.at),
     )
     noise = verdict.message or f"noise between runs {draft.number(spread)}"
     draft.tell(

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from tests.support.builders import BASELINE_VALUES, attempt, done, exited, experiment, run, running, scoring, workload
+from tests.support.builders import (
+    BASELINE_VALUES,
+    attempt,
+    done,
+    exited,
+    experiment,
+    moment,
+    run,
+    running,
+    scoring,
+    workload,
+)
 from tests.support.deciding import after, experiment_after, observed, starts, status_after, the, told
 
 from rloop.actions import Create
@@ -57,6 +68,19 @@ def test_value_and_noise(values: tuple[float, ...], spread: float, deterministic
     (event,) = after(baseline.measure, seen).events
     for text in (event.message, own.verdict.message if own.verdict else ""):
         assert ("RLOOP_SEED may be unused" in text) is deterministic
+
+
+@pytest.mark.parametrize("reason", ["Baseline", "BaselineFailed"])
+def test_a_verdict_that_was_stored_before_the_status_of_the_loop_keeps_its_time(reason: str) -> None:
+    """A crash between the two writes: the ledger may have the stored verdict already."""
+    runs = done("baseline", 1, 2, 3) if reason == "Baseline" else [run("baseline", "Failed", 1, reason="Error")]
+    seen = observed(running(status=UNMEASURED, evaluation__baselineRuns=len(runs)), experiment("demo-b01", *runs))
+    first = experiment_after(baseline.measure, seen, "demo-b01")
+    assert first.status.verdict is not None
+    assert first.status.verdict.reason == reason
+    again = observed(running(status=UNMEASURED, evaluation__baselineRuns=len(runs)), first, now=moment(600))
+    found = experiment_after(baseline.measure, again, "demo-b01")
+    assert found.status == first.status
 
 
 def test_a_run_that_fails_ends_the_campaign_and_says_why() -> None:
