@@ -57,7 +57,7 @@ def test_a_provider_that_is_down_is_told_and_so_is_its_return(
     file = example(TRAIN, agent=llm, budget__runs=12, budget__experiments=1, budget__tokens=500_000)
     done = rloop("run", file, HOME=str(tmp_path), RLOOP_LLM_URL=provider.url, RLOOP_LLM_KEY=KEY)
     assert done.returncode == 3, done.stderr + done.stdout
-    waiting = done.stdout.index('waiting     i0001-s1: provider "any"')
+    waiting = done.stdout.index('waiting     i0001-s1: provider "main"')
     assert waiting < done.stdout.index("resumed     WaitingForLLM has ended")
 
 

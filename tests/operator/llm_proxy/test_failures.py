@@ -124,7 +124,29 @@ def test_while_a_call_still_tries_its_session_says_that_it_waits(monkeypatch: py
         (error(401, "bad key"), (424, "provider_refused"), "ProviderRefused", "bad key"),
         (error(403, "not yours"), (424, "provider_refused"), "ProviderRefused", "not yours"),
         (error(402, "no money"), (424, "provider_refused"), "ProviderRefused", "no money"),
+        (
+            answer(429, {"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}),
+            (424, "provider_refused"),
+            "ProviderRefused",
+            "has no credit left: HTTP 429: You exceeded your current quota; ask the administrator to pay",
+        ),
+        (
+            error(400, "Your credit balance is too low to access the Anthropic API."),
+            (424, "provider_refused"),
+            "ProviderRefused",
+            "has no credit left",
+        ),
         (error(404, "no such model"), (404, "model_unknown"), "ModelUnknown", "no such model"),
+        *(
+            (error(status, words), (404, "model_unknown"), "ModelUnknown", "correct spec.agent.llm.model")
+            for status, words in (
+                (404, "The model `nosuch` does not exist."),
+                (404, 'model "nosuch" not found, try pulling it first'),
+                (400, "nosuch is not a valid model ID"),
+                (400, "Invalid model name passed in model=nosuch. Call `/v1/models` to view available models"),
+                (422, "Model nosuch not found"),
+            )
+        ),
         (error(404, "no such path"), (404, "model_unknown"), "ModelUnknown", "/chat/completions: HTTP 404"),
         (answer(404, b"<html>nothing here"), (424, "provider_malformed"), "ProviderDown", "check its url"),
         (answer(405, b""), (424, "provider_malformed"), "ProviderDown", "HTTP 405"),

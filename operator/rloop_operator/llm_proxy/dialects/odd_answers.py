@@ -7,6 +7,7 @@ beginning of a stream is retried.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,13 @@ CALLERS_FAULT = frozenset({"invalid_request_error", "invalid_request", "invalid_
 """Error types that a retry would get again."""
 BUSY = frozenset({"overloaded_error", "rate_limit_error", "rate_limit_exceeded", "requests", "tokens"})
 """Error types that ask to retry later."""
+UNPAID = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+UNPAID_WORDS = re.compile(r"credit balance is too low|insufficient (balance|credits?|funds)", re.IGNORECASE)
+"""Codes of OpenAI; words of Anthropic, DeepSeek and OpenRouter. A quota of a minute has others, and is waited for."""
+NO_MODEL_WORDS = re.compile(
+    r"not a valid model id|invalid model name|model\b.{1,200}\b(does not exist|not found)", re.IGNORECASE
+)
+"""Words of OpenRouter, LiteLLM, vLLM and Ollama."""
 EMPTY_KEYS = frozenset({"role", "refusal", "annotations", "audio", "index", "id", "type", "object"})
 """Fields of a chat.completions message that are not content."""
 EMPTY = CallFailure(reason="AnswerEmpty", message="the provider's response contains neither text nor a tool call")
@@ -39,6 +47,16 @@ class Said:
     def permanent(self) -> bool:
         """Whether a retry would be rejected again."""
         return context_too_long(self.code, self.message) or bool(CALLERS_FAULT & {self.code, self.kind})
+
+    @property
+    def unpaid(self) -> bool:
+        """Whether the account has no credit left: some providers say so with the status of a busy one."""
+        return bool(UNPAID & {self.code, self.kind}) or UNPAID_WORDS.search(self.message) is not None
+
+    @property
+    def no_model(self) -> bool:
+        """Whether the provider does not know the model."""
+        return "model_not_found" in (self.code, self.kind) or NO_MODEL_WORDS.search(self.message) is not None
 
     @property
     def busy(self) -> bool:

@@ -22,7 +22,7 @@ from rloop.errors import BadInput, InputProblem
 from rloop_operator.user_files.yaml_file import read_mapping
 
 ANY = "any"
-"""Name of the single provider that is configured by environment variables; it matches every name."""
+"""Name of the single provider that is configured by environment variables, and of its model: they match every name."""
 NAMESPACE_GLOB = r"^[-a-z0-9*]+$"
 Tokens = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
@@ -131,8 +131,8 @@ class Provider(Model):
         return any(one is not None for one in money)
 
     def model(self, name: str) -> ModelSettings | None:
-        """The model of that name, or None. The provider ANY has every model, with unknown prices."""
-        if self.name == ANY:
+        """The model of that name, or None. The model ANY stands for every model, with unknown prices."""
+        if any(model.name == ANY for model in self.models):
             return ModelSettings(name=name)
         return next((model for model in self.models if model.name == name), None)
 
@@ -148,8 +148,9 @@ class Providers(Model):
         return self
 
     def find(self, name: str) -> Provider | None:
-        """The provider of that name, or None."""
-        return next((one for one in self.providers if one.name in (name, ANY)), None)
+        """The provider of that name, or None. One that matches every name has the name by which it is asked for."""
+        found = next((one for one in self.providers if one.name in (name, ANY)), None)
+        return found if found is None or found.name == name else found.changed(name=name)
 
 
 def load(path: Path) -> Providers:
@@ -160,8 +161,8 @@ def load(path: Path) -> Providers:
     except ValidationError as error:
         found = problems(error, document, Providers)
         raise BadInput(*(InputProblem(f"{path}: {one.field}", one.message) for one in found)) from None
-    if any(one.name == ANY for one in read.providers):
-        raise BadInput(InputProblem(f"{path}: providers", f'"{ANY}" would match every model name; rename it'))
+    if any(ANY in (one.name, *(model.name for model in one.models)) for one in read.providers):
+        raise BadInput(InputProblem(f"{path}: providers", f'"{ANY}" would match every name; rename it'))
     return read
 
 

@@ -190,6 +190,10 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
     status, name = answer.status, call.provider.name
     said = redactor.text(_said(answer.content))[:SHOWN]
     told = f"HTTP {status}{': ' if said else ''}{said}"
+    error = odd_answers.error_of(_document(answer.content)) or odd_answers.Said("", "", said)
+    if error.unpaid:
+        remedy = "ask the administrator to pay for more, or to raise its limit"
+        raise Denied("provider_refused", f'provider "{name}" has no credit left: {told}; {remedy}')
     if status in AGAIN or (status >= 500 and status != 501):
         after = _retry_after(answer.response.headers.get("retry-after"))
         raise Failed(told, retry_after=after, busy=status == 429)
@@ -205,7 +209,7 @@ def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
         )
     if status < 400 or not _is_error(answer.content):
         raise Failed(f"{told}; check its url", code="provider_malformed")
-    if status == HTTPStatus.NOT_FOUND and first:
+    if first and (status == HTTPStatus.NOT_FOUND or error.no_model):
         remedy = "correct spec.agent.llm.model, or the provider's url: most end with /v1"
         asked = f'no "{answer.model.name}" at {answer.response.url}'
         raise Denied("model_unknown", f'provider "{name}" knows {asked}: {told}; {remedy}')
@@ -233,12 +237,17 @@ def _headers(provider: Provider, redactor: Redactor, client: Mapping[str, str]) 
     return made
 
 
+def _document(content: bytes) -> object:
+    """The parsed body; None if it is not JSON."""
+    try:
+        return answers.parsed(content)
+    except Malformed:
+        return None
+
+
 def _is_error(content: bytes) -> bool:
     """Whether the body is an error as these APIs send it: a JSON object, not a web page."""
-    try:
-        return isinstance(answers.parsed(content), dict)
-    except Malformed:
-        return False
+    return isinstance(_document(content), dict)
 
 
 def _said(content: bytes) -> str:

@@ -73,7 +73,8 @@ def test_value_and_noise(values: tuple[float, ...], spread: float, deterministic
 @pytest.mark.parametrize("reason", ["Baseline", "BaselineFailed"])
 def test_a_verdict_that_was_stored_before_the_status_of_the_loop_keeps_its_time(reason: str) -> None:
     """A crash between the two writes: the ledger may have the stored verdict already."""
-    runs = done("baseline", 1, 2, 3) if reason == "Baseline" else [run("baseline", "Failed", 1, reason="Error")]
+    last = done("baseline", 3, first=3) if reason == "Baseline" else [run("baseline", "Failed", 3, reason="Error")]
+    runs = [*done("baseline", 1, 2), *last]
     seen = observed(running(status=UNMEASURED, evaluation__baselineRuns=len(runs)), experiment("demo-b01", *runs))
     first = experiment_after(baseline.measure, seen, "demo-b01")
     assert first.status.verdict is not None
