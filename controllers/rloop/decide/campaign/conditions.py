@@ -15,7 +15,7 @@ from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES, RecentResu
 from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase
 from rloop.decide.draft import Draft
-from rloop.decide.queries import failed_sessions, provider_waits
+from rloop.decide.queries import accounts, failed_sessions, provider_waits
 from rloop.observed import UNSCORABLE, Obstacle
 from rloop.reasons import needs_person
 
@@ -150,7 +150,9 @@ def _progressing(draft: Draft) -> None:
     elif any(run.phase in LIVE_RUN for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:
-        draft.condition("Progressing", "True", "SessionRunning")
+        limit = accounts.blocked_by(draft)
+        told = f"spec.budget.{limit} allows no further run; the campaign ends with its sessions" if limit else ""
+        draft.condition("Progressing", "True", "SessionRunning", told)
     else:
         draft.condition("Progressing", "False", "NotAccepted")
 
