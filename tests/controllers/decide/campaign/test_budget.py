@@ -318,9 +318,3 @@ def test_a_budget_that_is_raised_blocks_no_more() -> None:
     blocked = BudgetStatus(used=Used(runs=5), blocked_by="runs")
     of = running(budget__runs=6, status={"budget": blocked})
     assert status_after(budget.account, observed(of, baseline(), QUEUED)).budget.blocked_by is None
-
-
-def test_a_campaign_that_waits_for_its_sessions_only_says_so() -> None:
-    of = running(budget__runs=5)
-    progressing = the(decide(observed(of, baseline(), QUEUED, iteration(1, session()))), "Progressing")
-    assert progressing.message == "spec.budget.runs allows no further run; the campaign ends with its sessions"
