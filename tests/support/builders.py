@@ -109,6 +109,7 @@ def running(
     """A loop that is Accepted and sealed, has a baseline of value 1.0 and runs since the start."""
     made = loop(**spec)
     stands: dict[str, Any] = {
+        "observed_generation": made.metadata.generation,
         "conditions": [condition("Accepted")],
         "sealed": SEALED,
         "clock": Clock(active_since=NOW),

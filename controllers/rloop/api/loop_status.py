@@ -150,6 +150,8 @@ class BudgetStatus(Model):
     """Consumption of the budget."""
 
     used: Used = Used()
+    blocked_by: Word | None = None
+    """The limit that allows none of the queued runs; null while a run is in progress, or one of them fits."""
 
 
 class Clock(Model):

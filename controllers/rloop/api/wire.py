@@ -52,6 +52,8 @@ class ExperimentView(Model):
     """Mean of what the runs behind `value` reported themselves, for information only."""
     smoke: bool = False
     """A short run that is not scored; `phase` is Passed where it ran to its end."""
+    blocked: Line = ""
+    """Without a verdict: why waiting for one is useless, with the remedy; empty if it is not."""
 
 
 class RunCurves(Model):

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rloop import names
-from rloop.api.experiment import ResearchExperiment
+from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
 from rloop.api.iteration import Handoff
 from rloop.api.loop_status import Final
 from rloop.api.researchloop import ResearchLoop
@@ -27,7 +27,7 @@ from rloop.api.wire import (
 from rloop.campaign_state import Situation
 from rloop.decide.queries import runs
 from rloop.decide.statistics.estimates import noise, rounded, without_outliers
-from rloop.session_view import visibility
+from rloop.session_view import visibility, waits
 from rloop.session_view.size_limit import bounded
 
 FAILURES_MAX = 3
@@ -41,17 +41,19 @@ def noise_unit(incumbent: ResearchExperiment | None) -> float:
     return noise(without_outliers(found), ())[0]
 
 
-def view(experiment: ResearchExperiment, unit: float) -> ExperimentView:
-    """An experiment as agents may see it."""
-    return ExperimentView(**_fields(experiment, unit))
+def view(experiment: ResearchExperiment, unit: float, blocked: str = "") -> ExperimentView:
+    """An experiment as agents may see it. `blocked` applies to those without a verdict (`waits.blocked`)."""
+    return ExperimentView(**_fields(experiment, unit, blocked))
 
 
-def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str], difference: str) -> ExperimentDetail:
+def detail(
+    experiment: ResearchExperiment, unit: float, files: Mapping[str, str], difference: str, blocked: str = ""
+) -> ExperimentDetail:
     """`view` plus the files, the difference from the task and the log tail of the newest attempt that has one."""
     attempts = [attempt for run in experiment.status.runs for attempt in run.attempts]
     tail = next((one.log_tail for one in reversed(attempts) if one.log_tail), "")
     return ExperimentDetail(
-        **_fields(experiment, unit),
+        **_fields(experiment, unit, blocked),
         files=dict(files),
         difference=difference[:65536],
         log_tail=tail,
@@ -61,7 +63,7 @@ def detail(experiment: ResearchExperiment, unit: float, files: Mapping[str, str]
     )
 
 
-def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
+def _fields(experiment: ResearchExperiment, unit: float, blocked: str = "") -> dict[str, Any]:
     verdict = experiment.status.verdict
     found = runs.incumbent_values(experiment)
     behind = runs.incumbent_runs(experiment)
@@ -81,6 +83,7 @@ def _fields(experiment: ResearchExperiment, unit: float) -> dict[str, Any]:
         "runs": sum(run.phase == "Done" for run in experiment.status.runs),
         "claimed": sum(claims) / len(claims) if claims else None,
         "smoke": experiment.spec.kind == "Smoke",
+        "blocked": "" if experiment.status.phase in TERMINAL_PHASES else blocked,
     }
 
 
@@ -200,7 +203,7 @@ def build(
         directions=directions,
         current_direction=directions[-1].name if directions else None,
         findings=[one for it in iterations.values() for one in it.status.reported.findings],
-        results=[view(one, unit) for one in candidates],
+        results=[view(one, unit, waits.blocked(situation)) for one in candidates],
         failures=[detail(one, unit, {}, "") for one in failed[-FAILURES_MAX:]],
         handoff=HandoffView(session=left.session, text=left.text, drafts=dict(drafts)) if left else None,
         references=references,

@@ -20,12 +20,11 @@ def account(draft: Draft) -> None:
     limit = draft.spec.budget.active_seconds
     if limit is not None:
         accounts.active_for(draft, limit)
-    used = accounts.spent(draft)
-    old = draft.status.budget.used
-    same = old.changed(active_seconds=used.active_seconds) == used
+    old, new = draft.status.budget, BudgetStatus(used=accounts.spent(draft), blocked_by=accounts.blocked_by(draft))
+    same = new.changed(used=new.used.changed(active_seconds=old.used.active_seconds)) == old
     unchanged = same and draft.status == draft.loop.status
-    if not unchanged and used != old:
-        draft.write(budget=BudgetStatus(used=used))
+    if not unchanged and new != old:
+        draft.write(budget=new)
 
 
 def end(draft: Draft) -> None:

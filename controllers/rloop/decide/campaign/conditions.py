@@ -15,7 +15,7 @@ from rloop.api.experiment import LIVE_RUN, OPEN_RUN, TERMINAL_PHASES, RecentResu
 from rloop.api.iteration import SessionUsage
 from rloop.api.loop_status import RECENT_LIMIT, CurrentDirection, ExperimentCounts, LoopPhase
 from rloop.decide.draft import Draft
-from rloop.decide.queries import failed_sessions, provider_waits
+from rloop.decide.queries import failed_sessions, pauses, provider_waits
 from rloop.observed import UNSCORABLE, Obstacle
 from rloop.reasons import needs_person
 
@@ -140,19 +140,28 @@ def _progressing(draft: Draft) -> None:
     elif draft.suspended:
         draft.condition("Progressing", "False", "Suspended")
     elif (unanswered := provider_waits.waiting(draft)) is not None:
-        draft.condition("Progressing", "True", provider_waits.WAITED, _of_provider(unanswered))
+        told = "; ".join(filter(None, (_of_provider(unanswered), _next_session(draft))))
+        draft.condition("Progressing", "True", provider_waits.WAITED, told)
     elif waits := [one for one in _obstacles(draft) if not needs_person(one.reason)]:
         draft.condition("Progressing", "True", waits[0].reason, f"{waits[0].about}: {waits[0].message}")
     elif draft.is_true("Degraded") and draft.sealed and not _anything_runs(draft):
         trouble = _condition(draft, "Degraded")
         assert trouble is not None  # it is true
-        draft.condition("Progressing", "False", trouble.reason, trouble.message)
+        draft.condition("Progressing", "False", trouble.reason, _next_session(draft) or trouble.message)
     elif any(run.phase in LIVE_RUN for _, run in draft.moving_runs()):
         draft.condition("Progressing", "True", "ExperimentRunning")
     elif draft.sealed:
         draft.condition("Progressing", "True", "SessionRunning")
     else:
         draft.condition("Progressing", "False", "NotAccepted")
+
+
+def _next_session(draft: Draft) -> str:
+    """When the next session opens, and what opens it at once; empty if the campaign does not pause."""
+    at = pauses.next_opening(draft)
+    if at is None or draft.passed(at) or any(one.status.phase != "Settled" for one in draft.iterations.values()):
+        return ""
+    return f"the next session opens at {at:%Y-%m-%dT%H:%M:%SZ}, or at once after an edit or a restart of the campaign"
 
 
 def _anything_runs(draft: Draft) -> bool:

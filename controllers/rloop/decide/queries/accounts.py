@@ -12,7 +12,7 @@ from datetime import timedelta
 from decimal import Decimal as Exact
 
 from rloop.api.common import Decimal
-from rloop.api.experiment import ResearchExperiment, Reservation, RunKind
+from rloop.api.experiment import LIVE_RUN, ResearchExperiment, Reservation, RunKind
 from rloop.api.iteration import RefusedCall, ResearchIteration
 from rloop.api.loop_status import Used
 from rloop.api.workload import ExperimentTemplate
@@ -78,10 +78,26 @@ def _refused_calls(draft: Draft) -> list[RefusedCall]:
 
 def affordable(draft: Draft, reservation: Reservation) -> bool:
     """Whether a run with this reservation still fits under every limit."""
+    return _exceeded(draft, reservation) is None
+
+
+def _exceeded(draft: Draft, reservation: Reservation) -> str | None:
+    """The first limit under which a run with this reservation does not fit."""
     budget, used = draft.spec.budget, spent(draft)
     if budget.active_seconds is not None and used.active_seconds >= budget.active_seconds:
-        return False
-    return too_much(draft, used, reservation) is None
+        return "activeSeconds"
+    return too_much(draft, used, reservation)
+
+
+def blocked_by(draft: Draft) -> str | None:
+    """The limit that allows none of the queued runs. None while a run is live: it may use less than it reserved."""
+    if any(run.phase in LIVE_RUN for _, run in draft.moving_runs()):
+        return None
+    queued = {run.kind for _, run in draft.moving_runs() if run.phase == "Queued"}
+    if any(not one.status.runs for one in draft.open_candidates()):
+        queued.add("screen")
+    limits = [_exceeded(draft, reservation(draft, kind)) for kind in sorted(queued)]
+    return limits[0] if limits and None not in limits else None
 
 
 def overdrawn(draft: Draft) -> bool:

@@ -72,7 +72,7 @@ def open_next(draft: Draft) -> None:
     if draft.at_work or any(_settles_next(draft, one) for one in draft.iterations.values()):
         return
     queued = sum(not runs.started(one) for one in draft.open_candidates())
-    if queued >= draft.spec.parallelism or not _paused_long_enough(draft):
+    if queued >= draft.spec.parallelism or ((at := pauses.next_opening(draft)) is not None and not draft.passed(at)):
         return
     roles: list[Role] = [*draft.spec.agent.explorers]
     if finding_checks.to_check(draft):
@@ -86,18 +86,3 @@ def _settles_next(draft: Draft, iteration: ResearchIteration) -> bool:
     ended = bool(status.sessions) and all(one.phase in SESSION_OVER for one in status.sessions)
     proposed = bool(iteration_work.experiments_of(draft, iteration))
     return ended and status.phase == "Open" and not status.reported.findings and not proposed
-
-
-def _paused_long_enough(draft: Draft) -> bool:
-    """Whether the pause after empty or Void iterations is over: 1, 2, 4, … seconds, to avoid a hot loop."""
-    settled = sorted(
-        (one for one in draft.iterations.values() if one.status.settled_at is not None),
-        key=lambda one: one.spec.number,
-    )
-    empty = 0
-    for one in reversed(settled):
-        if iteration_work.experiments_of(draft, one) and one.status.outcome != "Void":
-            break
-        empty += 1
-    ended = settled[-1].status.settled_at if settled else None
-    return pauses.over(draft, ended, empty, pauses.SESSION_SECONDS_MAX)

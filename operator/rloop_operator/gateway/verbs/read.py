@@ -22,6 +22,7 @@ from rloop.api.wire import (
 from rloop.campaign_state import Situation
 from rloop.errors import NotFound, Refused
 from rloop.session_view import context as contexts
+from rloop.session_view import waits
 from rloop_operator.gateway.verbs.caller_view import CallerView
 from rloop_operator.ports import Caller, Files
 from rloop_operator.task_files import texts
@@ -57,8 +58,8 @@ async def task(view: CallerView, caller: Caller) -> TaskFiles:
 async def experiments(view: CallerView, caller: Caller) -> list[ExperimentView]:
     """Everything that was tried, oldest first."""
     situation = await view.situation(caller)
-    unit = contexts.noise_unit(situation.incumbent)
-    return [contexts.view(one, unit) for one in situation.experiments.values()]
+    unit, blocked = contexts.noise_unit(situation.incumbent), waits.blocked(situation)
+    return [contexts.view(one, unit, blocked) for one in situation.experiments.values()]
 
 
 async def experiment(view: CallerView, caller: Caller, name: str) -> ExperimentDetail:
@@ -70,7 +71,8 @@ async def experiment(view: CallerView, caller: Caller, name: str) -> ExperimentD
     found = situation.experiments[name]
     files = await view.changed_files(found)
     difference = await _difference(view, caller.loop, found, files)
-    return contexts.detail(found, contexts.noise_unit(situation.incumbent), files, difference)
+    unit = contexts.noise_unit(situation.incumbent)
+    return contexts.detail(found, unit, files, difference, waits.blocked(situation))
 
 
 async def references(view: CallerView, caller: Caller) -> list[Reference]:

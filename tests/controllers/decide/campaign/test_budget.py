@@ -24,7 +24,7 @@ from tests.support.deciding import after, observed, starts, status_after, the
 
 from rloop.api.experiment import ResearchExperiment, Reservation, Run, Usage
 from rloop.api.iteration import RefusedCall, Reported, ResearchIteration
-from rloop.api.loop_status import Clock
+from rloop.api.loop_status import BudgetStatus, Clock, Used
 from rloop.decide.campaign import budget
 from rloop.decide.chain import decide
 from rloop.decide.draft import Draft
@@ -282,3 +282,39 @@ def test_a_run_sets_its_gpus_aside_for_the_whole_deadline(limit: int, affordable
     reserved = accounts.reservation(draft)
     assert reserved.gpu_seconds == 3600 * 4
     assert accounts.affordable(draft, reserved) is affordable
+
+
+QUEUED = experiment("demo-i0001-e1", run())
+
+
+@pytest.mark.parametrize(
+    ("limits", "more", "expected"),
+    [
+        pytest.param({}, (QUEUED,), None, id="it fits"),
+        pytest.param({"budget__runs": 5}, (QUEUED,), "runs", id="it does not fit"),
+        pytest.param({"budget__runs": 5}, (), None, id="nothing is queued"),
+        pytest.param({"budget__runs": 5}, (experiment("demo-i0001-e1"),), "runs", id="it was just proposed"),
+        pytest.param(
+            {"budget__cpuSeconds": 10},
+            (QUEUED, experiment("demo-i0001-e2", run(phase="Running"), phase="Running")),
+            None,
+            id="what runs may use less than it reserved",
+        ),
+        pytest.param(
+            {"budget__runs": 5},
+            (QUEUED, experiment("demo-i0001-e2", run("smoke"), kind="Smoke")),
+            None,
+            id="a smoke test still fits",
+        ),
+        pytest.param({"budget__activeSeconds": 60}, (QUEUED,), "activeSeconds", id="the time is over"),
+    ],
+)
+def test_blocked_by(limits: dict[str, Any], more: tuple[ResearchExperiment, ...], expected: str | None) -> None:
+    status = status_after(budget.account, observed(running(**limits), baseline(), *more))
+    assert status.budget.blocked_by == expected
+
+
+def test_a_budget_that_is_raised_blocks_no_more() -> None:
+    blocked = BudgetStatus(used=Used(runs=5), blocked_by="runs")
+    of = running(budget__runs=6, status={"budget": blocked})
+    assert status_after(budget.account, observed(of, baseline(), QUEUED)).budget.blocked_by is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.support.builders import LLM, iteration, running, session, usage
+from tests.support.builders import LLM, baseline, iteration, running, session, usage
 from tests.support.deciding import after, observed, the
 
 from rloop.api.iteration import Reported, ResearchIteration
@@ -56,6 +56,22 @@ def test_what_the_campaign_waits_for(iterations: list[ResearchIteration], expect
 
 def test_another_agent_waits_for_no_provider() -> None:
     assert provider_waits.waiting(Draft(observed(running(), of(1, session(), WAITS)))) is None
+
+
+@pytest.mark.parametrize(("reason", "person"), [("ProviderDown", False), ("ProviderRefused", True)])
+def test_the_pause_after_a_lost_session_says_when_it_ends(reason: str, person: bool) -> None:
+    lost = [session("Failed", n, reason=reason, infrastructure=True) for n in range(1, 8)]
+    waits = usage(waiting=reason, waiting_message="main answers 401")
+    seen = [of(n, one, waits, outcome="Void") for n, one in enumerate(lost, 1)]
+    decision = decide(observed(running(agent=LLM), baseline(), *seen))
+    found = the(decision, "Progressing")
+    assert found.message == (
+        "demo-i0007-s1: main answers 401; the next session opens at 2026-01-01T00:01:04Z, or at once after an edit or "
+        "a restart of the campaign"
+    )
+    assert (the(decision, "Degraded").status == "True") is person
+    later = decide(observed(running(agent=LLM), baseline(), *seen, of(8, session(number=8), None)))
+    assert the(later, "Progressing").message == "demo-i0007-s1: main answers 401"
 
 
 def test_it_is_told_as_progress_that_waits() -> None:

@@ -128,6 +128,19 @@ def test_pause(settled: list[ResearchIteration], since: float, expected: bool) -
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        pytest.param({"status": {"observed_generation": 0}}, {}, id="an edit of the spec"),
+        pytest.param({}, {"down_since": moment(0)}, id="a new start of rloop run"),
+    ],
+)
+def test_a_person_ends_the_pause(given: dict[str, Any], seen: dict[str, Any]) -> None:
+    void = [iteration(n, outcome="Void") for n in range(1, 9)]
+    assert not opens(baseline(), *void, seen={"now": moment(100)})
+    assert opens(baseline(), *void, seen={"now": moment(100)} | seen, **given)
+
+
 def test_a_new_iteration_carries_generation_and_allowances() -> None:
     own = experiment("demo-i0001-e1", *done("screen", 2), phase="Rejected", verdict=verdict(), folded=True)
     of = running(

@@ -5,6 +5,7 @@ Called by the session through the table in `registry`. The gateway decides, and 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field, ValidationError
@@ -97,14 +98,18 @@ class WaitForResults(Arguments):
             # What was submitted may just have failed.
             newest = rows("the newest results", map(as_row, list(before.values())[-3:]), state.result_max)
             return f"nothing is running: there is nothing to wait for\n{newest}"
+        if why := _useless(before.values()):
+            return why
         left = min(float(self.seconds), state.seconds_left())
         while left > 0:
             if state.wait(min(POLL_SECONDS, left)):
                 return "the session is ending"
             left -= POLL_SECONDS
-            moved = [one for one in state.gateway.experiments() if _moved(before.get(one.name), one)]
-            if moved:
+            now = state.gateway.experiments()
+            if moved := [one for one in now if _moved(before.get(one.name), one)]:
                 return rows("changed results", map(as_row, moved), state.result_max)
+            if why := _useless(now):
+                return why
         return "nothing has changed; you need not wait: the next session sees the results"
 
 
@@ -235,6 +240,12 @@ class Finish(Arguments):
             told = f"{len(found)} drafts with {size} bytes; at most {DRAFTS_MAX} with {DRAFT_BYTES} bytes are kept"
             raise ToolError(f"{told}: omit some")
         return found
+
+
+def _useless(shown: Iterable[ExperimentView]) -> str:
+    """Why no open experiment can move on while this session waits; empty if one may."""
+    why = [one.blocked for one in shown if one.phase in OPEN]
+    return f"there is nothing to wait for: {why[0]}" if why and all(why) else ""
 
 
 def _moved(before: ExperimentView | None, now: ExperimentView) -> bool:
