@@ -1,7 +1,6 @@
 """Check, before anything is started, that the folders named by a manifest contain what a campaign needs.
 
-Called by `rloop validate` and at Accept, through `rloop_operator.user_files.manifest`. It only reads; it writes and
-runs nothing. `rloop_operator.task_files` checks whether a folder can be sealed.
+Called by `rloop validate`, and by `rloop run` before it creates a campaign. It only reads; it writes and runs nothing.
 """
 
 from __future__ import annotations

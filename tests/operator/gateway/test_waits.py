@@ -23,7 +23,7 @@ USED_UP = "spec.budget.runs is used up, and no further run starts: record your f
 BUDGET = {"budget": BudgetStatus(blocked_by="runs")}
 
 
-def waiting(of: World) -> str:
+def waiting(of: Waited) -> str:
     """What the built-in agent's tool tells its model, and the tools of coding agents theirs."""
     gateway = InMemory(of.gateway, Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION))
     context = gateway.context()
