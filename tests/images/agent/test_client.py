@@ -138,6 +138,17 @@ def test_a_gateway_that_stays_away_is_given_up_in_order(server: Server, client: 
     assert max(clock.waits) <= 15
 
 
+def test_a_request_that_is_not_repeated_names_no_time(server: Server, clock: Clock) -> None:
+    server.intercept = lambda _verb, _path: (503, b"starting")
+    said: list[object] = []
+    client = Client(server.url, lambda: TOKEN, patience=0, wait=clock.wait, clock=clock)
+    heart = Heart(client, 30, lambda _level, event, **facts: said.append((event, facts)))
+    assert heart.beat()
+    assert said == [("heartbeat failed", {"error": "POST /v1/heartbeat: HTTP 503: starting"})]
+    assert clock.waits == []
+    client.close()
+
+
 def test_a_process_that_is_told_to_end_waits_no_longer(server: Server) -> None:
     server.intercept = lambda _verb, _path: (503, b"")
     client = Client(server.url, lambda: TOKEN, wait=lambda _seconds: True)
