@@ -142,9 +142,12 @@ def test_a_request_that_is_not_repeated_names_no_time(server: Server, clock: Clo
     server.intercept = lambda _verb, _path: (503, b"starting")
     said: list[object] = []
     client = Client(server.url, lambda: TOKEN, patience=0, wait=clock.wait, clock=clock)
-    heart = Heart(client, 30, lambda _level, event, **facts: said.append((event, facts)))
-    assert heart.beat()
-    assert said == [("heartbeat failed", {"error": "POST /v1/heartbeat: HTTP 503: starting"})]
+
+    def log(level: str, event: str, **facts: object) -> None:
+        said.append((level, event, facts))
+
+    assert Heart(client, 30, log).beat()
+    assert said == [("warning", "heartbeat failed", {"error": "POST /v1/heartbeat: HTTP 503: starting"})]
     assert clock.waits == []
     client.close()
 
