@@ -75,7 +75,10 @@ class Client:
         clock: Callable[[], float] = time.monotonic,
         log: Log = silent,
     ) -> None:
-        """`wait` has the signature of Event.wait: it returns True if the process was asked to end."""
+        """`wait` has the signature of Event.wait: it returns True if the process was asked to end.
+
+        With a `patience` of 0 no request is repeated.
+        """
         # A plain address needs no certificates; loading them takes longer than the rest of the start.
         verify = True if url.startswith("https:") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._http = httpx.Client(
@@ -159,8 +162,8 @@ class Client:
             # Full jitter: a hundred sessions that lost the same gateway must not retry in step.
             pause = self._jitter.uniform(0, delay)
             if self._clock() + pause >= deadline:
-                tried = f" within {self._patience:g} s; last attempt" if self._patience else ""  # one attempt only
-                raise Unreachable(f"{verb} {path}: no answer{tried}: {trouble}")
+                tried = f"no answer within {self._patience:g} s; last attempt: " if self._patience else ""
+                raise Unreachable(f"{verb} {path}: {tried}{trouble}")
             self._log("warning", "gateway away", request=f"{verb} {path}", error=trouble, pause=round(pause, 3))
             if self._wait(pause):
                 raise Unreachable(f"{verb} {path}: interrupted while waiting for the gateway: {trouble}")

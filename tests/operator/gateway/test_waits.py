@@ -23,15 +23,6 @@ USED_UP = "spec.budget.runs is used up, and no further run starts: record your f
 BUDGET = {"budget": BudgetStatus(blocked_by="runs")}
 
 
-def waiting(of: Waited) -> str:
-    """What the built-in agent's tool tells its model, and the tools of coding agents theirs."""
-    gateway = InMemory(of.gateway, Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION))
-    context = gateway.context()
-    scratch = Scratch(Path("unused"), gateway.task(), context.editable, {})
-    state = SessionState(gateway, context, scratch, of.wait, lambda: False, lambda: 600.0)
-    return registry.call(state, "wait_for_results", '{"seconds": 300}')
-
-
 class Waited(World):
     """A session with one measured experiment and one without a verdict, and how long it waited."""
 
@@ -48,6 +39,15 @@ class Waited(World):
         if self.seconds >= 3 and self.then is not None:
             self.decide(**self.then)
         return False
+
+
+def waiting(of: Waited) -> str:
+    """What the built-in agent's tool tells its model, and the tools of coding agents theirs."""
+    gateway = InMemory(of.gateway, Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION))
+    context = gateway.context()
+    scratch = Scratch(Path("unused"), gateway.task(), context.editable, {})
+    state = SessionState(gateway, context, scratch, of.wait, lambda: False, lambda: 600.0)
+    return registry.call(state, "wait_for_results", '{"seconds": 300}')
 
 
 ENDING: dict[str, Any] = {"ending": Ending(reason="TargetReached", message="reached", active_seconds=1, generation=1)}

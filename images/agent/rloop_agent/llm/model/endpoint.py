@@ -202,7 +202,7 @@ async def _within(call: Coroutine[Any, Any, T], seconds: float, stop: Callable[[
             if stop() and not task.done():
                 raise Stopped("the process was asked to stop")
             if loop.time() >= ends_at and not task.done():
-                raise Broken(f"no complete response within {seconds:g} s")
+                raise Broken(f"no complete response within {round(seconds, 1):g} s")
         return task.result()
     finally:
         task.cancel()

@@ -44,7 +44,7 @@ OUTPUT_SHOWN = 12_000
 LISTED_MAX = 50
 """Maximum number of artifact files that are listed after a command."""
 WHY = {
-    "time": "stopped: it ran longer than {seconds} s",
+    "time": "stopped: it ran longer than {seconds:g} s",
     "processes": "stopped: it had more than {processes} processes",
     "memory": "stopped: it used more than {memory_bytes} bytes of memory",
     "stopped": "stopped: the session is ending",
@@ -176,7 +176,7 @@ def _ends(output: Path, shown: int) -> str:
 
 def _told(report: Mapping[str, object], limits: Limits, printed: str) -> str:
     why = WHY.get(str(report["why"]), "").format(
-        seconds=limits.seconds, processes=limits.processes, memory_bytes=limits.memory_bytes
+        seconds=round(limits.seconds, 1), processes=limits.processes, memory_bytes=limits.memory_bytes
     )
     code = report["code"]
     ended = why or (f"exit code {code}" if code is not None else "no exit code: its supervisor was killed")

@@ -34,7 +34,7 @@ def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch
 @pytest.mark.parametrize(
     ("limits", "command", "words"),
     [
-        ({}, "sleep 60", "longer than 1"),
+        ({}, "sleep 60", "longer than 1.1 s"),
         ({"processes": 8}, "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; wait", "more than 8 processes"),
         ({"memory_bytes": 100 * 2**20}, "{python} -c 'x = bytearray(300 * 2**20)'", "MemoryError"),
         ({"memory_bytes": 120 * 2**20}, "for i in 1 2 3 4; do {python} -c '{hog}' & done; wait", "bytes of memory"),
@@ -45,7 +45,7 @@ def test_a_command_runs_in_the_scratch_without_the_token(call: Call, monkeypatch
 )
 def test_a_command_meets_its_limits(state: SessionState, limits: dict[str, int], command: str, words: str) -> None:
     state.limits = replace(Limits(), **limits)
-    state.seconds_left = lambda: 1.0 if words.startswith("longer") else 30.0
+    state.seconds_left = lambda: 1.0999 if words.startswith("longer") else 30.0
     hog = 'import time; x = bytearray(b"x") * (60 * 2**20); time.sleep(60)'
     told = command.replace("{python}", sys.executable).replace("{hog}", hog)
     answer = registry.call(state, "run_command", json.dumps({"command": told}))
