@@ -201,6 +201,27 @@ def test_logs_of_workloads_by_their_own_name_or_their_owners(rloop: Rloop, layou
     assert "did you mean i0001-e1" in unknown.stderr
 
 
+def test_the_log_of_our_agent_is_readable_and_that_of_another_program_as_it_is(rloop: Rloop, layout: RunFolder) -> None:
+    at = {"ts": "2026-01-02T03:04:05.1+00:00", "level": "info"}
+    lines: list[object] = [
+        {**at, "event": "started", "client": "codex", "model": None},
+        {**at, "event": "model", "text": "I turn\n\x1b[2Jthe numbers."},
+        {**at, "event": "tool", "text": 'submit_experiment {"title": "b"}'},
+        {"event": "mine", "text": "no time"},
+    ]
+    log = "".join(f"{json.dumps(line)}\n" for line in lines) + "Not logged in\n"
+    layout.workload_log("demo-i0001-s1-a1").write_text(log)
+    assert rloop("logs", "i0001-s1").stdout.splitlines() == [
+        "03:04:05 info     started  client=codex  model=null",
+        "03:04:05 model    I turn the numbers.",
+        '03:04:05 tool     submit_experiment {"title": "b"}',
+        json.dumps(lines[3]),
+        "Not logged in",
+    ]
+    layout.workload_log("demo-i0001-e1-r1-a1").write_text(log)
+    assert rloop("logs", "i0001-e1-r1").stdout == log
+
+
 def test_logs_follow_until_the_operator_ends(layout: RunFolder) -> None:
     path = layout.workload("demo-i0002-s1-a1") / "output.log"
     path.parent.mkdir()

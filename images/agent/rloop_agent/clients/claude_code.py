@@ -77,10 +77,17 @@ def read(event: dict[str, Any], seen: Seen) -> None:
         case "assistant":
             seen.turns += 1
             message = inside(event, "message")
-            seen.words = "\n".join(texts(message.get("content"))) or seen.words
+            content = message.get("content")
+            seen.words = "\n".join(texts(content)) or seen.words
+            for part in content if isinstance(content, list) else []:
+                if isinstance(part, dict):
+                    seen.says("model", part.get("text"))
+                if isinstance(part, dict) and part.get("type") == "tool_use":
+                    seen.calls(part.get("name"), part.get("input"))
             seen.reply(str(message.get("id")), _tokens(inside(message, "usage")))
         case "result":
             seen.words = str(event.get("result") or seen.words)
+            seen.says("client" if event.get("is_error") else "model", event.get("result"))
             if any(whole := _tokens(inside(event, "usage"))):
                 seen.input_tokens, seen.cached_tokens, seen.output_tokens = whole
         case _:

@@ -64,8 +64,18 @@ def read(event: dict[str, Any], seen: Seen) -> None:
         case "item.completed":
             item = inside(event, "item")
             seen.turns += 1
-            if item.get("type") == "agent_message":
-                seen.words = str(item.get("text") or seen.words)
+            match item.get("type"):
+                case "agent_message":
+                    seen.words = str(item.get("text") or seen.words)
+                    seen.says("model", item.get("text"))
+                case "mcp_tool_call":
+                    seen.calls(item.get("tool"), item.get("arguments"))
+                case "error":
+                    seen.says("client", item.get("message"))
+                case kind if found := [item[one] for one in ("command", "changes", "query") if one in item]:
+                    seen.calls(kind, found[0])  # its own tools
+                case _:
+                    pass  # reasoning, and its list of what is to do
         case "turn.completed":
             usage = inside(event, "usage")
             seen.input_tokens += number(usage.get("input_tokens"))
@@ -73,8 +83,10 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             seen.output_tokens += number(usage.get("output_tokens"))
         case "turn.failed":
             seen.words = str(inside(event, "error").get("message") or seen.words)
+            seen.says("client", inside(event, "error").get("message"))
         case "error":
             seen.words = str(event.get("message") or seen.words)
+            seen.says("client", event.get("message"))
         case _:
             pass  # other events say nothing that is kept
 

@@ -49,10 +49,15 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             seen.words = seen.words + said if event.get("delta") else said
         case "tool_use":
             seen.turns += 1
+            seen.says("model", seen.words)
             seen.words = ""
+            seen.calls(event.get("tool_name"), event.get("parameters"))
         case "error":
+            seen.says("model", seen.words)
+            seen.says("client", event.get("message"))
             seen.words = str(event.get("message") or seen.words)
         case "result":
+            seen.says("model", seen.words)
             stats = inside(event, "stats")
             seen.input_tokens = number(stats.get("input_tokens"))
             seen.cached_tokens = number(stats.get("cached"))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 TOOLS = "rloop"
 """Name of our MCP server in a client's configuration."""
@@ -20,6 +20,8 @@ TOOLS_VARIABLES = ("RLOOP_GATEWAY", "RLOOP_TOKEN", "RLOOP_TOKEN_FILE", "RLOOP_SE
 """What the server needs, beside RLOOP_WORKSPACE."""
 RULES = "AGENTS.md"
 """The file with the rules of a session, under the name that most clients look for."""
+Speaker = Literal["model", "tool", "client"]
+"""Whose words a line of the log has: the model's, a tool call, or the client's own about an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,22 @@ class Seen:
     """The last line that is no JSON: a client that does not start says why in one."""
     characters: int = field(default=0, compare=False)
     """Size of the whole output."""
+    tell: Callable[[Speaker, str], None] = field(default=lambda _who, _text: None, compare=False)
+    """Called for each text of the model, tool call and error, for readers of the log."""
+    told: str = field(default="", compare=False)
+    """The last text told: a client may report a text twice, as an event and as its result."""
+
+    def says(self, who: Speaker, found: object) -> None:
+        """Tell a text, unless it is none or was the last one told."""
+        text = found.strip() if isinstance(found, str) else ""
+        if text and text != self.told:
+            self.told = text
+            self.tell(who, text)
+
+    def calls(self, tool: object, arguments: object) -> None:
+        """Tell a tool call. Equal calls in a row are several calls."""
+        self.told = f"{tool} {json.dumps(arguments, ensure_ascii=False)}"
+        self.tell("tool", self.told)
 
     def reply(self, id_: str, tokens: tuple[int, int, int]) -> None:
         """Take in the tokens of one reply. A client may report a reply several times."""

@@ -64,6 +64,9 @@ def read(event: dict[str, Any], seen: Seen) -> None:
     match event.get("type"):
         case "text":
             seen.words = str(part.get("text") or seen.words)
+            seen.says("model", part.get("text"))
+        case "tool_use":
+            seen.calls(part.get("tool"), inside(part, "state").get("input"))
         case "step_finish":
             tokens = inside(part, "tokens")
             cache = inside(tokens, "cache")
@@ -74,7 +77,9 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             seen.output_tokens += number(tokens.get("output")) + number(tokens.get("reasoning"))
         case "error":
             error = inside(event, "error")
-            seen.words = str(inside(error, "data").get("message") or error.get("name") or seen.words)
+            message = inside(error, "data").get("message") or error.get("name")
+            seen.words = str(message or seen.words)
+            seen.says("client", message)
         case _:
             pass  # other events say nothing that is kept
 

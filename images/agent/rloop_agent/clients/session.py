@@ -23,13 +23,14 @@ from rloop.api.agent import PROGRAMS, ClientName
 from rloop.api.session_context import Context
 from rloop.api.wire import FinishRequest, TaskFiles, UsageReply, UsageReport
 from rloop_agent import handoff
-from rloop_agent.clients.launch import TOOLS_VARIABLES, Launch, Seen
+from rloop_agent.clients.launch import TOOLS_VARIABLES, Launch, Seen, Speaker
 from rloop_agent.clients.table import CLIENTS
 from rloop_agent.clients.workspace import PROMPT, lay_out
 from rloop_agent.environment import ClientSettings
 from rloop_agent.gateway import Closed, Gateway, Refused
 from rloop_agent.heart import Heart
 from rloop_agent.llm import roles
+from rloop_agent.llm.model.redact import redacted
 from rloop_agent.llm.model.transcript import Transcript
 from rloop_agent.session import Surroundings
 
@@ -46,6 +47,8 @@ LINE_MAX = 1_000_000
 """Characters of one line of output that are read as one."""
 TRANSCRIPT_MAX = 64_000_000
 """Characters of output in the transcript; the rest is read and dropped."""
+TOLD_MAX: dict[Speaker, int] = {"model": 2000, "tool": 300, "client": 600}
+"""Characters of a text in the log. The transcript has the whole text."""
 NOT_INSTALLED, NO_PERMISSION = 127, 77
 """Exit codes after which a restart cannot help: of a shell for a missing program, and EX_NOPERM of sysexits.h."""
 NO_LOGIN = re.compile(r"/login\b|not logged in|401 unauthorized|invalid (api key|bearer|authentication)", re.IGNORECASE)
@@ -81,7 +84,12 @@ def run(
     transcript.write("prompt", client=settings.name, text=(folder / PROMPT).read_text(encoding="utf-8"))
     process = _start(found, settings.name, launch)
     around.log("info", "client started", client=settings.name, program=found, pid=process.pid)
-    seen = Seen()
+
+    def tell(who: Speaker, text: str) -> None:
+        text, most = redacted(text, [token]), TOLD_MAX[who]
+        around.log("info", who, text=text if len(text) <= most else f"{text[:most]}…")
+
+    seen = Seen(tell=tell)
     used = gateway.report_usage(UsageReport()) if settings.home else None  # of an earlier process of this session
     why = _watch(process, settings.name, seen, context, heart, around.stop, transcript, used)
     if used is not None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from rloop import campaign_state, names
 from rloop.errors import NotFound
+from rloop_operator.cli.sources.agent_lines import log_line
 from rloop_operator.cli.sources.cluster_connection import Cluster
 from rloop_operator.cli.sources.local_logs import natural, owners
 from rloop_operator.cli.sources.snapshot import CHILD, Snapshot, near
@@ -135,7 +136,8 @@ def _print(cluster: Cluster, name: str, pod: client.Object | None, stored: Mappi
     """Print the new part of a workload's log. Returns whether it still runs."""
     live = pod is not None and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
     log = _log(cluster, pod) if pod is not None else None
-    text = words.clean(log if log is not None else stored.get(name, ""))
+    lines = words.clean(log if log is not None else stored.get(name, "")).split("\n")
+    text = "\n".join(log_line(name, line) for line in lines)
     whole = text[: text.rfind("\n") + 1] if live else text
     before = told.printed.get(name, 0)
     told.printed[name] = max(before, len(whole))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from rloop.errors import NotFound
+from rloop_operator.cli.sources.agent_lines import log_line
 from rloop_operator.cli.sources.read_folder import look
 from rloop_operator.cli.sources.snapshot import near
 from rloop_operator.cli.terminal import words
@@ -184,7 +185,7 @@ def _tail_of(layout: RunFolder, name: str) -> _Tail:
                 return path
         return None
 
-    return _Tail(place, words.clean, name)
+    return _Tail(place, lambda line: log_line(name, line), name)
 
 
 def _all(layout: RunFolder) -> list[str]:

@@ -64,6 +64,59 @@ def test_a_reply_in_two_parts_is_counted_once_and_before_the_end() -> None:
     assert (seen.input_tokens, seen.cached_tokens, seen.output_tokens) == (150, 140, 2)
 
 
+TOLD: dict[ClientName, str] = {
+    "claude-code": """\
+{"type":"assistant","message":{"content":[{"type":"text","text":"I look."}]}}
+{"type":"assistant","message":{"content":[{"type":"tool_use","name":"ls","input":{"a":1}}]}}
+{"type":"user","message":{"content":[{"type":"tool_result","content":"recipe.json"}]}}
+{"type":"assistant","message":{"content":[{"type":"text","text":"Done."}]}}
+{"type":"result","result":"Done."}
+{"type":"result","is_error":true,"result":"API Error"}
+""",
+    "codex": """\
+{"type":"item.completed","item":{"type":"reasoning","text":"hm"}}
+{"type":"item.completed","item":{"type":"agent_message","text":"I look."}}
+{"type":"item.started","item":{"type":"mcp_tool_call","server":"rloop","tool":"ls","arguments":{"a":1}}}
+{"type":"item.completed","item":{"type":"mcp_tool_call","server":"rloop","tool":"ls","arguments":{"a":1}}}
+{"type":"item.completed","item":{"type":"agent_message","text":"Done."}}
+{"type":"turn.failed","error":{"message":"API Error"}}
+""",
+    "opencode": """\
+{"type":"text","part":{"type":"text","text":"I look."}}
+{"type":"tool_use","part":{"type":"tool","tool":"ls","state":{"status":"completed","input":{"a":1},"output":"x"}}}
+{"type":"text","part":{"type":"text","text":"Done."}}
+{"type":"error","error":{"name":"UnknownError","data":{"message":"API Error"}}}
+""",
+    "gemini-cli": """\
+{"type":"message","role":"user","content":"the brief"}
+{"type":"message","role":"assistant","content":"I ","delta":true}
+{"type":"message","role":"assistant","content":"look.","delta":true}
+{"type":"tool_use","tool_name":"ls","tool_id":"1","parameters":{"a":1}}
+{"type":"message","role":"assistant","content":"Done.","delta":true}
+{"type":"error","severity":"error","message":"API Error"}
+{"type":"result","status":"error","stats":{}}
+""",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_who_speaks_and_what_is_told_once_and_in_order(name: ClientName) -> None:
+    told: list[tuple[str, str]] = []
+    seen = Seen(tell=lambda who, text: told.append((who, text)))
+    for line in TOLD[name].splitlines():
+        seen.line(line, CLIENTS[name].read)
+    assert told == [("model", "I look."), ("tool", 'ls {"a": 1}'), ("model", "Done."), ("client", "API Error")]
+
+
+def test_the_own_tools_of_codex_are_told_with_what_they_do() -> None:
+    told: list[str] = []
+    seen = Seen(tell=lambda _who, text: told.append(text))
+    for item in ({"type": "command_execution", "command": "ls", "exit_code": 0}, {"type": "todo_list", "items": []}):
+        for _ in range(2):
+            seen.line(json.dumps({"type": "item.completed", "item": item}), CLIENTS["codex"].read)
+    assert told == ['command_execution "ls"'] * 2
+
+
 ODD = ["", "[1]", "null", "no JSON", "{}", '{"type": null}']
 ODD += ['{"type": "result", "usage": 3, "stats": [], "result": null}']
 ODD += [json.dumps({"type": one, "part": 1, "item": "x", "message": [], "error": 7}) for one in ("text", "error")]

@@ -89,6 +89,19 @@ print(sorted(str(one) for one in pathlib.Path().rglob("*") if one.is_file()))
     assert TOKEN not in told
 
 
+def test_the_log_has_what_the_model_says_without_keys_and_without_end(server: Server, tmp_path: Path) -> None:
+    says = f"""
+import json
+for text in ("I use {TOKEN}.", "y" * 9000):
+    print(json.dumps({{"type": "text", "part": {{"text": text}}}}))
+"""
+    session = Session(server, tmp_path, says)
+    out, _ = session.process.communicate(timeout=60)
+    told = [line for line in map(json.loads, out.splitlines()[:-1]) if line["event"] == "model"]
+    assert [line["text"] for line in told] == ["I use [redacted].", f"{'y' * 2000}…"]
+    assert "y" * 9000 in session.transcript()
+
+
 def test_a_client_that_did_nothing_leaves_no_handoff_and_its_words_are_shown(server: Server, tmp_path: Path) -> None:
     code, last = Session(server, tmp_path, 'print("Not logged in: run /login"); raise SystemExit(1)').ended()
     assert (code, last) == (1, "Not logged in: run /login")
