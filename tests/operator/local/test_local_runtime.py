@@ -274,6 +274,7 @@ def test_an_agents_token_names_it_while_it_lives(campaign: Campaign) -> None:
             loop, Workload("kuhn-i0001-s1-a1", "agent", "kuhn-i0001", 60, session="kuhn-i0001-s1")
         )
         folder = campaign.folder / "workloads" / "kuhn-i0001-s1-a1"
+        assert (folder / "spec.json").stat().st_mode & 0o777 == 0o600, "it has the token"
         env = json.loads((folder / "spec.json").read_text())["env"]
         await campaign.printed("up", "kuhn-i0001-s1-a1")
         campaign.reopen()

@@ -84,8 +84,8 @@ STYLES = {
 OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
 FAILURE_MAX = 160
 STOPPING = (
-    "ending; runs in progress continue in the background, and the same command resumes with them; "
-    "press Ctrl-C again to stop them now"
+    "ending; the agent's session ends, and runs in progress continue in the background; the same command resumes "
+    "with them and a new session; press Ctrl-C again to stop everything now"
 )
 
 

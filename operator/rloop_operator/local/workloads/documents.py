@@ -12,10 +12,13 @@ from typing import Any
 
 
 def write_json(folder: str, name: str, document: object) -> None:
-    """Write a file atomically: a reader sees all of it or nothing, even after a power failure."""
+    """Write a file atomically: a reader sees all of it or nothing, even after a power failure.
+
+    Only its owner can read it, because a spec has the session's token and the values of `agent.env`.
+    """
     place = os.path.join(folder, name)
     temporary = f"{place}.{os.getpid()}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
+    with open(temporary, "w", encoding="utf-8", opener=_private) as file:
         json.dump(document, file, ensure_ascii=True)
         file.flush()
         os.fsync(file.fileno())
@@ -25,6 +28,10 @@ def write_json(folder: str, name: str, document: object) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def read_json(folder: str, name: str) -> dict[str, Any] | None:
