@@ -146,6 +146,6 @@ class Situation:
 
 
 def active_seconds(clock: Clock, now: datetime) -> float:
-    """Wall time in seconds while the campaign was neither suspended nor without an operator."""
+    """Wall time in seconds, not counting suspensions and time without an operator."""
     present = (now - clock.active_since).total_seconds() if clock.active_since is not None else 0.0
     return clock.accumulated_seconds + max(0.0, present)

@@ -72,7 +72,9 @@ def _check_frame(request: DirectionRequest, space: Space | None) -> None:
         if request.frame:
             raise Refused("FrameInvalid", "this task has no space.yaml: omit frame and fill in fields")
         if not request.fields:
-            raise Refused("FieldsMissing", f"fields is empty: say at least one of {', '.join(FIELDS)}, in a sentence")
+            raise Refused(
+                "FieldsMissing", f"fields is empty: fill in at least one of {', '.join(FIELDS)}, in a sentence"
+            )
         return
     structural = {dimension.name: dimension for dimension in space.structural}
     if set(request.frame) != set(structural):
@@ -103,7 +105,7 @@ def _check_wording(request: DirectionRequest, tried: Sequence[Direction]) -> Non
             raise Refused("NotNew", message)
         if fuzz.token_set_ratio(words, _words(one.title, one.fields)) >= SAME_WORDS:
             told = f'it repeats "{one.title}" ({one.name}) in other words'
-            raise Refused("Rewording", f"{told}: take the opposite hypothesis, or an analogy from another field")
+            raise Refused("Rewording", f"{told}: take the opposite hypothesis, or an analogy from another discipline")
 
 
 def _words(title: str, fields: Mapping[StructuralField, str]) -> str:

@@ -36,7 +36,7 @@ def _sources_of_a_cluster(spec: ResearchLoopSpec) -> Found:
     remedy = "not supported by the local shell: use path, a folder relative to the manifest (or validate --for cluster)"
     if spec.agent.image is not None and spec.agent.command is None:
         told = "is missing: the local shell does not run images; set the command to run (or validate --for cluster)"
-        yield "spec.agent.command", f'{told}; "./agent.py" would be a file next to the manifest'
+        yield "spec.agent.command", f'{told}; "./agent.py" means a file next to the manifest'
     for index, variable in enumerate(spec.agent.env):
         if variable.value is None and variable.from_env is None:
             told = "is missing: rloop run reads no Secrets; name the variable of your environment that has the value"
@@ -98,7 +98,7 @@ def _sources_of_a_laptop(spec: ResearchLoopSpec) -> Found:
 
 def _agent_of_a_laptop(spec: ResearchLoopSpec) -> Found:
     if spec.agent.client is not None:
-        told = "not yet in a cluster: use image and command, with an image that contains the client"
+        told = "is not supported in a cluster yet: use image and command, with an image that contains the client"
         yield "spec.agent.client", told
     for index, variable in enumerate(spec.agent.env):
         if variable.value is None and variable.secret_key_ref is None:

@@ -113,7 +113,7 @@ class Guardrail(Model):
         ),
         (
             f"!self.metric.startsWith('run.') || self.metric in {list(get_args(MeasuredMetric))}",
-            f"the loop measures {', '.join(get_args(MeasuredMetric))}; no other metric starts with run.",
+            f"the loop measures {', '.join(get_args(MeasuredMetric))}; no other name may start with run.",
             ".metric",
         ),
     )
@@ -121,9 +121,9 @@ class Guardrail(Model):
     metric: MetricName
     """`run.{wallSeconds,cpuSeconds,gpuSeconds,peakMemoryBytes}` (measured by the loop), or a metric of the verdict."""
     min: Decimal | None = None
-    """Minimum of the mean over the runs."""
+    """Smallest allowed mean over the runs."""
     max: Decimal | None = None
-    """Maximum of the mean over the runs."""
+    """Largest allowed mean over the runs."""
 
     @model_validator(mode="after")
     def _a_bound(self) -> Self:
@@ -140,7 +140,7 @@ class Guardrail(Model):
     def _known(cls, metric: str) -> str:
         measured = get_args(MeasuredMetric)
         if metric.startswith("run.") and metric not in measured:
-            message = f"the loop measures {', '.join(measured)}; no other metric starts with run."
+            message = f"the loop measures {', '.join(measured)}; no other name may start with run."
             raise ValueError(message)
         return metric
 

@@ -238,7 +238,7 @@ class RecentResult(Model):
     phase: Word
     """Final phase of the experiment."""
     value: float | None = None
-    """Mean of the deciding runs, in the metric's unit."""
+    """Mean of the runs that decided the verdict, in the metric's unit."""
     gain: float | None = None
     """Gain over the incumbent at that time; positive is better."""
     reason: Word = "Unknown"

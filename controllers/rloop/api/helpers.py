@@ -130,7 +130,7 @@ class Curve(Model):
 
 
 def curves_of(points: Mapping[str, Sequence[tuple[int, float]]]) -> list[Curve]:
-    """As `rloop.api.curves` has them."""
+    """Curves, made of the points of `rloop.api.curves`."""
     return [
         Curve(metric=name, steps=[step for step, _ in found], values=[value for _, value in found])
         for name, found in points.items()

@@ -155,7 +155,7 @@ class BudgetStatus(Model):
 
 
 class Clock(Model):
-    """Basis of `budget.used.activeSeconds`, so that it needs no write per second."""
+    """Basis of `budget.used.activeSeconds`, so that no write per second is needed."""
 
     accumulated_seconds: Annotated[float, Field(ge=0)] = 0
     """Seconds of all past active periods."""
@@ -169,7 +169,7 @@ class SealedSpace(Model):
     points: Count
     """Number of points."""
     task: PointValues
-    """Point of the unchanged task."""
+    """Values of the unchanged task, by dimension."""
     extent: Line
     """Dimensions and their values, for messages."""
 
@@ -204,7 +204,7 @@ class CurrentDirection(Model):
 
 
 class LayerStatus(Model):
-    """State of one layer of the watchdog. Written on transitions only; ages are metrics."""
+    """State of one layer of the watchdog. Written when it changes; ages are in the metrics."""
 
     state: LayerState = "Unknown"
     """Alive, Silent (running without a sign of life), Absent (not running) or Unknown (not observed yet)."""
@@ -225,7 +225,7 @@ class WatchdogStatus(Model):
 
 
 class LastHandled(Model):
-    """Last handled annotation of each verb."""
+    """Last handled annotation of each command: pivot, approve, retry."""
 
     pivot: Line = ""
     """Last handled value of the annotation `rloop.dev/pivot-requested-at`."""

@@ -89,7 +89,9 @@ class Objective(Model):
     design: MeasureDesign | None = None
     """The cells to measure, with mode Measure. Not supported yet."""
     target: Decimal | None = None
-    """Value that fresh runs of the incumbent must reach. Unset: the campaign runs until its budget is used up."""
+    """Value that fresh runs of the incumbent must reach. Unset: the campaign runs until its budget is used up, or
+    every point of a finite space was tried.
+    """
     minimum_gain: Decimal = "0"
     """Smallest gain that is kept, in the metric's unit (default 0). Significant smaller gains are not kept."""
     guardrails: Annotated[list[Guardrail], Field(max_length=16)] = []
@@ -122,7 +124,9 @@ class Stall(Model):
     model_config = cel(("self.attentionAfter >= self.pivotAfter", EARLY_ATTENTION, ".attentionAfter"))
 
     pivot_after: Annotated[int, Field(ge=1, le=100)] = 2
-    """Consecutive stale iterations (no verified gain or finding) that force a pivot: a change of frame (default 2)."""
+    """Stale iterations (no verified gain or finding) since the last keep that force a pivot: a change of frame
+    (default 2). After a pivot, one more forces the next.
+    """
     attention_after: Annotated[int, Field(ge=1, le=1000, validate_default=True)] = 4
     """Stale iterations since the last keep that set the condition NeedsAttention (default 4)."""
     on_attention: Literal["Continue", "Suspend"] = "Continue"

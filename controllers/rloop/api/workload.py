@@ -128,7 +128,7 @@ class HeldOut(Model):
     config_map: ObjectName | None = None
     """A ConfigMap; each key is a file."""
     persistent_volume_claim: ObjectName | None = None
-    """A claim, mounted read-only."""
+    """A PersistentVolumeClaim, mounted read-only."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -146,7 +146,7 @@ class Volume(Model):
     mount_path: Path
     """Mount path in the container."""
     persistent_volume_claim: ObjectName | None = None
-    """A claim, mounted read-only."""
+    """A PersistentVolumeClaim, mounted read-only."""
     config_map: ObjectName | None = None
     """A ConfigMap; each key is a file."""
     host_path: Path | None = None

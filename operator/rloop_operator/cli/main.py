@@ -76,7 +76,7 @@ def run(
 ) -> None:
     """Start or continue a campaign on this machine.
 
-    Ctrl-C stops the campaign in order, a second Ctrl-C immediately; the same command continues it. For a finished
+    Ctrl-C stops the campaign cleanly, a second Ctrl-C immediately; the same command continues it. For a finished
     campaign the result is printed. A suspended campaign ends when its work in progress has ended.
     """
     from rloop_operator.cli.commands.run import run as run_campaign

@@ -147,7 +147,7 @@ class Proxy:
         peer = request.client.host if request.client else ""
         caller: Caller | None = await self._identity.caller(token, peer) if token else None
         if caller is None:
-            raise Denied("unauthorized", "the token is not that of a live session of this loop")
+            raise Denied("unauthorized", "the token belongs to no live session of this loop")
         return await self._calls.session(caller)
 
     async def _serve(self, request: Request, path: str, dialect: Dialect) -> Response:

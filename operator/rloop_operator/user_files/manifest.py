@@ -53,8 +53,8 @@ def load_among(path: Path) -> tuple[ResearchLoop, int]:
         return parse(mapping(documents[0], file), file), 0
     loops = [one for one in documents if isinstance(one, dict) and one.get("kind") == "ResearchLoop"]
     if len(loops) != 1:
-        found = f"{len(loops)} are ResearchLoops" if loops else "none of them is a ResearchLoop"
-        told = f"holds {len(documents)} objects, of which {found}; give one"
+        found = f"{len(loops)} of them ResearchLoops" if loops else "none of them a ResearchLoop"
+        told = f"holds {len(documents)} objects, {found}; give one"
         raise BadInput(InputProblem(file, told))
     return parse(loops[0], file), len(documents) - 1
 

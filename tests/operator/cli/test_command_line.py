@@ -145,11 +145,11 @@ CONFIG_MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: t}\n"
         ([packed_loop()], 0, "OK shell-awk: "),
         ([CONFIG_MAP, packed_loop(), CONFIG_MAP], 0, "note: not checked: 2 other objects\n"),
         ([CONFIG_MAP, packed_loop(imge="x")], 2, "spec.experiment.imge: unknown field; did you mean image?"),
-        ([packed_loop(), packed_loop()], 2, "standard input: holds 2 objects, of which 2 are ResearchLoops; give one"),
+        ([packed_loop(), packed_loop()], 2, "standard input: holds 2 objects, 2 of them ResearchLoops; give one"),
         (
             [CONFIG_MAP, CONFIG_MAP],
             2,
-            "standard input: holds 2 objects, of which none of them is a ResearchLoop; give one",
+            "standard input: holds 2 objects, none of them a ResearchLoop; give one",
         ),
         ([CONFIG_MAP], 2, "kind: ConfigMap cannot be run"),
         (["- a"], 2, "standard input: holds a list"),
@@ -223,10 +223,8 @@ def test_pack_writes_a_kustomization_and_says_how_to_apply_it(rloop: Rloop, tmp_
     (mine / "kustomization.yaml").unlink()
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")
     assert done.returncode == 0, done.stderr
-    assert f"apply it with: kubectl apply -k '{mine}'\n" in done.stdout
-    assert done.stdout.endswith(
-        f"check it first with: kubectl kustomize '{mine}' | {MODULE} validate --for cluster -\n"
-    )
+    assert f"check it with: kubectl kustomize '{mine}' | {MODULE} validate --for cluster -\n" in done.stdout
+    assert done.stdout.endswith(f"then apply it with: kubectl apply -k '{mine}'\n")
     assert "python:3" in (mine / "kustomization.yaml").read_text()
     (mine / "task" / "more.txt").write_bytes(bytes(300 * 1024))
     done = rloop("pack", mine / "loop.yaml", "--image", "python:3")

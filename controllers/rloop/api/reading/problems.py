@@ -95,7 +95,7 @@ def _bad_key(detail: ErrorDetails, place: Place) -> InputProblem:
     if detail["type"] == "string_type":
         text = f"the key {detail['input']!r} is not text (YAML reads on, off, yes, no and numbers as such); quote it"
         return InputProblem(spelled(place[:-1]), text)
-    return InputProblem(spelled(place), f"as a key, it {sentence(detail)}")
+    return InputProblem(spelled(place), f"the key {sentence(detail)}")
 
 
 def _hidden(place: Place) -> frozenset[str]:

@@ -70,8 +70,8 @@ def pivot(draft: Draft) -> None:
         return
     if one_frame(draft):
         draft.write(last_handled=draft.status.last_handled.changed(pivot=requested))
-        remedy = "to have several frames, mark a dimension there as structural, and start a new campaign"
-        draft.tell("PivotImpossible", f"space.yaml has one frame and no other to pivot to: {remedy}", warning=True)
+        remedy = "mark a dimension there as structural, and start a new campaign"
+        draft.tell("PivotImpossible", f"space.yaml has only one frame: {remedy}", warning=True)
         return
     number = draft.status.pivots + 1
     why = "requested by the user" if asked else _stale(stale_count(draft))

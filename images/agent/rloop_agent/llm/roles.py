@@ -83,7 +83,7 @@ ROUNDS = "- One reply with all its tool calls is a round. Rounds are limited, to
 """Only the built-in agent counts rounds."""
 PERTURBATIONS = (
     "Take the opposite hypothesis: find what all tried directions have in common, and assume that it is wrong.",
-    "Take an analogy from another field: name a problem of the same shape that is solved there, and carry it over.",
+    "Take an analogy from another discipline: name a problem of the same shape that is solved there; carry it over.",
     "Take away: find the part of the present recipe that everybody takes for granted, and do without it.",
 )
 

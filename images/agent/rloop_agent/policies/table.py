@@ -1,7 +1,7 @@
 """The policies by their names in a loop's spec.
 
-Read by `__main__` and by simulations. A policy is a pure function; a new one needs a file, its twin test and a line
-here.
+Read by `__main__` and by simulations. A policy is a pure function; AGENTS.md lists what a new one
+needs.
 """
 
 from __future__ import annotations

@@ -31,5 +31,5 @@ def pack(file: Path, image: str | None) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(InputProblem(str(target), f"cannot be written ({error})")) from error
     by_server = "" if packed.bytes * 4 < APPLY_BYTES * 3 else "--server-side "
-    print(f"wrote {target}; apply it with: kubectl apply {by_server}-k {shlex.quote(str(file.parent))}")
-    print(f"check it first with: {check(file)}")
+    print(f"wrote {target}; check it with: {check(file)}")
+    print(f"then apply it with: kubectl apply {by_server}-k {shlex.quote(str(file.parent))}")

@@ -146,7 +146,7 @@ class LiveView(PlainView):
         if snapshot is None:
             return Text("starting …", style="dim")
         draining = self._observed is not None and self._observed.draining
-        told = "Ctrl-C stops the campaign in order" if not draining else "ending; Ctrl-C again stops work in progress"
+        told = "Ctrl-C stops the campaign cleanly" if not draining else "ending; Ctrl-C again stops work in progress"
         told = f"{told}; to continue: {self._command}"
         return board.panel(snapshot, subtitle=told)
 

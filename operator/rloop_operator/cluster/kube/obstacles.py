@@ -114,7 +114,7 @@ def of_pod(pod: Manifest, told: Sequence[str], claim: Manifest | None, claim_tol
         reason, message = of_events(claim_told) or (Reason.VOLUME_NOT_BOUND, _STORAGE.format(unplaced["message"]))
         return Obstacle(reason, claim["metadata"]["name"], message)
     if claim is not None and claim.get("status", {}).get("phase") == "Lost":
-        return Obstacle(Reason.VOLUME_LOST, claim["metadata"]["name"], "its volume is missing; restore it")
+        return Obstacle(Reason.VOLUME_LOST, claim["metadata"]["name"], "its volume is missing; restore that volume")
     reason = Reason.WAITING_FOR_CAPACITY if "Insufficient" in unplaced["message"] else Reason.UNSCHEDULABLE
     return Obstacle(reason, name, unplaced["message"])
 

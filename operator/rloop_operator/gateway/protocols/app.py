@@ -124,7 +124,7 @@ async def _content_of(request: Request) -> bytes:
 
 
 def _unauthorized() -> Response:
-    told = "the token is not that of a live session of this loop"
+    told = "the token belongs to no live session of this loop"
     return _problem(401, Problem(reason="Unauthorized", message=told), {"WWW-Authenticate": 'Bearer realm="rloop"'})
 
 

@@ -81,7 +81,7 @@ class Account:
         return self.spent + self.reserved
 
     def usage(self, bound: Amount) -> SessionUsage:
-        """The account as it is stored, with everything up to that bound as held."""
+        """The account as it is stored; the rest up to `bound` counts as held."""
         held = bound - Amount(self.taken.total, self.cost)
         return SessionUsage(
             session=self.session,

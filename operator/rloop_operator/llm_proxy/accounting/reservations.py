@@ -137,7 +137,7 @@ class Calls:
         return Amount(taken.total, price)
 
     async def answered(self, call: Call) -> None:
-        """Store that the session no longer waits, and a higher bound if the call used more than was reserved."""
+        """Store that the session no longer waits. Raise its bound if the call used more than was reserved."""
         session = call.session
         if session.farewell:
             return

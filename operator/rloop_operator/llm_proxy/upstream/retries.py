@@ -65,7 +65,7 @@ class Upstream:
         return {endpoint: breaker.state(now) for endpoint, breaker in self._breakers.items()}
 
     def broke(self, call: Call, model: ModelSettings, why: str) -> None:
-        """Record that a stream ended before its end."""
+        """Record that a stream was cut off."""
         self._breaker(call, model).failed(time.monotonic(), why)
 
     async def ask(self, call: Call, path: str, headers: Mapping[str, str]) -> Answer:

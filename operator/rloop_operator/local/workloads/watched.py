@@ -107,7 +107,7 @@ class Watched:
         self.spawned = None
 
     def state(self) -> WorkloadState | None:
-        """The state for `observe`; None if no shim has begun or is starting."""
+        """The state for `observe`; None if no shim has begun and none is starting."""
         self._look()
         if self.exit is None and not self.ran and not self.starting:
             return None

@@ -75,7 +75,7 @@ def test_variables_of_the_agent_are_looked_for(rloop: Rloop, manifest: Manifest,
     assert "spec.agent.env[1].fromEnv: is missing" in done.stderr
     done = rloop("validate", file, "--for", "cluster")
     assert "spec.agent.env[0].secretKeyRef: is missing" in done.stderr
-    assert "spec.agent.client: not yet in a cluster" in done.stderr
+    assert "spec.agent.client: is not supported in a cluster yet" in done.stderr
 
 
 def test_a_path_of_the_agent_is_where_its_program_is_looked_for(

@@ -105,7 +105,7 @@ class ResetFiles(Arguments):
                 found = state.gateway.experiment(self.parent)
             except Refused:
                 raise ToolError(
-                    f'there is no experiment "{self.parent}": read_results lists them; or take incumbent'
+                    f'there is no experiment "{self.parent}": read_results lists the names; or give "incumbent"'
                 ) from None
             state.scratch.lay(found.name, found.files)
         return f"your copy now equals {state.scratch.parent}"
@@ -123,7 +123,7 @@ class RunCommand(Arguments):
     def run(self, state: SessionState) -> str:
         seconds = min(float(self.seconds), state.seconds_left())
         if seconds < 1:
-            raise ToolError("the session's time is nearly over: finish")
+            raise ToolError("the session's time is nearly over: call finish")
         limits = replace(state.limits, seconds=seconds)
         return command.run(self.command, state.scratch.root, limits, state.stop, state.result_max)
 
@@ -143,7 +143,7 @@ class Try(Arguments):
             raise ToolError("a run of this task consists of several processes: use submit_experiment with smoke")
         seconds = min(float(self.seconds), float(started.seconds), state.seconds_left())
         if seconds < 1:
-            raise ToolError("the session's time is nearly over: finish")
+            raise ToolError("the session's time is nearly over: call finish")
         extra = {**started.env, "RLOOP_SEED": str(self.seed)} | ({"RLOOP_SMOKE": "1"} if self.smoke else {})
         # In a copy, as a run has one: what it writes beside its artifacts becomes no part of an experiment.
         with tempfile.TemporaryDirectory(prefix="try-", ignore_cleanup_errors=True) as own:
