@@ -39,18 +39,17 @@ def _budget(spec: ResearchLoopSpec) -> Found:
     if runs is None:
         return
     baseline, acceptance = spec.evaluation.baseline_runs, spec.evaluation.acceptance
-    if runs < baseline:
-        message = f"{runs} runs are not enough for the baseline, which needs {baseline}; raise it"
-        yield "spec.budget.runs", message
-        return
     keep = RUNS_OF_A_KEEP[acceptance]
     final = RUNS_OF_A_CONCLUSION if spec.objective.target is not None and acceptance != "Provisional" else 0
     least = baseline + keep + final
     if runs < least:
         parts = f"baseline {baseline}, one kept proposal {keep}" + (f", conclusion {final}" if final else "")
-        message = f"{runs} runs are too few to keep a proposal, which needs at least {least} ({parts}); raise it"
-        if runs >= baseline + keep:
-            message = f"{runs} runs are too few to confirm the target, which needs at least {least} ({parts}); raise it"
+        short_of = "to keep a proposal"
+        if runs < baseline:
+            short_of = "even for the baseline, and to keep a proposal"
+        elif runs >= baseline + keep:
+            short_of = "to confirm the target"
+        message = f"{runs} runs are too few {short_of}, which needs at least {least} ({parts}); raise it"
         yield "spec.budget.runs", message
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from rloop.api.researchloop import FROZEN_FIELDS, ResearchLoop, ResearchLoopSpec
+from rloop.campaign_state import finished
 from rloop.errors import InputProblem
 
 Shell = Literal["local", "cluster"]
@@ -199,13 +200,15 @@ def _too_long(name: str) -> Found:
 
 def changed_frozen_fields(old: ResearchLoop, new: ResearchLoop) -> list[InputProblem]:
     """Fields that are frozen once the loop is Accepted and differ in `new`, by the same rule as in the API server."""
+    remedy = "put the old value back, or start a new campaign in another folder"
+    if finished(old):
+        remedy = "that campaign has ended: start a new one in another folder"
     before = old.model_dump(mode="json", by_alias=True)["spec"]
     after = new.model_dump(mode="json", by_alias=True)["spec"]
     return [
         InputProblem(
             ".".join(place),
-            f"is frozen since the campaign was accepted ({was!r}, now {now!r}); "
-            "put the old value back, or start a new campaign in another folder",
+            f"is frozen since the campaign was accepted ({was!r}, now {now!r}); {remedy}",
         )
         for field in FROZEN_FIELDS
         for place, was, now in _differences(_at(before, field), _at(after, field), ("spec", *field))

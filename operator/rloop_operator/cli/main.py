@@ -249,7 +249,8 @@ def validate(
 ) -> None:
     """Check a manifest and the folders that it refers to.
 
-    All problems are listed at once. Notes are warnings about values that are valid but probably unintended.
+    All problems of the fields are listed at once, then all of the folders and programs. Notes are warnings about
+    values that are valid but probably unintended.
     """
     from rloop_operator.cli.commands.validate import validate as check
 

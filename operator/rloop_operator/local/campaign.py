@@ -149,7 +149,7 @@ async def _run(store: LocalStore, name: str, view: View, signals: Interrupt, key
                 view.update(seen)
                 files.render(seen)
         if signals.kill.is_set():
-            await _kill(runtime, name)
+            signals.stopped = await _kill(runtime, name)
         await proxy.aclose()
         if llm_url and not signals.kill.is_set():
             # Another pass, because the proxy released its unused reservations of the budget when it closed.
@@ -200,14 +200,16 @@ async def _something_happened(
     return bool(happened) or time.monotonic() >= due
 
 
-async def _kill(runtime: LocalRuntime, name: str) -> None:
-    """End every workload now. The next `rloop run` repeats them, because their intents are stored."""
-    ends_at = time.monotonic() + KILL_SECONDS
+async def _kill(runtime: LocalRuntime, name: str) -> list[str]:
+    """End every workload now; returns them. The next `rloop run` repeats them, because their intents are stored."""
+    ends_at, stopped = time.monotonic() + KILL_SECONDS, set[str]()
     while time.monotonic() < ends_at:
         live = [one for one in (await runtime.observe(name)).values() if one.exit is None]
         if not live:
-            return
+            return sorted(stopped)
+        stopped |= {one.name for one in live}
         for one in live:
             await runtime.stop(one.name, INTERRUPTED)
         await asyncio.sleep(0.1)
     runtime.kill()
+    return sorted(stopped)

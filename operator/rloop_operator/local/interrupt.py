@@ -38,6 +38,8 @@ class Interrupt:
         """Set by the second Ctrl-C: end now."""
         self.left: list[str] = []
         """Workloads that continue in the background when the command ends."""
+        self.stopped: list[str] = []
+        """Workloads that the second Ctrl-C stopped. The next command repeats them."""
         self._at = 0.0
         self._guard: threading.Timer | None = None
 
@@ -90,6 +92,6 @@ def _end() -> None:
             if stream.isatty():
                 os.write(stream.fileno(), SHOW_CURSOR.encode())
     with contextlib.suppress(OSError, ValueError):
-        told = b"\nInterrupted: ended while something was in progress; nothing is lost; the same command continues\n"
+        told = b"\nInterrupted: ended at once; nothing recorded is lost; the same command continues\n"
         os.write(sys.stderr.fileno(), told)
     os._exit(INTERRUPTED)

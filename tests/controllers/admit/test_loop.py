@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from tests.support.builders import condition
 
 from rloop.admit.advice import RUNS_OF_A_CONCLUSION, RUNS_OF_A_KEEP, advice
 from rloop.admit.loop import Shell, changed_frozen_fields, unsupported
@@ -192,7 +193,7 @@ def test_what_holds_gpus_for_nothing_is_warned_of(
 @pytest.mark.parametrize(
     ("runs", "acceptance", "target", "words"),
     [
-        (4, "Standard", "0.05", "are not enough for the baseline, which needs 5"),
+        (4, "Standard", "0.05", "too few even for the baseline, and to keep a proposal, which needs at least 20"),
         (14, "Standard", "0.05", "too few to keep a proposal, which needs at least 20"),
         (19, "Standard", "0.05", "too few to confirm the target, which needs at least 20"),
         (20, "Standard", "0.05", ""),
@@ -229,6 +230,9 @@ def test_a_moved_goalpost_is_named() -> None:
         "spec.experiment.command",
     ]
     assert "'0.05', now '0.5'" in problems[0].message
+    assert "put the old value back" in problems[0].message
+    failed = loop().changed(status=loop().status.changed(conditions=[condition("Failed")]))
+    assert "that campaign has ended: start a new one" in changed_frozen_fields(failed, changed)[0].message
 
 
 def test_the_rest_stays_editable() -> None:

@@ -73,7 +73,7 @@ class Running:
         told, _ = self.process.communicate(timeout=60)
         assert time.monotonic() - began < seconds()
         assert self.process.returncode == 130, told
-        assert "nothing is lost" in told
+        assert "nothing recorded is lost" in told
         return told
 
 
@@ -202,6 +202,7 @@ def test_a_second_ctrl_c_ends_a_run_that_does_not_listen(
         os.kill(pids(workload)[0], signal.SIGSTOP)
     told = running.interrupt(2)
     assert "  still runs" not in told
+    assert "  stopped     b01-r1-a1; the same command repeats it" in told
     assert pids(workload) == []
 
 

@@ -99,7 +99,7 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(example: Example, tmp
     told, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "press Ctrl-C again to stop everything now" in told
-    assert "Interrupted: nothing is lost" in told
+    assert "Interrupted: nothing recorded is lost" in told
     # Found without an exit now, it ran when the last line was printed; whether one takes so long is the machine's.
     running = [one for one in (tmp_path / "runs/demo/workloads").iterdir() if not (one / "exit.json").exists()]
     assert not running or "  still runs" in told, "a run that takes longer than a moment goes on"

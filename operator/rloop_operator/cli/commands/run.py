@@ -46,12 +46,12 @@ def run(file: Path, folder: Path | None, seed: int | None, *, plain: bool) -> in
         found += [] if campaign_state.finished(stored) else advice(loop, "local")
     for one in found:
         complain(f"note: {one}")
-    left: list[str] = []
+    left, stopped = list[str](), list[str]()
     if not over:
         crash_reports_in(layout.logs)
         command = f"{program()} run {shlex.quote(str(file))}" + (f" --dir {shlex.quote(str(folder))}" if folder else "")
-        left = _campaign(loop, layout, folders, seed, plain=plain, command=command)
-    return _tell_result(layout, file, left)
+        left, stopped = _campaign(loop, layout, folders, seed, plain=plain, command=command)
+    return _tell_result(layout, file, left, stopped)
 
 
 def _reject(problems: list[InputProblem]) -> None:
@@ -93,8 +93,8 @@ def _ignored(stored: ResearchLoop, folders: Folders, seed: int | None) -> list[I
 
 def _campaign(
     loop: ResearchLoop, layout: RunFolder, folders: Folders, seed: int | None, *, plain: bool, command: str
-) -> list[str]:
-    """Run the campaign. Returns the workloads that continue in the background."""
+) -> tuple[list[str], list[str]]:
+    """Run the campaign. Returns the workloads that continue in the background, and those that were stopped."""
     # Imported here, so that the result of a finished campaign is shown without loading these modules.
     from rloop_operator.cli.commands.orchestrator_log import LoggedView, logging_to
     from rloop_operator.cli.views.live import LiveView, PlainView, is_plain
@@ -109,14 +109,14 @@ def _campaign(
             asyncio.run(campaign.run(loop, layout.root, folders, LoggedView(view), interrupt, seed=seed))
     finally:
         interrupt.disarm()
-    return interrupt.left
+    return interrupt.left, interrupt.stopped
 
 
-def _tell_result(layout: RunFolder, file: Path, left: list[str]) -> int:
+def _tell_result(layout: RunFolder, file: Path, left: list[str], stopped: list[str]) -> int:
     found = look(layout.root)
     code = facts.exit_code(found.snapshot.loop)
     print()
-    result.show(found, console(), file, left)
+    result.show(found, console(), file, left, stopped)
     for text in result.failure(found):
         complain(text)
     return code

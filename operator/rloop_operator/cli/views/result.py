@@ -23,8 +23,8 @@ from rloop_operator.cli.terminal.program import program
 from rloop_operator.cli.views import board, facts
 
 
-def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()) -> None:
-    """Print how the campaign ended, the numbers, the workloads `left` running, and the next commands."""
+def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = (), stopped: Sequence[str] = ()) -> None:
+    """Print how the campaign ended, the numbers, the workloads `left` running or `stopped`, and the next commands."""
     snapshot, where = found.snapshot, words.path(found.folder.root)
     rows = [*numbers(snapshot), *_artifacts(found), board.Row("folder", where)]
     if must := facts.must_act(snapshot):
@@ -34,6 +34,9 @@ def show(found: Found, output: Console, manifest: Path, left: Sequence[str] = ()
         rows.append(
             board.Row("still runs", f"{told}; the same command resumes it, pressing Ctrl-C twice stops it", "yellow")
         )
+    if stopped:
+        told = ", ".join(snapshot.short(one) for one in stopped)
+        rows.append(board.Row("stopped", f"{told}; the same command repeats it from its start or checkpoint", "yellow"))
     _, style = board.state(snapshot)
     rich = is_rich(output)
     if rich:
@@ -59,7 +62,7 @@ def headline(snapshot: Snapshot) -> str:
     if complete is None and facts.condition(loop, "Suspended") is not None:
         return f"Suspended: {words.suspended(snapshot.by_request)}; the same command then continues"
     if complete is None:
-        return "Interrupted: nothing is lost; the same command continues"
+        return "Interrupted: nothing recorded is lost; the same command continues"
     told = words.inside(words.clean(complete.message), snapshot.name)
     if complete.reason == "TargetMetByBaseline":
         return f"Target met by the unchanged task: {told}"
