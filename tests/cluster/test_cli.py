@@ -95,7 +95,7 @@ def test_a_loop_is_read_as_a_run_folder_is(cluster: Cluster, namespace: str, rlo
     told = rloop("status", *there).stdout  # the only loop needs no name
     assert "campaign     demo\nstate        Iterating" in told
     assert "i0001-e1  0.2500 [0.2400, 0.2600] over 9 runs, gain 0.2500 (50 %) over the baseline" in told
-    assert "degraded     the held-out data changed; put it back" in told
+    assert "degraded     a person must act: the held-out data changed; put it back" in told
     assert 'stalled      TaskMissing: there is no ConfigMap "files"; create it' in told
     assert "\noperator     " in told
     assert rloop("experiments", *there).stdout.splitlines()[2].split()[:4] == ["i0001-e1", "1", "Accepted", "Kept"]
