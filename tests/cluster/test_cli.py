@@ -101,7 +101,8 @@ def test_a_loop_is_read_as_a_run_folder_is(cluster: Cluster, namespace: str, rlo
     assert rloop("experiments", *there).stdout.splitlines()[2].split()[:4] == ["i0001-e1", "1", "Accepted", "Kept"]
     told = rloop("experiments", "demo-i0001-e1", *there).stdout
     assert '-{"rate": 1}\n+{"rate": 0.1}' in told
-    assert re.search(r"runs/[0-9a-f]{32}/artifacts in the volume of the claim demo-workspace\n", told)
+    place = r"runs/[0-9a-f]{32}/artifacts in the volume of the claim demo-workspace"
+    assert re.search(rf"{place} \(of run 1; those of 9 more runs lie beside it\)\n", told)
     assert rloop("directions", "demo", *there).stdout.splitlines()[1].split()[:2] == ["i0001-d1", "-"]
     assert "averaging helps" in rloop("findings", *there).stdout
     document = yaml.safe_load(rloop("status", "demo", *there, "-o", "yaml").stdout)
