@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from tests.cluster import release as releases
@@ -86,7 +87,8 @@ def task_files(campaign: Campaign) -> None:
     campaign.apply(tiny.task(campaign.name))
 
 
-MISSING_IMAGE = "rloop.test/not-there:1"
+MISSING_IMAGE = f"rloop.test/not-there:{uuid4().hex[:8]}"
+"""A new name each time, because the remedy loads it into the node."""
 HELD_OUT = {"heldOut": {"secret": "points"}}
 ROWS = [
     Row(
