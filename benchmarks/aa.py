@@ -105,13 +105,13 @@ def run(rows: list[Row], seed: int, processes: int, finished: Path | None = None
 
 
 def _read(finished: Path | None) -> dict[str, Tally]:
-    """A last line without its end is of a command that was killed: it is left out."""
+    """The tallies in the file, by the names of their jobs. A line that a killed command did not complete is removed."""
     if finished is None or not finished.exists():
         return {}
     lines = finished.read_text(encoding="utf-8").splitlines(keepends=True)
-    rows = [json.loads(line) for line in lines if line.endswith("\n")]
-    finished.write_text("".join(line for line in lines if line.endswith("\n")), encoding="utf-8")
-    return {row["job"]: Tally(**row["tally"]) for row in rows}
+    whole = [line for line in lines if line.endswith("\n")]
+    finished.write_text("".join(whole), encoding="utf-8")
+    return {row["job"]: Tally(**row["tally"]) for row in map(json.loads, whole)}
 
 
 def _quiet() -> None:

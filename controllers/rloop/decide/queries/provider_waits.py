@@ -42,8 +42,8 @@ def lost(iteration: ResearchIteration) -> bool:
 def waiting(draft: Draft) -> SessionUsage | None:
     """The usage record of a session that waits now; None if the campaign does not wait.
 
-    Taken from the newest iteration whose sessions wait, were answered, or ended, so that a pause between
-    iterations does not hide the wait.
+    Taken from the newest iteration whose sessions wait, were answered, or ended, so that a pause between iterations
+    does not hide the wait.
     """
     if draft.spec.agent.policy is not None:
         return None

@@ -80,9 +80,10 @@ def read(event: dict[str, Any], seen: Seen) -> None:
             content = message.get("content")
             seen.words = "\n".join(texts(content)) or seen.words
             for part in content if isinstance(content, list) else []:
-                if isinstance(part, dict):
-                    seen.says("model", part.get("text"))
-                if isinstance(part, dict) and part.get("type") == "tool_use":
+                if not isinstance(part, dict):
+                    continue
+                seen.says("model", part.get("text"))
+                if part.get("type") == "tool_use":
                     seen.calls(part.get("name"), part.get("input"))
             seen.reply(str(message.get("id")), _tokens(inside(message, "usage")))
         case "result":

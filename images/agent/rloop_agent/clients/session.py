@@ -82,6 +82,8 @@ def run(
     tools["RLOOP_WORKSPACE"] = str(folder)
     launch = Launch(folder, token, settings.proxy, settings.model, settings.args, settings.home, tools)
     transcript.write("prompt", client=settings.name, text=(folder / PROMPT).read_text(encoding="utf-8"))
+    # What an earlier process used. Asked before the client starts: if this fails, nobody would watch the client.
+    used = gateway.report_usage(UsageReport()) if settings.home else None
     process = _start(found, settings.name, launch)
     around.log("info", "client started", client=settings.name, program=found, pid=process.pid)
 
@@ -90,7 +92,6 @@ def run(
         around.log("info", who, text=text if len(text) <= most else f"{text[:most]}…")
 
     seen = Seen(tell=tell)
-    used = gateway.report_usage(UsageReport()) if settings.home else None  # of an earlier process of this session
     why = _watch(process, settings.name, seen, context, heart, around.stop, transcript, used)
     if used is not None:
         gateway.report_usage(_totals(used, seen))

@@ -1,8 +1,7 @@
 """The campaign as an Optuna study, and the way back from a trial to a point.
 
 Used by the policies that ask an optimiser, `tpe` and `cma_es`. A session is a new process, so the study is built again
-from the records for each proposal: the same records and the same random generator give the same
-proposal.
+from the records for each proposal: the same records and the same random generator give the same proposal.
 
 What the study is told:
 

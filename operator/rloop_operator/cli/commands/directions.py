@@ -37,7 +37,7 @@ def directions(source: Source, form: Format) -> None:
                 str(one["pivot"] or words.DASH),
                 str(one["experiments"]),
                 str(one["keeps"]),
-                words.DASH if best is None else facts.interval(best, snapshot).split(" ")[0],
+                words.DASH if best is None else facts.without_interval(best, snapshot),
                 words.DASH if best is None else snapshot.short(one["best_experiment"]),
                 (changed or title) if one["frame"] else f"{title} ({words.line(fields, 160)})",
             )

@@ -56,7 +56,7 @@ def _row(experiment: ResearchExperiment, snapshot: Snapshot) -> tuple[str, ...]:
         experiment.status.phase,
         verdict.reason if verdict is not None else words.DASH,
         str(value.runs if value is not None else 0),
-        facts.interval(value, snapshot).split(" ")[0] if value is not None else words.DASH,
+        facts.without_interval(value, snapshot) if value is not None else words.DASH,
         words.spread(spread, value.value, spread) if value and spread else words.DASH,
         words.number(gain, snapshot.noise) if gain is not None else words.DASH,
         snapshot.short(over) if over is not None else words.DASH,

@@ -115,6 +115,11 @@ def interval(found: Figure, snapshot: Snapshot) -> str:
     return words.interval(found.value, found.low, found.high, snapshot.noise)
 
 
+def without_interval(found: Figure, snapshot: Snapshot) -> str:
+    """The value of a figure alone, with the digits that it has beside its interval."""
+    return interval(found, snapshot).partition(" ")[0]
+
+
 def over_baseline(value: float, snapshot: Snapshot) -> str:
     """The gain of a value over the baseline: `gain 0.1180 (81 %) over the baseline`; empty before it is measured."""
     baseline = snapshot.loop.status.baseline

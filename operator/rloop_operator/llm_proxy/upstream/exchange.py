@@ -161,9 +161,9 @@ async def _read(
         raise Failed("the stream ended before its first event", lost=True)
     answer.content = await answers.body(response.aiter_bytes(), idle)
     if not answer.good:
-        _judge(answer, redactor, call)
-        said = odd_answers.error_of(answers.parsed(answer.content)) or odd_answers.Said("", "", _said(answer.content))
-        answer.failure = said.failure(f"HTTP {answer.status}")
+        error = odd_answers.error_of(_document(answer.content)) or odd_answers.Said("", "", _said(answer.content))
+        _judge(answer, error, redactor, call)
+        answer.failure = error.failure(f"HTTP {answer.status}")
         answer.content = _in_shape(answer, call)
         answer.content = redactor.text(answer.content.decode(errors="replace")).encode()
         return answer
@@ -185,12 +185,11 @@ def _judge_first(event: bytes) -> None:
         raise Failed(f"the stream begins with an error: {said.message[:SHOWN]}", busy=said.busy)
 
 
-def _judge(answer: Answer, redactor: Redactor, call: Call) -> None:
+def _judge(answer: Answer, error: odd_answers.Said, redactor: Redactor, call: Call) -> None:
     """Classify an error response. Returns if the request itself is at fault. Raises Failed, Denied."""
     status, name = answer.status, call.provider.name
     said = redactor.text(_said(answer.content))[:SHOWN]
     told = f"HTTP {status}{': ' if said else ''}{said}"
-    error = odd_answers.error_of(_document(answer.content)) or odd_answers.Said("", "", said)
     if error.unpaid:
         remedy = "ask the administrator to pay for more, or to raise its limit"
         raise Denied("provider_refused", f'provider "{name}" has no credit left: {told}; {remedy}')
