@@ -2,8 +2,9 @@
 
 It reads the campaign with the tools, takes an untried frame when a pivot is demanded, varies what `space.yaml`
 declares, submits, looks at results, records what they show and hands over. What it proposes comes from the policy
-agent's random search and from chance that is seeded by model and session (`researcher:7`): a scripted searcher. It
-knows no good answer beforehand, and says nothing about what a language model would find.
+agent's random search and from chance that is seeded by model and session (`researcher:7`): a scripted searcher. Where
+the campaign has an optimiser, that chooses the numbers. The script knows no good answer beforehand, and says nothing
+about what a language model would find.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def play(told: Conversation) -> Reply:
     frame = _frame(told, campaign, space, start, dice)
     if isinstance(frame, Reply):
         return frame
+    if "tune" in told.tools:
+        return _delegate(told, campaign, frame)
     submitted = [one for one in told.results("submit_experiment") if '"name"' in one]
     tries = len(told.results("submit_experiment"))
     if tries < campaign["experiments_left"] + REFUSALS and len(submitted) < campaign["experiments_left"]:
@@ -117,6 +120,16 @@ def _frame(told: Conversation, campaign: dict[str, Any], space: Space, start: Po
     fields = {one.field: f"{one.name}={chosen[one.name]}" for one in space.structural if one.field}
     reply = Reply("Something must change in kind, not in degree." if campaign["demand"] else "The first direction.")
     return reply.call("propose_direction", title=as_text(chosen), frame=chosen, **fields)
+
+
+def _delegate(told: Conversation, campaign: dict[str, Any], frame: Frame) -> Reply:
+    """With an optimiser beside the model: it chooses the numbers of all experiments."""
+    asked = told.results("tune")
+    if not asked:
+        left = campaign["experiments_left"]
+        return Reply("The numbers are the optimiser's.").call("tune", title=as_text(frame), experiments=left)
+    names = [one["name"] for one in json.loads(asked[0])["submitted"]] if asked[0].startswith("{") else []
+    return _closing(told, frame, names)
 
 
 def _points(space: Space, frame: Frame, start: Point, dice: Random, *, pivoting: bool, upto: int) -> list[Point]:

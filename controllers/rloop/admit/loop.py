@@ -134,12 +134,12 @@ def _not_built(spec: ResearchLoopSpec) -> Found:
         ),
         (policy not in BUILT_POLICIES, "agent.policy.name", f"{policy} is not supported yet: use {built}"),
         (
-            agent.explorers != ["Investigate"] and agent.policy is not None,
+            agent.explorers != ["Investigate"] and agent.searcher is not None,
             "agent.explorers",
             "a policy has no roles: use [Investigate], or omit the field",
         ),
         (
-            agent.references is not None and agent.policy is not None,
+            agent.references is not None and agent.searcher is not None,
             "agent.references",
             "a policy does not read papers: omit the field",
         ),

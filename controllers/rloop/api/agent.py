@@ -26,7 +26,7 @@ from rloop.api.common import (
 )
 from rloop.api.workload import ENV_NAME_PATTERN, FolderSource
 
-ONE_MIND = "give exactly one of policy, llm, image, client; llm is also allowed with image or client"
+ONE_MIND = "give exactly one of policy, llm, image, client; or llm with image or client, policy with llm or client"
 ONE_SOURCE = "give value, or fromEnv (rloop run) and secretKeyRef (cluster), of which each shell uses its own"
 CLIENTS_MODEL = "client uses the model of llm: add llm (provider and model), or set client.login: Own"
 OWN_MODEL = "a client with login: Own uses its own model: remove llm"
@@ -59,7 +59,7 @@ PROGRAMS: dict[ClientName, Program] = {
 
 
 class PolicyAgent(Model):
-    """A built-in search agent without a language model."""
+    """A search algorithm. Alone it is the agent; beside `llm` or `client` it chooses the numbers for that agent."""
 
     name: Literal["random-search", "coordinate-search", "tpe", "cma-es", "best-first", "evolutionary"]
     """Search algorithm over `space.yaml`. best-first and evolutionary are not supported yet."""
@@ -148,14 +148,17 @@ class AgentEnvVar(Model):
 
 
 class Agent(Model):
-    """The agent that proposes experiments: `policy`, `llm`, `client` or `image`; and the limits of a session."""
+    """The agent that proposes experiments: `policy`, `llm`, `client` or `image`; and the limits of a session.
+
+    `policy` beside `llm` or `client` gives that agent the tools suggest and tune.
+    """
 
     model_config = cel(
         (
-            # An image and a client may have an llm beside them; without either, exactly one of policy and llm.
             (
-                "has(self.image) || has(self.client)"
-                " ? has(self.image) != has(self.client) && !has(self.policy) : has(self.policy) != has(self.llm)"
+                "has(self.image)"
+                " ? !has(self.client) && !has(self.policy)"
+                " : has(self.client) || has(self.policy) || has(self.llm)"
             ),
             ONE_MIND,
         ),
@@ -174,7 +177,9 @@ class Agent(Model):
     )
 
     policy: PolicyAgent | None = None
-    """A built-in search agent. It needs no account and no network."""
+    """A built-in search algorithm over `space.yaml`. Alone it is the agent, and needs no account and no network. Beside
+    `llm` or `client` it is a tool of that agent, which lets it choose the numbers within a frame.
+    """
     llm: LlmAgent | None = None
     """Language model of the built-in agent. With `image`: the model that the LLM proxy offers to that agent."""
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
@@ -211,12 +216,17 @@ class Agent(Model):
         # Before ONE_MIND, which would not say that the command needs an image.
         if self.command is not None and self.image is None:
             raise ValueError(COMMAND_ALONE + ("" if self.policy is None else ", and remove policy"))
-        others = [one for one in (self.llm, self.image, self.client) if one is not None]
-        if (self.policy is None) != bool(others) or (self.image is not None and self.client is not None):
+        ours = self.policy is not None or self.client is not None
+        if ours if self.image is not None else not ours and self.llm is None:
             raise ValueError(ONE_MIND)
         if self.client is not None and (self.llm is not None) != (self.client.login == "Proxy"):
             raise ValueError(CLIENTS_MODEL if self.llm is None else OWN_MODEL)
         return self
+
+    @property
+    def searcher(self) -> PolicyAgent | None:
+        """The policy, if it is the agent; None if it only helps a model or a client, or if there is none."""
+        return self.policy if self.llm is None and self.client is None else None
 
     @property
     def session_tokens(self) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from rloop.api.agent import PolicyAgent
 from rloop.api.common import Count, DnsLabel, Line, Model, Path, Text, Word
 from rloop.api.iteration import Direction, Finding
 from rloop.api.loop_status import Final
@@ -62,6 +63,8 @@ class SessionAllowance(Model):
     """Seconds between two heartbeats of the agent's process."""
     tool_calls: Literal["Auto", "Text"] = "Auto"
     """`agent.llm.toolCalls`."""
+    policy: PolicyAgent | None = None
+    """`agent.policy` beside a model or a client: the policy of the tools suggest and tune; null without one."""
 
 
 class HandoffView(Model):

@@ -226,7 +226,7 @@ def _frame(incumbent: ResearchExperiment | None, space: Space | None) -> dict[st
 
 
 def _allowance(situation: Situation) -> SessionAllowance:
-    session, llm = situation.session, situation.loop.spec.agent.llm
+    session, agent = situation.session, situation.loop.spec.agent
     own = (one.spec.sequence for one in situation.experiments.values() if one.spec.session == session.name)
     return SessionAllowance(
         name=session.name,
@@ -238,5 +238,6 @@ def _allowance(situation: Situation) -> SessionAllowance:
         max_tokens=session.max_tokens,
         next_sequence=1 + max(own, default=0),
         heartbeat_seconds=situation.loop.spec.watchdog.heartbeat_seconds,
-        tool_calls=llm.tool_calls if llm is not None else "Auto",
+        tool_calls=agent.llm.tool_calls if agent.llm is not None else "Auto",
+        policy=agent.policy if agent.searcher is None else None,
     )

@@ -136,17 +136,15 @@ def ground(start: Start, frame: Frame, experiments: Sequence[ExperimentView], co
         frame=frame,
         centre=centre(start.space, frame, start.point),
         results=sum(view.frame == frame and view.value is not None for view in experiments),
-        records=[*_baseline(start, context), *_records(start.space, experiments)],
+        records=records(start.space, start.task, experiments, context),
         goal=context.objective.goal,
     )
 
 
-def _baseline(start: Start, context: Context) -> Iterator[Record]:
-    if start.task is not None and context.baseline is not None:
-        yield Record(start.task, context.baseline)
-
-
-def _records(space: Space, experiments: Sequence[ExperimentView]) -> Iterator[Record]:
-    for point, view in _tried(space, experiments):
-        failed = view.value is None and view.phase in FAILED
-        yield Record(point, view.value, view.runs, failed)
+def records(space: Space, task: Point | None, experiments: Sequence[ExperimentView], context: Context) -> list[Record]:
+    """What an optimiser may be told: the baseline, whose point is that of the task, and all experiments."""
+    baseline = [] if task is None or context.baseline is None else [Record(task, context.baseline)]
+    return baseline + [
+        Record(point, view.value, view.runs, failed=view.value is None and view.phase in FAILED)
+        for point, view in _tried(space, experiments)
+    ]

@@ -20,7 +20,7 @@ from tests.support.builders import (
     verdict,
 )
 
-from rloop.api.agent import Agent, LlmAgent
+from rloop.api.agent import Agent, LlmAgent, PolicyAgent
 from rloop.api.helpers import curves_of
 from rloop.api.iteration import Handoff, Reported
 from rloop.api.loop_status import Ending, Final
@@ -159,6 +159,14 @@ def test_a_session_knows_how_its_model_calls_tools() -> None:
     assert built_with(seen).session.tool_calls == "Auto"
     small = Agent(llm=LlmAgent(provider="main", model="small", tool_calls="Text"))
     assert built_with(seen, agent=small).session.tool_calls == "Text"
+
+
+def test_a_policy_beside_a_model_is_told_to_the_session() -> None:
+    seen, tpe = situation(baseline()), PolicyAgent(name="tpe", seed=4)
+    model = LlmAgent(provider="main", model="small")
+    assert built_with(seen, agent=Agent(llm=model, policy=tpe)).session.policy == tpe
+    assert built_with(seen, agent=Agent(llm=model)).session.policy is None
+    assert built_with(seen, agent=Agent(policy=tpe)).session.policy is None, "it is the agent itself"
 
 
 def built_with(seen: Situation, **spec: Any) -> Any:

@@ -50,6 +50,21 @@ def test_two_variables_are_enough_and_the_key_stays_with_the_proxy(
     assert [one for one in files if KEY.encode() in one.read_bytes()] == []
 
 
+def test_an_optimiser_beside_the_model_chooses_the_numbers(
+    rloop: Rloop, example: Example, tmp_path: Path, provider: ModelServer
+) -> None:
+    both = {**LLM, "policy": {"name": "tpe", "seed": 2}, "maxExperiments": 3}
+    file = example(TRAIN, agent=both, budget__runs=12, budget__experiments=3, budget__tokens=500_000)
+    done = rloop("run", file, HOME=str(tmp_path), RLOOP_LLM_URL=provider.url, RLOOP_LLM_KEY=KEY)
+    assert done.returncode == 3, done.stderr + done.stdout
+    proposed = [
+        one for one in look(tmp_path / "runs/demo").snapshot.experiments.values() if one.spec.kind == "Candidate"
+    ]
+    assert len(proposed) == 3
+    assert all("[tpe: rate=" in one.spec.title for one in proposed)
+    assert "researcher with tpe" in rloop("report", "--dir", tmp_path / "runs/demo").stdout
+
+
 def test_a_provider_that_is_down_is_told_and_so_is_its_return(
     rloop: Rloop, example: Example, tmp_path: Path, provider: ModelServer
 ) -> None:

@@ -53,6 +53,10 @@ def test_without_a_command_the_images_own_entrypoint_runs(agent: dict[str, Any])
     assert "command" not in rendered(agent)["spec"]["containers"][0]
 
 
+def test_a_policy_beside_a_model_changes_nothing_in_the_pod() -> None:
+    assert rendered(LLM | POLICY) == rendered(LLM)
+
+
 @pytest.mark.parametrize("agent", [LLM, OWN])
 def test_what_may_write_transcripts_has_a_place_of_its_own_on_the_workspace(agent: dict[str, Any]) -> None:
     made = rendered(agent)

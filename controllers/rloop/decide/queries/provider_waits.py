@@ -45,7 +45,7 @@ def waiting(draft: Draft) -> SessionUsage | None:
     Taken from the newest iteration whose sessions wait, were answered, or ended, so that a pause between iterations
     does not hide the wait.
     """
-    if draft.spec.agent.policy is not None:
+    if draft.spec.agent.searcher is not None:
         return None
     for iteration in campaign_state.newest_first(draft.iterations):
         waits = [

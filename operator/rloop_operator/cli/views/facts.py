@@ -43,12 +43,11 @@ TARGET_MET, BAD_INPUT, NO_TARGET, INTERRUPTED = 0, 2, 3, 130
 
 def agent(asked: Agent) -> str:
     """The agent in a few words: a policy, a model, a client, or an image with its command."""
-    if asked.policy is not None:
-        return asked.policy.name
-    if asked.client is not None:
-        return words.line(f"{asked.client.name} ({asked.llm.model if asked.llm is not None else 'own login'})")
+    model = asked.llm.model if asked.llm is not None else ""
     own = f"{asked.image} {shlex.join(asked.command or [])}".rstrip() if asked.image is not None else ""
-    return words.line(own or (asked.llm.model if asked.llm is not None else ""))
+    client = f"{asked.client.name} ({model or 'own login'})" if asked.client is not None else ""
+    policy = asked.policy.name if asked.policy is not None else ""
+    return words.line(" with ".join(filter(None, [own or client or model, policy])))
 
 
 def condition(loop: ResearchLoop, type_: str) -> Condition | None:

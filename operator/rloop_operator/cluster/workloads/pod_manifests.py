@@ -25,7 +25,7 @@ TERMINATION = "/tmp/termination/message"  # noqa: S108 -- a path inside a pod, o
 
 def agent(loop: ResearchLoop, workload: Workload, owner: Manifest, settings: Settings) -> Manifest:
     """The bare Pod of one process of a session: our agent image or the user's own, with the same permissions."""
-    policy, image = loop.spec.agent.policy, loop.spec.agent.image
+    policy, image = loop.spec.agent.searcher, loop.spec.agent.image
     env = {
         "RLOOP_GATEWAY": settings.gateway_url,
         "RLOOP_TOKEN_FILE": "/var/run/secrets/rloop/token",

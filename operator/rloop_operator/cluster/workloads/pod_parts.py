@@ -147,7 +147,7 @@ def labels(loop: ResearchLoop, workload: Workload) -> dict[str, str]:
 
 def on_workspace(loop: ResearchLoop, workload: Workload) -> bool:
     """Whether its pod mounts the workspace: all except an agent with a policy, which writes no transcripts."""
-    return workload.role != "agent" or loop.spec.agent.policy is None
+    return workload.role != "agent" or loop.spec.agent.searcher is None
 
 
 def workspace(loop: ResearchLoop) -> Manifest:

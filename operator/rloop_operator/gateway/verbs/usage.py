@@ -22,7 +22,7 @@ async def report(view: CallerView, caller: Caller, request: UsageReport) -> Usag
     async def attempt() -> UsageReply | None:
         situation = await view.situation(caller)
         agent, budget = situation.loop.spec.agent, situation.loop.spec.budget
-        if agent.llm is not None or agent.policy is not None:
+        if agent.llm is not None or agent.searcher is not None:
             raise Refused("CountedByProxy", COUNTED)
         reported = situation.iteration.status.reported
         others = [one for one in reported.usage if one.session != caller.session]

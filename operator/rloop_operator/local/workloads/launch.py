@@ -175,8 +175,8 @@ def agent_spec(
         "RLOOP_SESSION": workload.session,
         "RLOOP_HEARTBEAT_SECONDS": str(loop.spec.watchdog.heartbeat_seconds),
     }
-    if agent.policy is not None:
-        spec["env"] |= {"RLOOP_POLICY": agent.policy.name, "RLOOP_POLICY_SEED": str(agent.policy.seed)}
+    if (policy := agent.searcher) is not None:
+        spec["env"] |= {"RLOOP_POLICY": policy.name, "RLOOP_POLICY_SEED": str(policy.seed)}
     else:
         transcripts = str(layout.transcripts(workload.session))
         spec["env"]["RLOOP_TRANSCRIPTS"] = transcripts

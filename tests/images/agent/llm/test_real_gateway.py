@@ -14,6 +14,7 @@ from tests.support.builders import baseline
 from tests.support.builders import loop as build_loop
 
 from rloop import names
+from rloop.api.agent import Agent, LlmAgent, PolicyAgent
 from rloop.api.common import StructuralField
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.iteration import (
@@ -52,7 +53,7 @@ OLD: dict[StructuralField, str] = {
 class World:
     """A loop in which a pivot is demanded, and one direction was tried."""
 
-    def __init__(self, *, space: bool) -> None:
+    def __init__(self, *, space: bool, agent: Agent | None = None) -> None:
         task = {"recipe.json": File(json.dumps(RECIPE).encode()), "score.py": File(b"print(1)\n")}
         if space:
             task["space.yaml"] = File(yaml.safe_dump(SPACE).encode())
@@ -60,11 +61,13 @@ class World:
         self.gateway = Gateway(
             self.store, Beats(lambda: 0.0), now=lambda: datetime(2026, 1, 1, tzinfo=UTC), changed=lambda: None
         )
-        asyncio.run(self._fill({"method": "plain"} if space else {}))
+        asyncio.run(self._fill({"method": "plain"} if space else {}, agent))
         self.agent = InMemory(self.gateway, Caller(f"{SESSION}-a1", "agent", "demo", ITERATION, SESSION))
 
-    async def _fill(self, frame: dict[str, str]) -> None:
-        loop = await self.store.create(build_loop())
+    async def _fill(self, frame: dict[str, str], agent: Agent | None) -> None:
+        loop = await self.store.create(
+            build_loop() if agent is None else build_loop(agent=agent.model_dump(by_alias=True))
+        )
         await self.store.seal(loop)
         await self.store.create(baseline())
         tried = Direction(
@@ -129,6 +132,19 @@ def test_a_model_that_changes_the_frame_gets_its_experiments(live: Live) -> None
     (direction,) = world.iteration().status.reported.directions
     assert direction.frame == {"method": "other"}
     assert [one.spec.frame for one in world.experiments()] == [{"method": "other"}] * 5
+
+
+def test_the_optimiser_beside_a_model_chooses_the_numbers(live: Live) -> None:
+    both = Agent(llm=LlmAgent(provider="main", model="m"), policy=PolicyAgent(name="tpe"))
+    world = World(space=True, agent=both)
+    lived = live("researcher", world.agent)
+    assert [one.spec.frame for one in world.experiments()] == [{"method": "other"}] * 5
+    (told,) = [result for tool, result in lived.results if tool == "tune"]
+    rates = [one["values"]["rate"] for one in json.loads(told)["submitted"]]
+    assert rates[0] == 1.0, "the copy's own comes first"
+    assert len(set(rates)) == 5
+    assert [float(one.spec.point["rate"]) for one in world.experiments()] == rates
+    assert all("[tpe: rate=" in one.spec.title for one in world.experiments())
 
 
 def test_limits_stay_where_they_are_whatever_the_log_says(live: Live) -> None:

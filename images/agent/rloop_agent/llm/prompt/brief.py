@@ -54,6 +54,8 @@ def _parts(context: Context, files: Sequence[str], room: int) -> Iterator[str]:
     else:
         yield "Your copy of the task is as the task itself, which is the incumbent."
     yield "Its files:\n" + fenced("files", clip("\n".join(files), room // 8))
+    if told := optimiser(context):
+        yield told
     yield from _story(context, room)
     if context.references:
         yield f"There are {context.references} papers and documents: read_references lists them."
@@ -138,6 +140,18 @@ def space(found: Space) -> dict[str, Any]:
         "structural": {one.name: one.values for one in found.structural},
         "other": {one.key: one.values or [one.low, one.high] for one in found.dimensions if not one.structural},
     }
+
+
+def optimiser(context: Context) -> str:
+    """What the policy beside the model is for; empty if there is none."""
+    policy = context.session.policy
+    if policy is None or context.space is None:
+        return ""
+    return (
+        f"This campaign has an optimiser ({policy.name}), which knows all results. You choose the frame, change the "
+        "code, and may narrow ranges; leave the numbers inside a frame to it: tune submits your copy with numbers that "
+        "it chooses, suggest only shows them."
+    )
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

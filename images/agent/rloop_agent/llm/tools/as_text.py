@@ -26,7 +26,7 @@ PROSE = {"title": 100, "hypothesis": 200, "method": 200, "statement": 400, "reas
 """Characters of an argument that is prose: small models write on until they are stopped."""
 NEXT = "Reply with the next call."
 NEXT_IS_FINISH = "No experiment is left: reply with a call of finish."
-CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try"})
+CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "try", "tune"})
 """Tools that serve another experiment, under a direction."""
 OF_CHANGES = frozenset({"submit_experiment", "reset_files", "try"})
 """Tools that have nothing to work on while the copy is unchanged."""
@@ -49,6 +49,8 @@ def schema(state: SessionState, *, last: bool) -> dict[str, Any]:
             one = {"enum": choice}
             is_list = argument == "evidence"
             known[tool]["properties"][argument] = {"type": "array", "items": one, "minItems": 1} if is_list else one
+    if "tune" in names:
+        known["tune"]["properties"]["experiments"]["maximum"] = state.experiments_left
     return {"anyOf": [_one(name, known[name]) for name in names]}
 
 
@@ -59,7 +61,7 @@ def next_call(state: SessionState) -> str:
 
 def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each tool of the session with the parameters that it needs: what may be left out is one decision less."""
-    useless = {"run_command"}  # `try` does what it is needed for
+    useless = {"run_command", "suggest"}  # `try` and `tune` do what they are needed for
     if context.space is not None:
         if all(one.structural for one in context.space.dimensions):
             useless.add("set_values")  # a direction's frame has them all
@@ -140,7 +142,7 @@ def _possible(name: str, state: SessionState, unread: list[str], *, changed: boo
             # One is enough for a first experiment; another one mends a file that has left its frame.
             wanted = not state.directions or bool(state.proposed) or bool(state.obstacle())
             return wanted and bool(state.experiments_left)
-        case "submit_experiment":
+        case "submit_experiment" | "tune":
             return state.has_direction and not state.obstacle()
         # What would show nothing that the model does not have before it is not offered either.
         case "try":

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from rloop.api.session_context import Context
-from rloop_agent.llm.tools import files, frames, research
+from rloop_agent.llm.tools import files, frames, optimiser, research
 from rloop_agent.llm.tools.session_state import Arguments, SessionState, called, described
 
 TOOLS: dict[str, type[Arguments]] = {
@@ -26,6 +26,8 @@ TOOLS: dict[str, type[Arguments]] = {
     "wait_for_results": research.WaitForResults,
     "propose_direction": frames.ProposeDirection,
     "set_values": frames.SetValues,
+    "suggest": optimiser.Suggest,
+    "tune": optimiser.Tune,
     "submit_experiment": research.SubmitExperiment,
     "record_finding": research.RecordFinding,
     "finish": research.Finish,
@@ -67,6 +69,8 @@ def descriptions(context: Context) -> list[dict[str, Any]]:
         useless.add("try")
     if context.space is None:
         useless.add("set_values")
+    if context.space is None or context.session.policy is None:
+        useless |= {"suggest", "tune"}
     own = of(context.session.role)
     return [described(name, tool) for name, tool in own.items() if name not in useless]
 

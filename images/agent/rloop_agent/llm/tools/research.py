@@ -21,7 +21,7 @@ from rloop.api.wire import (
 from rloop_agent import handoff
 from rloop_agent.gateway import Refused
 from rloop_agent.llm.fence import clip, fenced, rows
-from rloop_agent.llm.tools.scratch import DRAFTS
+from rloop_agent.llm.tools.scratch import DRAFTS, Changes
 from rloop_agent.llm.tools.session_state import LINE, Arguments, SessionState, ToolError, as_json, as_row, first_problem
 
 POLL_SECONDS = 1.0
@@ -126,48 +126,52 @@ class SubmitExperiment(Arguments):
     @override
     def run(self, state: SessionState) -> str:
         changes = state.scratch.changes()
-        if changes.sealed:
-            named = ", ".join(changes.sealed[:5])
-            raise ToolError(
-                f"{named} changed, and an experiment may only change {', '.join(state.context.editable)}: restore it "
-                "with reset_files"
+        view = submitted(state, changes, self.title, self.direction, smoke=self.smoke)
+        return as_json(
+            name=view.name,
+            phase=view.phase,
+            files=sorted(changes.files),
+            not_part_of_it=changes.left_out[:20],
+            experiments_left=state.experiments_left,
+        )
+
+
+def submitted(state: SessionState, changes: Changes, title: str, direction: str, *, smoke: bool) -> ExperimentView:
+    """The changes as an experiment under the next free sequence number. Raises ToolError and Refused."""
+    if changes.sealed:
+        named = ", ".join(changes.sealed[:5])
+        allowed = ", ".join(state.context.editable)
+        raise ToolError(f"{named} changed, and an experiment may only change {allowed}: restore it with reset_files")
+    if not changes.files:
+        raise ToolError(f"nothing differs from {state.scratch.parent}: change an editable file first")
+    for _ in range(SEQUENCES_TRIED):
+        try:
+            request = ExperimentRequest(
+                sequence=state.sequence,
+                title=title[:LINE],
+                parent=state.scratch.parent,
+                direction=direction or None,
+                files=changes.files,
+                smoke=smoke,
             )
-        if not changes.files:
-            raise ToolError(f"nothing differs from {state.scratch.parent}: change an editable file first")
-        for _ in range(SEQUENCES_TRIED):
-            try:
-                request = ExperimentRequest(
-                    sequence=state.sequence,
-                    title=self.title[:LINE],
-                    parent=state.scratch.parent,
-                    direction=self.direction or None,
-                    files=changes.files,
-                    smoke=self.smoke,
-                )
-            except ValidationError as error:
-                raise ToolError(first_problem(error)) from None
-            try:
-                view = state.gateway.post_experiment(request)
-            except Refused as refused:
-                if refused.reason != "SequenceTaken":
-                    raise
-                # By an earlier process of this session, which died before it was told so.
-                state.sequence += 1
-                continue
+        except ValidationError as error:
+            raise ToolError(first_problem(error)) from None
+        try:
+            view = state.gateway.post_experiment(request)
+        except Refused as refused:
+            if refused.reason != "SequenceTaken":
+                raise
+            # By an earlier process of this session, which died before it was told so.
             state.sequence += 1
-            if view.smoke:
-                state.smokes.append(view.name)
-            else:
-                state.proposed.append(view.name)
-                state.submitted = changes.files
-            return as_json(
-                name=view.name,
-                phase=view.phase,
-                files=sorted(changes.files),
-                not_part_of_it=changes.left_out[:20],
-                experiments_left=state.experiments_left,
-            )
-        raise ToolError("all sequence numbers are used: finish")
+            continue
+        state.sequence += 1
+        if view.smoke:
+            state.smokes.append(view.name)
+        else:
+            state.proposed.append(view.name)
+            state.submitted = changes.files
+        return view
+    raise ToolError("all sequence numbers are used: finish")
 
 
 class RecordFinding(Arguments):

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from rloop.api.session_context import Context
+from rloop.api.space import Point
 from rloop.api.wire import ExperimentView
 from rloop_agent import recipe
 from rloop_agent.gateway import Gateway, Refused
@@ -62,6 +63,8 @@ class SessionState:
     """Frame of the current direction, if the task has a space."""
     submitted: dict[str, str] = field(default_factory=dict)
     """The changed files of the last experiment that was admitted."""
+    tuned: dict[str, list[Point]] = field(default_factory=dict)
+    """Points that the tool tune has submitted, by a digest of the files beside the recipe."""
     shown: dict[str, str] = field(default_factory=dict)
     """Current content that the model already has: whole files by path, the list of paths, the state of the last try."""
     pushed_back: bool = False
