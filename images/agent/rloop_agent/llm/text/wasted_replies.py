@@ -70,6 +70,10 @@ class Circles:
         self.refused += found
         return found
 
+    def loops(self, state: str) -> frozenset[str]:
+        """Names of the tools that were called in a loop in this state."""
+        return frozenset(name for seen, name, _ in self._blocked if seen == state)
+
     def saw(self, state: str, name: str, arguments: str, result: str) -> str:
         """The result of a call made in that state, with a warning from the third identical result on."""
         key = (state, name, arguments, result)

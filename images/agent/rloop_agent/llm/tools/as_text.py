@@ -39,11 +39,12 @@ def table(state: SessionState) -> str:
     return HOW + "\n".join(_line(tool, parameters) for tool, parameters in _known(state.context))
 
 
-def schema(state: SessionState, *, last: bool) -> dict[str, Any]:
-    """The JSON schema of one call that makes sense now."""
+def schema(state: SessionState, loops: frozenset[str] = frozenset(), *, last: bool) -> dict[str, Any]:
+    """The JSON schema of one call that makes sense now. `loops` are tools whose calls have come to nothing here."""
     known = {tool["name"]: parameters for tool, parameters in _known(state.context)}
     changed, unread = bool(state.missing()), _unread(state)
     names = ["finish"] if last else [name for name in known if _possible(name, state, unread, changed=changed)]
+    names = [name for name in names if name not in loops] or names
     for tool, argument, choice in _choices(state, unread):
         if tool in names and 0 < len(choice) <= NAMED_MAX:
             one = {"enum": choice}
@@ -63,9 +64,9 @@ def _known(context: Context) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Each tool of the session with the parameters that it needs: what may be left out is one decision less."""
     useless = {"run_command", "suggest"}  # `try` and `tune` do what they are needed for
     if context.space is not None:
-        if all(one.structural for one in context.space.dimensions):
-            useless.add("set_values")  # a direction's frame has them all
-        elif context.editable == [context.space.file]:
+        if all(one.structural for one in context.space.dimensions) or context.session.policy is not None:
+            useless.add("set_values")  # a direction's frame has them all, or the optimiser chooses them
+        if context.editable == [context.space.file]:
             useless |= {"write_file", "edit_file"}  # values by their names are all that may be changed
     for one in registry.descriptions(context):
         tool, parameters = one["function"], one["function"]["parameters"]

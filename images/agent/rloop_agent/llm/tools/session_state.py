@@ -70,6 +70,21 @@ class SessionState:
     pushed_back: bool = False
     """True after the model was informed once that it would finish without a proposal."""
 
+    @classmethod
+    def begin(
+        cls,
+        gateway: Gateway,
+        context: Context,
+        scratch: Scratch,
+        wait: Callable[[float], bool],
+        stop: Callable[[], bool],
+        seconds_left: Callable[[], float],
+    ) -> SessionState:
+        """The state of a session whose process has just started."""
+        frame = dict(context.directions[-1].frame) if context.directions and not context.demand else {}
+        sequence = context.session.next_sequence
+        return cls(gateway, context, scratch, wait, stop, seconds_left, sequence=sequence, frame=frame)
+
     @property
     def experiments_left(self) -> int:
         return max(0, experiments_left(self.context) - len(self.proposed))
