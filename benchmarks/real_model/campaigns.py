@@ -29,7 +29,16 @@ TASKS = ("centre", "kuhn")
 AGENTS = ("llm", "both", "policy")
 MAX_EXPERIMENTS = 2
 """Of a session. A small model does one thing at a time."""
-SESSION_SECONDS, POLL_SECONDS, END_SECONDS = 3600, 1.0, 60
+SESSION_SECONDS, POLL_SECONDS, END_SECONDS = 900, 1.0, 60
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a campaign that has not ended by itself."""
+
+    runs: int
+    sessions: int
+    minutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +102,12 @@ def providers(url: str, folder: Path) -> Path:
     return path
 
 
-def run(task: str, mind: str, seed: int, url: str, folder: Path, *, runs: int, sessions: int) -> Row:
-    """One campaign, until it ends by itself or has had its sessions."""
+def run(task: str, mind: str, seed: int, url: str, folder: Path, limits: Limits) -> Row:
+    """One campaign, until it ends by itself or one of the limits stops it."""
     file = files(task, folder)
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     document["spec"]["agent"] = agent(mind, seed)
-    document["spec"]["budget"] = {"runs": runs}
+    document["spec"]["budget"] = {"runs": limits.runs}
     file.write_text(yaml.safe_dump(document), encoding="utf-8")
     began, output = time.monotonic(), folder / "output.txt"
     command = [sys.executable, "-c", RLOOP, "run", str(file), "--dir", str(folder / "run"), "--seed", str(seed)]
@@ -106,7 +115,8 @@ def run(task: str, mind: str, seed: int, url: str, folder: Path, *, runs: int, s
     with output.open("w") as told, subprocess.Popen(command, env=environment, stdout=told, stderr=told) as campaign:
         while campaign.poll() is None:
             time.sleep(POLL_SECONDS)
-            if (folder / "run").exists() and _sessions(look(folder / "run").snapshot) >= sessions:
+            ended = len(_ended(look(folder / "run").snapshot)) if (folder / "run").exists() else 0
+            if ended >= limits.sessions or time.monotonic() - began > 60 * limits.minutes:
                 campaign.send_signal(signal.SIGINT)
                 campaign.wait(END_SECONDS)
     if campaign.returncode not in (0, 3, 130):
@@ -123,10 +133,6 @@ def _ended(snapshot: Snapshot) -> list[str]:
         for status in iteration.status.sessions
         if (spec.name, spec.role) == (status.name, "Investigate") and status.phase not in ("Pending", "Running")
     ]
-
-
-def _sessions(snapshot: Snapshot) -> int:
-    return len(_ended(snapshot))
 
 
 def _row(snapshot: Snapshot, task: str, mind: str, seed: int, seconds: float) -> Row:
@@ -148,5 +154,5 @@ def _row(snapshot: Snapshot, task: str, mind: str, seed: int, seconds: float) ->
         best=None if status.best is None else status.best.value,
         tokens=status.budget.used.tokens,
         seconds=round(seconds, 1),
-        ended=complete or "sessions",
+        ended=complete or "stopped",
     )

@@ -13,7 +13,7 @@ def main() -> None:
     """Serve `sys.argv[1]` with a window of `sys.argv[2]` tokens on `sys.argv[3]` threads."""
     params = xllamacpp.CommonParams()
     params.model.path = sys.argv[1]
-    params.model_alias = "local"
+    params.model_alias = {"local"}
     params.n_ctx = int(sys.argv[2])
     params.cpuparams.n_threads = int(sys.argv[3])
     params.n_parallel = 1

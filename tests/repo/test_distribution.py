@@ -87,7 +87,9 @@ def test_each_lock_may_be_installed_over_another() -> None:
         assert {name: versions - largest[name] for name, versions in own.items() if name in largest} == {
             name: set() for name in own if name in largest
         }, lock.name
-        assert lock.name in {"trainer.txt", "search.txt", "model.txt", "model-small.txt"} or set(own) <= set(largest), lock.name
+        assert lock.name in {"trainer.txt", "search.txt", "model.txt", "model-small.txt"} or set(own) <= set(largest), (
+            lock.name
+        )
 
 
 def test_the_base_lock_can_install_the_package_itself() -> None:

@@ -14,14 +14,25 @@ from rloop.api.wire import FindingRequest
 from rloop.errors import Refused
 
 
-def admit(request: FindingRequest, experiments: Mapping[str, ResearchExperiment]) -> None:
-    """Raises Refused (EvidenceUnknown, EvidenceUnmeasured) unless every piece of evidence has a verified value."""
+def admit(
+    request: FindingRequest, experiments: Mapping[str, ResearchExperiment], recorded: Sequence[Finding] = ()
+) -> None:
+    """Raises Refused: EvidenceUnknown or EvidenceUnmeasured unless every piece of evidence has a verified value;
+    Repeated if a recorded finding says the same (but for case, spaces and the final stop) with this evidence.
+    """
+    for finding in recorded:
+        if _words(finding.statement) == _words(request.statement) and set(request.evidence) <= set(finding.evidence):
+            raise Refused("Repeated", f"{finding.name} says the same of the same experiments: state something new")
     for name in request.evidence:
         experiment = experiments.get(name)
         if experiment is None:
             raise Refused("EvidenceUnknown", f'there is no experiment "{name}": evidence must be names of experiments')
         if not any(run.value is not None for run in experiment.status.runs):
             raise Refused("EvidenceUnmeasured", f"{name} has no verified value yet: wait for its verdict")
+
+
+def _words(statement: str) -> str:
+    return " ".join(statement.casefold().split()).rstrip(".")
 
 
 def admit_verdict(name: str, session: SessionSpec, claims: Sequence[Finding]) -> Finding:

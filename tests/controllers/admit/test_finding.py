@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from tests.support.builders import baseline, done, experiment, kept, run, verdict
 
 from rloop.admit.finding import admit
+from rloop.api.iteration import Finding
 from rloop.api.wire import FindingRequest
 from rloop.errors import Refused
 
@@ -59,6 +61,27 @@ def test_refusal(objects: list[Any], evidence: list[str], refusal: str) -> None:
 @pytest.mark.parametrize("one", [MEASURED, kept(), baseline()])
 def test_what_was_measured_is_evidence_whether_it_was_kept_or_not(one: Any) -> None:
     admit(FindingRequest(statement="it is so", evidence=[one.metadata.name]), known(one))
+
+
+def test_the_same_finding_is_recorded_once() -> None:
+    said = Finding(
+        name="demo-i0001-s1-f1",
+        statement="It helps a lot.",
+        evidence=["demo-i0001-e1", "demo-b01"],
+        session="demo-i0001-s1",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+    objects = known(MEASURED, kept("demo-i0001-e2"), baseline())
+
+    def propose(statement: str, *evidence: str) -> None:
+        admit(FindingRequest(statement=statement, evidence=list(evidence)), objects, [said])
+
+    for statement in ("It helps a lot.", "it  helps a LOT"):
+        with pytest.raises(Refused, match="demo-i0001-s1-f1 says the same") as caught:
+            propose(statement, "demo-i0001-e1")
+        assert caught.value.reason == "Repeated"
+    propose("It helps a little.", "demo-i0001-e1")
+    propose("It helps a lot.", "demo-i0001-e1", "demo-i0001-e2")
 
 
 def test_a_finding_without_any_evidence_is_no_request() -> None:

@@ -22,11 +22,12 @@ FINDINGS_MAX = 64
 
 
 async def propose(view: CallerView, caller: Caller, request: FindingRequest) -> Finding:
-    """Record the finding. Raises Refused unless its evidence is measured."""
+    """Record the finding. Raises Refused unless it is new and its evidence is measured."""
 
     async def attempt() -> Finding | None:
         situation = await view.proposing(caller, await view.stating(caller))
-        finding_gate.admit(request, situation.experiments)
+        recorded = [one for it in situation.iterations.values() for one in it.status.reported.findings]
+        finding_gate.admit(request, situation.experiments, recorded)
         reported = situation.iteration.status.reported
         if len(reported.findings) >= FINDINGS_MAX:
             raise Refused("LimitReached", f"this iteration has the maximum of {FINDINGS_MAX} findings")

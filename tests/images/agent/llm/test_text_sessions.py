@@ -187,6 +187,7 @@ def test_evidence_is_chosen_among_measured_experiments(call: Call, state: Sessio
         if one["properties"]["name"]["enum"] == ["record_finding"]
     ]
     assert own["items"] == {"enum": ["demo-i0001-e1", "demo-i0001-e2"]}
+    assert (own["minItems"], own["maxItems"]) == (1, 2)
 
 
 def test_a_small_checker_chooses_among_its_claims_and_their_evidence(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ CHANGING = frozenset({"write_file", "edit_file", "set_values", "reset_files", "t
 """Tools that serve another experiment, under a direction."""
 OF_CHANGES = frozenset({"submit_experiment", "reset_files", "try"})
 """Tools that have nothing to work on while the copy is unchanged."""
+EVIDENCE_MAX = 4
+"""Names in a list: small models repeat them until they are stopped."""
 NAMED_MAX = 64
 """As many files, experiments or claims are offered by their names; of more the model may name any."""
 
@@ -49,7 +51,8 @@ def schema(state: SessionState, loops: frozenset[str] = frozenset(), *, last: bo
         if tool in names and 0 < len(choice) <= NAMED_MAX:
             one = {"enum": choice}
             is_list = argument == "evidence"
-            known[tool]["properties"][argument] = {"type": "array", "items": one, "minItems": 1} if is_list else one
+            several = {"type": "array", "items": one, "minItems": 1, "maxItems": min(len(choice), EVIDENCE_MAX)}
+            known[tool]["properties"][argument] = several if is_list else one
     if "tune" in names:
         known["tune"]["properties"]["experiments"]["maximum"] = state.experiments_left
     return {"anyOf": [_one(name, known[name]) for name in names]}
