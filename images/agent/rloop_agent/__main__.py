@@ -16,7 +16,16 @@ import threading
 
 from rloop.api.wire import HeartbeatRequest
 from rloop_agent.client import Client
-from rloop_agent.environment import BadEnvironment, ClientSettings, ModelSettings, PolicySettings, Settings, settings
+from rloop_agent.environment import (
+    BadEnvironment,
+    ClientSettings,
+    JoinSettings,
+    Mind,
+    ModelSettings,
+    PolicySettings,
+    Settings,
+    settings,
+)
 from rloop_agent.gateway import AgentError, Closed
 from rloop_agent.heart import Heart
 from rloop_agent.log import json_lines
@@ -24,7 +33,7 @@ from rloop_agent.policies.table import POLICIES
 from rloop_agent.session import Surroundings, run
 
 
-def _described(mind: PolicySettings | ModelSettings | ClientSettings) -> dict[str, object]:
+def _described(mind: Mind) -> dict[str, object]:
     match mind:
         case PolicySettings():
             return {"policy": mind.name, "seed": mind.seed}
@@ -32,10 +41,16 @@ def _described(mind: PolicySettings | ModelSettings | ClientSettings) -> dict[st
             return {"model": mind.name}
         case ClientSettings():
             return {"client": mind.name, "model": mind.model}
+        case JoinSettings():
+            return {"client": "joined"}
 
 
-def _live(told: Settings, client: Client, heart: Heart, around: Surroundings) -> int:
+def _live(told: Settings, client: Client, heart: Heart, around: Surroundings, stop: threading.Event) -> int:
     """Run the session; returns the exit code."""
+    if isinstance(told.mind, JoinSettings):
+        from rloop_agent.clients import seat
+
+        return seat.run(client, told.mind.folder, told.session, heart, stop)
     if isinstance(told.mind, PolicySettings):
         run(client, POLICIES[told.mind.name], told.mind.seed, told.session, around)
         return 0
@@ -76,7 +91,7 @@ def main() -> int:
         around = Surroundings(
             on_round=heart.on_round, stop=stop.is_set, wait=stop.wait, nudge=heart.nudge, log=json_lines
         )
-        return _live(told, client, heart, around)
+        return _live(told, client, heart, around, stop)
     except Closed as closed:
         json_lines("info", "closed", message=str(closed))
     except AgentError as error:

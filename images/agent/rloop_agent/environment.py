@@ -54,13 +54,24 @@ class ClientSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinSettings:
+    """Settings of a session that is given to an agent which a person has started."""
+
+    folder: Path
+    """Where the two meet."""
+
+
+Mind = PolicySettings | ModelSettings | ClientSettings | JoinSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The validated environment."""
 
     url: str
     token: Callable[[], str]
     session: str
-    mind: PolicySettings | ModelSettings | ClientSettings
+    mind: Mind
     heartbeat_seconds: float
 
 
@@ -92,10 +103,10 @@ def settings(environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _mind(
-    environment: Mapping[str, str], text: Callable[[str], str], number: Callable[[str], float]
-) -> PolicySettings | ModelSettings | ClientSettings:
+def _mind(environment: Mapping[str, str], text: Callable[[str], str], number: Callable[[str], float]) -> Mind:
     """Settings of the policy, the client or the model; a client may use the model, a policy nothing else."""
+    if environment.get("RLOOP_JOIN"):
+        return JoinSettings(Path(environment["RLOOP_JOIN"]))
     others = [name for name in ("RLOOP_LLM_MODEL", "RLOOP_CLIENT") if environment.get(name)]
     if others and environment.get("RLOOP_POLICY"):
         raise BadEnvironment(f"RLOOP_POLICY and {others[0]} are both set: unset one of them")

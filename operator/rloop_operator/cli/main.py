@@ -7,15 +7,14 @@ The console script starts `main`. Only the grammar is here; a verb's module is i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from rloop.errors import RloopError
+from rloop_operator.cli.on_campaign import add_on_campaign, add_view, call_command
 from rloop_operator.cli.options import (
     KUBECTL,
     Context,
@@ -31,9 +30,6 @@ from rloop_operator.cli.options import (
 from rloop_operator.cli.terminal.exit_codes import Commands, quiet_stdout
 from rloop_operator.cli.terminal.output import Format
 from rloop_operator.ports import Verb
-
-if TYPE_CHECKING:  # it brings the models along, and --help must answer at once
-    from rloop_operator.cli.sources.source import Source
 
 app = typer.Typer(
     name="rloop",
@@ -86,36 +82,13 @@ def run(
     raise typer.Exit(run_campaign(file, folder, seed, plain=plain))
 
 
-def _call(path: str, *arguments: object) -> None:
-    """Call `module.function` of the package of commands, which is imported now."""
-    module, function = path.split(".")
-    getattr(import_module(f"rloop_operator.cli.commands.{module}"), function)(*arguments)
-
-
-def _view(name: str, show: str, told: str) -> None:
-    """Add a command that prints one table; `show` is `module.function` of this package, imported when it is called."""
-
-    def command(
-        context: typer.Context,
-        loop: Loop = None,
-        folder: Dir = None,
-        namespace: Namespace = "",
-        kubeconfig: Kubeconfig = "",
-        cluster: Context = "",
-        output: Output = Format.TABLE,
-    ) -> None:
-        from rloop_operator.cli.sources.choice import chosen
-
-        with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-            _call(show, source, output)
-
-    app.command(name, help=told)(command)
-
-
-_view("status", "status.status", "Show the state of a campaign and of its operator.")
-_view("directions", "directions.directions", "List the directions and frames.")
-_view(
-    "findings", "directions.findings", "List the findings with their evidence.\n\nKept gains, and statements of agents."
+add_view(app, "status", "status.status", "Show the state of a campaign and of its operator.")
+add_view(app, "directions", "directions.directions", "List the directions and frames.")
+add_view(
+    app,
+    "findings",
+    "directions.findings",
+    "List the findings with their evidence.\n\nKept gains, and statements of agents.",
 )
 
 
@@ -152,34 +125,17 @@ def experiments(
             detail(one, source, output)
 
 
-def _on_campaign(name: str, do: Callable[[Source], None], told: str) -> None:
-    """Add a command that is given a campaign, and no option of its own."""
-
-    def command(
-        context: typer.Context,
-        loop: Loop = None,
-        folder: Dir = None,
-        namespace: Namespace = "",
-        kubeconfig: Kubeconfig = "",
-        cluster: Context = "",
-    ) -> None:
-        from rloop_operator.cli.sources.choice import chosen
-
-        with chosen(where(context, folder, namespace, kubeconfig, cluster), loop) as (source, _):
-            do(source)
-
-    app.command(name, help=told)(command)
-
-
-_on_campaign(
+add_on_campaign(
+    app,
     "report",
-    partial(_call, "report.report"),
+    partial(call_command, "report.report"),
     "Print a report of the campaign in Markdown.\n\n"
     "Numbers, findings with their evidence, and experiments. Available at any time.",
 )
-_on_campaign(
+add_on_campaign(
+    app,
     "verify",
-    partial(_call, "verify.verified"),
+    partial(call_command, "verify.verified"),
     "Verify the ledger, and recompute every keep.\n\n"
     "Prints the first mismatch, with exit code 1. Keep the printed head to recognise the ledger later.",
 )
@@ -217,7 +173,7 @@ def logs(
 
 def _verb(verb: Verb, told: str) -> None:
     """Add a verb of the director."""
-    _on_campaign(verb, partial(_call, "steering.act", verb), told)
+    add_on_campaign(app, verb, partial(call_command, "steering.act", verb), told)
 
 
 _verb(
@@ -230,6 +186,25 @@ _verb(
     "pivot",
     "Force a pivot: the next direction must change the frame.\n\nThe same happens automatically after a plateau.",
 )
+
+
+@app.command()
+def mcp(
+    loop: Loop = None,
+    folder: Dir = None,
+    *,
+    join: Annotated[bool, typer.Option("--join", help="Take the next sessions of a running campaign.")] = False,
+) -> None:
+    """Let your own agent take sessions, over MCP.
+
+    A coding agent starts `rloop mcp --join --dir DIR` as an MCP server over stdio, in the folder in which it works. Its
+    tool take_session waits for the next session of the campaign that rloop run works on.
+    """
+    from rloop_operator.cli.commands.mcp import join as take_sessions
+
+    if not join:
+        raise typer.BadParameter("give --join: the tools of a session that rloop has started are served by the agent")
+    take_sessions(folder, loop)
 
 
 @app.command()

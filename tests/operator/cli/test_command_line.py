@@ -23,7 +23,7 @@ Example = Callable[..., Path]
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COMMANDS = [
     *("run", "status", "experiments", "directions", "findings", "report", "verify", "logs"),
-    *("suspend", "resume", "pivot", "validate", "pack"),
+    *("suspend", "resume", "pivot", "validate", "pack", "mcp"),
 ]
 MODULE = f"{sys.executable} -m rloop_operator.cli"
 """The program as the fixture `rloop` starts it."""

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from rloop.api.agent import PROGRAMS, ClientName
 from rloop.api.session_context import Context
-from rloop.api.wire import FinishRequest, TaskFiles, UsageReply, UsageReport
-from rloop_agent import handoff
+from rloop.api.wire import TaskFiles, UsageReply, UsageReport
 from rloop_agent.clients.launch import TOOLS_VARIABLES, Launch, Seen, Speaker
+from rloop_agent.clients.seat import hand_over
 from rloop_agent.clients.table import CLIENTS
 from rloop_agent.clients.workspace import PROMPT, lay_out
 from rloop_agent.environment import ClientSettings
@@ -221,17 +221,11 @@ def _end(process: subprocess.Popen[str], patience: float) -> None:
 def _hand_over(gateway: Gateway, before: Context, code: int, why: str, seen: Seen) -> int:
     """Finish for a client that has done something but did not finish. Returns the exit code of this process."""
     words = (seen.words or seen.plain).strip()
+    ended = why or ("it ended by itself" if code == 0 else f"it exited with {code}")
+    text = f"The client did not call finish: {ended}. Its last words: {words[:WORDS_MAX] or 'none'}"
     try:
-        after = gateway.context()
-        authors = [one.session for one in after.directions] + [one.session for one in after.findings]
-        done = after.session.next_sequence > before.session.next_sequence or after.session.name in authors
-        if done:
-            ended = why or ("it ended by itself" if code == 0 else f"it exited with {code}")
-            text = f"The client did not call finish: {ended}. Its last words: {words[:WORDS_MAX] or 'none'}"
-            gateway.finish(FinishRequest(handoff=handoff.cut(text)))
+        if hand_over(gateway, before, text):
             return 0
-    except Closed:
-        return 0
     except Refused as refused:
         print(refused, flush=True)
     # The last line is what the campaign shows of a session that did nothing.

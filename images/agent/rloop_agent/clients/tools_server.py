@@ -15,7 +15,7 @@ import threading
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import anyio.to_thread
 from mcp.server.context import ServerRequestContext
@@ -63,6 +63,19 @@ def tools_of(state: SessionState) -> dict[str, dict[str, Any]]:
     return {name: one for name, one in found.items() if name not in THE_CLIENTS_OWN}
 
 
+class Tools(Protocol):
+    """What is served: tools, and what a client should know of them."""
+
+    instructions: str
+    tools: dict[str, dict[str, Any]]
+    """By name, in the format of chat.completions."""
+    stopped: threading.Event
+    """Set once the client has closed the pipe."""
+
+    def call(self, name: str, arguments: dict[str, Any]) -> str:
+        """The result of a call as text. Raises AgentError."""
+
+
 class Session:
     """The session as its client's calls see it. One call at a time: they share a folder."""
 
@@ -85,6 +98,9 @@ class Session:
             lambda: context.session.session_seconds - (time.monotonic() - began),
         )
         self.tools = tools_of(self.state)
+        self.instructions = roles.rules(context.session.role)
+        self.finished = False
+        """Whether the client has called finish with success."""
 
     def call(self, name: str, arguments: dict[str, Any]) -> str:
         """The result of a call as text. A refusal is a text too: the model reads it and goes on."""
@@ -97,6 +113,7 @@ class Session:
                 request = FinishRequest(handoff=self.state.handoff, drafts=self.state.drafts)
                 self.state.handoff = None
                 self._gateway.finish(request)
+                self.finished = True
         return told
 
     @property
@@ -104,20 +121,20 @@ class Session:
         return self.state.context.session.role
 
 
-async def serve(session: Session) -> None:
+async def serve(served: Tools) -> None:
     """Serve until the client closes the pipe."""
 
     async def listed(_: ServerRequestContext[Any], __: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(
             tools=[
                 Tool(name=name, description=one["description"], input_schema={"type": "object", **one["parameters"]})
-                for name, one in session.tools.items()
+                for name, one in served.tools.items()
             ]
         )
 
     async def answered(_: ServerRequestContext[Any], params: CallToolRequestParams) -> CallToolResult:
         try:
-            told = await anyio.to_thread.run_sync(session.call, params.name, params.arguments or {})
+            told = await anyio.to_thread.run_sync(served.call, params.name, params.arguments or {})
         except AgentError as error:
             told = f"Error: {error}"
         return CallToolResult(content=[TextContent(type="text", text=told)], is_error=told.startswith(BEGINNINGS))
@@ -126,7 +143,7 @@ async def serve(session: Session) -> None:
         "rloop",
         version=version("rloop"),
         title="ResearchLoop",
-        instructions=roles.rules(session.state.context.session.role),
+        instructions=served.instructions,
         on_list_tools=listed,
         on_call_tool=answered,
     )
@@ -134,7 +151,7 @@ async def serve(session: Session) -> None:
         async with stdio_server() as (reading, writing):
             await server.run(reading, writing, server.create_initialization_options())
     finally:
-        session.stopped.set()
+        served.stopped.set()
 
 
 def main() -> int:

@@ -35,24 +35,24 @@ class LocalSource(Source):
     """The source for a campaign in a run folder."""
 
     def __init__(self, layout: RunFolder) -> None:
-        self._layout = layout
+        self.folder = layout
         self._found: Found | None = None
 
     @override
     def look(self) -> Snapshot:
-        self._found = look(self._layout.root)
+        self._found = look(self.folder.root)
         return self._found.snapshot
 
     @override
     def ledger(self) -> Ledger:
-        with closing(Database(self._layout.database, read_only=True)) as database:
+        with closing(Database(self.folder.database, read_only=True)) as database:
             loop = database.row("SELECT name FROM objects WHERE kind = 'ResearchLoop'")
             return Ledger() if loop is None else ledger.stored(database, loop[0])
 
     @override
     def operator(self, snapshot: Snapshot) -> Operator:
-        where = words.path(self._layout.root)
-        pid = self._found.operator if self._found is not None else holder(self._layout.root)
+        where = words.path(self.folder.root)
+        pid = self._found.operator if self._found is not None else holder(self.folder.root)
         if pid is not None:
             return Operator(alive=True, told=f"alive, process {pid}, in {where}")
         if campaign_state.finished(snapshot.loop):
@@ -64,7 +64,7 @@ class LocalSource(Source):
 
     @override
     def files(self, name: str) -> Files:
-        with closing(Database(self._layout.database, read_only=True)) as database:
+        with closing(Database(self.folder.database, read_only=True)) as database:
             try:
                 return frozen_files.read(database, name)
             except NotFound:
@@ -72,15 +72,15 @@ class LocalSource(Source):
 
     @override
     def artifacts_of(self, experiment: str, run: int, snapshot: Snapshot) -> str:
-        return words.path(self._layout.artifacts(experiment, run))
+        return words.path(self.folder.artifacts(experiment, run))
 
     @override
     def log_of(self, workload: str) -> str:
-        return words.path(self._layout.workload_log(workload))
+        return words.path(self.folder.workload_log(workload))
 
     @override
     def end_of_log(self, workload: str) -> str:
-        for path in (self._layout.workload(workload) / "output.log", self._layout.workload_log(workload)):
+        for path in (self.folder.workload(workload) / "output.log", self.folder.workload_log(workload)):
             with suppress(OSError), path.open("rb") as file:
                 file.seek(max(0, path.stat().st_size - LOG_BYTES))
                 cut, content = file.tell() > 0, file.read().decode(errors="replace")
@@ -91,22 +91,22 @@ class LocalSource(Source):
     def logs(self, name: str | None, *, follow: bool, everything: bool) -> None:
         from rloop_operator.cli.sources.local_logs import show_logs
 
-        show_logs(name, self._layout, follow=follow, everything=everything)
+        show_logs(name, self.folder, follow=follow, everything=everything)
 
     @override
     def ask(self, verb: Verb) -> str:
         from rloop_operator.local.storage import user_requests
 
         by_manifest = verb == "resume" and not user_requests.suspended_by_request(self.look().loop)
-        user_requests.ask(self._layout, verb, datetime.now(UTC))
+        user_requests.ask(self.folder, verb, datetime.now(UTC))
         ends_at = time.monotonic() + TAKEN_SECONDS
-        here = asyncio.run(user_requests.take_unowned(self._layout))
-        while not here and user_requests.waiting(self._layout):
-            pid = holder(self._layout.root)
+        here = asyncio.run(user_requests.take_unowned(self.folder))
+        while not here and user_requests.waiting(self.folder):
+            pid = holder(self.folder.root)
             if time.monotonic() > ends_at:
                 return f"The request is stored, but rloop run (process {pid}) has not applied it yet."
             time.sleep(POLL_SECONDS)
-            here = asyncio.run(user_requests.take_unowned(self._layout))
+            here = asyncio.run(user_requests.take_unowned(self.folder))
         return self._next(verb, here=here) + (MANIFEST if by_manifest else "")
 
     def _next(self, verb: Verb, *, here: bool) -> str:
@@ -114,7 +114,7 @@ class LocalSource(Source):
             told = (
                 "ends with exit code 3 when the work in progress has ended" if verb == "suspend" else "has applied it"
             )
-            return f"rloop run (process {holder(self._layout.root)}) {told}."
+            return f"rloop run (process {holder(self.folder.root)}) {told}."
         told = "No rloop run is active: this takes effect at the next rloop run"
         return f"{told}, which then starts nothing and ends with exit code 3." if verb == "suspend" else f"{told}."
 

@@ -97,8 +97,10 @@ class KubeRuntime(Runtime):
         try:
             stored = await self._api.get(f"{path}/{names.workspace(loop.metadata.name)}")
         except NotFound:
-            owner = client.owner_reference(loop.model_dump(by_alias=True))
-            await children.create(self._api, path, pod_manifests.workspace_claim(loop, owner))
+            # Read again: whoever corrected spec.workspace, and then deleted the claim, must not get the old one back.
+            now = await self._store.get(ResearchLoop, loop.metadata.name)
+            owner = client.owner_reference(now.model_dump(by_alias=True))
+            await children.create(self._api, path, pod_manifests.workspace_claim(now, owner))
             return
         # A claim kept from an earlier campaign of this name is reused: each campaign has its own folders on it.
         ours = stored["metadata"].get("labels", {}).get(names.LABEL_LOOP) == loop.metadata.name

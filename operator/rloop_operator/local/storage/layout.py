@@ -9,6 +9,7 @@ logs/workloads/NAME.log                  output of a removed workload
 experiments/NAME/runs/rN/artifacts       artifacts of a run's newest attempt
 experiments/NAME/runs/rN/checkpoints     kept between the attempts of one run
 transcripts/SESSION/                     transcript of a session, written by agents other than policies
+join/                                    where an agent waits that a person has started (rloop mcp --join)
 workloads/NAME/                          one process tree: spec, shim, exit, output.log, scratch
 ```
 Used by the store, the runtime and the CLI, so that each path is defined in one place.
@@ -27,6 +28,8 @@ from rloop.errors import InUse
 from rloop_operator.local.storage.file_errors import told
 
 LOCK = "run.lock"
+REQUEST = "request"
+"""Name of a request in the folder `join`; `rloop_agent.clients.seat` has it too."""
 DATABASE = "loop.db"
 
 
@@ -60,6 +63,11 @@ class RunFolder:
     @property
     def state(self) -> Path:
         return self.root / "state"
+
+    @property
+    def join(self) -> Path:
+        """Folder in which an agent of a person meets the session that it is given."""
+        return self.root / "join"
 
     def workload(self, name: str) -> Path:
         """Folder of a workload and its shim."""
@@ -146,7 +154,17 @@ def _locked(descriptor: int, pause: float) -> bool:
 
 def holder(folder: Path) -> int | None:
     """The pid that holds the run folder's lock; None if it is free. For `rloop status`."""
-    path = RunFolder.at(folder).root / LOCK
+    text = _held(RunFolder.at(folder).root / LOCK)
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def waits(folder: Path) -> bool:
+    """Whether an agent waits for a session in the folder `join`; it keeps its request locked as long as it lives."""
+    return _held(folder / REQUEST) is not None
+
+
+def _held(path: Path) -> bytes | None:
+    """The beginning of a file that another process keeps locked; None if nobody does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -154,8 +172,7 @@ def holder(folder: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        text = os.pread(descriptor, 32, 0).strip()
-        return int(text) if text.isdigit() else None
+        return os.pread(descriptor, 32, 0).strip()
     else:
         return None
     finally:

@@ -162,9 +162,12 @@ def agent_spec(
     token: str,
     base: Path,
     llm_url: str = "",
+    *,
+    joined: bool = False,
 ) -> Spec:
     """The spec of a session's process, with our agent or the user's. It has the addresses of gateway and LLM proxy, the
-    token, and for agents other than policies the folder for transcripts. It has no provider key.
+    token, and for agents other than policies the folder for transcripts. It has no provider key. `joined`: a person's
+    own agent gets the session.
     """
     agent = loop.spec.agent
     spec = _base(layout.workload(workload.name), workload, GRACE_SECONDS, 1)
@@ -175,6 +178,10 @@ def agent_spec(
         "RLOOP_SESSION": workload.session,
         "RLOOP_HEARTBEAT_SECONDS": str(loop.spec.watchdog.heartbeat_seconds),
     }
+    ours = [sys.executable, "-P", "-m", "rloop_agent"]
+    if joined:
+        spec["env"]["RLOOP_JOIN"] = str(layout.join)
+        return spec | {"command": ours}
     if (policy := agent.searcher) is not None:
         spec["env"] |= {"RLOOP_POLICY": policy.name, "RLOOP_POLICY_SEED": str(policy.seed)}
     else:
@@ -187,7 +194,6 @@ def agent_spec(
         spec["env"] |= {"RLOOP_CLIENT": agent.client.name, "RLOOP_CLIENT_ARGS": json.dumps(agent.client.args)}
         if agent.client.login == "Own":
             spec["env"]["RLOOP_CLIENT_HOME"] = str(Path.home())
-    ours = [sys.executable, "-P", "-m", "rloop_agent"]
     return spec | {"command": beside(agent.command, base) if agent.command else ours}
 
 

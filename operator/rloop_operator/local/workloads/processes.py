@@ -166,3 +166,12 @@ def kill_carriers(cookie: str) -> bool:
     for pid, start in found.items():
         send(pid, start, signal.SIGKILL)
     return not found
+
+
+def free_port() -> int:
+    """A port that is free now, as the rendezvous of the processes of one PyTorchJob."""
+    import socket  # the shim needs none
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,15 +24,18 @@ from typing_extensions import override
 from rloop import names
 from rloop.actions import Workload
 from rloop.api.experiment import ResearchExperiment
+from rloop.api.iteration import ResearchIteration
 from rloop.api.researchloop import ResearchLoop
 from rloop.errors import Corrupt, NotFound
 from rloop.observed import WorkloadState
 from rloop_operator.local.storage import records
 from rloop_operator.local.storage.file_errors import told
+from rloop_operator.local.storage.layout import waits
 from rloop_operator.local.storage.store import LocalStore
 from rloop_operator.local.workloads import launch
 from rloop_operator.local.workloads.documents import read_json, write_json
 from rloop_operator.local.workloads.identity import LocalIdentity, token_hash
+from rloop_operator.local.workloads.processes import free_port
 from rloop_operator.local.workloads.watched import Watched
 from rloop_operator.ports import Files, Runtime
 from rloop_operator.task_files import overlay, write_files
@@ -121,16 +123,23 @@ class LocalRuntime(Runtime):
         name = loop.metadata.name
         base = self._store.base or Path.cwd()
         if workload.role == "agent":
-            return launch.agent_spec(self._layout, loop, workload, self.gateway_url, token, base, self._llm_url), {}
+            joined, urls = await self._joined(workload), {"gateway_url": self.gateway_url, "llm_url": self._llm_url}
+            return launch.agent_spec(self._layout, loop, workload, token=token, base=base, joined=joined, **urls), {}
         if workload.role == "run":
             task = await self._store.files(names.task(name))
             with suppress(NotFound):  # the baseline has no files of its own
                 task = overlay(task, await self._store.files(workload.owner))
-            return launch.run_spec(self._layout, loop, workload, _free_port()), {"task": task}
+            return launch.run_spec(self._layout, loop, workload, free_port()), {"task": task}
         sealed = await self._store.seal(loop)
         known = await self._artifact_sha256(workload)
         spec = launch.verification_spec(self._layout, loop, workload, sealed, base, known)
         return spec, {"code": await self._store.files(names.evaluation(name))}
+
+    async def _joined(self, workload: Workload) -> bool:
+        """Whether a person's agent gets the session. Those that check findings or report start without any memory."""
+        sessions = (await self._store.get(ResearchIteration, workload.owner)).spec.sessions
+        exploring = [one.name for one in sessions if one.role not in ("Check", "Report")]
+        return waits(self._layout.join) and workload.session in exploring
 
     async def _artifact_sha256(self, workload: Workload) -> str | None:
         """The digest of the run's artifacts in its status, which the verifier's copy must match; None if unset."""
@@ -283,10 +292,3 @@ class LocalRuntime(Runtime):
 def _delete(folder: Path) -> None:
     shutil.rmtree(launch.short_tmpdir(folder), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    """A port that is free now, as the rendezvous of the processes of one PyTorchJob."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

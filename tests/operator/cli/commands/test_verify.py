@@ -121,7 +121,7 @@ class Growing(LocalSource):
     def look(self) -> Snapshot:
         if self.appended < 2:
             self.appended += 1
-            with closing(LocalStore(self._layout.root)) as store:
+            with closing(LocalStore(self.folder.root)) as store:
                 asyncio.run(store.append("demo", Append(f"pivot/{self.appended}", "pivot", {})))
         return super().look()
 

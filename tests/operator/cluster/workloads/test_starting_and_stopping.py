@@ -116,6 +116,15 @@ def test_a_start_creates_workspace_and_job_once() -> None:
     assert (owner["kind"], owner["name"]) == ("ResearchExperiment", "demo-i0001-e1")
 
 
+def test_a_claim_that_was_deleted_after_an_edit_is_made_as_the_edit_says() -> None:
+    """The pass that meets the deleted claim may have read the loop before it was edited."""
+    place = Place()
+    stored = next(path for path in place.api.objects if path.endswith("/researchloops/demo"))
+    place.api.objects[stored]["spec"]["workspace"] = {"storageClassName": "corrected"}
+    place.start()
+    assert place.api.objects[CLAIM]["spec"]["storageClassName"] == "corrected"
+
+
 def blocked(place: Place, workload: Workload = WORKLOAD) -> tuple[str, str]:
     with pytest.raises(Blocked) as raised:
         asyncio.run(place.runtime.start(place.loop, workload))
