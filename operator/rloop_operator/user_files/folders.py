@@ -91,7 +91,8 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
     if SPACE not in task:
         if loop.spec.agent.policy is None:
             return []
-        message = f"a policy needs {SPACE}, but the task has none; add one, or use another agent"
+        without = "use another agent" if loop.spec.agent.searcher is not None else "remove policy"
+        message = f"a policy needs {SPACE}, but the task has none; add one, or {without}"
         return [InputProblem("spec.agent.policy", message)]
     try:
         named = parse_mapping(task[SPACE].content, SPACE).get("file")

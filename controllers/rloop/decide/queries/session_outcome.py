@@ -27,8 +27,8 @@ NO_PERMISSION = 77
 MESSAGE_MAX = 1024
 QUOTED_MAX = 300
 REMEDIES = {
-    NOTHING_DONE: "it must propose something or call finish: POST $RLOOP_GATEWAY/v1/finish; an MCP client must find "
-    "the tools and be allowed to call them without a permission prompt (docs/bring-your-own-agent.md)",
+    NOTHING_DONE: "it must propose something or call finish. A client must find the MCP tools and be allowed to call "
+    "them without a prompt; over HTTP it is POST $RLOOP_GATEWAY/v1/finish (docs/bring-your-own-agent.md)",
     "AllowanceSpent": "raise spec.agent.llm.maxTokensPerSession",
     "BudgetSpent": "raise spec.budget.tokens or spec.budget.cost",
     "ContextTooLong": "use a model with a larger context, or an agent that shortens its history",

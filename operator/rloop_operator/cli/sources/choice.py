@@ -73,8 +73,8 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
             if where.names_a_cluster:
                 raise
             runs = ", ".join(_named()) or "none"
-            told = f'there is no run "{name}" on this machine (here and below "{RUNS}": {runs}), and {error}'
-            raise NotFound(told) from error
+            told = f'there is no run "{name}" on this machine: give one of here and below "{RUNS}" ({runs}), or --dir'
+            raise NotFound(f"{told}. In a cluster: {error}") from error
         yield source(cluster, loop), rest
 
 

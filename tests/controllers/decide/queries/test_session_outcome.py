@@ -174,7 +174,7 @@ def test_three_void_iterations_call_a_person_with_the_cause(empty: int) -> None:
 def test_the_remedy_for_an_agent_that_does_nothing_suits_a_script_too() -> None:
     found = session_outcome.judge(session_outcome.Facts(False, False, 0, "Completed"))
     assert "POST $RLOOP_GATEWAY/v1/finish" in found.message
-    assert "an MCP client must find the tools" in found.message
+    assert "A client must find the MCP tools" in found.message
 
 
 @pytest.mark.parametrize("empty", [1, 2, 5, 20])

@@ -85,7 +85,9 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
         pytest.param(["status", "other", "--dir", "{run}"], 'is "demo", not "other"', id="another one's folder"),
         pytest.param(["status", "-n", "x"], "no cluster is configured: there is no kubeconfig", id="no kubeconfig"),
         pytest.param(
-            ["status", "other"], 'there is no run "other" on this machine (here and below "runs": demo)', id="nowhere"
+            ["status", "other"],
+            'there is no run "other" on this machine: give one of here and below "runs" (demo), or --dir',
+            id="nowhere",
         ),
         pytest.param(["status", "--kubeconfig", "{broken}"], "cannot be used", id="no YAML in it"),
         pytest.param(["status", "--kubeconfig", "{empty}"], "cannot be used", id="nothing in it"),
