@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from rloop.api.session_context import Context
 from rloop.api.space import Frame
-from rloop.api.wire import ExperimentView
+from rloop.api.wire import ExperimentView, FinishRequest
+from rloop_agent.gateway import Closed, Gateway
 from rloop_agent.policies.frames import as_text
 
 BYTES = 2048
@@ -51,3 +52,16 @@ def _short(sentence: str) -> str:
 def cut(sentence: str) -> str:
     """The text cut to the gateway's limit in bytes, without a partial character at the end."""
     return sentence.encode()[:BYTES].decode(errors="ignore")
+
+
+def hand_over(gateway: Gateway, before: Context, text: str) -> bool:
+    """Finish for an agent that has done something but did not finish. False if it has done nothing. Raises Refused."""
+    try:
+        after = gateway.context()
+        authors = [one.session for one in after.directions] + [one.session for one in after.findings]
+        done = after.session.next_sequence > before.session.next_sequence or after.session.name in authors
+        if done:
+            gateway.finish(FinishRequest(handoff=cut(text)))
+    except Closed:
+        return True
+    return done

@@ -17,10 +17,8 @@ import os
 import threading
 from pathlib import Path
 
-from rloop.api.session_context import Context
-from rloop.api.wire import FinishRequest
 from rloop_agent import handoff
-from rloop_agent.gateway import Closed, Gateway, Refused
+from rloop_agent.gateway import Gateway, Refused
 from rloop_agent.heart import Heart
 
 REQUEST = "request"
@@ -62,23 +60,12 @@ def run(gateway: Gateway, folder: Path, session: str, heart: Heart, stop: thread
     try:
         while not heart.closing and not stop.wait(POLL_SECONDS):
             if not alive(file):
-                with contextlib.suppress(Refused):
-                    hand_over(gateway, before, LEFT)
-                print(LEFT, flush=True)
+                heart.beat()  # it may have left because it has finished
+                if not heart.closing:
+                    print(LEFT, flush=True)
+                    with contextlib.suppress(Refused):
+                        handoff.hand_over(gateway, before, LEFT)
                 return 0
     finally:
         file.unlink(missing_ok=True)
     return 0
-
-
-def hand_over(gateway: Gateway, before: Context, text: str) -> bool:
-    """Finish for an agent that has done something but did not finish. False if it has done nothing. Raises Refused."""
-    try:
-        after = gateway.context()
-        authors = [one.session for one in after.directions] + [one.session for one in after.findings]
-        done = after.session.next_sequence > before.session.next_sequence or after.session.name in authors
-        if done:
-            gateway.finish(FinishRequest(handoff=handoff.cut(text)))
-    except Closed:
-        return True
-    return done

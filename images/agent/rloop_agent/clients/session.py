@@ -22,8 +22,8 @@ from pathlib import Path
 from rloop.api.agent import PROGRAMS, ClientName
 from rloop.api.session_context import Context
 from rloop.api.wire import TaskFiles, UsageReply, UsageReport
+from rloop_agent import handoff
 from rloop_agent.clients.launch import TOOLS_VARIABLES, Launch, Seen, Speaker
-from rloop_agent.clients.seat import hand_over
 from rloop_agent.clients.table import CLIENTS
 from rloop_agent.clients.workspace import PROMPT, lay_out
 from rloop_agent.environment import ClientSettings
@@ -224,7 +224,7 @@ def _hand_over(gateway: Gateway, before: Context, code: int, why: str, seen: See
     ended = why or ("it ended by itself" if code == 0 else f"it exited with {code}")
     text = f"The client did not call finish: {ended}. Its last words: {words[:WORDS_MAX] or 'none'}"
     try:
-        if hand_over(gateway, before, text):
+        if handoff.hand_over(gateway, before, text):
             return 0
     except Refused as refused:
         print(refused, flush=True)
