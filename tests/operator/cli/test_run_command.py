@@ -54,7 +54,10 @@ def test_a_task_that_cannot_run_is_exit_2_with_its_last_words(rloop: Rloop, exam
     done = rloop("run", example("echo no module named torch; exit 7", experiment__backoffLimit=0))
     assert done.returncode == 2
     assert "Failed (BaselineFailed)" in done.stdout
-    assert "rloop directions" not in done.stdout  # there is none
+    for verb in ("directions", "report", "verify"):
+        assert f"rloop_operator.cli {verb} " not in done.stdout, "there is nothing to show"
+    assert "rloop_operator.cli logs " in done.stdout
+    assert "rloop_operator.cli experiments b01 " in done.stdout
     assert "BaselineFailed: " in done.stderr
     assert done.stderr.count("no module named torch") == 1
     assert "runs/demo/logs/workloads/demo-b01-r" in done.stderr

@@ -221,6 +221,7 @@ def _suggested(snapshot: Snapshot, manifest: str) -> Iterator[tuple[str, str, st
     if campaign_state.directions(snapshot.iterations):
         yield "frames", "", "directions"
     yield "decisions", "", "logs"
-    yield "full report", "", "report"
-    if over:
-        yield "check the keeps", "", "verify"
+    if status.baseline is not None:  # without one there is nothing to report, and nothing that could be a keep
+        yield "full report", "", "report"
+        if over:
+            yield "check the keeps", "", "verify"
