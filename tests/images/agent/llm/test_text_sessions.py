@@ -13,7 +13,7 @@ from tests.models.server import ModelServer
 from tests.models.writer import PLAN, RECIPE
 
 from rloop.api.session_context import RunView
-from rloop.api.wire import Claim, Evidence
+from rloop.api.wire import Claim, Evidence, ExperimentView
 from rloop_agent.llm.prompt import short
 from rloop_agent.llm.text.wasted_replies import NUDGE, QUOTED, SHAPE, SILENT, Circles
 from rloop_agent.llm.tools import as_text
@@ -173,6 +173,26 @@ def test_a_tool_that_was_called_in_a_loop_is_offered_again_once_something_has_ch
     assert "write_file" in offered()
     call("write_file", path="src/new.py", content="a = 1\n")
     assert "set_values" in offered()
+
+
+def test_a_small_explorer_records_a_finding_for_each_of_its_experiments(state: SessionState, call: Call) -> None:
+    def offered() -> set[str]:
+        return {one["properties"]["name"]["enum"][0] for one in as_text.schema(state, last=False)["anyOf"]}
+
+    state.context.results.append(ExperimentView(name="demo-i0000-e1", title="", phase="Rejected", value=1.0, runs=1))
+    assert "read_results" in offered()
+    assert "record_finding" not in offered(), "it has proposed nothing itself"
+    state.proposed.append("demo-i0001-e1")
+    assert "record_finding" in offered()
+    call("record_finding", statement="It was no better.", evidence=["demo-i0000-e1"])
+    assert "record_finding" not in offered()
+
+
+def test_a_long_file_is_offered_once(state: SessionState, call: Call) -> None:
+    state.scratch.write("src/long.py", "a = 1\n" * 10_000)
+    assert '"src/long.py"' in json.dumps(as_text.schema(state, last=False))
+    call("read_file", path="src/long.py")
+    assert '"src/long.py"' not in json.dumps(as_text.schema(state, last=False))
 
 
 def test_evidence_is_chosen_among_measured_experiments(call: Call, state: SessionState) -> None:

@@ -138,8 +138,11 @@ def _value(dimension: Dimension) -> dict[str, Any]:
 def _possible(name: str, state: SessionState, unread: list[str], *, changed: bool) -> bool:
     """Whether the call could do anything: what only has an error for an answer is not offered."""
     results = bool(state.proposed or state.smokes or state.context.results)
+    closing = state.context.session.role in roles.CLOSING
     may_change = bool(state.experiments_left and state.has_direction)
-    if (name in CHANGING and not may_change) or (name in OF_CHANGES and not changed):
+    # One finding for each of its own experiments: small models record opinions until the session is over.
+    opinion = name == "record_finding" and len(state.findings) >= len(state.proposed) and not closing
+    if (name in CHANGING and not may_change) or (name in OF_CHANGES and not changed) or opinion:
         return False
     match name:
         case "propose_direction":

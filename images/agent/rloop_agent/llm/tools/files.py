@@ -51,7 +51,7 @@ class ReadFile(Arguments):
         head = f"lines {self.first_line} to {self.first_line - 1 + len(shown)} of {len(every)}\n"
         whole = len(shown) == len(every)
         text = "".join(shown).removesuffix("\n")
-        if whole and len(text) <= state.result_max:
+        if whole or not self.model_fields_set - {"path"}:  # also if it is clipped: the same call would show no more
             state.shown[self.path] = "".join(every)
         return ("" if whole else head) + fenced(self.path, clip(text, state.result_max))
 

@@ -66,7 +66,9 @@ class SessionState:
     tuned: dict[str, list[Point]] = field(default_factory=dict)
     """Points that the tool tune has submitted, by a digest of the files beside the recipe."""
     shown: dict[str, str] = field(default_factory=dict)
-    """Current content that the model already has: whole files by path, the list of paths, the state of the last try."""
+    """Current content that the model already has, as far as one result can show it: files by path, the list of paths,
+    the state of the last try.
+    """
     pushed_back: bool = False
     """True after the model was informed once that it would finish without a proposal."""
 
