@@ -10,9 +10,11 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -79,3 +81,41 @@ def test_a_client_plays_a_session_to_its_end(name: ClientName, model: ModelServe
     kinds = [json.loads(line)["kind"] for line in transcript.splitlines()]
     assert kinds[0] == "prompt"
     assert kinds.count("output") > 5
+
+
+def test_claude_code_that_a_person_has_started_takes_a_session(model: ModelServer, tmp_path: Path) -> None:
+    """The campaign's own agent is that of the example. It may have had sessions before Claude Code has started."""
+    base = shutil.copytree(EXAMPLE, tmp_path / "example", ignore=shutil.ignore_patterns("__pycache__"))
+    document = yaml.safe_load((base / "loop.yaml").read_text())
+    document["spec"]["agent"]["maxExperiments"] = 2
+    document["spec"]["budget"] = {"runs": 200}
+    (base / "loop.yaml").write_text(yaml.safe_dump(document))
+    run, work = tmp_path / "run", tmp_path / "work"
+    work.mkdir()
+    rloop = [sys.executable, "-m", "rloop_operator.cli"]
+    path = os.pathsep.join([str(PROGRAMS_DIR), str(Path(sys.executable).parent), os.environ["PATH"]])
+    server = {"command": rloop[0], "args": [*rloop[1:], "mcp", "--join", "--dir", str(run)]}
+    (work / "mcp.json").write_text(json.dumps({"mcpServers": {"rloop": server}}))
+    claude = ["claude", "--bare", "--model", "coder", "--print", "Take a session, and play it to its end."]
+    claude += ["--mcp-config=mcp.json", "--strict-mcp-config", "--permission-mode=dontAsk", "--tools=Bash"]
+    claude += ["--allowedTools=mcp__rloop,Bash"]
+    own = {"ANTHROPIC_BASE_URL": model.url.removesuffix("/v1"), "ANTHROPIC_API_KEY": "none"}
+    own |= {"MCP_CONNECTION_NONBLOCKING": "false", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
+    command = [*rloop, "run", str(base / "loop.yaml"), "--dir", str(run)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as campaign:
+        while not (run / "loop.db").exists():
+            time.sleep(0.1)
+        environment = {**os.environ, **own, "PATH": path, "HOME": str(work)}
+        done = subprocess.run(
+            claude, cwd=work, env=environment, capture_output=True, text=True, check=False, timeout=300
+        )
+        campaign.send_signal(signal.SIGINT)
+        printed, _ = campaign.communicate(timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert campaign.returncode == 130, printed
+    with closing(LocalStore(run)) as store:
+        iterations = asyncio.run(store.list(ResearchIteration, "own-agent"))
+    (joined,) = [one.status for one in iterations if (work / one.spec.sessions[0].name).exists()]
+    assert [one.phase for one in joined.sessions] == ["Finished"], done.stdout
+    assert [one.text for one in joined.reported.handoffs] == ["Turned the numbers 2 times."]
+    assert (work / joined.sessions[0].name / "task" / "recipe.json").exists()

@@ -1,11 +1,13 @@
 """The script `coder`: a session as a coding agent's model plays it, with the client's own shell and our tools.
 
 It moves the numbers of the task's recipe.json by chance with a shell command, submits the folder, waits and finishes.
-Each client names its shell and our tools in its own way. Like all scripts it is no language model.
+Each client names its shell and our tools in its own way. Where it has to take a session itself, it takes one. Like all
+scripts it is no language model.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -36,6 +38,12 @@ def play(told: Conversation) -> Reply:
     if not shell or "finish" not in ours:
         return Reply("A campaign.")  # a client that asks for a title
     done = {one: told.results(name) for one, name in ours.items()}
+    take = next((name for name in told.tools if name.endswith("take_session")), "")
+    taken = told.results(take)
+    if take and (not taken or taken[-1].startswith("Not yet")):
+        return Reply("I join.").call(take, seconds=30)
+    if take:
+        told = replace(told, brief=taken[-1])
     (campaign,) = told.rows("campaign")
     if campaign["role"] in ("Check", "Report"):
         tries = len(done["finish"])
@@ -49,6 +57,7 @@ def play(told: Conversation) -> Reply:
     changed, submitted = told.results(shell), done["submit_experiment"]
     if len(changed) < len(factors) and len(changed) == len(submitted):
         line = CHANGE.format(factor=round(factors[len(changed)], 3))
+        line = f"(cd {campaign['session']} && {line})" if take else line  # a session has a folder of its own there
         return Reply("I turn the numbers.").call(shell, **SHELLS[shell](line))
     if len(submitted) < len(changed):
         return Reply().call(ours["submit_experiment"], title=f"turned numbers, {len(changed)}")
