@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from rloop_operator.cli.sources.read_folder import look
 
 Example = Callable[..., Path]
 Call = Callable[..., Awaitable[str]]
-SLOW = 'sleep 0.5; grep -o "[0-9.]*" recipe.json | head -1 >"$RLOOP_ARTIFACTS/loss"'
+TRAIN = 'until [ -e {gate} ]; do sleep 0.05; done; grep -o "[0-9.]*" recipe.json | head -1 >"$RLOOP_ARTIFACTS/loss"'
+"""The first session opens once the baseline is measured, and that waits for the gate."""
 SMALL = {"evaluation__baselineRuns": 3, "budget__experiments": 6, "budget__runs": 60, "parallelism": 1}
 
 
@@ -46,19 +48,29 @@ async def joining(folder: Path, workspace: Path) -> AsyncIterator[Call]:
         yield call
 
 
-async def taken(call: Call) -> str:
-    """The text of a session that was taken."""
-    told = "Not yet"
-    while told.startswith("Not yet"):
-        told = await call("take_session", seconds=30)
-    return told
+async def taken(call: Call, folder: Path) -> str:
+    """The text of the first session, which was taken: the gate opens once somebody waits."""
+    waiting = asyncio.ensure_future(call("take_session", seconds=50))
+    await asyncio.to_thread(once_there, folder / "join" / "request")
+    gate(folder).touch()
+    return await waiting
+
+
+def once_there(file: Path) -> None:
+    while not file.exists():
+        time.sleep(0.05)
+
+
+def gate(folder: Path) -> Path:
+    return folder.parents[1] / "gate"
 
 
 @pytest.fixture
 def running(example: Example, tmp_path: Path) -> Any:
     """A campaign of random search with two experiments a session."""
     agent = {"policy": {"name": "random-search"}, "maxExperiments": 2}
-    campaign = Running(example(SLOW, agent=agent, **SMALL), tmp_path)
+    train = TRAIN.format(gate=gate(tmp_path / "runs/demo"))
+    campaign = Running(example(train, agent=agent, **SMALL), tmp_path)
     campaign.until((campaign.folder / "loop.db").exists)
     yield campaign
     if campaign.process.poll() is None:
@@ -74,7 +86,7 @@ def test_a_person_s_agent_takes_a_session_and_gives_it_back(running: Running, tm
     async def play() -> None:
         async with joining(running.folder, tmp_path / "mine") as call:
             assert "call take_session first" in await call("submit_experiment", title="too early")
-            told = await taken(call)
+            told = await taken(call, running.folder)
             assert told.startswith("You have session demo-i0001-s1. Your copy of the task is ")
             assert "# The campaign demo, session demo-i0001-s1" in told
             assert "finish it first" in await call("take_session")
@@ -103,7 +115,7 @@ def test_a_person_s_agent_takes_a_session_and_gives_it_back(running: Running, tm
 def test_an_agent_that_leaves_costs_its_session_and_nothing_else(running: Running, tmp_path: Path) -> None:
     async def play() -> None:
         async with joining(running.folder, tmp_path / "mine") as call:
-            assert "demo-i0001-s1" in await taken(call)
+            assert "demo-i0001-s1" in await taken(call, running.folder)
 
     asyncio.run(play())
     running.until(lambda: "demo-i0002-s1" in sessions(running.folder))
@@ -119,11 +131,13 @@ def test_only_one_agent_waits_for_a_session(running: Running, tmp_path: Path) ->
             joining(running.folder, tmp_path / "one") as first,
             joining(running.folder, tmp_path / "two") as second,
         ):
-            assert "demo-i0001-s1" in await taken(first)
-            assert (await second("take_session", seconds=1)).startswith("Not yet")
+            assert "demo-i0001-s1" in await taken(first, running.folder)
+            assert (await second("take_session", seconds=1)).startswith("Not yet"), "the first one has it"
+            waiting = asyncio.ensure_future(second("take_session", seconds=50))
             await first("finish", handoff="x")
             assert "the next one" in await first("finish", handoff="There is nothing to try."), "as it was told before"
             assert "another agent waits" in await first("take_session", seconds=1)
+            assert "You have session demo-i0002-s1" in await waiting
 
     asyncio.run(play())
 
@@ -142,7 +156,7 @@ def test_without_a_running_campaign_it_says_what_to_start(running: Running, tmp_
 def test_ctrl_c_takes_the_session_away(running: Running, tmp_path: Path) -> None:
     async def play() -> None:
         async with joining(running.folder, tmp_path / "mine") as call:
-            await taken(call)
+            await taken(call, running.folder)
             await asyncio.to_thread(running.interrupt)
             assert "the session is over" in await call("read_results")
             assert "call take_session first" in await call("read_results")
@@ -172,6 +186,19 @@ def test_what_cannot_be_joined_is_told(tmp_path: Path, arguments: list[str], wor
     assert "Traceback" not in done.stderr
 
 
+def test_an_agent_that_has_stopped_asking_gets_no_session(running: Running, tmp_path: Path) -> None:
+    async def play() -> None:
+        async with joining(running.folder, tmp_path / "mine") as call:
+            assert (await call("take_session", seconds=1)).startswith("Not yet")
+            gate(running.folder).touch()
+            await asyncio.to_thread(
+                running.until,
+                lambda: any(one.spec.iteration == 1 for one in look(running.folder).snapshot.experiments.values()),
+            )
+
+    asyncio.run(play())
+
+
 def test_a_dead_agent_is_not_waited_for(running: Running, tmp_path: Path) -> None:
     """Killed while it waits: the session goes to the campaign's own agent."""
     server = subprocess.Popen(
@@ -182,6 +209,7 @@ def test_a_dead_agent_is_not_waited_for(running: Running, tmp_path: Path) -> Non
     assert server.stdout.readline().strip() == "waits"
     server.send_signal(signal.SIGKILL)
     server.communicate()
+    gate(running.folder).touch()
     running.until(lambda: any(one.spec.iteration == 1 for one in look(running.folder).snapshot.experiments.values()))
 
 

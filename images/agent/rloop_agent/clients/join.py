@@ -23,7 +23,7 @@ from typing_extensions import override
 
 from rloop_agent.client import Client
 from rloop_agent.clients.launch import RULES
-from rloop_agent.clients.seat import FOLDER, REQUEST
+from rloop_agent.clients.seat import FOLDER, REQUEST, held
 from rloop_agent.clients.tools_server import THE_CLIENTS_OWN, Session, WaitBriefly, serve
 from rloop_agent.clients.workspace import PROMPT, TASK, lay_out
 from rloop_agent.gateway import AgentError
@@ -67,6 +67,7 @@ class Joined:
         self.tools: dict[str, dict[str, Any]] = {
             name: described(name, tool)["function"] for name, tool in given.items() if name not in THE_CLIENTS_OWN
         }
+        self._lock = threading.Lock()
         self._campaign = campaign
         self._workspace = workspace
         self._file: int | None = None
@@ -74,7 +75,11 @@ class Joined:
         self._session: Session | None = None
 
     def call(self, name: str, arguments: dict[str, Any]) -> str:
-        """The result of a call as text. The session that it ends is left."""
+        """The result of a call as text. One call at a time: the next ones wait."""
+        with self._lock:
+            return self._called(name, arguments)
+
+    def _called(self, name: str, arguments: dict[str, Any]) -> str:
         if name == TAKE:
             return self._take(arguments)
         if self._session is None:
@@ -111,17 +116,18 @@ class Joined:
         while not self.stopped.is_set():
             if facts := self._given():
                 return self._begin(facts)
-            if not _held(self._campaign.parent / "run.lock"):
+            if not held(self._campaign.parent / "run.lock"):
                 self.leave()
                 return "Error: rloop run does not work on this campaign now: start it, and call again"
             if time.monotonic() >= last:
+                self.leave()  # an agent that does not come back must not get a session
                 return NOT_YET
             self.stopped.wait(POLL_SECONDS)
         return NO_SESSION
 
     def _request(self) -> bool:
-        """Ask for a session, unless that was done before. False if another agent has asked."""
-        while self._file is None:
+        """Ask for a session. False if another agent has asked."""
+        while True:
             path = self._campaign / REQUEST
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -135,7 +141,6 @@ class Joined:
                     self._file = file
                     return True
             os.close(file)  # it was taken from an agent that has left, between the two calls
-        return True
 
     def _given(self) -> dict[str, str] | None:
         assert self._file is not None
@@ -162,18 +167,6 @@ class Joined:
         rules = (folder / RULES).read_text(encoding="utf-8")
         brief = (folder / PROMPT).read_text(encoding="utf-8")
         return f"You have session {name}. Your copy of the task is {folder / TASK}.\n\n{rules}\n{brief}"
-
-
-def _held(lock: Path) -> bool:
-    """Whether a process holds the lock of the run folder."""
-    try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def main() -> int:

@@ -33,7 +33,7 @@ def give(folder: Path, session: str) -> Path | None:
     taken = folder / f"{session}.joined"
     with contextlib.suppress(OSError):
         (folder / REQUEST).rename(taken)
-        if alive(taken):
+        if held(taken):
             facts = {name: os.environ[name] for name in ("RLOOP_GATEWAY", "RLOOP_TOKEN", "RLOOP_SESSION")}
             taken.write_text(json.dumps(facts), encoding="utf-8")
             return taken
@@ -41,9 +41,9 @@ def give(folder: Path, session: str) -> Path | None:
     return None
 
 
-def alive(file: Path) -> bool:
-    """Whether the MCP server that made the file still lives. Raises OSError if the file is gone."""
-    with file.open("rb") as opened:
+def held(file: Path) -> bool:
+    """Whether another process keeps the file locked; False if there is no such file."""
+    with contextlib.suppress(FileNotFoundError), file.open("rb") as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -59,7 +59,7 @@ def run(gateway: Gateway, folder: Path, session: str, heart: Heart, stop: thread
         return 1
     try:
         while not heart.closing and not stop.wait(POLL_SECONDS):
-            if not alive(file):
+            if not held(file):
                 heart.beat()  # it may have left because it has finished
                 if not heart.closing:
                     print(LEFT, flush=True)
