@@ -137,9 +137,10 @@ class LocalRuntime(Runtime):
 
     async def _joined(self, workload: Workload) -> bool:
         """Whether a person's agent gets the session. Those that check findings or report start without any memory."""
+        if not waits(self._layout.join):
+            return False
         sessions = (await self._store.get(ResearchIteration, workload.owner)).spec.sessions
-        exploring = [one.name for one in sessions if one.role not in ("Check", "Report")]
-        return waits(self._layout.join) and workload.session in exploring
+        return any(one.name == workload.session and one.role not in ("Check", "Report") for one in sessions)
 
     async def _artifact_sha256(self, workload: Workload) -> str | None:
         """The digest of the run's artifacts in its status, which the verifier's copy must match; None if unset."""
