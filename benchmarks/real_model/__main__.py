@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.real_model.campaigns import AGENTS, TASKS, Limits, Row, run
-from benchmarks.real_model.model import MODELS, served
+from benchmarks.real_model.model import MODELS, fetched, served
 from benchmarks.report import Goal, Report, emit
 
 
@@ -30,6 +32,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=200, help="budget of a campaign")
     parser.add_argument("--minutes", type=float, default=60, help="after which a campaign is stopped")
     parser.add_argument("--dir", type=Path, default=Path("runs/real-model"), help="where the run folders are kept")
+    parser.add_argument("--optional", action="store_true", help="exit 0 if the model's packages cannot be had")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--check", action="store_true", help="exit 1 if a goal is missed")
     return parser.parse_args()
@@ -72,6 +75,11 @@ def _compared(rows: Sequence[Row], tasks: Iterable[str], agents: Iterable[str]) 
 def main() -> None:
     """Run the campaigns one after the other: a second one would share the CPU with the model."""
     told = _arguments()
+    try:
+        fetched(told.model)
+    except subprocess.CalledProcessError:
+        print(f"the packages of {MODELS[told.model].title} cannot be installed; pip says above why", flush=True)
+        sys.exit(0 if told.optional else 1)
     rows, limits = list[Row](), Limits(told.runs, told.sessions, told.minutes)
     with served(told.model) as url:
         for task in told.tasks:
