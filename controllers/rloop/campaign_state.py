@@ -18,6 +18,8 @@ from rloop.api.loop_status import Clock, ResearchLoopStatus
 from rloop.api.researchloop import ResearchLoop, ResearchLoopSpec
 
 NO_EXPLORERS: frozenset[Role] = frozenset({"Check", "Report"})
+NEXT_SESSION = "the next session opens at "
+"""Begins the end of a message of Progressing in a pause. It holds only while an operator runs the campaign."""
 
 
 def kept_number(experiment: ResearchExperiment) -> int:

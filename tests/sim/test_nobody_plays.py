@@ -76,7 +76,7 @@ def test_a_time_in_which_nobody_plays_costs_only_the_time(
     assert status.budget.used.tokens == 0
     conditions = {one.type: one for one in status.conditions}
     assert conditions["Degraded"].reason == ("AgentFailing" if reason == "Error" else reason)
-    assert conditions["Progressing"].message.startswith("the next session opens at 2026-01-01T00:"), "in the pause"
+    assert conditions["Progressing"].message.startswith("the next session opens at 2026-01-01 00:"), "in the pause"
     assert conditions["NeedsAttention"].status == "True"
     restarts = [one.attempt for iteration in opened for one in iteration.status.sessions]
     assert max(restarts) == (6 if reason == "Error" else 1)

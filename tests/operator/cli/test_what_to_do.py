@@ -61,6 +61,29 @@ def test_where_a_person_must_act_that_is_told_once(rloop: Rloop, tmp_path: Path)
     assert told.count("the key of the provider is not valid") == 1
 
 
+def test_several_void_iterations_do_not_repeat_what_the_newest_session_said(rloop: Rloop, tmp_path: Path) -> None:
+    void = "the last 3 iterations produced no result"
+    conditions = [
+        condition("NeedsAttention", "ProviderRejectsKey", f"{void}; the newest: {WHY}"),
+        condition("Degraded", "ProviderRejectsKey", WHY),
+    ]
+    write(tmp_path / "runs/demo", STATUS | {"conditions": conditions})
+    told = rloop("status").stdout
+    assert f"attention    {void}\n" in told
+    assert told.count("the key of the provider is not valid") == 1
+
+
+def test_without_an_operator_no_session_is_announced(rloop: Rloop, tmp_path: Path) -> None:
+    opens = "the next session opens at 2026-01-02 03:05:05 UTC, or at once after an edit or a restart of the campaign"
+    write(
+        tmp_path / "runs/demo", STATUS | {"conditions": [condition("Progressing", "WaitingForLLM", f"{WHY}; {opens}")]}
+    )
+    told = rloop("status").stdout
+    assert "waiting      i0002-s1: the key of the provider is not valid\n" in told
+    assert "operator     none since" in told
+    assert "opens" not in told
+
+
 def test_what_ends_by_itself_needs_no_person(rloop: Rloop, tmp_path: Path) -> None:
     write(tmp_path / "runs/demo", STATUS | {"conditions": [condition("Progressing", "WaitingForLLM", WHY)]})
     told = rloop("status").stdout

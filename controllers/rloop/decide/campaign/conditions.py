@@ -161,7 +161,8 @@ def _next_session(draft: Draft) -> str:
     at = pauses.next_opening(draft)
     if at is None or draft.passed(at) or any(one.status.phase != "Settled" for one in draft.iterations.values()):
         return ""
-    return f"the next session opens at {at:%Y-%m-%dT%H:%M:%SZ}, or at once after an edit or a restart of the campaign"
+    opens = f"{campaign_state.NEXT_SESSION}{at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{opens}, or at once after an edit or a restart of the campaign"
 
 
 def _anything_runs(draft: Draft) -> bool:

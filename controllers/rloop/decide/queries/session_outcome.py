@@ -27,8 +27,8 @@ NO_PERMISSION = 77
 MESSAGE_MAX = 1024
 QUOTED_MAX = 300
 REMEDIES = {
-    NOTHING_DONE: "it must propose something or call finish. A client must find the MCP tools and be allowed to call "
-    "them without a prompt; over HTTP it is POST $RLOOP_GATEWAY/v1/finish (docs/bring-your-own-agent.md)",
+    NOTHING_DONE: "it must propose something or call finish: POST $RLOOP_GATEWAY/v1/finish; an MCP client must find "
+    "the tools and be allowed to call them without a permission prompt (docs/bring-your-own-agent.md)",
     "AllowanceSpent": "raise spec.agent.llm.maxTokensPerSession",
     "BudgetSpent": "raise spec.budget.tokens or spec.budget.cost",
     "ContextTooLong": "use a model with a larger context, or an agent that shortens its history",
@@ -38,9 +38,15 @@ REMEDIES = {
     "DeadlineExceeded": "raise spec.agent.sessionSeconds, or check what the agent waits for",
     "NoProgress": "check what the agent waits for",
 }
+OF_A_CLIENT = {
+    NOTHING_DONE: "the client must find the tools of the MCP server rloop and be allowed to call them without a "
+    "prompt, and its model must call them; rloop logs SESSION shows what both did (docs/coding-agents.md)",
+}
+"""Remedies that differ for a coding agent by name (`agent.client`), whose program the user cannot change."""
 MEND = "correct the agent's program (spec.agent) or its installation; its log may name the remedy"
 """Remedy for a program that cannot work. The reason is that of its process."""
 _TEXTS = re.compile(r'"(?:result|message|error|text)"\s*:\s*"((?:[^"\\]|\\.)+)"')
+_EVENT = re.compile(r'"event"\s*:\s*"((?:[^"\\]|\\.)+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,8 @@ class Facts:
     waits: SessionUsage | None = None
     """Set if its model calls get no response from the provider."""
     log_tail: str = ""
+    client: bool = False
+    """True if the agent is a coding agent by name (`agent.client`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,8 @@ def _message(facts: Facts, reason: str, certain: str | None = None) -> str:
         how = "" if facts.code is None else f" with exit code {facts.code}"
         again_too = "" if certain is None else f", and a restart would fail again: {certain}"
         cause = f"its process ended{how} ({facts.reason}){again_too}{quoted(facts.log_tail)}"
-    remedy = REMEDIES.get(reason) if certain is None else MEND
+    remedies = {**REMEDIES, **OF_A_CLIENT} if facts.client else REMEDIES
+    remedy = remedies.get(reason) if certain is None else MEND
     if remedy is None:
         return cause[:MESSAGE_MAX]
     end = f". Remedy: {remedy}"
@@ -134,9 +143,12 @@ def _message(facts: Facts, reason: str, certain: str | None = None) -> str:
 
 
 def quoted(log_tail: str) -> str:
-    """The last line of a log as the end of a sentence; of a line of JSON the text in it, not its last characters."""
+    """The last line of a log as the end of a sentence; of a line of JSON the text in it, not its last characters.
+
+    A line of our agents' logs without a text is represented by its event.
+    """
     words = log_tail.strip().rpartition("\n")[2].strip()
-    if words.endswith(("}", "]", ",")) and (texts := _TEXTS.findall(words)):
+    if words.endswith(("}", "]", ",")) and (texts := _TEXTS.findall(words) or _EVENT.findall(words)):
         words = " ".join(texts[-1].replace('\\"', '"').replace("\\n", " ").split())
         return f"; last output: {words[:QUOTED_MAX]}"
     return f"; last output: {words[-QUOTED_MAX:]}" if words else ""

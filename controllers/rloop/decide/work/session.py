@@ -79,6 +79,7 @@ def _record_end(draft: Draft, iteration: ResearchIteration, session: SessionStat
         failure=provider_waits.failure(iteration, session.name),
         waits=provider_waits.unanswered(iteration, session.name),
         log_tail=tail,
+        client=draft.spec.agent.client is not None,
     )
     judged = session_outcome.judge(facts)
     ended = session.changed(

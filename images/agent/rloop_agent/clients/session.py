@@ -43,6 +43,8 @@ TERM_SECONDS = 1.0
 RESERVE_SECONDS = 20.0
 """Of the session's time, for the end of the client and the handoff."""
 WORDS_MAX = 600
+SILENT = "the client said nothing"
+"""Printed instead of the last words of a client that had none."""
 LINE_MAX = 1_000_000
 """Characters of one line of output that are read as one."""
 TRANSCRIPT_MAX = 64_000_000
@@ -229,5 +231,5 @@ def _hand_over(gateway: Gateway, before: Context, code: int, why: str, seen: See
     except Refused as refused:
         print(refused, flush=True)
     # The last line is what the campaign shows of a session that did nothing.
-    print(" ".join(words.split())[-WORDS_MAX:], flush=True)
+    print(" ".join(words.split())[-WORDS_MAX:] or SILENT, flush=True)
     return 0 if code == 0 or why else 1

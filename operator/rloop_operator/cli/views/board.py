@@ -102,13 +102,16 @@ def _trouble(snapshot: Snapshot) -> list[Row]:
     found: list[Row] = []
     texts: list[str] = []
     must_act = facts.must_act(snapshot)
-    for one in snapshot.loop.status.conditions:
+    # Degraded first: others quote its message, which is not repeated.
+    for one in sorted(snapshot.loop.status.conditions, key=lambda one: one.type != "Degraded"):
         bad = "False" if one.type == "Accepted" else "True"
         if one.type in ("Accepted", "NeedsAttention", "Degraded", "Failed", "Complete") and one.status == bad:
             label = {"Accepted": "refused", "NeedsAttention": "attention", "Complete": "ended"}
             style = "" if one.type == "Complete" else "yellow" if one.type == "NeedsAttention" else "red"
             told = words.brief(one.message or one.reason, snapshot.name)
             shown = f"{facts.MUST_ACT}{told}" if must_act == f"{facts.MUST_ACT}{told}" else told
+            quoted = next((text for text in texts if told != text and told.endswith(text)), "")
+            shown = shown.removesuffix(quoted).removesuffix("; the newest: ") if quoted else shown
             if all(shown != row.text for row in found):
                 found.append(Row(label.get(one.type, one.type.lower()), shown, style))
                 texts.append(told)
@@ -119,6 +122,8 @@ def _of_the_controller(snapshot: Snapshot, told: list[str]) -> list[Row]:
     """The reason why work waits, and Ready and Stalled if they add to `told`, the texts shown already."""
     progressing = facts.condition(snapshot.loop, "Progressing")
     waits = words.brief(progressing.message, snapshot.name) if progressing is not None else ""
+    if snapshot.live is not None:  # without an operator no session opens
+        waits = waits.partition(campaign_state.NEXT_SESSION)[0].removesuffix("; ")
     found = [Row("waiting", waits, "yellow")] if waits and waits not in told else []
     for type_, bad in (("Ready", "False"), ("Stalled", "True")):
         one = next((one for one in snapshot.loop.status.conditions if one.type == type_), None)

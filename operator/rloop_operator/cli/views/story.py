@@ -168,9 +168,9 @@ class Story:
             found.append(("resumed", "the suspension has ended"))
         found.sort(key=lambda one: ORDER.index(one[0]))
         shown = {"opened": "iteration", "settled": "iteration"}
-        # If an event and a condition produce the same text, it is shown once.
+        # If an event and a condition produce the same text, it is shown once; preferably as what a person must act on.
         told = {text: label for label, text in reversed(found)}
-        found = [(label, text) for label, text in found if told[text] == label]
+        found = [one for one in found if told[one[1]] == one[0] and f"{facts.MUST_ACT}{one[1]}" not in told]
         return [Line(snapshot.active_seconds, shown.get(label, label), text) for label, text in found]
 
 

@@ -66,8 +66,8 @@ def test_the_pause_after_a_lost_session_says_when_it_ends(reason: str, person: b
     decision = decide(observed(running(agent=LLM), baseline(), *seen))
     found = the(decision, "Progressing")
     assert found.message == (
-        "demo-i0007-s1: main answers 401; the next session opens at 2026-01-01T00:01:04Z, or at once after an edit or "
-        "a restart of the campaign"
+        "demo-i0007-s1: main answers 401; the next session opens at 2026-01-01 00:01:04 UTC, or at once after an edit "
+        "or a restart of the campaign"
     )
     assert (the(decision, "Degraded").status == "True") is person
     later = decide(observed(running(agent=LLM), baseline(), *seen, of(8, session(number=8), None)))

@@ -174,7 +174,18 @@ def test_three_void_iterations_call_a_person_with_the_cause(empty: int) -> None:
 def test_the_remedy_for_an_agent_that_does_nothing_suits_a_script_too() -> None:
     found = session_outcome.judge(session_outcome.Facts(False, False, 0, "Completed"))
     assert "POST $RLOOP_GATEWAY/v1/finish" in found.message
-    assert "A client must find the MCP tools" in found.message
+    assert "an MCP client must find the tools" in found.message
+
+
+def test_a_client_that_does_nothing_is_not_told_of_http() -> None:
+    loop = running(agent={"client": {"name": "codex"}, "llm": {"provider": "main", "model": "m"}})
+    own = iteration(1, session(), reported=Reported(usage=[usage()]))
+    (found,) = iteration_after(sessions.record, observed(loop, own, workload(AGENT, exited()))).status.sessions
+    assert found.reason == "NothingDone"
+    assert found.message is not None
+    assert "the client must find the tools of the MCP server rloop" in found.message
+    assert "docs/coding-agents.md" in found.message
+    assert "POST" not in found.message
 
 
 @pytest.mark.parametrize("empty", [1, 2, 5, 20])
@@ -232,6 +243,11 @@ def test_no_end_of_a_session_makes_a_stale_iteration_unless_it_played(
             'ed out","is_error":true,"result":"Prompt is \\"too\\" long","session_id":"a"}',
             '; last output: Prompt is "too" long',
             id="of which the beginning is cut off",
+        ),
+        pytest.param(
+            '{"ts": "2026-01-02T03:04:05+00:00", "level": "info", "event": "client ended", "code": 0, "why": ""}\n',
+            "; last output: client ended",
+            id="an event of our agent without a text",
         ),
         pytest.param("\n\n", "", id="none"),
     ],

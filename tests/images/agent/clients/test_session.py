@@ -108,6 +108,10 @@ def test_a_client_that_did_nothing_leaves_no_handoff_and_its_words_are_shown(ser
     assert server.gateway.handoff is None
 
 
+def test_a_client_that_said_nothing_at_all_is_said_to_have_said_nothing(server: Server, tmp_path: Path) -> None:
+    assert Session(server, tmp_path, "").ended() == (0, "the client said nothing")
+
+
 def test_a_client_that_is_not_installed_is_named_and_not_restarted(server: Server, tmp_path: Path) -> None:
     code, last = Session(server, tmp_path, None).ended()
     assert code == 127

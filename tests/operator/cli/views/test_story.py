@@ -4,9 +4,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.operator.cli.conftest import START, STATUS, at, experiment, objects
+from tests.operator.cli.conftest import START, STATUS, at, condition, experiment, objects
 from tests.support.builders import manifest
 
+from rloop.actions import Event
+from rloop.api.common import Condition
 from rloop.api.experiment import ResearchExperiment
 from rloop.api.loop_status import ResearchLoopStatus
 from rloop.api.researchloop import ResearchLoop
@@ -46,3 +48,16 @@ def test_what_is_no_failed_candidate_is_not_warned_of(one: ResearchExperiment) -
     story, before = Story(), seen()
     story.lines(before)
     assert story.lines(replace(before, experiments={**before.experiments, "demo-i0002-e2": one})) == []
+
+
+def test_a_failed_session_that_needs_a_person_is_told_once() -> None:
+    """The event of the session and that of the condition have the same words."""
+    story, before = Story(), seen()
+    story.lines(before)
+    why = "demo-i0002-s1 failed: NothingDone: it proposed nothing. Remedy: propose"
+    story.heard(Event("Warning", "AgentFailed", why, "demo-i0002"))
+    story.heard(Event("Warning", "NothingDone", why, "demo"))
+    degraded = Condition.model_validate(condition("Degraded", "NothingDone", why))
+    after = replace(before, loop=before.loop.changed(status=before.loop.status.changed(conditions=[degraded])))
+    told = [(line.label, line.text) for line in [*story.lines(after), *story.lines(after)]]
+    assert told == [("warning", f"a person must act: {why.replace('demo-', '')}")]
