@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,8 @@ def chosen(where: Where, name: str | None, *, parts: bool = False) -> Iterator[t
         except RloopError as error:
             if where.names_a_cluster:
                 raise
-            runs = ", ".join(_named()) or "none"
-            told = f'there is no run "{name}" on this machine: give one of here and below "{RUNS}" ({runs}), or --dir'
-            raise NotFound(f"{told}. In a cluster: {error}") from error
+            told = f"{_unknown(name or '')}. If you mean a ResearchLoop in a cluster: {error}"
+            raise NotFound(told) from error
         yield source(cluster, loop), rest
 
 
@@ -112,6 +112,19 @@ def _local(folder: Path | None, name: str | None, *, parts: bool) -> tuple[RunFo
     if parts and (len(named) == 1 or (named and CHILD.fullmatch(name))):
         return find(None), name  # with several runs, `find` raises NotFound and lists them
     return None
+
+
+def _unknown(name: str) -> str:
+    """Says where a campaign was looked for on this machine, and which ones are there. Ends without a full stop."""
+    named = list(_named())
+    told = f'there is no run of "{name}" in "{Path.cwd()}" or its "{RUNS}"'
+    if not named:
+        return f"{told}: start one with rloop run LOOP.yaml, or give its folder with --dir"
+    if (found := within(name, named)) is not None:
+        return f"{told}: that is an object of {found[0]}, and this command takes the name of a campaign only"
+    close = get_close_matches(name, named, n=1)
+    meant = f"did you mean {close[0]}? Otherwise" if close else f"use {' or '.join(named)}, or"
+    return f"{told}: {meant} give its folder with --dir"
 
 
 def _named() -> dict[str, list[RunFolder]]:

@@ -116,9 +116,12 @@ def full_name(name: str, names: Mapping[str, object], loop: str, noun: str) -> s
 
 
 def near(name: str, names: Mapping[str, object], loop: str) -> str:
-    """The end of a message about an unknown name: `; did you mean …`, or the last existing names."""
+    """The end of a message about an unknown name: `; did you mean …`, or the last existing names.
+
+    The name may also be a misspelt one of the campaign.
+    """
     shorts = [short(one, loop) for one in names]
-    close = get_close_matches(short(name, loop), shorts, n=NEAR, cutoff=0.5)
+    close = get_close_matches(short(name, loop), shorts, n=NEAR, cutoff=0.5) or get_close_matches(name, [loop], n=1)
     if close:
         return f"; did you mean {', '.join(close)}?"
     return f"; the last ones are {', '.join(shorts[-NEAR:])}" if shorts else "; there is none yet"

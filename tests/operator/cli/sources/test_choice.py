@@ -86,9 +86,14 @@ def kubeconfig(folder: Path, server: str = "https://127.0.0.1:1") -> Path:
         pytest.param(["status", "-n", "x"], "no cluster is configured: there is no kubeconfig", id="no kubeconfig"),
         pytest.param(
             ["status", "other"],
-            'there is no run "other" on this machine: give one of here and below "runs" (demo), or --dir',
+            '" or its "runs": use demo, or give its folder with --dir. If you mean a ResearchLoop in a cluster: ',
             id="nowhere",
         ),
+        pytest.param(
+            ["status", "demmo"], ": did you mean demo? Otherwise give its folder with --dir. If you mean", id="misspelt"
+        ),
+        pytest.param(["logs", "demmo"], 'there is no log of "demmo"; did you mean demo?', id="misspelt, with parts"),
+        pytest.param(["status", "demo-i0001-e1"], ": that is an object of demo, and this command", id="an object"),
         pytest.param(["status", "--kubeconfig", "{broken}"], "cannot be used", id="no YAML in it"),
         pytest.param(["status", "--kubeconfig", "{empty}"], "cannot be used", id="nothing in it"),
         pytest.param(
@@ -113,6 +118,14 @@ def test_what_is_wrong_is_one_line_with_its_remedy(
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stdout == ""
+
+
+def test_where_nothing_was_started_the_cluster_comes_second(rloop: Rloop, tmp_path: Path) -> None:
+    done = rloop("status", "centre", KUBECONFIG=str(tmp_path / "none"))
+    assert done.returncode == 2
+    told = f'rloop: there is no run of "centre" in "{tmp_path}" or its "runs": start one with rloop run LOOP.yaml, or '
+    assert done.stderr.startswith(told)
+    assert "no cluster is configured" in done.stderr
 
 
 def test_as_kubectl_rloop_it_is_always_the_cluster(layout: RunFolder, tmp_path: Path) -> None:
