@@ -16,7 +16,8 @@ from pydantic import ValidationError
 from rloop.api.loop_status import SealedSpace
 from rloop.api.reading import document
 from rloop.api.reading.globs import matches
-from rloop.api.reading.problems import problems
+from rloop.api.reading.problems import WHOLE, problems
+from rloop.api.reading.wording import shown
 from rloop.api.space import Point, Space
 from rloop.errors import BadInput, InputProblem
 
@@ -42,7 +43,9 @@ def look(task: Mapping[str, str], editable: Sequence[str]) -> Look:
     if space is None:
         return Look(None, one_frame=False)
     if space.file not in task:
-        told = f'"{space.file}" is not among the text files of the task; give the file that holds the values'
+        near = get_close_matches(space.file, task, n=1)
+        told = f"did you mean {near[0]}?" if near else "give the file that holds the values"
+        told = f'"{space.file}" is not among the text files of the task; {told}'
         raise BadInput(InputProblem(f"{FILE}: file", told))
     found = []
     if not matches(space.file, editable):
@@ -79,15 +82,18 @@ def _read(task: Mapping[str, str]) -> Space | None:
 
 
 def _of_dimension(problem: InputProblem, space: Mapping[str, object]) -> InputProblem:
-    """The problem with the name of its dimension added, because an index such as dimensions[7] is hard to find."""
-    head, bracket, _ = problem.field.removeprefix("dimensions[").partition("]")
+    """The problem with the name of its dimension instead of an index: dimensions[7] is hard to find in a file."""
+    index, bracket, rest = problem.field.removeprefix("dimensions[").partition("]")
     dimensions = space.get("dimensions")
-    message = problem.message
-    if bracket and head.isdigit() and isinstance(dimensions, list) and message.find('dimension "') != 0:
-        one = dimensions[int(head)]
+    name = None
+    if bracket and index.isdigit() and isinstance(dimensions, list):
+        one = dimensions[int(index)]
         name = one.get("name") if isinstance(one, Mapping) else None
-        message = f'dimension "{name}": {message}' if name else message
-    return InputProblem(f"{FILE}: {problem.field}", message)
+    if not name:
+        return InputProblem(FILE if problem.field == WHOLE else f"{FILE}: {problem.field}", problem.message)
+    dimension = f'dimension "{name}"'
+    field = ": ".join(filter(None, (FILE, dimension, rest.removeprefix("."))))
+    return InputProblem(field, problem.message.removeprefix(f"{dimension}: "))
 
 
 def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputProblem]:
@@ -98,13 +104,13 @@ def _differences(space: Space, recipe: object, point: Point) -> Iterator[InputPr
     for one in space.dimensions:
         if one.name not in point:
             continue
-        at = f"{FILE}: dimension {one.name}"
+        at = f'{FILE}: dimension "{one.name}"'
         if not one.stands_in(recipe):
             near = get_close_matches(one.key, _keys(recipe), n=1)
             told = f'did you mean "{near[0]}"?' if near else "add it to the file, with the value that the task uses now"
             yield InputProblem(at, f'"{space.file}" has no "{one.key}": {told}')
         elif point[one.name] != one.default:
-            told = f'default is {one.default!r}, but "{space.file}" has {point[one.name]!r}'
+            told = f'default is {shown(one.default)}, but "{space.file}" has {shown(point[one.name])}'
             yield InputProblem(at, f"{told}: the default must be the value of the unchanged task; make them equal")
 
 

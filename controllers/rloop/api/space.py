@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from rloop.api.common import Model, Path, StructuralField, Word
-from rloop.api.reading.wording import structural, wanted_number
+from rloop.api.reading.wording import shown, structural, wanted_number
 
 Scalar = str | int | float | bool
 Point = dict[str, Scalar]
@@ -68,7 +68,7 @@ class Dimension(Model):
             message = f'dimension "{self.name}": a value has more than {MAX_VALUE} characters'
             raise ValueError(message)
         if self.values is not None and not self.admits(self.default):
-            message = f'dimension "{self.name}": default {self.default!r} is not one of its values'
+            message = f'dimension "{self.name}": default {shown(self.default)} is not one of its values'
             raise ValueError(message)
         if self.structural and (wrong := structural(self.values, self.field, self.when)):
             message = f'dimension "{self.name}": a structural one {wrong}'
@@ -85,7 +85,7 @@ class Dimension(Model):
             message = f'dimension "{self.name}": a logarithmic range needs low greater than 0'
             raise ValueError(message)
         if isinstance(self.default, (str, bool)) or not low <= self.default <= high:
-            message = f'dimension "{self.name}": default {self.default!r} is outside {low}..{high}'
+            message = f'dimension "{self.name}": default {shown(self.default)} is outside {low}..{high}'
             raise ValueError(message)
         if self.integer and not (low.is_integer() and high.is_integer() and float(self.default).is_integer()):
             message = f'dimension "{self.name}": integer: true needs whole numbers for low, high and default'
@@ -174,7 +174,7 @@ class Space(Model):
                     raise ValueError(message)
                 wrong = [value for value in values if not structural[name].admits(value)]
                 if wrong:
-                    message = f'dimension "{dimension.name}": when: {name} never has the value {wrong[0]!r}'
+                    message = f'dimension "{dimension.name}": when: {name} never has the value {shown(wrong[0])}'
                     raise ValueError(message)
         return self
 
@@ -231,9 +231,9 @@ class Space(Model):
         """
         point: Point = {}
         for dimension in self.structural:
-            point[dimension.name] = _value(document, dimension)
+            point[dimension.name] = _value(document, dimension, self.file)
         for dimension in self.existing(self.frame_of(point)):
-            point[dimension.name] = _value(document, dimension)
+            point[dimension.name] = _value(document, dimension, self.file)
         return point
 
     def write(self, document: Mapping[str, Any], point: Mapping[str, Scalar]) -> dict[str, Any]:
@@ -275,7 +275,7 @@ def _copy(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _copy(value) if isinstance(value, Mapping) else value for key, value in document.items()}
 
 
-def _value(document: object, dimension: Dimension) -> Scalar:
+def _value(document: object, dimension: Dimension, file: str) -> Scalar:
     found: object = document
     for part in dimension.key.split("."):
         if not isinstance(found, Mapping):
@@ -286,14 +286,14 @@ def _value(document: object, dimension: Dimension) -> Scalar:
         found = found[part]
     if not dimension.admits(found):
         if isinstance(found, str) and not any(isinstance(one, str) for one in dimension.values or ()):
-            message = f'"{dimension.key}" {wanted_number(found)}'
+            message = f'"{dimension.key}" {wanted_number(found, json=file.endswith(".json"))}'
             raise ValueError(message)
         wanted = (
-            f"one of {dimension.values}"
+            f"one of {', '.join(map(shown, dimension.values))}"
             if dimension.values is not None
             else f"a number in {dimension.low}..{dimension.high}"
         )
-        message = f'"{dimension.key}" is {found!r}; space.yaml requires {wanted}'
+        message = f'"{dimension.key}" is {shown(found)}; space.yaml requires {wanted}'
         raise ValueError(message)
     assert isinstance(found, (str, int, float, bool))
     return found

@@ -6,6 +6,7 @@ Called by `rloop validate`, and by `rloop run` before it creates a campaign. It 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from rloop.admit.loop import glob_problem
@@ -94,11 +95,19 @@ def _space(loop: ResearchLoop, task: Files) -> list[InputProblem]:
         without = "use another agent" if loop.spec.agent.searcher is not None else "remove policy"
         message = f"a policy needs {SPACE}, but the task has none; add one, or {without}"
         return [InputProblem("spec.agent.policy", message)]
+    named, empty = None, "name the file of the values and their dimensions (docs/task-contract.md)"
     try:
-        named = parse_mapping(task[SPACE].content, SPACE).get("file")
+        named = parse_mapping(task[SPACE].content, SPACE, empty).get("file")
         if isinstance(named, str) and named in task and named.endswith((".yaml", ".yml", ".json")):
-            parse(task[named].content, named)  # unlike `look` it names the line
+            parse(task[named].content, named, f"write the values into it that {SPACE} varies")  # it names the line
         look(texts(task), loop.spec.boundaries.editable)
     except BadInput as error:
-        return list(error.problems)
+        folder = Path(loop.spec.task.path or "")
+        return [_in_folder(one, folder, (SPACE, named)) for one in error.problems]
     return []
+
+
+def _in_folder(problem: InputProblem, folder: Path, files: Iterable[object]) -> InputProblem:
+    """A problem of one of these files of the task, with its path relative to the manifest, as the user knows it."""
+    file, colon, rest = problem.field.partition(":")
+    return InputProblem(f"{folder / file}{colon}{rest}", problem.message) if file in files else problem

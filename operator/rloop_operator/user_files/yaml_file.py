@@ -22,7 +22,9 @@ MAX_BYTES = 2**20
 MAX_BYTES_OF_SEVERAL = 16 * 2**20
 """Size limit in bytes of a stream of documents: kustomize prints a loop together with its ConfigMaps and Secrets."""
 STANDARD_INPUT = Path("-")
-NESTED_TOO_DEEP = "is nested too deep for a manifest"
+NESTED_TOO_DEEP = "is nested too deep"
+EXAMPLE = "start from a manifest in examples/"
+"""Remedy for an empty manifest."""
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -40,9 +42,12 @@ def read_documents(path: Path) -> list[Any]:
     return parse_documents(_limited(sys.stdin.buffer.read(most + 1), file, most), file)
 
 
-def parse_mapping(content: bytes, file: str) -> dict[str, Any]:
-    """The only document in `content`, which must be a mapping. `file` is the name in messages. Raises BadInput."""
-    return mapping(parse(content, file), file)
+def parse_mapping(content: bytes, file: str, empty: str = EXAMPLE) -> dict[str, Any]:
+    """The only document in `content`, which must be a mapping. Raises BadInput.
+
+    `file` is the name in messages, `empty` the remedy for a file without content.
+    """
+    return mapping(parse(content, file, empty), file)
 
 
 def mapping(document: Any, file: str) -> dict[str, Any]:
@@ -53,16 +58,16 @@ def mapping(document: Any, file: str) -> dict[str, Any]:
     return document
 
 
-def parse(content: bytes, file: str) -> Any:
+def parse(content: bytes, file: str, empty: str = EXAMPLE) -> Any:
     """The only document in `content`, of any type. Raises BadInput."""
-    documents = parse_documents(content, file)
+    documents = parse_documents(content, file, empty)
     if len(documents) > 1:
         message = f"holds {len(documents)} documents (divided by ---); leave one in this file"
         raise BadInput(InputProblem(file, message))
     return documents[0]
 
 
-def parse_documents(content: bytes, file: str) -> list[Any]:
+def parse_documents(content: bytes, file: str, empty: str = EXAMPLE) -> list[Any]:
     """All documents (at least one) in `content`. Raises BadInput."""
     try:
         text = content.decode("utf-8-sig")
@@ -83,7 +88,7 @@ def parse_documents(content: bytes, file: str) -> list[Any]:
     except ValueError as error:  # an invalid date such as 2024-02-31, which YAML parses as a date
         raise BadInput(InputProblem(file, f"contains a value that cannot be read ({error}); quote it")) from None
     if not documents or documents == [None]:
-        raise BadInput(InputProblem(file, "is empty; start from a manifest in examples/"))
+        raise BadInput(InputProblem(file, f"is empty; {empty}"))
     return documents
 
 

@@ -70,7 +70,7 @@ def test_no_space_takes_long_to_count(dimensions: list[dict[str, Any]]) -> None:
 
 @pytest.mark.parametrize("when", [{"a": ["0"] * 65}, {f"n{i}": ["0"] for i in range(33)}], ids=["values", "names"])
 def test_a_condition_is_bounded(when: dict[str, Any]) -> None:
-    with pytest.raises(BadInput, match=r"dimensions.1..when.*: holds (65|33) items; at most (64|32) are allowed"):
+    with pytest.raises(BadInput, match=r"dimension .size.: when.*: holds (65|33) items; at most (64|32) are allowed"):
         look(task(BINARY[0], FEW | {"when": when}), ["recipe.json"])
 
 
@@ -86,7 +86,7 @@ def test_a_long_yaml_recipe_is_refused_with_the_remedy() -> None:
 @pytest.mark.parametrize(
     ("dimension", "recipe", "said"),
     [
-        ({"key": "siez"}, {"size": 2}, r'dimension size: "recipe.json" has no "siez": did you mean "size"\?'),
+        ({"key": "siez"}, {"size": 2}, r'dimension "size": "recipe.json" has no "siez": did you mean "size"\?'),
         ({"key": "model.size"}, {"model": {}}, r'has no "model.size": add it to the file, with the value'),
         ({"default": 3}, {"size": 2}, r'default is 3, but "recipe.json" has 2: the default must be the value'),
     ],
@@ -96,3 +96,8 @@ def test_a_space_that_does_not_describe_the_task_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=said):
         look(task(FEW | {"name": "size"} | dimension, recipe=json.dumps(recipe)), ["recipe.json"])
+
+
+def test_two_dimensions_of_one_name_are_a_problem_of_the_file() -> None:
+    with pytest.raises(BadInput, match=r"^space.yaml: two dimensions have the name a$"):
+        look(task(BINARY[0], BINARY[0] | {"key": "other"}), ["recipe.json"])

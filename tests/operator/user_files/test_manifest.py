@@ -290,11 +290,13 @@ dimensions:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("low: 0.1", "low: 1e-1", 'space.yaml: dimensions[0].low: dimension "rate": must be a number: write 0.1'),
-        ("low: 0.1", "lo: 0.1", 'dimension "rate": unknown field; did you mean low?'),
-        ("low: 0.1", "low: 30.0", 'dimension "rate": low (30.0) must be less than high'),
+        ("low: 0.1", "low: 1e-1", 'task/space.yaml: dimension "rate": low: must be a number: write 0.1'),
+        ("low: 0.1", "lo: 0.1", 'task/space.yaml: dimension "rate": lo: unknown field; did you mean low?'),
+        ("low: 0.1", "low: 30.0", 'task/space.yaml: dimension "rate": low (30.0) must be less than high'),
         ("default: 1.0", "default: 99.0", "is outside"),
-        ("file: recipe.json", "file: other.json", '"other.json" is not among the text files of the task'),
+        ("file: recipe.json", "file: other.json", '"other.json" is not among the text files of the task; give'),
+        ("file: recipe.json", "file: recipes.json", "of the task; did you mean recipe.json?"),
+        ("name: rate", "nam: rate", "task/space.yaml: dimensions[0].nam: unknown field; did you mean name?"),
         ("file: recipe.json", "file: train.py", "must be a .yaml or .json file"),
         ("dimensions:", "dimension:", "did you mean dimensions?"),
         ("low: 0.1", "low: 0.1, low: 0.2", "occurs twice"),
@@ -310,7 +312,33 @@ def test_a_space_is_checked_against_the_task(tmp_path: Path, before: str, after:
     (base / "task/space.yaml").write_text(SPACE)
     assert told(loop, base) == []
     (base / "task/space.yaml").write_text(SPACE.replace(before, after))
-    assert words in "\n".join(told(loop, base))
+    (line,) = told(loop, base)
+    assert line.startswith(("task/space.yaml: ", "task/recipe.json: "))
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ('{"learning_rate": "1.0"}', 'task/recipe.json: "learning_rate" must be a number: write 1 (without quotes)'),
+        ("", "task/recipe.json: is empty; write the values into it that space.yaml varies"),
+        ("{", "task/recipe.json: is not valid JSON: line 1"),
+    ],
+)
+def test_a_json_file_is_told_of_in_the_terms_of_json(tmp_path: Path, recipe: str, said: str) -> None:
+    loop, base = campaign(tmp_path)
+    (base / "task/space.yaml").write_text(SPACE)
+    (base / "task/recipe.json").write_text(recipe)
+    (line,) = told(loop, base)
+    assert line.startswith(said)
+
+
+def test_an_empty_space_is_not_called_a_manifest(tmp_path: Path) -> None:
+    loop, base = campaign(tmp_path)
+    (base / "task/space.yaml").write_text("")
+    assert told(loop, base) == [
+        "task/space.yaml: is empty; name the file of the values and their dimensions (docs/task-contract.md)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -321,7 +349,7 @@ def test_a_number_that_yaml_takes_for_text_says_how_to_write_it(tmp_path: Path, 
     (base / "task/space.yaml").write_text(SPACE.replace("recipe.json", "recipe.yaml"))
     (base / "task/recipe.yaml").write_text(f"learning_rate: {written}\n")
     (line,) = told(loop, base)
-    assert line.startswith(f'recipe.yaml: "learning_rate" must be a number: write {remedy} (YAML reads ')
+    assert line.startswith(f'task/recipe.yaml: "learning_rate" must be a number: write {remedy} (YAML reads ')
     assert yaml.safe_load(remedy) == float(written.strip("'"))
 
 

@@ -21,6 +21,8 @@ from rloop.api.researchloop import ResearchLoop
 from rloop.errors import InputProblem
 
 Place = tuple[str | int, ...]
+WHOLE = "document"
+"""The place of a problem that belongs to no single field."""
 UNION_BRANCHES = {"str", "int", "float", "bool"}
 NOT_BUILT: Mapping[str, frozenset[str]] = {
     "spec": frozenset({"ttlSecondsAfterFinished", "historyLimit"}),
@@ -39,11 +41,27 @@ cluster rejects them.
 
 
 def problems(error: ValidationError, document: object, model: type[BaseModel] = ResearchLoop) -> list[InputProblem]:
-    """Every problem of `document`, which failed to be a `model`, in the order of the model's fields."""
+    """Every problem of `document`, which failed to be a `model`, in the order of the model's fields.
+
+    A misspelt field is one problem, although a required field of the right spelling is missing then too.
+    """
+    details = error.errors()
+    misspelt = {meant for one in details if (meant := _meant(one, model)) is not None}
     found: dict[InputProblem, None] = {}  # a set that keeps its order
-    for detail in error.errors():
-        found[_problem(detail, document, model)] = None
+    for detail in details:
+        if detail["type"] != "missing" or detail["loc"] not in misspelt:
+            found[_problem(detail, document, model)] = None
     return list(found)
+
+
+def _meant(detail: ErrorDetails, model: type[BaseModel]) -> Place | None:
+    """The place of the field that an unknown field was probably meant to be; None for any other problem."""
+    place: Place = detail["loc"]
+    holder = _model_at(model, place[:-1]) if detail["type"] == "extra_forbidden" else None
+    if holder is None or _elsewhere(str(place[-1]), holder, model) is not None:
+        return None
+    meant = nearest(str(place[-1]), list(_fields(holder)))
+    return None if meant is None else (*place[:-1], meant)
 
 
 def _problem(detail: ErrorDetails, document: object, model: type[BaseModel]) -> InputProblem:
@@ -81,7 +99,7 @@ def spelled(place: Place) -> str:
             text += f"[{part}]"
         else:
             text += f".{part}" if text else part
-    return text or "document"
+    return text or WHOLE
 
 
 def nearest(word: str, words: Sequence[str]) -> str | None:
@@ -109,13 +127,18 @@ def _listed(model: type[BaseModel], hidden: frozenset[str]) -> str:
 def _unknown(name: str, holder: type[BaseModel] | None, root: type[BaseModel], hidden: frozenset[str]) -> str:
     if holder is None:
         return "unknown field; remove it"
-    elsewhere = [path for path in _paths(root) if path.rpartition(".")[2] == to_camel(name)]
-    if len(elsewhere) == 1 and to_camel(name) not in _fields(holder):
-        return f"unknown field here; did you mean {elsewhere[0]}?"
+    if (elsewhere := _elsewhere(name, holder, root)) is not None:
+        return f"unknown field here; did you mean {elsewhere}?"
     meant = nearest(name, list(_fields(holder)))
     if meant:
         return f"unknown field; did you mean {meant}?"
     return f"unknown field; the fields here are {_listed(holder, hidden)}"
+
+
+def _elsewhere(name: str, holder: type[BaseModel], root: type[BaseModel]) -> str | None:
+    """The path of the only field of this name, if it belongs to another place; otherwise None."""
+    found = [path for path in _paths(root) if path.rpartition(".")[2] == to_camel(name)]
+    return found[0] if len(found) == 1 and to_camel(name) not in _fields(holder) else None
 
 
 def _missing(name: str, holder: type[BaseModel] | None) -> str:

@@ -90,11 +90,12 @@ def _whole(value: object) -> str:
     return f"must be a whole number, not {shown(value)}"
 
 
-def wanted_number(value: object) -> str:
-    """What is wrong with a value that is no number, and how the number in it is written."""
+def wanted_number(value: object, *, json: bool = False) -> str:
+    """What is wrong with a value that is no number, and how the number in it is written. `json`: in a JSON file."""
     number = _as_number(value) if isinstance(value, str) else None
     if number is not None:
-        return f"must be a number: write {_written(number)} (YAML reads quoted values, and 1e-3, as text)"
+        why = "without quotes" if json else "YAML reads quoted values, and 1e-3, as text"
+        return f"must be a number: write {_written(number)} ({why})"
     return f"must be a number, not {shown(value)}"
 
 

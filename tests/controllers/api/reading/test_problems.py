@@ -177,6 +177,18 @@ def test_a_number_that_yaml_takes_for_text_is_explained() -> None:
     assert told.startswith("dimensions[0].low: must be a number: write 1.0e-6 (YAML reads ")
 
 
+def test_a_misspelt_required_field_is_one_problem() -> None:
+    """The required one was reported as missing too."""
+    assert space_problems(low=0.0, high=1.0, defualt=0.5) == [
+        "dimensions[0].defualt: unknown field; did you mean default?"
+    ]
+    broken = json.loads(json.dumps(GOOD))
+    broken["spec"]["directon"] = broken["spec"].pop("direction")
+    with pytest.raises(BadInput) as caught:
+        parse(broken, "loop.yaml")
+    assert str(caught.value) == "spec.directon: unknown field; did you mean direction?"
+
+
 def test_a_plain_value_of_several_types_is_one_problem() -> None:
     (told,) = space_problems(low=0.0, high=1.0, default=[1])
     assert told == "dimensions[0].default: must be a plain value: text, a number, true or false"
