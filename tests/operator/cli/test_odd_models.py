@@ -52,7 +52,7 @@ def test_a_session_without_a_usable_answer_is_void(
             told, _ = process.communicate(timeout=60)
         provider.shutdown()
     assert process.returncode == 130, told
-    assert "i0001 settles, void; 0 experiments; stale 0\n" in lines[-1]
+    assert f"i0001 settles, void ({reason}); 0 experiments; stale 0\n" in lines[-1]
     assert words in "".join(lines), "on the screen"
     found = look(tmp_path / "runs/demo").snapshot
     (session,) = found.iterations["demo-i0001"].status.sessions

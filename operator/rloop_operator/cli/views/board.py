@@ -6,6 +6,7 @@ lines elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -20,6 +21,8 @@ from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.terminal import words
 from rloop_operator.cli.views import facts
 
+LESS_IMPORTANT = ("goal", "experiments", "iteration", "direction", "baseline", "later value", "attention", "budget")
+"""Rows that a terminal with few lines leaves out, the least important first."""
 NOW_MAX = 4
 """Maximum number of running sessions and runs that are named; the others are counted."""
 
@@ -70,13 +73,15 @@ def state(snapshot: Snapshot) -> tuple[str, str]:
     return loop.status.phase, "bold cyan"
 
 
-def panel(snapshot: Snapshot, subtitle: str = "") -> RenderableType:
+def panel(snapshot: Snapshot, subtitle: str = "", without: Sequence[str] = ()) -> RenderableType:
     """The rows in a frame, for a terminal."""
     told, style = state(snapshot)
     grid = Table.grid(padding=(0, 1))
     grid.add_column(style="dim", no_wrap=True, min_width=11)
     grid.add_column(overflow="fold")
     for row in rows(snapshot, narrow=True):
+        if row.label in without:
+            continue
         grid.add_row(row.label, Text(row.text, style=row.style))
     title = Text.assemble((words.line(snapshot.name), "bold"), "  ", (told, style))
     time = Text(words.duration(snapshot.active_seconds), style="dim")

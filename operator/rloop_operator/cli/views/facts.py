@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from rloop import campaign_state, figures, names
 from rloop.api.agent import Agent
 from rloop.api.common import Condition
-from rloop.api.experiment import TERMINAL_PHASES, ResearchExperiment
-from rloop.api.iteration import Direction
+from rloop.api.experiment import LIVE_RUN, TERMINAL_PHASES, ResearchExperiment
+from rloop.api.iteration import Direction, ResearchIteration, SessionStatus
 from rloop.api.loop_status import Best
 from rloop.api.researchloop import ResearchLoop
 from rloop.figures import Figure
@@ -184,22 +184,33 @@ def cut_off(snapshot: Snapshot) -> list[str]:
     return [told for told, live in _under_way(snapshot) if not live]
 
 
+def in_progress(snapshot: Snapshot) -> tuple[int, int]:
+    """The number of sessions and the number of runs in progress."""
+    runs = [run for one in snapshot.experiments.values() for run in one.status.runs]
+    return len(list(_sessions(snapshot))), sum(run.phase in LIVE_RUN for run in runs)
+
+
+def _sessions(snapshot: Snapshot) -> Iterator[tuple[ResearchIteration, SessionStatus]]:
+    """The sessions in progress."""
+    for iteration in snapshot.iterations.values():
+        if iteration.status.phase == "Open":
+            yield from ((iteration, one) for one in iteration.status.sessions if one.phase in LIVE_SESSION)
+
+
 def _under_way(snapshot: Snapshot) -> Iterator[tuple[str, bool]]:
     """Each session and run in progress as text, and whether a process of it runs."""
 
     def live(*workloads: str) -> bool:
         return snapshot.live is None or not snapshot.live.isdisjoint(workloads)
 
-    for iteration in snapshot.iterations.values():
-        for session in iteration.status.sessions:
-            if session.phase in LIVE_SESSION and iteration.status.phase == "Open":
-                role = next((one.role for one in iteration.spec.sessions if one.name == session.name), "agent")
-                workload = names.agent(session.name, session.attempt)
-                yield f"{snapshot.short(session.name)} ({role.lower()})", live(workload)
+    for iteration, session in _sessions(snapshot):
+        role = next((one.role for one in iteration.spec.sessions if one.name == session.name), "agent")
+        workload = names.agent(session.name, session.attempt)
+        yield f"{snapshot.short(session.name)} ({role.lower()})", live(workload)
     for experiment in snapshot.ordered():
         name = snapshot.short(experiment.metadata.name)
         for run in experiment.status.runs:
-            if run.phase in ("Running", "Verifying"):
+            if run.phase in LIVE_RUN:
                 doing = run.kind if run.phase == "Running" else f"{run.kind}, verifying"
                 attempts = [names.attempt(experiment.metadata.name, run.number, one.number) for one in run.attempts]
                 scorings = [

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -35,6 +36,8 @@ from rloop_operator.local.storage.layout import RunFolder
 SILENCE_SECONDS = 60.0
 """Seconds without a line after which the plain view prints a sign of life."""
 REFRESHES_PER_SECOND = 4
+BORDER = 6
+"""Columns of the panel's border beside a subtitle."""
 
 
 class PlainView(View):
@@ -147,8 +150,22 @@ class LiveView(PlainView):
             return Text("starting …", style="dim")
         draining = self._observed is not None and self._observed.draining
         told = "Ctrl-C stops the campaign cleanly" if not draining else "ending; Ctrl-C again stops work in progress"
-        told = f"{told}; to continue: {self._command}"
-        return board.panel(snapshot, subtitle=told)
+        whole = f"{told}; to continue: {self._command}"
+        # The command is printed at the end too, and a part of it helps nobody.
+        subtitle = whole if cell_len(whole) <= self._console.width - BORDER else told
+        return self._fitting(snapshot, subtitle)
+
+    def _fitting(self, snapshot: Snapshot, subtitle: str) -> RenderableType:
+        """The panel without the least important rows for which a small terminal has no room.
+
+        Otherwise its last lines would be cut off, or the end of a message about what a person must do.
+        """
+        panel = board.panel(snapshot, subtitle)
+        for count in range(1, len(board.LESS_IMPORTANT) + 1):
+            if len(self._console.render_lines(panel)) < self._console.height:
+                break
+            panel = board.panel(snapshot, subtitle, without=board.LESS_IMPORTANT[:count])
+        return panel
 
     @override
     def __enter__(self) -> Self:

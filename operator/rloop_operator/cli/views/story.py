@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from rloop import campaign_state, figures
+from rloop import campaign_state
 from rloop.actions import Event
-from rloop.api.experiment import ResearchExperiment
-from rloop.api.iteration import Direction, ResearchIteration
 from rloop.observed import Observed
 from rloop_operator.cli.sources.snapshot import Snapshot
 from rloop_operator.cli.terminal import words
-from rloop_operator.cli.views import facts
+from rloop_operator.cli.views import facts, lines
 from rloop_operator.local.storage import user_requests
 
 SEEN = frozenset({"IterationOpened", "IterationSettled", "BestUpdated", "Concluding"})
@@ -81,12 +79,6 @@ STYLES = {
     "stopping": "bold yellow",
     "suspended": "bold yellow",
 }
-OUTCOMES = {"Keep": "kept", "Finding": "a finding", "Stale": "stale", "Neutral": "neutral", "Void": "void"}
-FAILURE_MAX = 160
-STOPPING = (
-    "ending; the agent's session ends, and runs in progress continue in the background; the same command resumes "
-    "with them and a new session; press Ctrl-C again to stop everything now"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +150,7 @@ class Story:
         found += _waits(snapshot, self._told)
         if observed.draining and not self._told.draining:
             self._told.draining = True
-            found.append(("stopping", STOPPING))
+            found.append(("stopping", lines.stopping(snapshot)))
         suspended = observed.loop.spec.suspend and facts.condition(observed.loop, "Suspended") is not None
         if suspended and not self._told.suspended:
             self._told.suspended = True
@@ -200,7 +192,7 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
         name = experiment.metadata.name
         if campaign_state.kept_number(experiment) and name not in told.kept:
             told.kept.add(name)
-            yield "keep", _keep(experiment, snapshot)
+            yield "keep", lines.keep(experiment, snapshot)
         if name not in told.failed and (why := facts.failure(experiment, snapshot)) is not None:
             told.failed.add(name)
             yield "warning", why
@@ -211,16 +203,16 @@ def _seen(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
     for name, iteration in snapshot.iterations.items():
         if name not in told.opened:
             told.opened.add(name)
-            yield "opened", f"{snapshot.short(name)} opens{_purpose(iteration)}"
+            yield "opened", f"{snapshot.short(name)} opens{lines.purpose(iteration)}"
         if iteration.status.outcome is not None and name not in told.settled:
             told.settled.add(name)
-            if not _closes(iteration):
-                yield "settled", _settled(iteration, snapshot)
+            if not lines.closes(iteration):
+                yield "settled", lines.settled(iteration, snapshot)
     directions = campaign_state.directions(snapshot.iterations)
     for index, one in enumerate(directions):
         if one.name not in told.directions:
             told.directions.add(one.name)
-            yield "direction", _direction(one, directions[index - 1] if index else None, snapshot)
+            yield "direction", lines.direction(one, directions[index - 1] if index else None, snapshot)
 
 
 def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
@@ -238,19 +230,6 @@ def _waits(snapshot: Snapshot, told: _Told) -> Iterator[tuple[str, str]]:
     told.waiting = reason
 
 
-def _purpose(iteration: ResearchIteration) -> str:
-    if closes := _closes(iteration):
-        return f": {closes}"
-    return "; its first direction must change the frame" if iteration.spec.pivot_demanded else ""
-
-
-def _closes(iteration: ResearchIteration) -> str:
-    """The purpose of a closing iteration (report or check); empty for all others."""
-    purposes = {"Report": "the report is written", "Check": "the statements are checked"}
-    (role, *others) = (one.role for one in iteration.spec.sessions)
-    return "" if others else purposes.get(role, "")
-
-
 def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     """An event's label and text; None if another line covers it."""
     if event.reason in SEEN or (event.reason in OF_CANDIDATES and not event.object.endswith("-b01")):
@@ -263,37 +242,9 @@ def _of(event: Event, snapshot: Snapshot) -> tuple[str, str] | None:
     told = facts.baseline(snapshot) if event.reason == "BaselineMeasured" else ""
     if told:
         told = f"{snapshot.loop.spec.objective.metric} {told}"
-    # The full reason of a failure is printed at the end.
-    limit = FAILURE_MAX if label == "failed" else 0
-    told = told or words.line(words.brief(event.message, snapshot.name), limit)
+    if label == "failed":
+        told = lines.failed(event.message, snapshot.name)
+    told = told or words.brief(event.message, snapshot.name)
     degraded = facts.condition(snapshot.loop, "Degraded")
     acts = degraded is not None and degraded.reason == event.reason
     return label, f"{facts.MUST_ACT}{told}" if acts else told
-
-
-def _settled(iteration: ResearchIteration, snapshot: Snapshot) -> str:
-    outcome = iteration.status.outcome
-    own = snapshot.by_iteration.get(iteration.spec.number, [])
-    named = OUTCOMES.get(outcome or "", "")
-    told = f"{snapshot.short(iteration.metadata.name)} settles, {named}; {facts.outcome(own)}"
-    near = facts.closest(own)
-    if near is not None and outcome != "Keep":
-        told += f"; closest {snapshot.short(near.metadata.name)}, {facts.over_incumbent(near, snapshot)}"
-    return f"{told}; {facts.stale(snapshot)}"
-
-
-def _keep(experiment: ResearchExperiment, snapshot: Snapshot) -> str:
-    name, value = snapshot.short(experiment.metadata.name), figures.value(experiment)
-    if value is None:
-        return name
-    told = [f"{name} {snapshot.loop.spec.objective.metric} {facts.figure(value, snapshot)}"]
-    gains = [facts.over_baseline(value.value, snapshot), facts.over_incumbent(experiment, snapshot)]
-    told += [", ".join(filter(None, gains)), facts.what(experiment, snapshot)]
-    return "; ".join(filter(None, told))
-
-
-def _direction(one: Direction, before: Direction | None, snapshot: Snapshot) -> str:
-    changed = words.frame(one.frame, before.frame) if before is not None else ""
-    told = changed or words.line(one.title, 120)
-    again = " (after a pivot)" if before is not None and one.pivot > before.pivot else ""
-    return f"{snapshot.short(one.name)}{again} {told}"
