@@ -139,14 +139,16 @@ def attempts(campaign: Campaign) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_failure_is_told_and_tried_again_as_often_as_allowed(campaigns: dict[str, Campaign], row: Row) -> None:
     campaign = campaigns[row.name]
-    over = [{"phase": "Failed", "reason": row.reason}] * row.attempts
     until(
         campaign,
         f"{row.attempts} attempts that failed",
-        lambda: [{key: one.get(key) for key in ("phase", "reason")} for one in attempts(campaign)] == over,
+        lambda: [one.get("phase") for one in attempts(campaign)] == ["Failed"] * row.attempts,
         seconds=SECONDS,
     )
+    # On a busy machine containerd may tell the kubelet of the exit before it knows of the kernel's reason.
+    reasons = {row.reason, "Killed"} if row.reason == "OutOfMemory" else {row.reason}
     for one in attempts(campaign):
+        assert one.get("reason") in reasons, campaign.explain()
         assert one.get("exitCode") == row.code, campaign.explain()
         assert row.log in one.get("logTail", ""), campaign.explain()
     until(campaign, "nothing left of it", lambda: not campaign.children("pytorchjobs"))
