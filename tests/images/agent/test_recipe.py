@@ -87,7 +87,7 @@ def test_a_value_that_exists_no_longer_is_removed() -> None:
         (SPACE, {"recipe.json": "[1]"}, "recipe.json: expected a mapping"),
         (YAML, {"recipe.yaml": "a: [1"}, "recipe.yaml: it cannot be read as YAML: line "),
         (YAML, {"recipe.yaml": "a: &b 1\nc: *b"}, "line 2: aliases"),
-        (SPACE, {"recipe.json": '{"method": "other"}'}, "\"method\" is 'other'"),
+        (SPACE, {"recipe.json": '{"method": "other"}'}, '"method" is "other"'),
     ],
 )
 def test_a_bad_recipe_is_named(space: Space, files: dict[str, str], sentence: str) -> None:
